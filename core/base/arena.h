@@ -1,0 +1,31 @@
+/* arena.h - one block of memory, carved from front to back, freed as a whole.
+ *
+ * Sized once and never grown: an arena that is full returns NULL, which its owner turns into an error. Zeroed, aligned to
+ * 64 bytes (2 MiB for large ones, with huge pages advised). Not thread-safe: one owner at a time.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena {
+    uint8_t *base; /* owned */
+    size_t n_bytes;
+    size_t n_used;
+    size_t n_mapped; /* what munmap needs */
+};
+
+enum { ARENA_ALIGN = 64 };
+
+/* Maps n_bytes of zeroed memory for the named purpose (the name is for the error). touch: fault every page in now, so that
+ * the memory cannot be missing later. STATUS_NO_MEMORY. */
+enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err);
+void arena_free(struct arena *arena); /* takes a zeroed one */
+
+/* n * size bytes, 64-byte aligned and zeroed; NULL when full. */
+void *arena_alloc(struct arena *arena, size_t n, size_t size);
+
+/* Faults every page in now, so that memory promised at start-up cannot be missing later. */
+void arena_touch(struct arena *arena);

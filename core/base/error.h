@@ -1,0 +1,41 @@
+/* error.h - how every function of the house reports failure.
+ *
+ * A fallible function returns enum status and, when it is not STATUS_OK, has filled the struct error it was handed with
+ * one sentence: what was wrong, and what would be right. Outputs are untouched on failure. No thread rule: an error is the
+ * caller's storage. Knows nothing of HTTP, logs or exits.
+ */
+#pragma once
+
+enum status {
+    STATUS_OK = 0,
+    STATUS_INVALID,     /* the caller's value is wrong (a request field, an option, a text that is not UTF-8) */
+    STATUS_TOO_LARGE,   /* beyond a limit of size */
+    STATUS_FORMAT,      /* a file's bytes are not what they must be */
+    STATUS_UNSUPPORTED, /* well-formed, and not built here */
+    STATUS_IO,          /* the operating system refused: errno's text is in the error */
+    STATUS_NO_MEMORY,
+    STATUS_FULL,        /* a bounded place is taken: later may work */
+    STATUS_CANCELLED,
+    STATUS_INTERNAL,    /* our own bug, or the machine's */
+};
+
+struct error {
+    enum status status;
+    char param[64];  /* the field, option, key or tensor at fault; "" when none */
+    char text[384];  /* one sentence, UTF-8, no newline */
+};
+
+/* Fills err (which may be NULL) and returns status, so that a function can end with `return error_set(...)`. Text that
+ * does not fit is cut at a character's border; control characters (a file's own strings are quoted here) become '?'. */
+enum status error_set(struct error *err, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same, naming what is at fault. */
+enum status error_set_param(struct error *err, enum status status, const char *param, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* "STATUS out of memory: N bytes for WHAT". */
+enum status error_no_memory(struct error *err, unsigned long long bytes, const char *what);
+
+/* STATUS_IO with errno's text: "WHAT: No such file or directory". */
+enum status error_errno(struct error *err, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
