@@ -50,6 +50,9 @@ enum status gguf_open(struct gguf **out, const uint8_t *bytes, size_t size, stru
 enum status gguf_map(struct gguf **out, const char *path, struct error *err);
 void gguf_close(struct gguf *gguf); /* takes NULL; unmaps */
 
+/* Gives a tensor's pages back to the system where the file is mapped: its bytes have been taken over. */
+void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
+
 uint32_t gguf_version(const struct gguf *gguf);
 size_t gguf_size(const struct gguf *gguf); /* bytes of the file */
 size_t gguf_n_values(const struct gguf *gguf);
