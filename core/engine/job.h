@@ -1,0 +1,94 @@
+/* job.h - one generation request, the only object that the loop thread and a worker share.
+ *
+ * The submitter fills the request part and never touches it again; a worker alone writes the result part, which only grows;
+ * the loop thread reads what n_ready (acquire) says is complete. When finished reads true (acquire) the worker has let go of
+ * the job for ever, and its owner may destroy it. All memory is taken at creation: a token costs nothing.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "text/sampler.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JOB_STOPS_MAX = 16, JOB_LOGPROBS_MAX = 20 };
+
+enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_DEADLINE, FINISH_CANCELLED, FINISH_ERROR };
+enum job_phase { JOB_QUEUED, JOB_PREFILL, JOB_DECODE };
+
+struct stop_string {
+    const char *bytes; /* UTF-8, non-empty; borrowed from the job */
+    size_t n;
+};
+
+struct token_record {
+    int32_t id;
+    uint32_t text_end; /* bytes of the job's text up to and including this token's */
+};
+
+struct logprob_record { /* of one token; only when n_logprobs >= 0 */
+    float logprob;
+    uint32_t n_top;
+    struct logprob top[JOB_LOGPROBS_MAX];
+};
+
+struct job {
+    /* --- the request: written before engine_submit, read-only after --- */
+    const int32_t *prompt; /* [n_prompt], owned */
+    size_t n_prompt;
+    size_t max_tokens; /* >= 1; n_prompt + max_tokens <= context */
+    size_t min_tokens;
+    bool ignore_eos;
+    int n_logprobs; /* -1: none; 0..20 */
+    struct sampling sampling;
+    struct stop_string stops[JOB_STOPS_MAX];
+    size_t n_stops;
+    uint64_t salt;        /* whose cached prefixes it may share (hash of its API key); 0 without keys */
+    uint64_t arrived_ns;  /* CLOCK_MONOTONIC, when its body was complete */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+    void *owner;          /* the loop's stream; the engine never looks */
+
+    /* --- the result: written by one worker --- */
+    char *text; /* valid UTF-8, only grows; owned; sized for max_tokens */
+    struct token_record *tokens; /* [max_tokens], owned */
+    struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
+    _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to tokens[n_ready-1].text_end */
+    _Atomic bool finished;    /* release: everything below is final */
+    _Atomic bool cancelled;   /* set by the loop thread through engine_cancel */
+    _Atomic int phase;        /* enum job_phase */
+
+    /* --- final once finished --- */
+    enum finish_reason finish;
+    struct error error;        /* when FINISH_ERROR */
+    size_t n_tokens;           /* records in tokens (an EOS that ended the text is not among them) */
+    size_t n_text;             /* bytes of text */
+    size_t n_completion;       /* tokens sampled, that EOS included */
+    size_t n_cached;           /* prompt tokens found in the prefix cache */
+    uint64_t started_ns;       /* first step; 0: never */
+    uint64_t first_token_ns, last_token_ns; /* 0: none */
+    enum job_phase cancelled_in; /* when FINISH_CANCELLED */
+
+    /* --- the engine's own --- */
+    struct job *next;
+};
+
+/* What job_create needs to know to take all memory at once. */
+struct job_size {
+    size_t n_prompt, max_tokens;
+    size_t n_biases;
+    size_t stop_bytes; /* of all stop strings together */
+    size_t max_piece;  /* the tokenizer's */
+    bool logprobs;
+};
+
+/* One allocation for everything; zeroed but for n_logprobs = -1. The submitter then copies its prompt, biases and stops into
+ * the places given: prompt is writable through job_prompt, biases through job_biases, stop text through job_stop_bytes.
+ * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+enum status job_create(struct job **out, const struct job_size *size, struct error *err);
+void job_destroy(struct job *job); /* takes NULL; only when never submitted, or finished */
+int32_t *job_prompt(struct job *job);
+struct logit_bias *job_biases(struct job *job);
+char *job_stop_bytes(struct job *job);
