@@ -19,8 +19,7 @@ struct arena {
 
 enum { ARENA_ALIGN = 64 };
 
-/* Maps n_bytes of zeroed memory for the named purpose (the name is for the error). touch: fault every page in now, so that
- * the memory cannot be missing later. STATUS_NO_MEMORY. */
+/* Maps n_bytes of zeroed memory for the named purpose (the name is for the error). STATUS_NO_MEMORY. */
 enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err);
 void arena_free(struct arena *arena); /* takes a zeroed one */
 

@@ -1,0 +1,76 @@
+/* arena.c - an arena is one anonymous mapping: zeroed by the system, given back as a whole. One
+ * owner at a time. */
+#include "base/arena.h"
+
+#include "base/checked.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const size_t huge_page = (size_t)2 << 20;
+
+/* Maps n bytes (a multiple of the page) aligned to a power of two that is a multiple of the page:
+ * maps more, and gives the ends back. NULL when the system has none. */
+static uint8_t *map_aligned(size_t n, size_t alignment)
+{
+    size_t n_all;
+    if (!checked_add(n, alignment, &n_all))
+        return NULL;
+    uint8_t *start = mmap(NULL, n_all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED)
+        return NULL;
+    size_t skip = (alignment - ((uintptr_t)start & (alignment - 1))) & (alignment - 1);
+    if (skip > 0)
+        munmap(start, skip);
+    munmap(start + skip + n, alignment - skip);
+    return start + skip;
+}
+
+enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n_mapped;
+    bool large = n_bytes >= huge_page;
+    if (!checked_align(n_bytes > 0 ? n_bytes : 1, large ? huge_page : page, &n_mapped))
+        return error_no_memory(err, n_bytes, purpose);
+    uint8_t *base = map_aligned(n_mapped, large ? huge_page : page);
+    if (base == NULL)
+        return error_no_memory(err, n_bytes, purpose);
+    if (large)
+        madvise(base, n_mapped,
+                MADV_HUGEPAGE); /* advice: a kernel without huge pages serves small ones */
+    *arena = (struct arena){.base = base, .n_bytes = n_bytes, .n_mapped = n_mapped};
+    return STATUS_OK;
+}
+
+void arena_free(struct arena *arena)
+{
+    if (arena->base != NULL)
+        munmap(arena->base, arena->n_mapped);
+    *arena = (struct arena){0};
+}
+
+void *arena_alloc(struct arena *arena, size_t n, size_t size)
+{
+    size_t n_bytes, start, end;
+    if (arena->base == NULL || !checked_mul(n, size, &n_bytes) ||
+        !checked_align(arena->n_used, ARENA_ALIGN, &start) || !checked_add(start, n_bytes, &end) ||
+        end > arena->n_bytes)
+        return NULL;
+    arena->n_used = end;
+    return arena->base + start;
+}
+
+void arena_touch(struct arena *arena)
+{
+    if (arena->base == NULL)
+        return;
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(arena->base, arena->n_mapped, MADV_POPULATE_WRITE) == 0)
+        return;
+#endif
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < arena->n_mapped; i += page) {
+        volatile uint8_t *byte = arena->base + i;
+        *byte = *byte; /* what was already written stays */
+    }
+}

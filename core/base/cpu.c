@@ -1,0 +1,148 @@
+/* cpu.c - asks the processor itself (CPUID, HWCAP) and the system what this process may use.
+ * Start-up only; no state. */
+#include "base/cpu.h"
+
+#include "base/cpu_sysfs.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+
+/* Which register sets the system saves: an instruction set whose registers it does not save must
+ * not be used. */
+static uint64_t saved_state(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+/* Bits: Intel SDM volume 2A, CPUID. */
+static void detect_features(struct cpu *cpu)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & bit_OSXSAVE) == 0 || (c & bit_AVX) == 0)
+        return;
+    uint64_t saved = saved_state();
+    if ((saved & 0x6) != 0x6) /* XMM and YMM */
+        return;
+    bool fma_f16c = (c & bit_FMA) != 0 && (c & bit_F16C) != 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return;
+    unsigned n_subleaves = a;
+    cpu->avx2 = fma_f16c && (b & bit_AVX2) != 0;
+    const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
+    cpu->avx512 = cpu->avx2 && (saved & 0xe6) == 0xe6 && (b & avx512) == avx512 &&
+                  (c & 1u << 11) != 0; /* VNNI */
+    if (n_subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+        cpu->avxvnni = cpu->avx2 && (a & 1u << 4) != 0;
+}
+
+static bool brand(char *out, size_t room)
+{
+    unsigned words[13] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned *w = words + 4 * i;
+        if (!__get_cpuid(0x80000002u + i, &w[0], &w[1], &w[2], &w[3]))
+            return false;
+    }
+    const char *text = (const char *)words;
+    text += strspn(text, " ");
+    size_t n = strlen(text);
+    while (n > 0 && text[n - 1] == ' ')
+        n--;
+    snprintf(out, room, "%.*s", (int)n, text);
+    return n > 0;
+}
+
+#else
+
+static void detect_features(struct cpu *cpu)
+{
+#ifdef __aarch64__
+    cpu->neon = (getauxval(AT_HWCAP) & 1ul << 20) !=
+                0; /* HWCAP_ASIMDDP; NEON itself is part of the architecture */
+#else
+    (void)cpu;
+#endif
+}
+
+static bool brand(char *out, size_t room)
+{
+    (void)out;
+    (void)room;
+    return false;
+}
+
+#endif
+
+static void read_affinity(struct cpu_mask *mask)
+{
+    *mask = (struct cpu_mask){0};
+    cpu_set_t *set = CPU_ALLOC(CPU_LIMIT);
+    size_t n_bytes = CPU_ALLOC_SIZE(CPU_LIMIT);
+    bool found = false;
+    if (set != NULL && sched_getaffinity(0, n_bytes, set) == 0) {
+        for (unsigned i = 0; i < CPU_LIMIT; i++) {
+            if (CPU_ISSET_S(i, n_bytes, set)) {
+                mask->bits[i / 64] |= (uint64_t)1 << i % 64;
+                found = true;
+            }
+        }
+    }
+    CPU_FREE(set);
+    if (!found)
+        mask->bits[0] = 1;
+}
+
+static size_t physical_memory(void)
+{
+    long n_pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return n_pages > 0 && page > 0 ? (size_t)n_pages * (size_t)page : 0;
+}
+
+void cpu_detect(struct cpu *cpu)
+{
+    *cpu = (struct cpu){0};
+    if (!brand(cpu->name, sizeof cpu->name) && !cpu_sysfs_name("", cpu->name, sizeof cpu->name))
+        snprintf(cpu->name, sizeof cpu->name, "unknown");
+    detect_features(cpu);
+
+    struct cpu_mask mask;
+    read_affinity(&mask);
+    cpu_sysfs_topology("", &mask, cpu);
+    cpu->quota = cpu_sysfs_quota("");
+    cpu->n_usable = cpu->n_physical;
+    /* A part of a processor still counts when it is most of one: 1.5 gives 2 threads, 1.2 gives 1.
+     */
+    if (cpu->quota > 0 && cpu->quota + 0.5 < cpu->n_usable + 1.0)
+        cpu->n_usable = (unsigned)(cpu->quota + 0.5);
+    if (cpu->n_usable == 0)
+        cpu->n_usable = 1;
+
+    size_t limit = cpu_sysfs_memory("");
+    cpu->memory_bytes = physical_memory();
+    if (limit > 0 && (cpu->memory_bytes == 0 || limit < cpu->memory_bytes))
+        cpu->memory_bytes = limit;
+}
+
+void cpu_set_float_mode(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    _mm_setcsr(0x1f80); /* round to nearest, all exceptions masked, neither FTZ nor DAZ */
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0"
+                     :
+                     : "r"((uint64_t)0)); /* the same: round to nearest, FZ, FZ16 and DN off */
+#endif
+}
