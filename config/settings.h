@@ -1,0 +1,80 @@
+/* settings.h - every setting of the program: defaults < INI file < environment < flags, from one table.
+ *
+ * One row a setting: its name (flag --max-queue, environment SMALLMIND_MAX_QUEUE, INI max_queue are derived from it), type,
+ * range, default, the verbs it belongs to and one line of help. Resolved and validated once, by the main thread, into a
+ * struct that is const from then on. The INI file is read with libinih, here alone. Knows nothing of the engine or HTTP.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum verb { /* bits, so that a row can belong to several */
+    VERB_SERVE = 1, VERB_GENERATE = 2, VERB_INSPECT = 4, VERB_TOKENIZE = 8, VERB_DETOKENIZE = 16, VERB_PERPLEXITY = 32,
+    VERB_VERSION = 64, VERB_HELP = 128,
+};
+
+enum log_format { LOG_TEXT, LOG_JSON };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+struct settings { /* strings are owned by the settings; NULL: not set */
+    enum verb verb;
+    const char *argument; /* FILE or PROMPT; NULL when absent */
+
+    const char *model; /* "builtin" or a path */
+    unsigned threads, workers; /* 0: automatic */
+    size_t context;            /* 0: the model's, at most 4096 */
+    int cpu;                   /* enum kernel_level */
+    int kv_type;               /* enum kv_type */
+    size_t kv_memory;          /* bytes; 0: automatic */
+    bool prefix_cache;
+    size_t step_tokens, max_batch, max_queue;
+
+    const char *host, *unix_path, *port_file;
+    unsigned port;
+    unsigned drain_seconds;
+    const char *api_key_file;
+    const char *allow_origin;
+    bool has_seed;
+    uint64_t seed;
+    int log_format, log_level; /* enum log_format, enum log_level */
+
+    /* limits of the service (DESIGN section 7) */
+    size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
+    size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
+    unsigned max_wait_seconds;       /* predicted queue wait that is refused; 0: none */
+    unsigned request_seconds;        /* from a request's first byte to its last */
+    unsigned idle_seconds, stall_seconds; /* idle keep-alive; a reader that takes nothing */
+
+    /* generate: the API's fields as flags */
+    size_t max_tokens, min_tokens; /* 0: absent */
+    float temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty;
+    unsigned top_k, repetition_window;
+    bool ignore_eos, parse_special;
+    const char *stop[16];
+    size_t n_stop;
+
+    /* tokenize */
+    bool special, add_special;
+
+    bool print_config;
+    bool help; /* VERB --help */
+};
+
+/* Resolves everything. argv as main got it; env as environ. Lines for the log that are no errors (an ignored
+ * SMALLMIND_PORT=tcp://...) are written to notes, one a line, cut to its size. STATUS_INVALID names the flag, variable or
+ * file and line at fault and the nearest right name; STATUS_IO for the INI file. */
+enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env, char *notes,
+                             size_t notes_bytes, struct error *err);
+void settings_free(struct settings *settings); /* takes NULL */
+
+/* --print-config: each value and where it came from (default, file:line, environment, flag). */
+void settings_print(const struct settings *settings, FILE *out);
+/* The whole usage (verb 0) or one verb's, made from the table. */
+void settings_help(enum verb verb, FILE *out);
+/* The INI file with every setting, its default and when to change it: config/smallmind.ini is this function's output. */
+void settings_write_ini(FILE *out);
