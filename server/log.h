@@ -1,0 +1,37 @@
+/* log.h - lines for the operator on standard error, as text or JSON.
+ *
+ * One write(2) a line, so that lines of several threads do not mix and a line costs no heap. Any
+ * thread; level and format are set once, before threads exist (the one mutable global of the
+ * house). Never handed a prompt's or an answer's text.
+ */
+#pragma once
+
+#include "config/settings.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+void log_setup(enum log_format format, enum log_level level);
+
+/* One sentence. Longer than LOG_LINE_MAX is cut; control characters are escaped. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+struct log_request {                 /* one finished request; times in ms */
+    const char *id, *method, *route; /* route: as the table names it, "other" for unknown paths */
+    unsigned status;
+    size_t bytes_in;
+    double total_ms;
+    bool generation;    /* the fields below hold */
+    const char *finish; /* "stop", "length", "deadline", "cancelled", "error" */
+    size_t prompt_tokens, cached_tokens, completion_tokens;
+    double queue_ms, prefill_ms, decode_ms;
+};
+void log_access(const struct log_request *request);
+
+enum { LOG_LINE_MAX = 1024 };
+/* What log_access and log_line write, newline included, into out[LOG_LINE_MAX]: apart for the
+ * tests. now_ms: Unix time. */
+size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
+                         const struct log_request *request);
+size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum log_level level,
+                       const char *text);
