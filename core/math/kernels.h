@@ -30,7 +30,7 @@ enum act_format {
  * so that each begins on 64 bytes. */
 struct act {
     size_t n_cols;     /* K */
-    const float *f32;  /* [T][f32_stride] */
+    float *f32;        /* [T][f32_stride] */
     size_t f32_stride; /* floats */
     int8_t *q8;        /* [T][q_stride] bytes; ACT_Q8 */
     float *q8_scale;   /* [T][b_stride]: one a block of 32, already rounded to F16, held as F32 */

@@ -1,9 +1,10 @@
 /* forward.h - the transformer: one call computes one step for a whole batch of rows.
  *
- * A row is one token of one sequence at one position; rows of many sequences, decoding or reading their prompts, go through
- * the weights together. Each worker has one struct forward: all its buffers, sized at creation. Every output depends on the
- * row's own sequence alone, bit for bit: work is split by output rows, heads and fixed spans, never by partial sums. Runs on
- * the worker's team; called by its leader. Knows nothing of jobs or sampling.
+ * A row is one token of one sequence at one position; rows of many sequences, decoding or reading
+ * their prompts, go through the weights together. Each worker has one struct forward: all its
+ * buffers, sized at creation. Every output depends on the row's own sequence alone, bit for bit:
+ * work is split by output rows, heads and fixed spans, never by partial sums. Runs on the worker's
+ * team; called by its leader. Knows nothing of jobs or sampling.
  */
 #pragma once
 
@@ -21,19 +22,21 @@ struct forward;
 struct row {
     int32_t token;
     uint32_t position;
-    const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in ascending position */
+    const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
+                                 ascending position */
     bool wants_logits;
 };
 
 /* max_rows: of one step; max_logits: rows of them that want logits. STATUS_NO_MEMORY. */
-enum status forward_create(struct forward **out, const struct model *model, const struct kernels *kernels, struct kv *kv,
-                           struct team *team, size_t max_rows, size_t max_logits, struct error *err);
+enum status forward_create(struct forward **out, const struct model *model,
+                           const struct kernels *kernels, struct kv *kv, struct team *team,
+                           size_t max_rows, size_t max_logits, struct error *err);
 void forward_destroy(struct forward *forward); /* takes NULL */
 
 /* Computes the rows, storing their keys and values. */
 void forward_run(struct forward *forward, const struct row *rows, size_t n_rows);
 
-/* After a run: the logits [n_vocab] of the i-th row that wanted them, in the rows' order; valid until the next run. The
- * caller may change them. */
+/* After a run: the logits [n_vocab] of the i-th row that wanted them, in the rows' order; valid
+ * until the next run. The caller may change them. */
 float *forward_logits(const struct forward *forward, size_t i);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
