@@ -37,7 +37,7 @@ struct gguf_tensor {
     uint32_t type; /* GGML's type id, in the supported set of quant.h */
     uint32_t n_dims;
     uint64_t ne[4]; /* ne[0] runs fastest (columns); unused ones are 1 */
-    const uint8_t *data; /* borrowed; in range, aligned to the file's alignment, overlapping no other */
+    const uint8_t *data; /* borrowed, there after gguf_fetch; in range, aligned in the file, overlapping no other */
     size_t n_bytes;
 };
 
@@ -46,11 +46,15 @@ struct gguf; /* opaque */
 /* bytes stay borrowed until gguf_close. STATUS_FORMAT, STATUS_UNSUPPORTED, STATUS_NO_MEMORY. */
 enum status gguf_open(struct gguf **out, const uint8_t *bytes, size_t size, struct error *err);
 
-/* Maps a regular file read-only and opens it; STATUS_IO too. */
+/* Opens a regular file, of which only the header is read; STATUS_IO too. Tensors are brought in one by one (gguf_fetch). */
 enum status gguf_map(struct gguf **out, const char *path, struct error *err);
-void gguf_close(struct gguf *gguf); /* takes NULL; unmaps */
+void gguf_close(struct gguf *gguf); /* takes NULL */
 
-/* Gives a tensor's pages back to the system where the file is mapped: its bytes have been taken over. */
+/* Reads a tensor's data to where tensor->data points (nothing to do after gguf_open). A file that was cut or changed since
+ * it was opened is STATUS_IO. */
+enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *err);
+
+/* Gives a fetched tensor's pages back to the system: its bytes have been taken over. */
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
 
 uint32_t gguf_version(const struct gguf *gguf);
