@@ -1,3 +1,16 @@
 # The kernels' files are compiled for their own instruction set; the reference twice from one source, with and without
 # the FMA instruction (fmaf then is one instruction or a library call: the same bits). -fno-tree-vectorize keeps the
 # reference plain: it is the definition, not a competitor.
+set(KERNELS_REF ${CMAKE_SOURCE_DIR}/core/math/kernels_ref.c ${CMAKE_SOURCE_DIR}/core/math/kernels_ref_fma.c)
+set(KERNELS_PLAIN -O2 -fno-tree-vectorize)
+if(CMAKE_C_COMPILER_ID MATCHES Clang)
+  list(APPEND KERNELS_PLAIN -fno-slp-vectorize)
+endif()
+set_source_files_properties(${KERNELS_REF} PROPERTIES COMPILE_OPTIONS "${KERNELS_PLAIN}")
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_ref_fma.c PROPERTIES
+    COMPILE_OPTIONS "${KERNELS_PLAIN};-mfma")
+  file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx2*.c)
+  set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-mf16c")
+endif()

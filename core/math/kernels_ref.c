@@ -1,0 +1,479 @@
+/* kernels_ref.c - the definition of the arithmetic: every operation in plain C, in the one order
+ * that all tables keep.
+ *
+ * Written to be read. Every rounding that can reach an output is visible here: each +, -, *, / and
+ * fmaf on floats rounds once, to nearest even; integer sums are exact. Nothing else may round, so
+ * the build forbids contraction. The file is compiled twice, with and without the FMA instruction
+ * (kernels_ref_fma.c). Pure; any thread. */
+#include "math/fmath_inline.h"
+#include "math/kernels_tables.h"
+#include "math/panel.h"
+
+#include <math.h>
+#include <string.h>
+
+#ifndef KERNELS_REF_TABLE
+#define KERNELS_REF_TABLE kernels_ref
+#endif
+
+enum { LANES = 8 }; /* of every reduction over a row */
+
+/* The fixed tree over 8 lanes. */
+static float tree(const float *lane)
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static float load_f16(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return f16_to_f32(h);
+}
+
+/* ---- Matrix products. Each function gives one row's y for one token: a chain over ascending k.
+ * ---- */
+
+static float dot_f32(const struct matrix *w, const uint8_t *panel, size_t lane, const struct act *x,
+                     size_t t)
+{
+    const float *a = x->f32 + t * x->f32_stride;
+    float acc = 0.0f;
+    for (size_t k = 0; k < w->n_cols; k++) {
+        float value;
+        memcpy(&value, panel + (k * PANEL_ROWS + lane) * sizeof value, sizeof value);
+        acc = fmaf(value, a[k], acc);
+    }
+    return acc;
+}
+
+static float dot_f16(const struct matrix *w, const uint8_t *panel, size_t lane, const struct act *x,
+                     size_t t)
+{
+    const float *a = x->f32 + t * x->f32_stride;
+    float acc = 0.0f;
+    for (size_t k = 0; k < w->n_cols; k++)
+        acc = fmaf(load_f16(panel + (k * PANEL_ROWS + lane) * sizeof(uint16_t)), a[k], acc);
+    return acc;
+}
+
+/* Blocks of 32: |isum| <= 32 * 128 * 127 < 2^24, so its conversion is exact; the product of the
+ * scales is rounded. */
+static float dot_q8_0(const struct matrix *w, const uint8_t *panel, size_t lane,
+                      const struct act *x, size_t t)
+{
+    const int8_t *q = x->q8 + t * x->q_stride;
+    const float *scale = x->q8_scale + t * x->b_stride;
+    float acc = 0.0f;
+    for (size_t b = 0; b < w->n_cols / 32; b++, q += 32) {
+        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS) + 4 * lane;
+        float d = load_f16(panel + paired_scales(b, Q8_0_QUANTS) + 2 * lane);
+        int32_t isum = 0;
+        for (size_t k = 0; k < 32; k++)
+            isum += (int8_t)lines[k / 4 * LINE + k % 4] * q[k];
+        acc = fmaf((float)isum, d * scale[b], acc);
+    }
+    return acc;
+}
+
+static float dot_q4_0(const struct matrix *w, const uint8_t *panel, size_t lane,
+                      const struct act *x, size_t t)
+{
+    const int8_t *q = x->q8 + t * x->q_stride;
+    const float *scale = x->q8_scale + t * x->b_stride;
+    float acc = 0.0f;
+    for (size_t b = 0; b < w->n_cols / 32; b++, q += 32) {
+        const uint8_t *lines = panel + paired_quants(b, Q4_0_QUANTS) + 4 * lane;
+        float d = load_f16(panel + paired_scales(b, Q4_0_QUANTS) + 2 * lane);
+        int32_t isum = 0;
+        for (size_t k = 0; k < 16; k++) {
+            int byte = lines[k / 4 * LINE + k % 4];
+            isum += ((byte & 15) - 8) * q[k] + ((byte >> 4) - 8) * q[k + 16];
+        }
+        acc = fmaf((float)isum, d * scale[b], acc);
+    }
+    return acc;
+}
+
+/* Blocks of 256: |isum| <= 256 * 63 * 15 * 127 < 2^25, rounded once by its conversion; |mins| <=
+ * 256 * 63 * 127. */
+static float dot_q4_k(const struct matrix *w, const uint8_t *panel, size_t lane,
+                      const struct act *x, size_t t)
+{
+    const int8_t *q = x->q8k + t * x->q_stride;
+    const float *scale = x->q8k_scale + t * x->b_stride;
+    const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride;
+    float acc = 0.0f;
+    for (size_t b = 0; b < w->n_cols / 256; b++, panel += Q4_K_BLOCK, q += 256, sum += 16) {
+        int32_t isum = 0, mins = 0;
+        for (size_t j = 0; j < 8; j++) { /* of 32 inputs */
+            const uint8_t *lines = panel + Q4_K_QUANTS + j / 2 * 8 * LINE + 4 * lane;
+            int32_t dot = 0;
+            for (size_t k = 0; k < 32; k++)
+                dot += (lines[k / 4 * LINE + k % 4] >> (j % 2 * 4) & 15) * q[32 * j + k];
+            isum += panel[Q4_K_SCALES + j * PANEL_ROWS + lane] * dot;
+            mins += panel[Q4_K_MINS + (j / 2 * PANEL_ROWS + lane) * 2 + j % 2] *
+                    (sum[2 * j] + sum[2 * j + 1]);
+        }
+        acc = fmaf((float)isum, load_f16(panel + Q4_K_D + 2 * lane) * scale[b], acc);
+        acc = fmaf(-(float)mins, load_f16(panel + Q4_K_DMIN + 2 * lane) * scale[b], acc);
+    }
+    return acc;
+}
+
+/* |isum| <= 256 * 128 * 32 * 127 < 2^31, rounded once by its conversion. */
+static float dot_q6_k(const struct matrix *w, const uint8_t *panel, size_t lane,
+                      const struct act *x, size_t t)
+{
+    const int8_t *q = x->q8k + t * x->q_stride;
+    const float *scale = x->q8k_scale + t * x->b_stride;
+    float acc = 0.0f;
+    for (size_t b = 0; b < w->n_cols / 256; b++, panel += Q6_K_BLOCK, q += 256) {
+        int32_t isum = 0;
+        for (size_t j = 0; j < 16; j++) { /* of 16 inputs */
+            const uint8_t *half = panel + Q6_K_QUANTS + j / 8 * Q6_K_HALF + 4 * lane;
+            size_t quarter = j % 8 / 2;
+            int32_t dot = 0;
+            for (size_t k = 0; k < 16; k++) {
+                size_t g = j % 2 * 4 + k / 4, i = k % 4;
+                int low = half[(quarter % 2 * 8 + g) * LINE + i] >> (quarter / 2 * 4) & 15;
+                int high = half[Q6_K_HIGH + g * LINE + i] >> (quarter * 2) & 3;
+                dot += ((low | high << 4) - 32) * q[16 * j + k];
+            }
+            isum += (int8_t)panel[Q6_K_SCALES + j * PANEL_ROWS + lane] * dot;
+        }
+        acc = fmaf((float)isum, load_f16(panel + Q6_K_D + 2 * lane) * scale[b], acc);
+    }
+    return acc;
+}
+
+#define MATMUL(type)                                                                               \
+    static void matmul_##type(const struct matrix *w, size_t p0, size_t p1, const struct act *x,   \
+                              size_t n_tokens, float *y, size_t y_stride)                          \
+    {                                                                                              \
+        for (size_t p = p0; p < p1; p++) {                                                         \
+            for (size_t t = 0; t < n_tokens; t++) {                                                \
+                for (size_t lane = 0; lane < PANEL_ROWS; lane++)                                   \
+                    y[t * y_stride + p * PANEL_ROWS + lane] =                                      \
+                        dot_##type(w, w->panels + p * w->panel_bytes, lane, x, t);                 \
+            }                                                                                      \
+        }                                                                                          \
+    }
+MATMUL(f32)
+MATMUL(f16)
+MATMUL(q8_0)
+MATMUL(q4_0)
+MATMUL(q4_k)
+MATMUL(q6_k)
+
+/* ---- Rounding of activations ---- */
+
+/* max|x| as the largest bit pattern of |x|: a NaN is larger than infinity, so it reaches the scale
+ * and with it every output (a maximum that dropped it would turn it into a number). */
+static float max_abs(const float *x, size_t n)
+{
+    int32_t max = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        bits &= 0x7fffffff;
+        max = bits > max ? bits : max;
+    }
+    float value;
+    memcpy(&value, &max, sizeof value);
+    return value;
+}
+
+/* Nearest even in -127..127; NaN (0 * infinity) gives 127. */
+static int8_t round_quant(float v)
+{
+    v = v < 127.0f ? v : 127.0f;
+    v = v > -127.0f ? v : -127.0f;
+    return (int8_t)((v + EXP_MAGIC) - EXP_MAGIC);
+}
+
+static void quantize_q8(const struct act *x, size_t t)
+{
+    const float *a = x->f32 + t * x->f32_stride;
+    int8_t *q = x->q8 + t * x->q_stride;
+    for (size_t b = 0; b < x->n_cols / 32; b++, a += 32, q += 32) {
+        float max = max_abs(a, 32);
+        float scale = f16_to_f32(
+            f32_to_f16(max / 127.0f)); /* above 65504: infinity, and so are the outputs */
+        float inverse = scale == 0.0f ? 0.0f : 127.0f / max;
+        int32_t sum = 0;
+        for (size_t i = 0; i < 32; i++) {
+            q[i] = round_quant(a[i] * inverse);
+            sum += q[i];
+        }
+        x->q8_scale[t * x->b_stride + b] = scale;
+        x->q8_sum[t * x->b_stride + b] = (int16_t)sum;
+    }
+}
+
+/* Below this the inverse of a block's scale would overflow: the block counts as zero. */
+#define Q8K_TINY 0x1p-100f
+
+static void quantize_q8k(const struct act *x, size_t t)
+{
+    const float *a = x->f32 + t * x->f32_stride;
+    int8_t *q = x->q8k + t * x->q_stride;
+    int16_t *sums = x->q8k_sum + t * 2 * x->b_stride;
+    for (size_t b = 0; b < x->n_cols / 256; b++, a += 256, q += 256) {
+        float max = max_abs(a, 256);
+        float scale = max < Q8K_TINY ? 0.0f : max / 127.0f;
+        float inverse = scale == 0.0f ? 0.0f : 127.0f / max;
+        for (size_t i = 0; i < 256; i++)
+            q[i] = round_quant(a[i] * inverse);
+        for (size_t j = 0; j < 16; j++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < 16; i++)
+                sum += q[16 * j + i];
+            sums[16 * b + j] = (int16_t)sum;
+        }
+        x->q8k_scale[t * x->b_stride + b] = scale;
+    }
+}
+
+/* ---- Rows ---- */
+
+static void rms_norm(const float *x, const float *w, size_t n, float eps, float *y)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] = fmaf(x[i], x[i], lane[i % LANES]);
+    float scale = 1.0f / sqrtf(tree(lane) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] * scale) * w[i];
+}
+
+static void layer_norm(const float *x, const float *w, const float *b, size_t n, float eps,
+                       float *y)
+{
+    float lane[LANES] = {0}, square[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] += x[i];
+    float mean = tree(lane) / (float)n;
+    for (size_t i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        square[i % LANES] = fmaf(d, d, square[i % LANES]);
+    }
+    float scale = 1.0f / sqrtf(tree(square) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf((x[i] - mean) * scale, w[i], b[i]);
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void silu_mul(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = fmath_silu_inline(gate[i]) * up[i];
+}
+
+static void gelu(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fmath_gelu_inline(x[i]);
+}
+
+static void rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
+                 bool interleaved, float scale)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        float *a = interleaved ? x + 2 * i : x + i,
+              *b = interleaved ? x + 2 * i + 1 : x + i + n / 2;
+        float first = fmaf(*a, cos[i], -(*b * sin[i])), second = fmaf(*a, sin[i], *b * cos[i]);
+        *a = first * scale;
+        *b = second * scale;
+    }
+    for (size_t i = n; i < head_dim; i++)
+        x[i] *= scale;
+}
+
+/* ---- Attention ---- */
+
+static size_t padded(size_t head_dim)
+{
+    return (head_dim + 7) / 8 * 8;
+}
+
+static void kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k,
+                         const float *v)
+{
+    float *keys = (float *)(void *)block,
+          *values = keys + KV_PAGE * head_dim + slot * padded(head_dim);
+    for (size_t d = 0; d < head_dim; d++) {
+        keys[d * KV_PAGE + slot] = k[d];
+        values[d] = v[d];
+    }
+    for (size_t d = head_dim; d < padded(head_dim); d++)
+        values[d] = 0.0f;
+}
+
+static void kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const float *k,
+                         const float *v)
+{
+    uint16_t *keys = (uint16_t *)(void *)block,
+             *values = keys + KV_PAGE * head_dim + slot * padded(head_dim);
+    for (size_t d = 0; d < head_dim; d++) {
+        keys[d * KV_PAGE + slot] = f32_to_f16(k[d]);
+        values[d] = f32_to_f16(v[d]);
+    }
+    for (size_t d = head_dim; d < padded(head_dim); d++)
+        values[d] = 0;
+}
+
+static float kv_value(const uint8_t *block, enum kv_type type, size_t i)
+{
+    float f;
+    if (type == KV_F16)
+        return load_f16(block + i * sizeof(uint16_t));
+    memcpy(&f, block + i * sizeof f, sizeof f);
+    return f;
+}
+
+/* One block's n visible positions, for one head: scores, the running maximum, the lanes of the sum,
+ * the values. What lies in the block beyond n is stale and is never looked at. */
+static void attend_block(const struct attend *a, enum kv_type type, const uint8_t *block, size_t n,
+                         size_t h, float *lane)
+{
+    const float *q = a->q + h * a->head_dim;
+    float *acc = a->acc + h * a->head_dim, score[KV_PAGE];
+    float max = a->max[h];
+    for (size_t pos = 0; pos < n; pos++) {
+        float s = 0.0f;
+        for (size_t d = 0; d < a->head_dim; d++)
+            s = fmaf(q[d], kv_value(block, type, d * KV_PAGE + pos), s);
+        score[pos] = s;
+        max = larger(s, max);
+    }
+    if (max > a->max[h]) { /* what was summed so far shrinks */
+        float shrink = fmath_exp_inline(a->max[h] - max);
+        for (size_t i = 0; i < LANES; i++)
+            lane[i] *= shrink;
+        for (size_t d = 0; d < a->head_dim; d++)
+            acc[d] *= shrink;
+        a->max[h] = max;
+    }
+    for (size_t pos = 0; pos < n; pos++) {
+        const size_t row = KV_PAGE * a->head_dim + pos * padded(a->head_dim);
+        float p = fmath_exp_inline(score[pos] - max);
+        lane[pos % LANES] += p;
+        for (size_t d = 0; d < a->head_dim; d++)
+            acc[d] = fmaf(p, kv_value(block, type, row + d), acc[d]);
+    }
+}
+
+static void attend(const struct attend *a, enum kv_type type)
+{
+    for (size_t h = 0; h < a->n_heads; h++) {
+        float lane[LANES] = {0};
+        a->max[h] = -INFINITY;
+        memset(a->acc + h * a->head_dim, 0, a->head_dim * sizeof *a->acc);
+        for (size_t first = 0; first < a->n_positions; first += KV_PAGE) {
+            size_t n = a->n_positions - first < KV_PAGE ? a->n_positions - first : KV_PAGE;
+            attend_block(a, type, a->blocks[first / KV_PAGE], n, h, lane);
+        }
+        a->max[h] += 0.0f; /* -0 becomes +0: which zero was found first must not show */
+        a->sum[h] = tree(lane);
+    }
+}
+
+static void attend_f32(const struct attend *a)
+{
+    attend(a, KV_F32);
+}
+
+static void attend_f16(const struct attend *a)
+{
+    attend(a, KV_F16);
+}
+
+static void attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
+                         size_t n_heads, size_t head_dim, float *out)
+{
+    for (size_t h = 0; h < n_heads; h++) {
+        float top = max[h], total = 0.0f;
+        for (size_t i = 1; i < n_spans; i++)
+            top = larger(max[i * n_heads + h], top);
+        for (size_t i = 0; i < n_spans; i++)
+            total = fmaf(fmath_exp_inline(max[i * n_heads + h] - top), sum[i * n_heads + h], total);
+        for (size_t d = 0; d < head_dim; d++) {
+            float value = 0.0f;
+            for (size_t i = 0; i < n_spans; i++)
+                value = fmaf(fmath_exp_inline(max[i * n_heads + h] - top),
+                             acc[(i * n_heads + h) * head_dim + d], value);
+            out[h * head_dim + d] = value / total;
+        }
+    }
+}
+
+/* ---- The vocabulary ---- */
+
+static float max_of(const float *x, size_t n)
+{
+    float max = x[0];
+    for (size_t i = 1; i < n; i++)
+        max = larger(x[i], max);
+    return max + 0.0f; /* -0 becomes +0 */
+}
+
+static size_t argmax(const float *x, size_t n)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+static float sum_exp(const float *x, size_t n, float max)
+{
+    float lane[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lane[i % LANES] += fmath_exp_inline(x[i] - max);
+    return tree(lane);
+}
+
+static bool all_finite(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i]))
+            return false;
+    }
+    return true;
+}
+
+const struct kernels KERNELS_REF_TABLE = {
+    .name = "ref",
+    .matmul = {[WEIGHT_F32] = matmul_f32,
+               [WEIGHT_F16] = matmul_f16,
+               [WEIGHT_Q8_0] = matmul_q8_0,
+               [WEIGHT_Q4_0] = matmul_q4_0,
+               [WEIGHT_Q4_K] = matmul_q4_k,
+               [WEIGHT_Q6_K] = matmul_q6_k},
+    .quantize = {[ACT_Q8] = quantize_q8, [ACT_Q8K] = quantize_q8k},
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .add = add,
+    .silu_mul = silu_mul,
+    .gelu = gelu,
+    .rope = rope,
+    .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16},
+    .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16},
+    .attend_merge = attend_merge,
+    .max = max_of,
+    .argmax = argmax,
+    .sum_exp = sum_exp,
+    .all_finite = all_finite,
+};

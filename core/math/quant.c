@@ -1,0 +1,335 @@
+/* quant.c - the table of weight types, half precision, and the exact value of every weight. Pure;
+ * any thread.
+ *
+ * The block formats are GGML's; the order of the products is that of its dequantize_row functions,
+ * so that the values are the same bits. */
+#include "math/quant.h"
+
+#include "math/kernels.h"
+#include "math/quant_blocks.h"
+
+#include <float.h>
+#include <string.h>
+
+/* Intermediate results in wider registers would make other bits of every formula here. */
+_Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must round to float");
+
+const struct weight_info weight_infos[WEIGHT_TYPES] = {
+    [WEIGHT_F32] = {"F32", 0, 1, 4, ACT_F32, 1},
+    [WEIGHT_F16] = {"F16", 1, 1, 2, ACT_F32, 1},
+    [WEIGHT_BF16] = {"BF16", 30, 1, 2, ACT_F32, 0},
+    [WEIGHT_Q8_0] = {"Q8_0", 8, 32, 34, ACT_Q8, 1},
+    [WEIGHT_Q4_0] = {"Q4_0", 2, 32, 18, ACT_Q8, 1},
+    [WEIGHT_Q4_1] = {"Q4_1", 3, 32, 20, ACT_Q8, 0},
+    [WEIGHT_Q5_0] = {"Q5_0", 6, 32, 22, ACT_Q8, 0},
+    [WEIGHT_Q5_1] = {"Q5_1", 7, 32, 24, ACT_Q8, 0},
+    [WEIGHT_Q2_K] = {"Q2_K", 10, 256, 84, ACT_Q8K, 0},
+    [WEIGHT_Q3_K] = {"Q3_K", 11, 256, 110, ACT_Q8K, 0},
+    [WEIGHT_Q4_K] = {"Q4_K", 12, 256, 144, ACT_Q8K, 1},
+    [WEIGHT_Q5_K] = {"Q5_K", 13, 256, 176, ACT_Q8K, 0},
+    [WEIGHT_Q6_K] = {"Q6_K", 14, 256, 210, ACT_Q8K, 1},
+    [WEIGHT_IQ4_NL] = {"IQ4_NL", 20, 32, 18, ACT_Q8, 0},
+    [WEIGHT_IQ4_XS] = {"IQ4_XS", 23, 256, 136, ACT_Q8K, 0},
+};
+
+enum weight_type weight_type_of_ggml(uint32_t ggml_id)
+{
+    for (int type = 0; type < WEIGHT_TYPES; type++) {
+        if (weight_infos[type].ggml_id == ggml_id)
+            return (enum weight_type)type;
+    }
+    return WEIGHT_TYPES;
+}
+
+const char *ggml_type_name(uint32_t ggml_id)
+{
+    static const char *const names[] = {
+        "F32",   "F16",        "Q4_0",       "Q4_1",       "Q4_2",     "Q4_3",     "Q5_0",
+        "Q5_1",  "Q8_0",       "Q8_1",       "Q2_K",       "Q3_K",     "Q4_K",     "Q5_K",
+        "Q6_K",  "Q8_K",       "IQ2_XXS",    "IQ2_XS",     "IQ3_XXS",  "IQ1_S",    "IQ4_NL",
+        "IQ3_S", "IQ2_S",      "IQ4_XS",     "I8",         "I16",      "I32",      "I64",
+        "F64",   "IQ1_M",      "BF16",       "Q4_0_4_4",   "Q4_0_4_8", "Q4_0_8_8", "TQ1_0",
+        "TQ2_0", "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4",    "NVFP4",
+    };
+    return ggml_id < sizeof names / sizeof names[0] ? names[ggml_id] : NULL;
+}
+
+size_t weight_bytes(enum weight_type type, size_t n)
+{
+    return n / weight_infos[type].block_values * weight_infos[type].block_bytes;
+}
+
+float f16_to_f32(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
+    uint32_t exponent = h >> 10 & 0x1f, fraction = h & 0x3ffu;
+    uint32_t bits;
+    if (exponent == 0x1f) { /* a NaN becomes quiet, as the hardware does it */
+        bits = sign | 0x7f800000u | fraction << 13 | (fraction != 0 ? 0x400000u : 0);
+    } else if (exponent != 0) {
+        bits = sign | (exponent + 112) << 23 | fraction << 13;
+    } else { /* subnormal: fraction * 2^-24, exact in F32 */
+        float magnitude = (float)fraction * 0x1p-24f;
+        memcpy(&bits, &magnitude, sizeof bits);
+        bits |= sign;
+    }
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+uint16_t f32_to_f16(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) /* NaN: quiet, the payload's high bits kept */
+        return (uint16_t)(sign | 0x7e00u | (magnitude >> 13 & 0x3ffu));
+    if (magnitude >= 0x477ff000u) /* 65520 and above round to infinity */
+        return (uint16_t)(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) { /* below 2^-14: a multiple of 2^-24 */
+        float value;
+        memcpy(&value, &magnitude, sizeof value);
+        /* Adding 0.5 leaves 24 - 1 bits below it, the last of which is 2^-24: the sum rounds there.
+         */
+        value += 0.5f;
+        uint32_t rounded;
+        memcpy(&rounded, &value, sizeof rounded);
+        return (uint16_t)(sign | (rounded - 0x3f000000u));
+    }
+    uint32_t odd = magnitude >> 13 & 1;
+    return (uint16_t)(sign | (magnitude - 0x38000000u + 0xfffu + odd) >> 13);
+}
+
+static uint16_t load16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+bool quant_has_min(enum weight_type type)
+{
+    return type == WEIGHT_Q4_1 || type == WEIGHT_Q5_1 || type == WEIGHT_Q2_K ||
+           type == WEIGHT_Q4_K || type == WEIGHT_Q5_K;
+}
+
+/* The 16 values an IQ4 code stands for. */
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+
+/* 16 bytes of nibbles: low ones are the first 16 values. */
+static void nibbles(const uint8_t *qs, int zero, int8_t *q)
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = (int8_t)((qs[i] & 15) - zero);
+        q[i + 16] = (int8_t)((qs[i] >> 4) - zero);
+    }
+}
+
+static void nibbles_iq4(const uint8_t *qs, int8_t *q)
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = iq4_values[qs[i] & 15];
+        q[i + 16] = iq4_values[qs[i] >> 4];
+    }
+}
+
+/* The fifth bits lie in 4 bytes, bit k for value k. */
+static void nibbles_and_fifth(const uint8_t *qh, const uint8_t *qs, int zero, int8_t *q)
+{
+    nibbles(qs, zero, q);
+    for (int k = 0; k < 32; k++)
+        q[k] = (int8_t)(q[k] + ((qh[k / 8] >> k % 8 & 1) << 4));
+}
+
+void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out)
+{
+    out->d = load16(src);
+    out->m = quant_has_min(type) ? load16(src + 2) : 0;
+    switch ((int)type) {
+    case WEIGHT_Q8_0:
+        memcpy(out->q, src + 2, 32);
+        break;
+    case WEIGHT_Q4_0:
+        nibbles(src + 2, 8, out->q);
+        break;
+    case WEIGHT_Q4_1:
+        nibbles(src + 4, 0, out->q);
+        break;
+    case WEIGHT_Q5_0:
+        nibbles_and_fifth(src + 2, src + 6, 16, out->q);
+        break;
+    case WEIGHT_Q5_1:
+        nibbles_and_fifth(src + 4, src + 8, 0, out->q);
+        break;
+    case WEIGHT_IQ4_NL:
+        nibbles_iq4(src + 2, out->q);
+        break;
+    }
+}
+
+void block32_values(enum weight_type type, const struct block32 *b, float *out)
+{
+    float d = f16_to_f32(b->d), m = f16_to_f32(b->m);
+    for (int k = 0; k < 32; k++) {
+        out[k] = (float)b->q[k] * d;
+        if (quant_has_min(type))
+            out[k] += m;
+    }
+}
+
+/* Q4_K and Q5_K: d, dmin, and 8 scales and 8 minimums of 6 bits in 12 bytes. */
+void block256_scales_6bit(const uint8_t *src, struct block256 *out)
+{
+    const uint8_t *s = src + 4;
+    out->d = load16(src);
+    out->dmin = load16(src + 2);
+    for (int j = 0; j < 8; j++) {
+        int scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
+        int min = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
+        out->scale[2 * j] = out->scale[2 * j + 1] = (int8_t)scale;
+        out->min[2 * j] = out->min[2 * j + 1] = (uint8_t)min;
+    }
+}
+
+static void decode_q2_k(const uint8_t *src, struct block256 *out)
+{
+    const uint8_t *qs = src + 16;
+    for (int j = 0; j < 16; j++) {
+        out->scale[j] = (int8_t)(src[j] & 15);
+        out->min[j] = src[j] >> 4;
+    }
+    for (int k = 0; k < 256; k++)
+        out->q[k] = (int8_t)(qs[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3);
+    out->d = load16(src + 80);
+    out->dmin = load16(src + 82);
+}
+
+static void decode_q3_k(const uint8_t *src, struct block256 *out)
+{
+    const uint8_t *high = src, *qs = src + 32, *s = src + 96;
+    for (int j = 0; j < 16; j++) {
+        int low4 = j < 8 ? s[j] & 15 : s[j - 8] >> 4;
+        out->scale[j] = (int8_t)((low4 | (s[8 + j % 4] >> (j / 4 * 2) & 3) << 4) - 32);
+    }
+    for (int k = 0; k < 256; k++) {
+        int low2 = qs[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
+        out->q[k] = (int8_t)(low2 - ((high[k % 32] >> k / 32 & 1) != 0 ? 0 : 4));
+    }
+    out->d = load16(src + 108);
+}
+
+static void decode_q4_k(const uint8_t *src, struct block256 *out)
+{
+    block256_scales_6bit(src, out);
+    for (int k = 0; k < 256; k++)
+        out->q[k] = (int8_t)(src[16 + k / 64 * 32 + k % 32] >> (k % 64 / 32 * 4) & 15);
+}
+
+static void decode_q5_k(const uint8_t *src, struct block256 *out)
+{
+    block256_scales_6bit(src, out);
+    for (int k = 0; k < 256; k++) {
+        int low4 = src[48 + k / 64 * 32 + k % 32] >> (k % 64 / 32 * 4) & 15;
+        out->q[k] = (int8_t)(low4 | (src[16 + k % 32] >> k / 32 & 1) << 4);
+    }
+}
+
+static void decode_q6_k(const uint8_t *src, struct block256 *out)
+{
+    for (int k = 0; k < 256; k++) {
+        int half = k / 128, l = k % 128;
+        int low4 = src[half * 64 + l % 64] >> (l / 64 * 4) & 15;
+        int high2 = src[128 + half * 32 + l % 32] >> (l / 32 * 2) & 3;
+        out->q[k] = (int8_t)((low4 | high2 << 4) - 32);
+    }
+    memcpy(out->scale, src + 192, 16);
+    out->d = load16(src + 208);
+}
+
+static void decode_iq4_xs(const uint8_t *src, struct block256 *out)
+{
+    unsigned scales_high = load16(src + 2);
+    for (int j = 0; j < 8; j++) {
+        int scale = (src[4 + j / 2] >> (j % 2 * 4) & 15) | (int)(scales_high >> (2 * j) & 3) << 4;
+        out->scale[2 * j] = out->scale[2 * j + 1] = (int8_t)(scale - 32);
+        nibbles_iq4(src + 8 + 16 * j, out->q + 32 * j);
+    }
+    out->d = load16(src);
+}
+
+void block256_decode(enum weight_type type, const uint8_t *src, struct block256 *out)
+{
+    out->dmin = 0;
+    memset(out->min, 0, sizeof out->min);
+    switch ((int)type) {
+    case WEIGHT_Q2_K:
+        decode_q2_k(src, out);
+        break;
+    case WEIGHT_Q3_K:
+        decode_q3_k(src, out);
+        break;
+    case WEIGHT_Q4_K:
+        decode_q4_k(src, out);
+        break;
+    case WEIGHT_Q5_K:
+        decode_q5_k(src, out);
+        break;
+    case WEIGHT_Q6_K:
+        decode_q6_k(src, out);
+        break;
+    case WEIGHT_IQ4_XS:
+        decode_iq4_xs(src, out);
+        break;
+    }
+}
+
+void block256_values(enum weight_type type, const struct block256 *b, float *out)
+{
+    float d = f16_to_f32(b->d), dmin = f16_to_f32(b->dmin);
+    for (int j = 0; j < 16; j++) {
+        float scale = d * (float)b->scale[j], min = dmin * (float)b->min[j];
+        for (int k = 16 * j; k < 16 * j + 16; k++) {
+            out[k] = scale * (float)b->q[k];
+            if (quant_has_min(type))
+                out[k] -= min;
+        }
+    }
+}
+
+static void plain_to_f32(enum weight_type type, const uint8_t *src, size_t n, float *out)
+{
+    if (type == WEIGHT_F32) {
+        memcpy(out, src, n * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half = load16(src + 2 * i);
+        if (type == WEIGHT_F16) {
+            out[i] = f16_to_f32(half);
+        } else { /* BF16: the upper half of an F32 */
+            uint32_t bits = (uint32_t)half << 16;
+            memcpy(out + i, &bits, sizeof bits);
+        }
+    }
+}
+
+void weight_to_f32(enum weight_type type, const void *src, size_t n, float *out)
+{
+    const struct weight_info *info = &weight_infos[type];
+    const uint8_t *bytes = src;
+    if (info->block_values == 1) {
+        plain_to_f32(type, bytes, n, out);
+        return;
+    }
+    for (size_t i = 0; i < n; i += info->block_values, bytes += info->block_bytes) {
+        if (info->block_values == 32) {
+            struct block32 b;
+            block32_decode(type, bytes, &b);
+            block32_values(type, &b, out + i);
+        } else {
+            struct block256 b;
+            block256_decode(type, bytes, &b);
+            block256_values(type, &b, out + i);
+        }
+    }
+}

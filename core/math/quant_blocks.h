@@ -1,0 +1,33 @@
+/* quant_blocks.h - one block of a quantized GGUF tensor, taken apart: scales, minimums and
+ * integers.
+ *
+ * Every quantized type's value is (d * scale) * q - dmin * min, or q * d + m for the blocks of 32;
+ * decoding a block to these parts once serves dequantization and the packing of panels alike, so
+ * that both mean the same values. Private to core/math.
+ */
+#pragma once
+
+#include "math/quant.h"
+
+#include <stdbool.h>
+
+/* Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: value = q * d + m. */
+struct block32 {
+    uint16_t d, m; /* F16 bits; m is 0 where the type has none */
+    int8_t q[32];
+};
+
+/* Q2_K to Q6_K, IQ4_XS: value = (d * scale) * q - dmin * min. */
+struct block256 {
+    uint16_t d, dmin; /* F16 bits; dmin is 0 where the type has none */
+    int8_t scale[16]; /* one each 16 values (types with one each 32 have it twice) */
+    uint8_t min[16];
+    int8_t q[256];
+};
+
+bool quant_has_min(enum weight_type type);
+void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out);
+void block256_scales_6bit(const uint8_t *src, struct block256 *out); /* Q4_K, Q5_K: all but q */
+void block256_decode(enum weight_type type, const uint8_t *src, struct block256 *out);
+void block32_values(enum weight_type type, const struct block32 *b, float *out);   /* [32] */
+void block256_values(enum weight_type type, const struct block256 *b, float *out); /* [256] */
