@@ -2,9 +2,10 @@
  *
  * A sequence maps its positions to pages through a page table; full pages, of prompts and of generated text alike, are
  * shared by content and counted, so that a prefix once computed is found again. The hash finds a candidate; the tokens
- * themselves, and the salt (whose prefixes may be shared: one API key's), are compared. Pages that no sequence holds stay as
- * cache, the least recently used given up first. Owned by one worker thread (the statistics may be read by any); no locks,
- * and no allocation after kv_create. Knows nothing of HTTP, jobs or sampling.
+ * themselves, the page before it, and the salt (whose prefixes may be shared: one API key's), are compared. Pages that no
+ * sequence holds stay as cache, the least recently used given up first. One thread at a time (its owner holds a lock when
+ * others look in); the statistics may be read by any; no locks here, and no allocation after kv_create. Knows nothing of
+ * HTTP, jobs or sampling.
  *
  * Admission reserves a sequence's worst case: kv_begin takes a promise of pages for prompt + max_tokens, so that a sequence
  * that was admitted never runs out (chosen over preemption: simpler, and nobody's work is thrown away).
@@ -27,8 +28,8 @@ struct kv_seq {                /* one sequence's view; the caller's storage, zer
     size_t n_positions;        /* whose keys and values are stored */
     size_t n_promised;         /* pages it may still take */
     uint64_t salt;
-    uint64_t hash;             /* of the full pages so far */
-    size_t n_hashed;           /* full pages registered for sharing */
+    uint64_t hash;             /* of the n_hashed pages */
+    size_t n_hashed;           /* leading full pages that stand in the index */
     uint32_t table;            /* which page table it holds */
 };
 
@@ -56,12 +57,18 @@ size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_
  * Returns false, with nothing changed, while pages or tables are lacking. *n_cached: tokens found (seq->n_positions too). */
 bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens, size_t n_tokens,
               size_t n_positions_max, size_t *n_cached);
+/* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile, when seq stands at a page's
+ * border; tokens, n_tokens: its whole prompt. Returns the tokens gained (n_positions grows by them), still below n_tokens. */
+size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_tokens);
 /* Makes room for n more positions (never fails within the promise), before the forward pass writes them. */
 void kv_extend(struct kv *kv, struct kv_seq *seq, size_t n);
-/* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions]; full pages become shareable. */
+/* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions]; full pages become shareable.
+ * A page whose like another sequence registered first is exchanged for that one: their bits are equal. */
 void kv_commit(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_positions);
 /* Ends a sequence: its full pages stay as cache, the rest is free. */
 void kv_end(struct kv *kv, struct kv_seq *seq);
+/* Forgets every cached page and zeroes the counters; no sequence may be live. After a warm-up. */
+void kv_clear(struct kv *kv);
 
 /* The block of a layer and KV head in a page: what kernels->kv_store and attend take. */
 uint8_t *kv_block(const struct kv *kv, uint32_t page, size_t layer, size_t kv_head);

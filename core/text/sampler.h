@@ -1,6 +1,13 @@
 /* sampler.h - from logits to one token id.
  *
- * Order: bias, penalties, top_k, typical_p, top_p, min_p, temperature, draw. The draw is a counter-based generator keyed by
+ * Order: bias, penalties, top_k, typical_p, top_p, min_p, temperature, draw. What each does:
+ *   repetition penalty (Keskar et al., 2019): a logit of a token in the window is divided by it when positive, else multiplied;
+ *   presence, frequency: logit -= presence + frequency * (times in the window), for tokens in it;
+ *   top_k: the k highest, ties by the lowest id;
+ *   typical_p (Meister et al., 2022): in the order of |-log p - entropy|, the fewest whose probabilities exceed it together;
+ *   top_p (Holtzman et al., 2020): in descending order, the fewest whose probabilities reach it together;
+ *   min_p (Nguyen et al., 2024): those with at least this part of the highest probability;
+ * probabilities are those at temperature 1 of what the filters before have left; at least one token always stays. The draw is a counter-based generator keyed by
  * (seed, choice, position), so that nothing but the request decides it. Our own exp and log, fixed orders of sums: the same
  * bits on every machine. Scratch memory is one struct sampler per compute thread that samples, created at start-up; sampling
  * allocates nothing. Knows nothing of sequences or text.
@@ -27,6 +34,7 @@ struct sampling { /* one request's parameters, checked by the API; ranges as in 
     uint32_t repetition_window;    /* tokens, prompt included; for all three penalties */
     float presence_penalty, frequency_penalty;
     uint64_t seed;
+    uint32_t choice; /* which of a request's parallel answers: each has its own stream of draws */
     const struct logit_bias *biases; /* sorted by id, unique; borrowed from the job */
     size_t n_biases;
 };
@@ -42,12 +50,12 @@ struct sampler;
 enum status sampler_create(struct sampler **out, size_t n_vocab, const struct kernels *kernels, struct error *err);
 void sampler_destroy(struct sampler *sampler); /* takes NULL */
 
-/* Draws one id. logits [n_vocab] may be changed. tokens [n_tokens]: all of the sequence so far, prompt included; the new
- * token's position is n_tokens. ban: ids that must not come now (EOS under ignore_eos or min_tokens). STATUS_INTERNAL when a
- * logit is not finite or everything is banned. */
+/* Draws one id. logits [n_vocab] are worked on in place and left as they were found. tokens [n_tokens]: all of the sequence so
+ * far, prompt included; the new token's position is n_tokens. ban: ids that must not come now (EOS under ignore_eos or
+ * min_tokens). STATUS_INTERNAL when a logit is not finite, STATUS_INVALID when everything is banned. */
 enum status sampler_draw(struct sampler *sampler, float *logits, const struct sampling *params, const int32_t *tokens,
                          size_t n_tokens, const int32_t *ban, size_t n_ban, int32_t *id, struct error *err);
 
-/* The n_top highest log-probabilities (ties: the lowest id first) and that of `id`, from untouched logits: call before
- * sampler_draw with the normalizer kept, or pass a chosen id later through sampler_logprob. Returns log(sum(exp(logits))). */
-double sampler_top_logprobs(struct sampler *sampler, const float *logits, size_t n_top, struct logprob *top);
+/* Of the model's own distribution: the log-probability of id, and the n_top <= n_vocab highest (ties: the lowest id first).
+ * logits: finite, as the model gave them, before or after sampler_draw. */
+float sampler_logprobs(struct sampler *sampler, const float *logits, int32_t id, size_t n_top, struct logprob *top);
