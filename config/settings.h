@@ -21,6 +21,13 @@ enum verb { /* bits, so that a row can belong to several */
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
+enum { SETTINGS_STOPS = 16, SETTINGS_BIASES = 1024 };
+
+struct setting_bias {
+    int32_t id;
+    float bias; /* -100..100 */
+};
+
 struct settings { /* strings are owned by the settings; NULL: not set */
     enum verb verb;
     const char *argument; /* FILE or PROMPT; NULL when absent */
@@ -28,8 +35,8 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     const char *model; /* "builtin" or a path */
     unsigned threads, workers; /* 0: automatic */
     size_t context;            /* 0: the model's, at most 4096 */
-    int cpu;                   /* enum kernel_level */
-    int kv_type;               /* enum kv_type */
+    int cpu;                   /* enum kernel_level: the table's words stand in its order */
+    int kv_type;               /* enum kv_type, likewise */
     size_t kv_memory;          /* bytes; 0: automatic */
     bool prefix_cache;
     size_t step_tokens, max_batch, max_queue;
@@ -55,12 +62,15 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     float temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty;
     unsigned top_k, repetition_window;
     bool ignore_eos, parse_special;
-    const char *stop[16];
+    const char *stop[SETTINGS_STOPS];
     size_t n_stop;
+    struct setting_bias *biases; /* [n_biases], owned; as given, ids not checked */
+    size_t n_biases;
 
     /* tokenize */
     bool special, add_special;
 
+    const char *config; /* the INI file read */
     bool print_config;
     bool help; /* VERB --help */
 };

@@ -1,0 +1,227 @@
+/* table.c - the table itself: every verb and every setting of the program, once. Static data; any
+ * thread. */
+#include "config/table.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY)
+#define TEXT    (VERB_TOKENIZE | VERB_DETOKENIZE)
+#define ALL                                                                                        \
+    (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE | VERB_PERPLEXITY)
+#define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
+
+/* clang-format off */
+const struct verb_info settings_verbs[] = {
+    {"serve", VERB_SERVE, NULL, "answer HTTP requests (the default verb)"},
+    {"generate", VERB_GENERATE, "[PROMPT]",
+     "write one completion to standard output as it is generated; the prompt from standard input when absent"},
+    {"inspect", VERB_INSPECT, "FILE", "say what a GGUF file holds and needs, or why it is refused"},
+    {"tokenize", VERB_TOKENIZE, NULL, "standard input to token ids, on one line"},
+    {"detokenize", VERB_DETOKENIZE, NULL, "token ids on standard input back to text"},
+    {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text"},
+    {"version", VERB_VERSION, NULL, "the version"},
+    {"help", VERB_HELP, "[VERB]", "this text, or one verb's"},
+};
+const size_t settings_verbs_n = sizeof settings_verbs / sizeof settings_verbs[0];
+
+const struct setting settings_table[] = {
+    {"model", "model", KIND_TEXT, FIELD(model), COMPUTE | TEXT, 0, 0, NULL, NULL, "builtin", "FILE",
+     "GGUF file, or builtin",
+     "Name your own model's GGUF file; the built-in one only tells very short stories."},
+    {"context", "model", KIND_NUMBER, FIELD(context), COMPUTE | VERB_INSPECT, 1, 16777216, "auto", NULL, "auto", "N",
+     "positions one sequence may use (auto: the model's, at most 4096)",
+     "Raise it for long prompts, up to what the model was made for; lower it to save KV memory."},
+
+    {"threads", "compute", KIND_NUMBER, FIELD(threads), COMPUTE, 1, 1024, "auto", NULL, "auto", "N",
+     "all compute threads, shared out evenly over the workers",
+     "Lower it to leave cores to other programs; more threads than physical cores seldom help."},
+    {"workers", "compute", KIND_NUMBER, FIELD(workers), VERB_SERVE, 1, 256, "auto", NULL, "auto", "N",
+     "independent teams of threads, each with its own batch and KV cache",
+     "One a last-level cache is usual; more pay for tiny models with many clients."},
+    {"cpu", "compute", KIND_CHOICE, FIELD(cpu), COMPUTE, 0, 0, NULL, "auto ref avx2 avxvnni avx512 neon", "auto", "NAME",
+     "kernels: auto ref avx2 avxvnni avx512 neon",
+     "Only to compare: all of them give the same bits, auto takes the fastest."},
+
+    {"kv-type", "memory", KIND_CHOICE, FIELD(kv_type), COMPUTE | VERB_INSPECT, 0, 0, NULL, "f32 f16 q8", "f16", "TYPE",
+     "how keys and values are kept: f32 f16 q8",
+     "f32 doubles the KV memory and is what published figures are measured with."},
+    {"kv-memory", "memory", KIND_BYTES, FIELD(kv_memory), COMPUTE, 1024, 1125899906842624.0, "auto", NULL, "auto", "BYTES",
+     "KV memory of all workers, taken at start (512M, 2G)",
+     "Auto holds max_batch full contexts a worker, at most a quarter of the memory allowed; raise it to keep more prefixes."},
+    {"prefix-cache", "memory", KIND_SWITCH, FIELD(prefix_cache), VERB_SERVE | VERB_GENERATE, 0, 0, NULL, NULL, "on", "on|off",
+     "keep computed prefixes for later requests",
+     "Off when no two prompts begin alike, or to measure without it."},
+
+    {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE, 1, 65536, NULL, NULL, "512", "N",
+     "most prompt tokens in one step; the real budget is time",
+     "Lower it to bound the step's buffers; higher values seldom help."},
+    {"max-batch", "batching", KIND_NUMBER, FIELD(max_batch), VERB_SERVE, 1, 1024, NULL, NULL, "32", "N",
+     "sequences in one step of one worker",
+     "Raise it for more clients at once (each then gets its tokens more slowly); lower it to save KV memory."},
+    {"max-queue", "batching", KIND_NUMBER, FIELD(max_queue), VERB_SERVE, 1, 1000000, NULL, NULL, "128", "N",
+     "requests waiting; one more is refused with 429",
+     "Lower it to refuse sooner rather than let clients wait; raise it for bursts."},
+    {"max-wait-seconds", "batching", KIND_NUMBER, FIELD(max_wait_seconds), VERB_SERVE, 1, 86400, "off", NULL, "300", "N",
+     "a request predicted to wait longer is refused with 429",
+     "Set it to how long your clients are willing to wait."},
+
+    {"host", "network", KIND_TEXT, FIELD(host), VERB_SERVE, 0, 0, NULL, NULL, "127.0.0.1", "ADDRESS",
+     "address to listen on, IPv4 or IPv6",
+     "0.0.0.0 or :: to be reached from other machines; set an API key then, or put a proxy in front."},
+    {"port", "network", KIND_NUMBER, FIELD(port), VERB_SERVE, 0, 65535, NULL, NULL, "8080", "N",
+     "port to listen on; 0 takes a free one",
+     "When 8080 is taken."},
+    {"port-file", "network", KIND_TEXT, FIELD(port_file), VERB_SERVE, 0, 0, NULL, NULL, "", "FILE",
+     "file that gets the port's number once connections are accepted",
+     "With port 0, so that a script learns the port."},
+    {"unix", "network", KIND_TEXT, FIELD(unix_path), VERB_SERVE, 0, 0, NULL, NULL, "", "PATH",
+     "listen on this Unix socket",
+     "Behind a proxy on the same machine."},
+    {"drain-seconds", "network", KIND_NUMBER, FIELD(drain_seconds), VERB_SERVE, 0, 86400, NULL, NULL, "30", "N",
+     "after SIGTERM, how long running and queued requests may take",
+     "Keep it below what your supervisor waits before it kills."},
+
+    {"api-key-file", "access", KIND_TEXT, FIELD(api_key_file), VERB_SERVE, 0, 0, NULL, NULL, "", "FILE",
+     "file with one API key a line; requests must then carry one",
+     "Whenever others can reach the port."},
+    {"allow-origin", "access", KIND_TEXT, FIELD(allow_origin), VERB_SERVE, 0, 0, NULL, NULL, "", "ORIGIN",
+     "origin of web pages that may call the service",
+     "When a page served from elsewhere uses it: https://app.example."},
+
+    {"max-connections", "limits", KIND_NUMBER, FIELD(max_connections), VERB_SERVE, 1, 100000, NULL, NULL, "1024", "N",
+     "connections at once",
+     "Raise it for more waiting clients (about 20 KiB each); the limit on open files must allow it."},
+    {"max-header-bytes", "limits", KIND_BYTES, FIELD(max_header_bytes), VERB_SERVE, 1024, 1048576, NULL, NULL, "16K", "BYTES",
+     "request line and headers of one request; more is refused with 431",
+     "When a proxy adds very long headers."},
+    {"max-body-bytes", "limits", KIND_BYTES, FIELD(max_body_bytes), VERB_SERVE, 1024, 1073741824, NULL, NULL, "4M", "BYTES",
+     "body of one request; more is refused with 413",
+     "Raise it for prompts of several megabytes; a request may take some twenty times its body in memory."},
+    {"max-json-depth", "limits", KIND_NUMBER, FIELD(max_json_depth), VERB_SERVE, 2, 512, NULL, NULL, "64", "N",
+     "nesting of a request's JSON",
+     "No request of this API needs more than a few levels."},
+    {"max-json-nodes", "limits", KIND_NUMBER, FIELD(max_json_nodes), VERB_SERVE, 16, 10000000, NULL, NULL, "200000", "N",
+     "values in a request's JSON",
+     "Raise it for prompts given as very long arrays of ids (about 80 bytes of memory each)."},
+    {"max-prompt-tokens", "limits", KIND_NUMBER, FIELD(max_prompt_tokens), VERB_SERVE, 1, 16777216, "off", NULL, "off", "N",
+     "tokens of one prompt (off: what the context allows)",
+     "To keep single requests from taking a whole context's time."},
+    {"max-output-tokens", "limits", KIND_NUMBER, FIELD(max_output_tokens), VERB_SERVE, 1, 16777216, "off", NULL, "off", "N",
+     "most that max_tokens may ask for (off: what the context allows)",
+     "To keep single requests short."},
+    {"request-seconds", "limits", KIND_NUMBER, FIELD(request_seconds), VERB_SERVE, 1, 86400, NULL, NULL, "30", "N",
+     "from a request's first byte to its last; slower clients are closed",
+     "Raise it for large bodies over slow lines."},
+    {"idle-seconds", "limits", KIND_NUMBER, FIELD(idle_seconds), VERB_SERVE, 1, 86400, NULL, NULL, "60", "N",
+     "how long a connection may stay open between requests",
+     "Keep it above your proxy's own idle time."},
+    {"stall-seconds", "limits", KIND_NUMBER, FIELD(stall_seconds), VERB_SERVE, 1, 86400, NULL, NULL, "30", "N",
+     "how long a client may take nothing of its answer before it is closed",
+     "Raise it for readers that pause."},
+
+    {"log-format", "log", KIND_CHOICE, FIELD(log_format), VERB_SERVE, 0, 0, NULL, "text json", "text", "text|json",
+     "form of the log's lines on standard error",
+     "json when a collector reads the log."},
+    {"log-level", "log", KIND_CHOICE, FIELD(log_level), VERB_SERVE, 0, 0, NULL, "debug info warn error", "info", "LEVEL",
+     "least weight of a line: debug info warn error",
+     "warn leaves out the line that each request writes."},
+
+    {"max-tokens", "generate", KIND_NUMBER, FIELD(max_tokens), VERB_GENERATE, 1, 16777216, "auto", NULL, "auto", "N",
+     "tokens to generate (auto: 128, or what the context leaves)",
+     "Longer or shorter completions."},
+    {"min-tokens", "generate", KIND_NUMBER, FIELD(min_tokens), VERB_GENERATE, 0, 16777216, NULL, NULL, "0", "N",
+     "the end token is not drawn before this many",
+     "When completions end too soon."},
+    {"temperature", "generate", KIND_REAL, FIELD(temperature), VERB_GENERATE, 0, 5, NULL, NULL, "0.8", "T",
+     "0 is greedy, higher is more varied",
+     "0 for the same text each time."},
+    {"top-k", "generate", KIND_NUMBER, FIELD(top_k), VERB_GENERATE, 0, 2147483647, NULL, NULL, "40", "N",
+     "draw from the N likeliest; 0 is off",
+     "Lower for safer text."},
+    {"top-p", "generate", KIND_REAL, FIELD(top_p), VERB_GENERATE, 0, 1, NULL, NULL, "0.95", "P",
+     "draw from the likeliest that together have P; 1 is off",
+     "Lower for safer text."},
+    {"min-p", "generate", KIND_REAL, FIELD(min_p), VERB_GENERATE, 0, 1, NULL, NULL, "0.05", "P",
+     "draw from those with at least P of the likeliest's probability; 0 is off",
+     "Higher for safer text."},
+    {"typical-p", "generate", KIND_REAL, FIELD(typical_p), VERB_GENERATE, 0, 1, NULL, NULL, "1", "P",
+     "draw from the most typical that together have P; 1 is off",
+     "Instead of top_p."},
+    {"repetition-penalty", "generate", KIND_REAL, FIELD(repetition_penalty), VERB_GENERATE, 0.1, 10, NULL, NULL, "1", "X",
+     "divides the odds of tokens in the window; 1 is off",
+     "1.1 when the model repeats itself."},
+    {"repetition-window", "generate", KIND_NUMBER, FIELD(repetition_window), VERB_GENERATE, 0, 16777216, NULL, NULL, "64", "N",
+     "last tokens the penalties look at, the prompt's included",
+     "Longer against repeated paragraphs."},
+    {"presence-penalty", "generate", KIND_REAL, FIELD(presence_penalty), VERB_GENERATE, -2, 2, NULL, NULL, "0", "X",
+     "taken from the logit of each token in the window",
+     "Above 0 for new subjects."},
+    {"frequency-penalty", "generate", KIND_REAL, FIELD(frequency_penalty), VERB_GENERATE, -2, 2, NULL, NULL, "0", "X",
+     "the same, once for each time it stands there",
+     "Above 0 against repeated words."},
+    {"logit-bias", "generate", KIND_BIASES, FIELD(biases), VERB_GENERATE, -100, 100, NULL, NULL, "", "ID:X,...",
+     "added to the logits of these token ids; -100 bans",
+     "To forbid or favour single tokens."},
+    {"stop", "generate", KIND_STOPS, FIELD(stop), VERB_GENERATE, 0, 0, NULL, NULL, "", "TEXT",
+     "end before this text (up to 16 times)",
+     "When a mark ends the answer you want."},
+    {"seed", "generate", KIND_SEED, FIELD(seed), VERB_SERVE | VERB_GENERATE, 0, 0, NULL, NULL, "random", "N",
+     "generate: the draw's seed; serve: of the seeds drawn for requests without one",
+     "For the same text each time."},
+    {"ignore-eos", "generate", KIND_FLAG, FIELD(ignore_eos), VERB_GENERATE, 0, 0, NULL, NULL, "off", NULL,
+     "the end token is never drawn",
+     "To measure with a fixed number of tokens."},
+    {"parse-special", "generate", KIND_FLAG, FIELD(parse_special), VERB_GENERATE, 0, 0, NULL, NULL, "off", NULL,
+     "special tokens in the prompt's text become control tokens",
+     "When the prompt carries a chat format of its own."},
+
+    {"special", "tokenize", KIND_FLAG, FIELD(special), VERB_TOKENIZE, 0, 0, NULL, NULL, "off", NULL,
+     "special tokens in the text become control tokens",
+     "To see a chat format's tokens."},
+    {"add-special", "tokenize", KIND_FLAG, FIELD(add_special), VERB_TOKENIZE, 0, 0, NULL, NULL, "off", NULL,
+     "add BOS and EOS as the model says",
+     "To see what a request's prompt becomes."},
+
+    {"config", NULL, KIND_TEXT, FIELD(config), ALL, 0, 0, NULL, NULL, "", "FILE",
+     "INI file with settings (config/smallmind.ini shows them all)", NULL},
+    {"print-config", NULL, KIND_FLAG, FIELD(print_config), ALL, 0, 0, NULL, NULL, "off", NULL,
+     "print each setting, its value and where it came from, and end", NULL},
+    {"help", NULL, KIND_FLAG, FIELD(help), ALL | VERB_VERSION | VERB_HELP, 0, 0, NULL, NULL, "off", NULL,
+     "print the verb's usage and end (also -h)", NULL},
+};
+/* clang-format on */
+const size_t settings_table_n = sizeof settings_table / sizeof settings_table[0];
+
+const struct setting *settings_find(const char *name)
+{
+    for (size_t i = 0; i < settings_table_n; i++)
+        if (strcmp(settings_table[i].name, name) == 0)
+            return &settings_table[i];
+    return NULL;
+}
+
+const char *settings_verb_name(enum verb verb)
+{
+    for (size_t i = 0; i < settings_verbs_n; i++)
+        if (settings_verbs[i].verb == verb)
+            return settings_verbs[i].name;
+    return "";
+}
+
+void settings_env_name(const struct setting *setting, char *out)
+{
+    out = stpcpy(out, "SMALLMIND_");
+    const char *name = setting->name;
+    for (; *name != '\0'; name++)
+        *out++ = *name == '-' ? '_' : (char)toupper((unsigned char)*name);
+    *out = '\0';
+}
+
+void settings_ini_name(const struct setting *setting, char *out)
+{
+    const char *name = setting->name;
+    for (; *name != '\0'; name++)
+        *out++ = *name == '-' ? '_' : *name;
+    *out = '\0';
+}
