@@ -8,29 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Copies text (NUL-terminated) into out[room]: whole characters only, what cannot be shown becomes
- * '?'. */
-static void copy_printable(char *out, size_t room, const char *text)
-{
-    size_t n = strlen(text), n_out = 0;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        size_t length = utf8_decode(text + i, n - i, &cp);
-        bool shown =
-            length != 0 && cp >= 0x20 && (cp < 0x7f || cp > 0x9f) && cp != 0x2028 && cp != 0x2029;
-        size_t n_new = shown ? length : 1;
-        if (n_out + n_new >= room)
-            break;
-        if (shown)
-            memcpy(out + n_out, text + i, length);
-        else
-            out[n_out] = '?';
-        n_out += n_new;
-        i += length != 0 ? length : 1;
-    }
-    out[n_out] = '\0';
-}
-
 __attribute__((format(printf, 4, 0))) static void
 fill(struct error *err, enum status status, const char *param, const char *format, va_list args)
 {
@@ -41,8 +18,8 @@ fill(struct error *err, enum status status, const char *param, const char *forma
     vsnprintf(text, sizeof text, format, args);
     snprintf(name, sizeof name, "%s", param);
     err->status = status;
-    copy_printable(err->param, sizeof err->param, name);
-    copy_printable(err->text, sizeof err->text, text);
+    utf8_printable(err->param, sizeof err->param, name, strlen(name));
+    utf8_printable(err->text, sizeof err->text, text, strlen(text));
 }
 
 enum status error_set(struct error *err, enum status status, const char *format, ...)

@@ -77,6 +77,27 @@ size_t utf8_check(const char *bytes, size_t n)
     return n;
 }
 
+void utf8_printable(char *out, size_t room, const char *bytes, size_t n)
+{
+    size_t n_out = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t length = utf8_decode(bytes + i, n - i, &cp);
+        bool shown =
+            length != 0 && cp >= 0x20 && (cp < 0x7f || cp > 0x9f) && cp != 0x2028 && cp != 0x2029;
+        size_t n_new = shown ? length : 1;
+        if (n_out + n_new >= room)
+            break;
+        if (shown)
+            memcpy(out + n_out, bytes + i, length);
+        else
+            out[n_out] = '?';
+        n_out += n_new;
+        i += length != 0 ? length : 1;
+    }
+    out[n_out] = '\0';
+}
+
 static size_t replace(char *out)
 {
     memcpy(out, "\xef\xbf\xbd", 3);

@@ -18,6 +18,10 @@ size_t utf8_encode(uint32_t cp, char out[4]);
 /* Offset of the first ill-formed byte, or n when all of it is well-formed. */
 size_t utf8_check(const char *bytes, size_t n);
 
+/* Bytes from outside as one line that can be shown: NUL-terminated valid UTF-8, cut at a character's border to fit room (at
+ * least 1); controls, line separators and ill-formed bytes become '?'. */
+void utf8_printable(char *out, size_t room, const char *bytes, size_t n);
+
 /* Bytes that wait for the rest of their character (between two tokens, say). Zero it to begin. */
 struct utf8_stream {
     uint8_t held[4];

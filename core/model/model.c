@@ -1,0 +1,365 @@
+/* model.c - loads a model: walks the table of tensor roles twice, once to count the arena's bytes,
+ * once to fill it.
+ *
+ * Start-up thread only; the model is read-only after. Knows no architecture by name: model_arch.c
+ * has the tables.
+ */
+#include "model/model.h"
+
+#include "base/checked.h"
+#include "base/cpu.h"
+#include "base/utf8.h"
+#include "model/model_arch.h"
+#include "model/rope.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_CONTEXT = 4096 };
+
+/* Carves the arena, or, without a model, only counts what it would take: the same walk, so that
+ * both always agree. */
+struct loader {
+    const struct gguf *gguf;
+    const struct shape *shape;
+    size_t n_context;
+    struct model *model; /* NULL: count */
+    size_t n_bytes;      /* counted */
+    bool overflow;
+    const float *freq_factors; /* [rope_dim / 2], in the arena; NULL: none */
+    struct error *err;
+};
+
+static void *carve(struct loader *l, size_t n, size_t size)
+{
+    if (l->model != NULL)
+        return arena_alloc(&l->model->arena, n, size);
+    size_t n_bytes;
+    if (!checked_mul(n, size, &n_bytes) || !checked_align(n_bytes, ARENA_ALIGN, &n_bytes) ||
+        !checked_add(l->n_bytes, n_bytes, &l->n_bytes))
+        l->overflow = true;
+    return NULL;
+}
+
+static enum status no_room(struct loader *l, const char *what)
+{
+    return error_set(l->err, STATUS_INTERNAL, "%s: the arena was made too small", what);
+}
+
+static enum weight_type type_of(const struct gguf_tensor *t)
+{
+    return weight_type_of_ggml(t->type);
+}
+
+/* Rows [first, first + n_rows) of a tensor as a packed matrix. */
+static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size_t first,
+                             size_t n_rows, struct matrix *out)
+{
+    enum weight_type type = type_of(t);
+    size_t n_cols = (size_t)t->ne[0], n_bytes = matrix_packed_bytes(type, n_rows, n_cols);
+    if (n_bytes == 0) {
+        l->overflow = true;
+        return STATUS_OK;
+    }
+    uint8_t *dst = carve(l, n_bytes, 1);
+    if (l->model == NULL)
+        return STATUS_OK;
+    if (dst == NULL)
+        return no_room(l, t->name);
+    matrix_pack(out, type, n_rows, n_cols, t->data + first * weight_bytes(type, n_cols), dst);
+    l->model->bytes_per_token += n_bytes;
+    return STATUS_OK;
+}
+
+/* n values of a tensor from value first on, as F32, with zeros behind them up to n_padded. */
+static enum status keep_values(struct loader *l, const struct gguf_tensor *t, size_t first,
+                               size_t n, size_t n_padded, const float **out)
+{
+    float *dst = carve(l, n_padded, sizeof *dst);
+    if (l->model == NULL)
+        return STATUS_OK;
+    if (dst == NULL)
+        return no_room(l, t->name);
+    weight_to_f32(type_of(t), t->data + weight_bytes(type_of(t), first), n, dst);
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(dst[i]))
+            return error_set_param(l->err, STATUS_FORMAT, t->name,
+                                   "tensor '%s': value %zu is not a finite number", t->name,
+                                   first + i);
+    }
+    *out = dst;
+    return STATUS_OK;
+}
+
+static size_t whole_panels(size_t n)
+{
+    return (n + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+}
+
+/* q, k and v stacked in one tensor: place is the layer's. */
+static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool bias,
+                           struct layer *layer)
+{
+    struct linear *parts[3] = {&layer->q, &layer->k, &layer->v};
+    size_t kv = role_dim(l->shape, DIM_KV), n[3] = {role_dim(l->shape, DIM_Q), kv, kv}, first = 0;
+    for (size_t i = 0; i < 3; i++) {
+        enum status status =
+            bias ? keep_values(l, t, first, n[i], whole_panels(n[i]), &parts[i]->bias)
+                 : pack_rows(l, t, first, n[i], &parts[i]->w);
+        if (status != STATUS_OK)
+            return status;
+        first += n[i];
+    }
+    return STATUS_OK;
+}
+
+/* Frequencies are divided by these, so each must keep the angle in range. */
+static enum status keep_freq_factors(struct loader *l, const struct gguf_tensor *t)
+{
+    const float *factors = NULL;
+    size_t n = (size_t)t->ne[0];
+    enum status status = keep_values(l, t, 0, n, n, &factors);
+    for (size_t i = 0; status == STATUS_OK && factors != NULL && i < n; i++) {
+        if (!(factors[i] >= 0.01f && factors[i] <= 1e6f))
+            return error_set_param(l->err, STATUS_FORMAT, t->name,
+                                   "tensor '%s': factor %zu is %g; 0.01 to 1000000 is right",
+                                   t->name, i, (double)factors[i]);
+    }
+    l->freq_factors = factors;
+    return status;
+}
+
+/* One tensor into its place in base (the model or a layer). */
+static enum status take_tensor(struct loader *l, const struct tensor_role *role,
+                               const struct gguf_tensor *t, uint8_t *base)
+{
+    void *place = base + role->place;
+    size_t n = (size_t)t->ne[0];
+    switch (role->kind) {
+    case ROLE_MATRIX:
+    case ROLE_HEAD:
+        return pack_rows(l, t, 0, (size_t)t->ne[1], place);
+    case ROLE_QKV:
+    case ROLE_QKV_BIAS:
+        return cut_qkv(l, t, role->kind == ROLE_QKV_BIAS, (struct layer *)(void *)base);
+    case ROLE_BIAS:
+        return keep_values(l, t, 0, n, whole_panels(n), place);
+    case ROLE_POSITIONS:
+        return keep_values(l, t, 0, l->n_context * n, l->n_context * n, place);
+    case ROLE_FREQS:
+        return keep_freq_factors(l, t);
+    case ROLE_VECTOR:
+    default:
+        return keep_values(l, t, 0, n, n, place);
+    }
+}
+
+static enum status load_role(struct loader *l, const struct tensor_role *role, size_t layer)
+{
+    const struct gguf_tensor *t = role_find(l->gguf, role, layer);
+    if (t == NULL)
+        return STATUS_OK;  /* an optional one: roles_check has seen the others */
+    struct model no_model; /* counting: places are formed, never written */
+    struct layer no_layer;
+    struct model *model = l->model != NULL ? l->model : &no_model;
+    struct layer *layers = l->model != NULL ? model->layers + layer : &no_layer;
+    uint8_t *base = role->per_layer ? (uint8_t *)layers : (uint8_t *)model;
+    enum status status = l->model != NULL ? gguf_fetch(l->gguf, t, l->err) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = take_tensor(l, role, t, base);
+    if (l->model != NULL)
+        gguf_release(l->gguf, t);
+    return status;
+}
+
+/* Layer by layer, so that what is read together lies together. */
+static enum status walk(struct loader *l)
+{
+    enum status status = STATUS_OK;
+    struct layer *layers = carve(l, l->shape->n_layers, sizeof *layers);
+    if (l->model != NULL) {
+        if (layers == NULL)
+            return no_room(l, "the layers");
+        l->model->layers = layers;
+    }
+    for (size_t i = 0; i < n_tensor_roles && status == STATUS_OK; i++) {
+        if (!tensor_roles[i].per_layer)
+            status = load_role(l, &tensor_roles[i], 0);
+    }
+    for (size_t layer = 0; layer < l->shape->n_layers; layer++) {
+        for (size_t i = 0; i < n_tensor_roles && status == STATUS_OK; i++) {
+            if (tensor_roles[i].per_layer)
+                status = load_role(l, &tensor_roles[i], layer);
+        }
+    }
+    if (status != STATUS_OK || l->shape->rope == ROPE_NONE)
+        return status;
+    float *cos = carve(l, l->n_context * (l->shape->rope_dim / 2), sizeof *cos);
+    float *sin = carve(l, l->n_context * (l->shape->rope_dim / 2), sizeof *sin);
+    if (l->model != NULL) {
+        if (cos == NULL || sin == NULL)
+            return no_room(l, "the RoPE tables");
+        rope_tables(l->shape, l->freq_factors, l->n_context, cos, sin);
+        l->model->rope_cos = cos;
+        l->model->rope_sin = sin;
+    }
+    return status;
+}
+
+/* The vocabulary's size is the embedding's number of rows; what else speaks of it must agree. */
+static enum status read_vocabulary(struct shape *s, const struct gguf *gguf, struct error *err)
+{
+    static const char embed_name[] = "token_embd.weight", tokens_key[] = "tokenizer.ggml.tokens";
+    const struct gguf_tensor *embed = gguf_find_tensor(gguf, embed_name);
+    if (embed == NULL)
+        return error_set_param(err, STATUS_FORMAT, embed_name,
+                               "tensor '%s' is missing; every model needs it", embed_name);
+    s->n_vocab = (size_t)embed->ne[1];
+    s->tied_head = gguf_find_tensor(gguf, "output.weight") == NULL;
+
+    char key[96];
+    uint64_t n = s->n_vocab;
+    bool found;
+    snprintf(key, sizeof key, "%s.vocab_size", s->arch);
+    enum status status = gguf_get_u64(gguf, key, &n, &found, err);
+    if (status != STATUS_OK)
+        return status;
+    if (n != s->n_vocab)
+        return error_set_param(err, STATUS_FORMAT, key,
+                               "key '%s' is %llu; the embedding has %zu rows", key,
+                               (unsigned long long)n, s->n_vocab);
+    const struct gguf_value *tokens;
+    if ((status = gguf_get_array(gguf, tokens_key, GGUF_STRING, &tokens, &found, err)) != STATUS_OK)
+        return status;
+    if (found && tokens->n != s->n_vocab)
+        return error_set_param(err, STATUS_FORMAT, tokens_key,
+                               "the vocabulary has %zu tokens; the embedding has %zu rows",
+                               tokens->n, s->n_vocab);
+    return STATUS_OK;
+}
+
+enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct error *err)
+{
+    const struct arch *arch;
+    struct shape shape;
+    enum status status;
+    if ((status = arch_of(gguf, &arch, err)) != STATUS_OK ||
+        (status = keys_read(&shape, gguf, arch, err)) != STATUS_OK ||
+        (status = read_vocabulary(&shape, gguf, err)) != STATUS_OK ||
+        (status = roles_check(gguf, &shape, err)) != STATUS_OK)
+        return status;
+    *out = shape;
+    return STATUS_OK;
+}
+
+enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context,
+                         size_t *out, struct error *err)
+{
+    struct loader l = {.gguf = gguf, .shape = shape, .n_context = n_context, .err = err};
+    enum status status = walk(&l);
+    if (status == STATUS_OK && l.overflow)
+        status = error_set(err, STATUS_TOO_LARGE, "the model's size in bytes overflows");
+    if (status == STATUS_OK)
+        *out = l.n_bytes;
+    return status;
+}
+
+static void fill_name(struct model *model, const struct gguf *gguf)
+{
+    struct gguf_string name = {model->shape.arch, strlen(model->shape.arch)};
+    bool found;
+    gguf_get_string(gguf, "general.name", &name, &found, NULL);
+    utf8_printable(model->name, sizeof model->name, name.bytes, name.n);
+    if (model->name[0] == '\0')
+        snprintf(model->name, sizeof model->name, "%s", model->shape.arch);
+}
+
+/* Counts the parameters, and names the type that most of them have. */
+static void count_params(struct model *model, const struct gguf *gguf)
+{
+    size_t n_of[WEIGHT_TYPES] = {0}, most = 0;
+    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(gguf, i);
+        const struct weight_info *info = &weight_infos[type_of(t)];
+        size_t n = t->n_bytes / info->block_bytes * info->block_values;
+        model->n_params += n;
+        n_of[type_of(t)] += n;
+    }
+    for (size_t i = 1; i < WEIGHT_TYPES; i++)
+        most = n_of[i] > n_of[most] ? i : most;
+    snprintf(model->weights, sizeof model->weights, "%s", weight_infos[most].name);
+}
+
+static enum status make_arena(struct model *model, const struct gguf *gguf, struct error *err)
+{
+    size_t n_bytes;
+    enum status status = model_memory(gguf, &model->shape, model->n_context, &n_bytes, err);
+    if (status != STATUS_OK)
+        return status;
+    /* The system would promise more than it has and end the process when the promise falls due. */
+    struct cpu cpu;
+    cpu_detect(&cpu);
+    if (cpu.memory_bytes != 0 && n_bytes > cpu.memory_bytes)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "the model needs %zu bytes of memory; this process may use %zu", n_bytes,
+                         cpu.memory_bytes);
+    return arena_init(&model->arena, n_bytes, "the model's weights", err);
+}
+
+/* The head when it is the embedding; then what a decode step reads besides the matrices. */
+static void finish(struct model *model)
+{
+    const struct matrix *embed = &model->embed;
+    if (model->shape.tied_head)
+        model->output.w = *embed;
+    else /* the embedding was counted whole */
+        model->bytes_per_token -= matrix_packed_bytes(embed->type, embed->n_rows, embed->n_cols);
+    model->bytes_per_token += weight_bytes(embed->type, embed->n_cols); /* the token's row of it */
+}
+
+enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
+                       struct error *err)
+{
+    struct shape shape;
+    enum status status = model_read_shape(&shape, gguf, err);
+    if (status != STATUS_OK)
+        return status;
+    if (n_context > shape.n_context_train)
+        return error_set_param(err, STATUS_INVALID, "context",
+                               "context %zu is more than the %zu positions of the model", n_context,
+                               shape.n_context_train);
+    if (n_context == 0)
+        n_context =
+            shape.n_context_train < DEFAULT_CONTEXT ? shape.n_context_train : DEFAULT_CONTEXT;
+
+    struct model *model = calloc(1, sizeof *model);
+    if (model == NULL)
+        return error_no_memory(err, sizeof *model, "the model");
+    model->shape = shape;
+    model->n_context = n_context;
+    model->file_bytes = gguf_size(gguf);
+    fill_name(model, gguf);
+    count_params(model, gguf);
+    if ((status = make_arena(model, gguf, err)) != STATUS_OK)
+        goto fail;
+    struct loader l = {
+        .gguf = gguf, .shape = &model->shape, .n_context = n_context, .model = model, .err = err};
+    if ((status = walk(&l)) != STATUS_OK)
+        goto fail;
+    finish(model);
+    *out = model;
+    return STATUS_OK;
+fail:
+    model_destroy(model);
+    return status;
+}
+
+void model_destroy(struct model *model)
+{
+    if (model == NULL)
+        return;
+    arena_free(&model->arena);
+    free(model);
+}
