@@ -1,0 +1,52 @@
+"""The perplexity verb."""
+import re
+
+import models
+from service import EXTRA, run_verb
+
+LAST = re.compile(r"perplexity: (\d+\.\d{4}) \+- (\d+\.\d{4})\n?\Z")
+
+
+def perplexity(*args):
+    done = run_verb("perplexity", *args, *EXTRA)
+    assert done.returncode == 0, done.stderr.decode()
+    match = LAST.search(done.stdout.decode())
+    assert match, done.stdout
+    return float(match[1]), float(match[2]), done
+
+
+def test_stories260k_has_the_known_perplexity():
+    value, margin, _ = perplexity(models.fixture("tinystories-40k.txt"), "--context", 256,
+                                  "--kv-type", "f32", "--model",
+                                  models.fixture("stories260K.gguf"))
+    assert abs(value - 4.0747) <= 0.005
+    assert abs(margin - 0.0760) <= 0.002
+
+
+def story(tmp_path, times):
+    path = tmp_path / "story.txt"
+    path.write_text("Once upon a time there was a cat. The cat sat on a mat.\n" * times)
+    return path
+
+
+def test_the_running_value_goes_to_stderr_and_the_last_line_to_stdout(tmp_path):
+    _, _, done = perplexity(story(tmp_path, 100), "--context", 64)
+    assert done.stdout.count(b"\n") == 1
+    assert done.stderr
+
+
+def test_threads_and_step_size_do_not_change_a_digit(tmp_path):
+    path = story(tmp_path, 60)
+    lines = {perplexity(path, "--context", 128, *flags)[2].stdout
+             for flags in (["--threads", 1], ["--threads", 2], ["--step-tokens", 16])}
+    assert len(lines) == 1
+
+
+def test_a_text_shorter_than_one_window_is_an_error(tmp_path):
+    done = run_verb("perplexity", story(tmp_path, 1), "--context", 256)
+    assert done.returncode == 1 and b"256" in done.stderr and done.stdout == b""
+
+
+def test_a_missing_file_is_an_error_that_names_it():
+    done = run_verb("perplexity", "/nowhere/text.txt")
+    assert done.returncode == 1 and b"/nowhere/text.txt" in done.stderr
