@@ -3,14 +3,14 @@
  */
 #include "api/fields.h"
 
+#include "base/nearest.h"
+
 #include <cjson/cJSON.h>
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { NAME_CONSIDERED = 64 }; /* bytes of an unknown name that are compared and quoted */
 
 static const uint64_t exact_limit = UINT64_C(1) << 53; /* integers that every JSON reader keeps */
 
@@ -27,49 +27,19 @@ const char *fields_type_name(const struct cJSON *value)
     return cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false";
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Optimal string alignment distance; both at most NAME_CONSIDERED bytes. */
-static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
-{
-    size_t rows[3][NAME_CONSIDERED + 1]; /* of prefixes of a: two before, one before, this */
-    size_t *older = rows[0], *old = rows[1], *row = rows[2];
-    for (size_t j = 0; j <= n_b; j++)
-        old[j] = j;
-    for (size_t i = 1; i <= n_a; i++) {
-        row[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            size_t replaced = old[j - 1] + (a[i - 1] != b[j - 1]);
-            row[j] = min3(old[j] + 1, row[j - 1] + 1, replaced);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                older[j - 2] + 1 < row[j])
-                row[j] = older[j - 2] + 1;
-        }
-        size_t *spare = older;
-        older = old;
-        old = row;
-        row = spare;
-    }
-    return old[n_b];
-}
-
 const char *fields_nearest(const struct field_table *table, const char *name)
 {
-    size_t n_name = strnlen(name, NAME_CONSIDERED), least = SIZE_MAX;
-    const char *nearest = "";
+    char compared[NEAREST_MAX + 1];
+    snprintf(compared, sizeof compared, "%s", name);
+    size_t nearest = 0, least = SIZE_MAX;
     for (size_t i = 0; i < table->n_fields; i++) {
-        const char *known = table->fields[i].name;
-        size_t d = distance(name, n_name, known, strnlen(known, NAME_CONSIDERED));
-        if (d < least) {
-            least = d;
-            nearest = known;
+        size_t slips = nearest_distance(compared, table->fields[i].name);
+        if (slips < least) {
+            least = slips;
+            nearest = i;
         }
     }
-    return nearest;
+    return table->fields[nearest].name;
 }
 
 void fields_default(const struct field_table *table, void *values)
@@ -225,7 +195,7 @@ static enum status read_member(const struct field_table *table, const struct fie
         return error_set(err, STATUS_INVALID, "a field's name holds \\u0000, which no field has");
     size_t i = find(table, item->string);
     if (i == table->n_fields) {
-        char shown[NAME_CONSIDERED + 1];
+        char shown[NEAREST_MAX + 1];
         snprintf(shown, sizeof shown, "%s", item->string);
         return error_set_param(err, STATUS_INVALID, shown,
                                "unknown field '%s'; the nearest known one is '%s'", shown,

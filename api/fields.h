@@ -57,8 +57,8 @@ enum status fields_read(const struct field_table *table, const struct field_limi
                         struct cJSON **root, struct error *err);
 void fields_free(struct cJSON *root); /* takes NULL */
 
-/* The known name that is nearest to `name` (insertions, deletions, replacements and swaps of
- * neighbours cost one each; the first of equals). */
+/* The known name with the fewest typing slips from `name` (the first of equals): there is always
+ * one, so that a refusal can name it. */
 const char *fields_nearest(const struct field_table *table, const char *name);
 
 /* "a string", "an array", ...: what a value is, for messages. */

@@ -80,7 +80,8 @@ struct reply_cursor {
 };
 
 /* The least room with which reply_event and reply_last_event always advance; n_logprobs is the
- * job's. About 2 KiB, and 10 bytes per byte of the longest piece and logprob entry. */
+ * job's. About 3 KiB, and 10 bytes for each byte of the longest piece and each entry of logprobs.
+ */
 size_t reply_event_min(const struct tokenizer *tokenizer, int n_logprobs);
 /* One `data: {...}\n\n` of the tokens that are ready, as many as fit in room. Returns 0 when none
  * is ready. */

@@ -19,10 +19,11 @@ struct generate_values {
     double repetition_penalty, presence_penalty, frequency_penalty;
 };
 
-#define AT(member)       .offset = offsetof(struct generate_values, member)
-#define EXACT            9007199254740992.0 /* 2^53: what every JSON reader keeps */
-#define LONGEST_DEADLINE 1000000000.0 /* ms, 11 days: added to a clock, it stays far from 64 bits  \
-                                       */
+#define AT(member) .offset = offsetof(struct generate_values, member)
+#define EXACT      9007199254740992.0 /* 2^53: what every JSON reader keeps */
+#define LONGEST_DEADLINE                                                                           \
+    1000000000.0 /* ms, 11 days: added to a clock, it stays far from 64 bits                       \
+                  */
 
 /* clang-format off */
 enum { ROW_PROMPT, ROW_MAX_TOKENS, ROW_SEED, ROW_LOGPROBS }; /* rows that are asked for by place */

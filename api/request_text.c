@@ -88,9 +88,10 @@ done:
 static enum status decode(const struct tokenizer *tokenizer, const struct id_list *list,
                           char **text, size_t *n_text, struct error *err)
 {
-    size_t n_bytes, n_valid;
-    if (!checked_mul(list->n, tokenizer_max_piece(tokenizer), &n_bytes) ||
-        !checked_add(n_bytes, 4, &n_valid) || !checked_mul(n_valid, 3, &n_valid))
+    size_t n_bytes = 0, n_valid;
+    for (size_t i = 0; i < list->n; i++)
+        n_bytes += tokenizer_piece(tokenizer, list->ids[i], true).n;
+    if (!checked_add(n_bytes, 3, &n_valid) || !checked_mul(n_valid, 3, &n_valid))
         return error_set_param(err, STATUS_TOO_LARGE, "tokens", "tokens are too many");
     char *bytes = malloc(n_bytes + 1), *valid = malloc(n_valid);
     if (bytes == NULL || valid == NULL) {

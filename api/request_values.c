@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ enum status read_text(const char *field, const char *text, size_t n, unsigned fl
     enum status status = tokenizer_encode(tokenizer, text, n, flags, ids, &n_ids, err);
     if (status != STATUS_OK) {
         free(ids);
+        if (err != NULL) /* the tokenizer does not know which field this is */
+            snprintf(err->param, sizeof err->param, "%s", field);
         return status;
     }
     *out = (struct id_list){ids, n_ids};
