@@ -22,6 +22,10 @@ static const struct kernels *reference(const struct cpu *cpu)
 
 static const struct kernels *best(const struct cpu *cpu)
 {
+#if defined(__x86_64__)
+    if (cpu->avx2)
+        return &kernels_avx2;
+#endif
     return reference(cpu);
 }
 
@@ -35,11 +39,16 @@ enum status kernels_select(const struct kernels **out, enum kernel_level level,
         found = best(cpu);
     else if (level == KERNELS_REF)
         found = reference(cpu);
+#if defined(__x86_64__)
+    else if (level == KERNELS_AVX2 && cpu->avx2)
+        found = &kernels_avx2;
+#endif
     if (found == NULL) {
         const char *name = (unsigned)level < KERNEL_LEVELS ? names[level] : "unknown";
+        bool lacking = level == KERNELS_AVX2;
         return error_set_param(err, STATUS_UNSUPPORTED, "cpu",
-                               "kernels \"%s\" are not built yet; \"auto\" takes the best there is",
-                               name);
+                               "kernels \"%s\" are not %s; \"auto\" takes the best there is", name,
+                               lacking ? "supported by this processor" : "built yet");
     }
     *out = found;
     return STATUS_OK;

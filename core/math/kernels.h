@@ -1,16 +1,20 @@
-/* kernels.h - the arithmetic: one table of functions, one row of it per instruction set, the same bits from each.
+/* kernels.h - the arithmetic: one table of functions, one row of it per instruction set, the same
+ * bits from each.
  *
- * kernels_ref.c defines every operation in plain C, in one written order of floating-point operations; every other table
- * starts as a copy of it and replaces entries that return the same bits faster. All functions are pure: they touch only what
- * they are handed, keep no state and may run on any thread with cpu_set_float_mode() in force. None allocates.
+ * kernels_ref.c defines every operation in plain C, in one written order of floating-point
+ * operations; every other table starts as a copy of it and replaces entries that return the same
+ * bits faster. All functions are pure: they touch only what they are handed, keep no state and may
+ * run on any thread with cpu_set_float_mode() in force. None allocates.
  *
  * Letters: T tokens (rows of activations), K inputs, R outputs, D head size, P positions.
  *
- * NaN and infinity: "the same bits" counts all NaNs as one (which NaN an instruction returns depends on the order of its
- * operands); whether a result is NaN is the same everywhere. Where an operation takes a maximum, it ignores NaN
- * (max(a, b) = a > b ? a : b, the running maximum as b) and gives +0 for either zero; NaN still spreads through the sums.
- * The rounding of activations lets no NaN or infinity vanish: a block that holds one gets a scale that is not finite, and so
- * does one whose scale overflows F16; with it every output of the matrix is not finite, which all_finite finds at the end.
+ * NaN and infinity: "the same bits" counts all NaNs as one (which NaN an instruction returns
+ * depends on the order of its operands); whether a result is NaN is the same everywhere. Where an
+ * operation takes a maximum, it ignores NaN (max(a, b) = a > b ? a : b, the running maximum as b)
+ * and gives +0 for either zero; NaN still spreads through the sums. The rounding of activations
+ * lets no NaN or infinity vanish: a block that holds one gets a scale that is not finite, and so
+ * does one whose scale overflows F16; with it every output of the matrix is not finite, which
+ * all_finite finds at the end.
  */
 #pragma once
 
@@ -22,17 +26,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a matrix's input is rounded to, once per input; chosen by the weight type alone (quant.h). */
+/* What a matrix's input is rounded to, once per input; chosen by the weight type alone (quant.h).
+ */
 enum act_format {
     ACT_F32, /* as it is */
-    ACT_Q8,  /* blocks of 32: scale = max|x| / 127 rounded to F16, q = nearest-even(x * (127 / max)) clamped to
-              * -127..127 (NaN: 127), and the block's sum of q; scale 0: every q is 0 */
+    ACT_Q8,  /* blocks of 32: scale = max|x| / 127 rounded to F16, q = nearest-even(x * (127 / max))
+              * clamped to  -127..127 (NaN: 127), and the block's sum of q; scale 0: every q is 0 */
     ACT_Q8K, /* blocks of 256: the same with an F32 scale (0 when max < 2^-100), and sums of 16 */
     ACT_FORMATS,
 };
+#define ACT_Q8K_TINY 0x1p-100f /* far below it, 127 / max would overflow */
 
-/* T rows of activations, in the formats that the matrices reading them want. All arrays are 64-byte aligned, rows padded
- * so that each begins on 64 bytes. */
+/* T rows of activations, in the formats that the matrices reading them want. All arrays are 64-byte
+ * aligned, rows padded so that each begins on 64 bytes. */
 struct act {
     size_t n_cols;     /* K */
     float *f32;        /* [T][f32_stride] */
@@ -49,67 +55,93 @@ struct act {
 
 enum kv_type { KV_F32, KV_F16, KV_Q8, KV_TYPES };
 
-/* One block of KV_PAGE positions of one layer and KV head, in one page: K transposed [D][KV_PAGE], so that positions lie in
- * lanes; V as [KV_PAGE][D_pad], so that D lies in lanes (D_pad: D rounded up to 8). */
+/* One block of KV_PAGE positions of one layer and KV head, in one page: K transposed [D][KV_PAGE],
+ * so that positions lie in lanes; V as [KV_PAGE][D_pad], so that D lies in lanes (D_pad: D rounded
+ * up to 8). */
 enum { KV_PAGE = 32 };
-size_t kv_block_bytes(enum kv_type type, size_t head_dim); /* K and V together, a multiple of 64; 0: type not built */
+size_t kv_block_bytes(enum kv_type type,
+                      size_t head_dim); /* K and V together, a multiple of 64; 0: type not built */
 
-/* Attention of one query row's heads that share one KV head, over a span of positions aligned to ATTEND_SPAN. */
-enum { ATTEND_SPAN = 512 }; /* positions: fixed, so that the number of partial results depends on the context alone */
+/* Attention of one query row's heads that share one KV head, over a span of positions aligned to
+ * ATTEND_SPAN. */
+enum {
+    ATTEND_SPAN = 512
+}; /* positions: fixed, so that the number of partial results depends on the context alone */
 
 struct attend {
-    const float *q;        /* [n_heads][D], already scaled by 1/sqrt(D) */
-    size_t n_heads;        /* of the group */
-    size_t head_dim;       /* D */
-    const uint8_t *const *blocks; /* [ceil(n_positions / KV_PAGE)]: the span's blocks in ascending order */
-    size_t n_positions;    /* of this span that the query may see, 1..ATTEND_SPAN */
-    float *max;            /* out [n_heads] */
-    float *sum;            /* out [n_heads]: sum of exp(score - max), after the fixed tree of 8 lanes */
-    float *acc;            /* out [n_heads][D]: sum of exp(score - max) * v */
+    const float *q;  /* [n_heads][D], already scaled by 1/sqrt(D) */
+    size_t n_heads;  /* of the group */
+    size_t head_dim; /* D */
+    const uint8_t *const
+        *blocks;        /* [ceil(n_positions / KV_PAGE)]: the span's blocks in ascending order */
+    size_t n_positions; /* of this span that the query may see, 1..ATTEND_SPAN */
+    float *max;         /* out [n_heads] */
+    float *sum; /* out [n_heads]: sum of exp(score - max), after the fixed tree of 8 lanes */
+    float *acc; /* out [n_heads][D]: sum of exp(score - max) * v */
 };
 
 struct kernels {
     const char *name; /* "ref", "avx2" */
 
-    /* y[t][r] = sum over k of w[r][k] * x[t][k] for the rows of panels [p0, p1) and t < n_tokens. Writes whole panels:
-     * rows beyond n_rows get 0 (NaN if x is not finite), so y_stride (floats) >= rows rounded up to PANEL_ROWS. y points at
-     * row 0 of the matrix: y[PANEL_ROWS * p0] is written first. The order is kernels_ref.c's, per row, whatever T, p0 and
-     * p1. y need not be aligned; it must not overlap x. NULL: a type that is not built. */
-    void (*matmul[WEIGHT_TYPES])(const struct matrix *w, size_t p0, size_t p1, const struct act *x, size_t n_tokens,
-                                 float *y, size_t y_stride);
+    /* y[t][r] = sum over k of w[r][k] * x[t][k] for the rows of panels [p0, p1) and t < n_tokens.
+     * Writes whole panels: rows beyond n_rows get 0 (NaN if x is not finite), so y_stride (floats)
+     * >= rows rounded up to PANEL_ROWS. y points at row 0 of the matrix: y[PANEL_ROWS * p0] is
+     * written first. The order is kernels_ref.c's, per row, whatever T, p0 and p1. y need not be
+     * aligned; it must not overlap x. NULL: a type that is not built. */
+    void (*matmul[WEIGHT_TYPES])(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                                 size_t n_tokens, float *y, size_t y_stride);
 
-    /* Fills row t of x's arrays for one format from x->f32's row t. ACT_F32: nothing to do (NULL). n_cols: a multiple of 32
-     * for ACT_Q8, of 256 for ACT_Q8K. */
+    /* Fills row t of x's arrays for one format from x->f32's row t. ACT_F32: nothing to do (NULL).
+     * n_cols: a multiple of 32 for ACT_Q8, of 256 for ACT_Q8K. */
     void (*quantize[ACT_FORMATS])(const struct act *x, size_t t);
 
     /* y[i] = x[i] / sqrt(mean(x^2) + eps) * w[i]  (Zhang and Sennrich, 2019). y may be x. */
     void (*rms_norm)(const float *x, const float *w, size_t n, float eps, float *y);
     /* y[i] = (x[i] - mean) / sqrt(var + eps) * w[i] + b[i]  (Ba et al., 2016). y may be x. */
-    void (*layer_norm)(const float *x, const float *w, const float *b, size_t n, float eps, float *y);
-    void (*add)(float *y, const float *x, size_t n);                    /* y += x */
-    void (*silu_mul)(float *gate, const float *up, size_t n);           /* gate = silu(gate) * up  (Shazeer, 2020) */
-    void (*gelu)(float *x, size_t n);                                   /* in place, tanh form */
-    /* Rotates pairs (Su et al., 2021). interleaved: (x[2i], x[2i+1]), the "llama" order; else (x[i], x[i + n/2]), the
-     * "neox" order. cos, sin: [n/2]. Then every x (all head_dim of them) is multiplied by scale. n <= head_dim. */
-    void (*rope)(float *x, const float *cos, const float *sin, size_t n, size_t head_dim, bool interleaved, float scale);
+    void (*layer_norm)(const float *x, const float *w, const float *b, size_t n, float eps,
+                       float *y);
+    void (*add)(float *y, const float *x, size_t n); /* y += x */
+    void (*silu_mul)(float *gate, const float *up,
+                     size_t n);       /* gate = silu(gate) * up  (Shazeer, 2020) */
+    void (*gelu)(float *x, size_t n); /* in place, tanh form */
+    /* Rotates pairs (Su et al., 2021). interleaved: (x[2i], x[2i+1]), the "llama" order; else
+     * (x[i], x[i + n/2]), the "neox" order. cos, sin: [n/2]. Then every x (all head_dim of them) is
+     * multiplied by scale. n <= head_dim. */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
+                 bool interleaved, float scale);
 
-    /* Rounds one position's K and V of one head into slot pos % KV_PAGE of a block (64-byte aligned). NULL: not built. */
-    void (*kv_store[KV_TYPES])(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v);
+    /* Rounds one position's K and V of one head into slot pos % KV_PAGE of a block (64-byte
+     * aligned). NULL: not built. */
+    void (*kv_store[KV_TYPES])(uint8_t *block, size_t slot, size_t head_dim, const float *k,
+                               const float *v);
     void (*attend[KV_TYPES])(const struct attend *a);
-    /* Merges a row's spans in ascending order and divides by the sum: out [n_heads][D]. max, sum: [n_spans][n_heads];
-     * acc: [n_spans][n_heads][D]. out may be acc's first span. */
-    void (*attend_merge)(const float *max, const float *sum, const float *acc, size_t n_spans, size_t n_heads,
-                         size_t head_dim, float *out);
+    /* Merges a row's spans in ascending order and divides by the sum: out [n_heads][D]. max, sum:
+     * [n_spans][n_heads]; acc: [n_spans][n_heads][D]. out may be acc's first span. */
+    void (*attend_merge)(const float *max, const float *sum, const float *acc, size_t n_spans,
+                         size_t n_heads, size_t head_dim, float *out);
 
     /* Over the vocabulary. */
-    float (*max)(const float *x, size_t n);     /* n >= 1; NaN anywhere: result unspecified, see all_finite */
-    size_t (*argmax)(const float *x, size_t n); /* the lowest index among equals; NaN anywhere: some index below n */
-    float (*sum_exp)(const float *x, size_t n, float max); /* sum of exp(x[i] - max) in 8 lanes and the fixed tree */
+    float (*max)(const float *x,
+                 size_t n); /* n >= 1; NaN anywhere: result unspecified, see all_finite */
+    size_t (*argmax)(
+        const float *x,
+        size_t n); /* the lowest index among equals; NaN anywhere: some index below n */
+    float (*sum_exp)(const float *x, size_t n,
+                     float max); /* sum of exp(x[i] - max) in 8 lanes and the fixed tree */
     bool (*all_finite)(const float *x, size_t n);
 };
 
-enum kernel_level { KERNELS_AUTO, KERNELS_REF, KERNELS_AVX2, KERNELS_AVXVNNI, KERNELS_AVX512, KERNELS_NEON, KERNEL_LEVELS };
+enum kernel_level {
+    KERNELS_AUTO,
+    KERNELS_REF,
+    KERNELS_AVX2,
+    KERNELS_AVXVNNI,
+    KERNELS_AVX512,
+    KERNELS_NEON,
+    KERNEL_LEVELS
+};
 
-/* The table for a level on this machine (AUTO: the best it has). Static, never freed. A level that the machine lacks or that
- * is not built is STATUS_UNSUPPORTED, by name. */
-enum status kernels_select(const struct kernels **out, enum kernel_level level, const struct cpu *cpu, struct error *err);
+/* The table for a level on this machine (AUTO: the best it has). Static, never freed. A level that
+ * the machine lacks or that is not built is STATUS_UNSUPPORTED, by name. */
+enum status kernels_select(const struct kernels **out, enum kernel_level level,
+                           const struct cpu *cpu, struct error *err);

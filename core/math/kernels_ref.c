@@ -217,9 +217,6 @@ static void quantize_q8(const struct act *x, size_t t)
     }
 }
 
-/* Below this the inverse of a block's scale would overflow: the block counts as zero. */
-#define Q8K_TINY 0x1p-100f
-
 static void quantize_q8k(const struct act *x, size_t t)
 {
     const float *a = x->f32 + t * x->f32_stride;
@@ -227,7 +224,7 @@ static void quantize_q8k(const struct act *x, size_t t)
     int16_t *sums = x->q8k_sum + t * 2 * x->b_stride;
     for (size_t b = 0; b < x->n_cols / 256; b++, a += 256, q += 256) {
         float max = max_abs(a, 256);
-        float scale = max < Q8K_TINY ? 0.0f : max / 127.0f;
+        float scale = max < ACT_Q8K_TINY ? 0.0f : max / 127.0f;
         float inverse = scale == 0.0f ? 0.0f : 127.0f / max;
         for (size_t i = 0; i < 256; i++)
             q[i] = round_quant(a[i] * inverse);
@@ -404,18 +401,18 @@ static void attend_merge(const float *max, const float *sum, const float *acc, s
                          size_t n_heads, size_t head_dim, float *out)
 {
     for (size_t h = 0; h < n_heads; h++) {
-        float top = max[h], total = 0.0f;
+        float top = max[h], total = 0.0f, *row = out + h * head_dim;
         for (size_t i = 1; i < n_spans; i++)
             top = larger(max[i * n_heads + h], top);
-        for (size_t i = 0; i < n_spans; i++)
-            total = fmaf(fmath_exp_inline(max[i * n_heads + h] - top), sum[i * n_heads + h], total);
-        for (size_t d = 0; d < head_dim; d++) {
-            float value = 0.0f;
-            for (size_t i = 0; i < n_spans; i++)
-                value = fmaf(fmath_exp_inline(max[i * n_heads + h] - top),
-                             acc[(i * n_heads + h) * head_dim + d], value);
-            out[h * head_dim + d] = value / total;
+        for (size_t i = 0; i < n_spans; i++) {
+            const float *part = acc + (i * n_heads + h) * head_dim;
+            float weight = fmath_exp_inline(max[i * n_heads + h] - top);
+            total = fmaf(weight, sum[i * n_heads + h], total);
+            for (size_t d = 0; d < head_dim; d++)
+                row[d] = fmaf(weight, part[d], i == 0 ? 0.0f : row[d]);
         }
+        for (size_t d = 0; d < head_dim; d++)
+            row[d] /= total;
     }
 }
 

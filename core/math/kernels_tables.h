@@ -8,4 +8,5 @@ extern const struct kernels kernels_ref; /* fmaf as the library has it */
 #if defined(__x86_64__)
 extern const struct kernels
     kernels_ref_fma; /* the same source with the FMA instruction: the same bits, sooner */
+extern const struct kernels kernels_avx2;
 #endif

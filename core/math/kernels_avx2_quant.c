@@ -1,0 +1,512 @@
+/* kernels_avx2_quant.c - products with quantized matrices in AVX2: exact integer sums of a block,
+ * then one fma a block.
+ *
+ * A tile of up to 8 tokens passes a panel together. For each 32 inputs, 8 rows' quants are unpacked
+ * once into 8 registers (a 32-bit lane holds a row's 4 consecutive inputs as bytes) and each
+ * token's 4 bytes of the same inputs are broadcast to all lanes. The tokens' activations are first
+ * laid out as the loop reads them: a record for each (block, token), a chunk of blocks at a time,
+ * so that they stay in the first-level cache; between chunks the rows' chains rest in y.
+ *
+ * vpmaddubsw (u8 x s8, two products added to 16 bits) saturates; each use says why it cannot.
+ * 16-bit additions wrap, which is harmless wherever the final value fits. Activations lie in
+ * -127..127 (kernels.h). Pure; any thread. */
+#include "math/kernels_tables.h"
+
+#if defined(__x86_64__)
+#include "math/kernels_avx2.h"
+#include "math/panel.h"
+
+enum {
+    TILE = 8, /* tokens */
+    CHUNK_BYTES =
+        24 << 10, /* of records: with the panel's lines they fit a 32 KiB first-level cache */
+    GROUP_BYTES =
+        1 << 18, /* of panels that pass the tokens' tiles together: half a second-level cache */
+    GROUPS = 8,  /* of 4 inputs in 32 */
+};
+
+/* What the inner loops read of one token and block. */
+struct act_q4_0 {
+    int8_t q[32];
+    int32_t bias; /* in both 16-bit halves: -4 * sum of q */
+    float scale;
+};
+
+struct act_q8_0 {
+    int8_t q[32];
+    float scale;
+};
+
+struct act_q8_0_wide {
+    int16_t even[16]; /* inputs 0 2, 4 6, ...: a pair for each group of 4 */
+    int16_t odd[16];  /* inputs 1 3, 5 7, ... */
+    float scale;
+};
+
+struct act_q4_k {
+    int8_t q[256];
+    int16_t sum[8]; /* of 32 */
+    float scale;
+};
+
+struct act_q6_k {
+    int8_t q[256];
+    int32_t bias[16]; /* of each 16 inputs: -32 * their sum, inputs 4i and 4i+1 in the low half,
+                         4i+2 and 4i+3 in the high */
+    float scale;
+};
+
+ALWAYS_INLINE __m256i load32(const void *p)
+{
+    return _mm256_load_si256((const __m256i *)p);
+}
+
+ALWAYS_INLINE __m256i broadcast4(const void *p)
+{
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return _mm256_set1_epi32(word);
+}
+
+ALWAYS_INLINE __m256 load_f16x8(const void *p)
+{
+    return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p));
+}
+
+/* Bytes at p to 16-bit pairs: lane r becomes (p[r], p[r]) for 8 rows. */
+ALWAYS_INLINE __m256i scale_pairs_u8(const uint8_t *p)
+{
+    int64_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes),
+                               _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3,
+                                                -1, 4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1,
+                                                7, -1));
+}
+
+ALWAYS_INLINE __m256i scale_pairs_s8(const uint8_t *p)
+{
+    int64_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    __m256i high = _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes),
+                                       _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2,
+                                                        -1, 3, -1, 3, -1, 4, -1, 4, -1, 5, -1, 5,
+                                                        -1, 6, -1, 6, -1, 7, -1, 7));
+    return _mm256_srai_epi16(high, 8);
+}
+
+/* start + sum over n groups of maddubs(w, the token's 4 bytes), in 16 bits. */
+ALWAYS_INLINE __m256i chain16(__m256i start, const __m256i *w, const int8_t *q, size_t n)
+{
+#pragma GCC unroll 8
+    for (size_t g = 0; g < n; g++)
+        start = _mm256_add_epi16(start, _mm256_maddubs_epi16(w[g], broadcast4(q + 4 * g)));
+    return start;
+}
+
+/* ---- Q4_0 ---- */
+
+static void lay_q4_0(const struct act *x, size_t t, size_t b, struct act_q4_0 *out)
+{
+    memcpy(out->q, x->q8 + t * x->q_stride + b * 32, 32);
+    uint32_t half = (uint16_t)(-4 * x->q8_sum[t * x->b_stride + b]);
+    out->bias = (int32_t)(half | half << 16);
+    out->scale = x->q8_scale[t * x->b_stride + b];
+}
+
+/* 8 rows by 32 inputs: nibbles, 0..15. */
+ALWAYS_INLINE void unpack_q4_0(const uint8_t *lines, __m256i w[GROUPS])
+{
+    const __m256i low = _mm256_set1_epi8(15);
+#pragma GCC unroll 4
+    for (size_t g = 0; g < 4; g++) {
+        __m256i bytes = load32(lines + g * LINE);
+        w[g] = _mm256_and_si256(bytes, low);
+        w[g + 4] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), low);
+    }
+}
+
+/* A 16-bit lane sums 16 of the block's 32 inputs with weights u = 0..15, plus the bias, -4 times
+ * the sum of all 32. It ends within 16 * 11 * 127 + 16 * 4 * 127 = 30480 (one product pair: 2 * 15
+ * * 127 = 3810), and both lanes together are the sum of (u - 8) * q. */
+ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const struct act_q4_0 *a,
+                              size_t n_tokens, bool first, float *y, size_t y_stride)
+{
+    __m256 acc[2][TILE];
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+    for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
+        const uint8_t *scales = panel + paired_scales(b, Q4_0_QUANTS),
+                      *lines = panel + paired_quants(b, Q4_0_QUANTS);
+#pragma GCC unroll 2
+        for (size_t half = 0; half < 2; half++) {
+            __m256i w[GROUPS];
+            unpack_q4_0(lines + 32 * half, w);
+            __m256 d = load_f16x8(scales + 16 * half);
+            for (size_t t = 0; t < n_tokens; t++) {
+                __m256i sum = chain16(_mm256_set1_epi32(a[t].bias), w, a[t].q, GROUPS);
+                __m256 isum = _mm256_cvtepi32_ps(_mm256_madd_epi16(sum, ones));
+                acc[half][t] = _mm256_fmadd_ps(isum, _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale)),
+                                               acc[half][t]);
+            }
+        }
+    }
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
+/* ---- Q8_0 ---- */
+
+static void lay_q8_0(const struct act *x, size_t t, size_t b, struct act_q8_0 *out)
+{
+    memcpy(out->q, x->q8 + t * x->q_stride + b * 32, 32);
+    out->scale = x->q8_scale[t * x->b_stride + b];
+}
+
+/* Few tokens: |w| * (q with w's sign). |w| <= 128, so a pair of products is at most 2 * 128 * 127 =
+ * 32512. */
+ALWAYS_INLINE void panel_q8_0(const uint8_t *panel, size_t b0, size_t n, const struct act_q8_0 *a,
+                              size_t n_tokens, bool first, float *y, size_t y_stride)
+{
+    __m256 acc[2][TILE];
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+    for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
+        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
+                      *lines = panel + paired_quants(b, Q8_0_QUANTS);
+#pragma GCC unroll 2
+        for (size_t half = 0; half < 2; half++) {
+            __m256i isum[TILE];
+#pragma GCC unroll 8
+            for (size_t g = 0; g < GROUPS; g++) {
+                __m256i w = load32(lines + g * LINE + 32 * half), magnitude = _mm256_abs_epi8(w);
+#pragma GCC unroll 2
+                for (size_t t = 0; t < n_tokens; t++) {
+                    __m256i q = _mm256_sign_epi8(broadcast4(a[t].q + 4 * g), w);
+                    __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, q), ones);
+                    isum[t] = g == 0 ? sum : _mm256_add_epi32(isum[t], sum);
+                }
+            }
+            __m256 d = load_f16x8(scales + 16 * half);
+#pragma GCC unroll 2
+            for (size_t t = 0; t < n_tokens; t++) {
+                __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale));
+                acc[half][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), scale, acc[half][t]);
+            }
+        }
+    }
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
+static void lay_q8_0_wide(const struct act *x, size_t t, size_t b, struct act_q8_0_wide *out)
+{
+    __m256i q =
+        _mm256_loadu_si256((const __m256i *)(const void *)(x->q8 + t * x->q_stride + b * 32));
+    _mm256_storeu_si256((__m256i *)(void *)out->even,
+                        _mm256_srai_epi16(_mm256_slli_epi16(q, 8), 8));
+    _mm256_storeu_si256((__m256i *)(void *)out->odd, _mm256_srai_epi16(q, 8));
+    out->scale = x->q8_scale[t * x->b_stride + b];
+}
+
+/* More tokens: both sides as 16 bits, so that a group costs 2 products and 2 additions and no sign.
+ * 16 inputs at a time. */
+ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
+                                   const struct act_q8_0_wide *a, size_t n_tokens, bool first,
+                                   float *y, size_t y_stride)
+{
+    __m256 acc[2][TILE];
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+    for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
+        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
+                      *lines = panel + paired_quants(b, Q8_0_QUANTS);
+#pragma GCC unroll 2
+        for (size_t half = 0; half < 2; half++) {
+            __m256i isum[TILE];
+            __m256 d = load_f16x8(scales + 16 * half);
+#pragma GCC unroll 2
+            for (size_t part = 0; part < 2; part++) {
+                __m256i even[4], odd[4];
+#pragma GCC unroll 4
+                for (size_t g = 0; g < 4; g++) {
+                    __m256i w = load32(lines + (4 * part + g) * LINE + 32 * half);
+                    even[g] = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8);
+                    odd[g] = _mm256_srai_epi16(w, 8);
+                }
+                for (size_t t = 0; t < n_tokens; t++) {
+                    __m256i sum = part == 0 ? _mm256_setzero_si256() : isum[t];
+#pragma GCC unroll 4
+                    for (size_t g = 0; g < 4; g++) {
+                        __m256i e =
+                            _mm256_madd_epi16(even[g], broadcast4(a[t].even + 2 * (4 * part + g)));
+                        __m256i o =
+                            _mm256_madd_epi16(odd[g], broadcast4(a[t].odd + 2 * (4 * part + g)));
+                        sum = _mm256_add_epi32(sum, _mm256_add_epi32(e, o));
+                    }
+                    if (part == 0) {
+                        isum[t] = sum;
+                    } else {
+                        __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale));
+                        acc[half][t] =
+                            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, acc[half][t]);
+                    }
+                }
+            }
+        }
+    }
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
+/* ---- Q4_K ---- */
+
+static void lay_q4_k(const struct act *x, size_t t, size_t b, struct act_q4_k *out)
+{
+    const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride + b * 16;
+    memcpy(out->q, x->q8k + t * x->q_stride + b * 256, 256);
+    for (size_t j = 0; j < 8; j++)
+        out->sum[j] = (int16_t)(sum[2 * j] + sum[2 * j + 1]);
+    out->scale = x->q8k_scale[t * x->b_stride + b];
+}
+
+/* A 16-bit lane sums 16 inputs of a 32 with weights 0..15: at most 16 * 15 * 127 = 30480. Times the
+ * scale (<= 63) and added in pairs it is 32 bits wide; see kernels_ref.c for the block's sum. */
+ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const struct act_q4_k *a,
+                              size_t n_tokens, bool first, float *y, size_t y_stride)
+{
+    __m256 acc[2][TILE];
+    const __m256i low = _mm256_set1_epi8(15);
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+    const uint8_t *block = panel + b0 * Q4_K_BLOCK;
+    for (size_t b = 0; b < n; b++, a += n_tokens, block += Q4_K_BLOCK) {
+        for (size_t half = 0; half < 2; half++) {
+            __m256i isum[TILE];
+            for (size_t t = 0; t < n_tokens; t++)
+                isum[t] = _mm256_setzero_si256();
+            for (size_t j = 0; j < 8; j++) {
+                const uint8_t *lines = block + Q4_K_QUANTS + j / 2 * 8 * LINE + 32 * half;
+                const __m128i shift = _mm_cvtsi32_si128((int)(j % 2 * 4));
+                __m256i w[GROUPS],
+                    scale = scale_pairs_u8(block + Q4_K_SCALES + j * PANEL_ROWS + 8 * half);
+#pragma GCC unroll 8
+                for (size_t g = 0; g < GROUPS; g++)
+                    w[g] = _mm256_and_si256(_mm256_srl_epi16(load32(lines + g * LINE), shift), low);
+                for (size_t t = 0; t < n_tokens; t++) {
+                    __m256i sum = chain16(_mm256_setzero_si256(), w, a[t].q + 32 * j, GROUPS);
+                    isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(sum, scale));
+                }
+            }
+            __m256i m[4];
+#pragma GCC unroll 4
+            for (size_t j = 0; j < 4; j++) {
+                const uint8_t *mins = block + Q4_K_MINS + (j * PANEL_ROWS + 8 * half) * 2;
+                m[j] = _mm256_cvtepu8_epi16(_mm_load_si128((const __m128i *)(const void *)mins));
+            }
+            __m256 d = load_f16x8(block + Q4_K_D + 16 * half),
+                   dmin = load_f16x8(block + Q4_K_DMIN + 16 * half);
+            for (size_t t = 0; t < n_tokens; t++) {
+                __m256i mins = _mm256_madd_epi16(m[0], broadcast4(a[t].sum));
+#pragma GCC unroll 4
+                for (size_t j = 1; j < 4; j++)
+                    mins = _mm256_add_epi32(mins,
+                                            _mm256_madd_epi16(m[j], broadcast4(a[t].sum + 2 * j)));
+                __m256 scale = _mm256_set1_ps(a[t].scale);
+                __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), _mm256_mul_ps(d, scale),
+                                           acc[half][t]);
+                acc[half][t] =
+                    _mm256_fnmadd_ps(_mm256_cvtepi32_ps(mins), _mm256_mul_ps(dmin, scale), v);
+            }
+        }
+    }
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
+/* ---- Q6_K ---- */
+
+static void lay_q6_k(const struct act *x, size_t t, size_t b, struct act_q6_k *out)
+{
+    const int8_t *q = x->q8k + t * x->q_stride + b * 256;
+    memcpy(out->q, q, 256);
+    for (size_t j = 0; j < 8; j++) {
+        /* 32 * the sum of a pair: at most 8128; of 4 pairs: 32512. */
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(q + 32 * j));
+        v = _mm256_maddubs_epi16(_mm256_set1_epi8(32), v);
+        v = _mm256_add_epi16(v, _mm256_shuffle_epi32(v, 0x4e));
+        v = _mm256_add_epi16(v, _mm256_shuffle_epi32(v, 0xb1));
+        v = _mm256_sub_epi16(_mm256_setzero_si256(), v);
+        out->bias[2 * j] = _mm256_extract_epi32(v, 0);
+        out->bias[2 * j + 1] = _mm256_extract_epi32(v, 4);
+    }
+    out->scale = x->q8k_scale[t * x->b_stride + b];
+}
+
+/* 8 rows by 32 inputs, quarter i of a half block: 6 bits, 0..63. */
+ALWAYS_INLINE void unpack_q6_k(const uint8_t *half_block, size_t quarter, __m256i w[GROUPS])
+{
+    const __m256i low4 = _mm256_set1_epi8(15), high2 = _mm256_set1_epi8(0x30);
+#pragma GCC unroll 8
+    for (size_t g = 0; g < GROUPS; g++) {
+        __m256i low = load32(half_block + (quarter % 2 * 8 + g) * LINE);
+        __m256i high = load32(half_block + Q6_K_HIGH + g * LINE);
+        if (quarter >= 2)
+            low = _mm256_srli_epi16(low, 4);
+        high = quarter == 0   ? _mm256_slli_epi16(high, 4)
+               : quarter == 1 ? _mm256_slli_epi16(high, 2)
+               : quarter == 2 ? high
+                              : _mm256_srli_epi16(high, 2);
+        w[g] = _mm256_or_si256(_mm256_and_si256(low, low4), _mm256_and_si256(high, high2));
+    }
+}
+
+/* A 16-bit lane sums 8 inputs of a 16 with weights u = 0..63 (a pair: 2 * 63 * 127 = 16002) and the
+ * bias, -32 times the same inputs: it ends within 8 * 32 * 127 = 32512. */
+ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const struct act_q6_k *a,
+                              size_t n_tokens, bool first, float *y, size_t y_stride)
+{
+    __m256 acc[2][TILE];
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+    const uint8_t *block = panel + b0 * Q6_K_BLOCK;
+    for (size_t b = 0; b < n; b++, a += n_tokens, block += Q6_K_BLOCK) {
+        for (size_t half = 0; half < 2; half++) {
+            __m256i isum[TILE];
+            for (size_t t = 0; t < n_tokens; t++)
+                isum[t] = _mm256_setzero_si256();
+            for (size_t i = 0; i < 2; i++) {
+                const uint8_t *half_block = block + Q6_K_QUANTS + i * Q6_K_HALF + 32 * half;
+#pragma GCC unroll 4
+                for (size_t quarter = 0; quarter < 4; quarter++) {
+                    size_t j = 8 * i + 2 * quarter;
+                    const uint8_t *scales = block + Q6_K_SCALES + j * PANEL_ROWS + 8 * half;
+                    __m256i w[GROUPS], s0 = scale_pairs_s8(scales),
+                                       s1 = scale_pairs_s8(scales + PANEL_ROWS);
+                    unpack_q6_k(half_block, quarter, w);
+                    for (size_t t = 0; t < n_tokens; t++) {
+                        __m256i v0 =
+                            chain16(_mm256_set1_epi32(a[t].bias[j]), w, a[t].q + 16 * j, 4);
+                        __m256i v1 = chain16(_mm256_set1_epi32(a[t].bias[j + 1]), w + 4,
+                                             a[t].q + 16 * j + 16, 4);
+                        __m256i sum =
+                            _mm256_add_epi32(_mm256_madd_epi16(v0, s0), _mm256_madd_epi16(v1, s1));
+                        isum[t] = _mm256_add_epi32(isum[t], sum);
+                    }
+                }
+            }
+            __m256 d = load_f16x8(block + Q6_K_D + 16 * half);
+            for (size_t t = 0; t < n_tokens; t++) {
+                __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale));
+                acc[half][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), scale, acc[half][t]);
+            }
+        }
+    }
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
+/* ---- The loops around them ---- */
+
+/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. */
+#define TILE_CASE(name, n)                                                                         \
+    case n:                                                                                        \
+        for (size_t p = p0; p < p1; p++)                                                           \
+            panel_##name(w->panels + p * w->panel_bytes, b, n_now, records, n, b == 0,             \
+                         y + p * PANEL_ROWS, y_stride);                                            \
+        break;
+
+#define DEFINE_TILE(name, block_values, cases)                                                     \
+    static void tile_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
+                            size_t t0, size_t n_tokens, float *y, size_t y_stride)                 \
+    {                                                                                              \
+        struct act_##name records[CHUNK_BYTES / sizeof(struct act_##name)];                        \
+        size_t n_blocks = w->n_cols / (block_values),                                              \
+               step = sizeof records / sizeof records[0] / n_tokens;                               \
+        for (size_t b = 0; b < n_blocks; b += step) {                                              \
+            size_t n_now = n_blocks - b < step ? n_blocks - b : step;                              \
+            for (size_t i = 0; i < n_now; i++) {                                                   \
+                for (size_t t = 0; t < n_tokens; t++)                                              \
+                    lay_##name(x, t0 + t, b + i, &records[i * n_tokens + t]);                      \
+            }                                                                                      \
+            switch (n_tokens) {                                                                    \
+                cases                                                                              \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+#define CASES_1_TO_2(name) TILE_CASE(name, 1) TILE_CASE(name, 2)
+#define CASES_3_TO_8(name)                                                                         \
+    TILE_CASE(name, 3)                                                                             \
+    TILE_CASE(name, 4) TILE_CASE(name, 5) TILE_CASE(name, 6) TILE_CASE(name, 7) TILE_CASE(name, 8)
+
+DEFINE_TILE(q4_0, 32, CASES_1_TO_2(q4_0) CASES_3_TO_8(q4_0))
+DEFINE_TILE(q8_0, 32, CASES_1_TO_2(q8_0))
+DEFINE_TILE(q8_0_wide, 32, CASES_3_TO_8(q8_0_wide))
+DEFINE_TILE(q4_k, 256, CASES_1_TO_2(q4_k) CASES_3_TO_8(q4_k))
+DEFINE_TILE(q6_k, 256, CASES_1_TO_2(q6_k) CASES_3_TO_8(q6_k))
+
+typedef void tile_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                           size_t t0, size_t n_tokens, float *y, size_t y_stride);
+
+/* Groups of panels that stay in the second-level cache, tiles of tokens inside, as alike as can be:
+ * 9 is 5 and 4. */
+ALWAYS_INLINE void matmul(tile_function *few, tile_function *many, const struct matrix *w,
+                          size_t p0, size_t p1, const struct act *x, size_t n_tokens, float *y,
+                          size_t y_stride)
+{
+    size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
+    if (n_tokens <= TILE)
+        group = p1 - p0;
+    for (size_t p = p0; p < p1; p += group) {
+        size_t end = p1 - p < group ? p1 : p + group;
+        for (size_t t = 0, n; t < n_tokens; t += n) {
+            size_t left = n_tokens - t, n_tiles = (left + TILE - 1) / TILE;
+            n = (left + n_tiles - 1) / n_tiles;
+            (n <= 2 ? few : many)(w, p, end, x, t, n, y + t * y_stride, y_stride);
+        }
+    }
+}
+
+AVX2_MATMUL(q8_0)
+{
+    matmul(tile_q8_0, tile_q8_0_wide, w, p0, p1, x, n_tokens, y, y_stride);
+}
+
+AVX2_MATMUL(q4_0)
+{
+    matmul(tile_q4_0, tile_q4_0, w, p0, p1, x, n_tokens, y, y_stride);
+}
+
+AVX2_MATMUL(q4_k)
+{
+    matmul(tile_q4_k, tile_q4_k, w, p0, p1, x, n_tokens, y, y_stride);
+}
+
+AVX2_MATMUL(q6_k)
+{
+    matmul(tile_q6_k, tile_q6_k, w, p0, p1, x, n_tokens, y, y_stride);
+}
+#endif
