@@ -1,9 +1,11 @@
-/* engine.h - the inference engine: a bounded queue in front, W workers behind, one read-only model shared by all.
+/* engine.h - the inference engine: a bounded queue in front, W workers behind, one read-only model
+ * shared by all.
  *
- * Each worker is a thread (the leader of its team) with its own arenas, KV cache, prefix index and counters. engine_submit,
- * engine_cancel and the read-only calls may come from any thread (the server: its loop thread); results are read through the
- * job (job.h). Progress is announced by one callback per worker step, never per token. Nothing on a compute thread allocates
- * after engine_start has returned. Knows nothing of HTTP or JSON.
+ * Each worker is a thread (the leader of its team) with its own arenas, KV cache, prefix index and
+ * counters. engine_submit, engine_cancel and the read-only calls may come from any thread (the
+ * server: its loop thread); results are read through the job (job.h). Progress is announced by one
+ * callback per worker step, never per token. Nothing on a compute thread allocates after
+ * engine_start has returned. Knows nothing of HTTP or JSON.
  */
 #pragma once
 
@@ -26,26 +28,29 @@ struct engine_options {
     unsigned n_workers; /* 0: automatic; more than n_threads (both given) is STATUS_INVALID */
     const struct kernels *kernels;
     enum kv_type kv_type;
-    size_t kv_bytes;    /* of all workers; 0: automatic (max_batch sequences of the context on each worker, at most a
-                         * quarter of the memory the process may use, at least one sequence) */
+    size_t kv_bytes; /* of all workers; 0: automatic (max_batch sequences of the context on each
+                      * worker, at most a quarter of the memory the process may use, at least one
+                      * sequence) */
     bool prefix_cache;
-    size_t step_tokens; /* cap of prompt tokens in one step */
-    size_t max_batch;   /* sequences in one step of one worker */
-    size_t max_queue;   /* jobs waiting */
-    uint64_t max_wait_ms; /* a predicted wait beyond it is refused; 0: no such bound */
-    void (*wake)(void *ctx); /* called by a worker when any of its jobs progressed; must only signal. NULL: none */
+    size_t step_tokens;      /* cap of prompt tokens in one step */
+    size_t max_batch;        /* sequences in one step of one worker */
+    size_t max_queue;        /* jobs waiting */
+    uint64_t max_wait_ms;    /* a predicted wait beyond it is refused; 0: no such bound */
+    void (*wake)(void *ctx); /* called by a worker when any of its jobs progressed; must only
+                                signal. NULL: none */
     void *wake_ctx;
 };
 
 enum { ENGINE_STEP_BUCKETS = 20, ENGINE_SIZE_BUCKETS = 9, ENGINE_QUEUE_BUCKETS = 20 };
-/* Upper bounds: seconds of the step and queue histograms, sequences of the size one. +Inf is implied: arrays of counts have
- * one more element. */
+/* Upper bounds: seconds of the step and queue histograms, sequences of the size one. +Inf is
+ * implied: arrays of counts have one more element. */
 extern const double engine_step_bounds[ENGINE_STEP_BUCKETS];
 extern const double engine_size_bounds[ENGINE_SIZE_BUCKETS];
 
-struct engine_stats { /* summed over the workers; counters since start, warm-up and calibration not counted */
+struct engine_stats { /* summed over the workers; counters since start, warm-up and calibration not
+                         counted */
     uint64_t generated_tokens, prompt_computed_tokens, prompt_cached_tokens;
-    uint64_t cancelled[3];     /* by enum job_phase */
+    uint64_t cancelled[3]; /* by enum job_phase */
     uint64_t n_steps;
     uint64_t step_seconds[ENGINE_STEP_BUCKETS + 1]; /* counts, not cumulative */
     double step_seconds_sum;
@@ -54,31 +59,38 @@ struct engine_stats { /* summed over the workers; counters since start, warm-up 
     size_t running, queued;
     struct kv_stats kv;
     uint64_t allocations; /* alloc_count() */
-    uint64_t last_step_ns; /* CLOCK_MONOTONIC: when a step last ended, or work last began to exist */
+    uint64_t
+        last_step_ns; /* CLOCK_MONOTONIC: when a step last ended, or work last began to exist */
 };
 
 /* What was chosen, and one sentence why: for the log and /info. */
 struct engine_plan {
     unsigned n_threads, n_workers;
-    size_t kv_bytes, kv_pages, page_bytes, sequence_pages; /* of all workers; pages that one full-context sequence needs */
+    size_t kv_bytes, kv_pages, page_bytes,
+        sequence_pages; /* of all workers; pages that one full-context sequence needs */
     char threads_why[200], kv_why[200];
 };
 
-/* Takes all memory, starts the workers and warms them up. model and tokenizer stay borrowed until engine_destroy.
- * STATUS_INVALID (threads < workers, a budget below one sequence's), STATUS_NO_MEMORY, STATUS_IO. */
-enum status engine_create(struct engine **out, const struct model *model, const struct tokenizer *tokenizer,
-                          const struct cpu *cpu, const struct engine_options *options, struct error *err);
-void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with FINISH_CANCELLED, joins the threads */
+/* Takes all memory, starts the workers and warms them up. model and tokenizer stay borrowed until
+ * engine_destroy. STATUS_INVALID (threads < workers, a budget below one sequence's),
+ * STATUS_NO_MEMORY, STATUS_IO. */
+enum status engine_create(struct engine **out, const struct model *model,
+                          const struct tokenizer *tokenizer, const struct cpu *cpu,
+                          const struct engine_options *options, struct error *err);
+void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with FINISH_CANCELLED,
+                                               joins the threads */
 
 const struct engine_plan *engine_plan(const struct engine *engine);
 
-/* Queues a job. STATUS_FULL: the queue is full, or the predicted wait exceeds max_wait_ms; STATUS_CANCELLED: its deadline
- * cannot be met (both with *retry_ms, from the backlog and the measured rates, >= 1); STATUS_INVALID: it could never fit the
- * KV memory. The job then stays the caller's. */
-enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms, struct error *err);
+/* Queues a job. STATUS_FULL: the queue is full, or the predicted wait exceeds max_wait_ms;
+ * STATUS_CANCELLED: its deadline cannot be met (both with *retry_ms, from the backlog and the
+ * measured rates, >= 1); STATUS_INVALID: it could never fit the KV memory. The job then stays the
+ * caller's. */
+enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
+                          struct error *err);
 
-/* Asks that a job end: at once when it waits, within one step when it runs. It still becomes finished (FINISH_CANCELLED,
- * unless it had finished before). Idempotent. */
+/* Asks that a job end: at once when it waits, within one step when it runs. It still becomes
+ * finished (FINISH_CANCELLED, unless it had finished before). Idempotent. */
 void engine_cancel(struct engine *engine, struct job *job);
 
 /* Cancels everything with FINISH_ERROR and this text: what is left when a drain's time is over. */
@@ -89,8 +101,8 @@ void engine_stats(struct engine *engine, struct engine_stats *out);
 /* False when work exists and no step has ended for `limit_ns`: what /livez says. */
 bool engine_alive(struct engine *engine, uint64_t now_ns, uint64_t limit_ns);
 
-/* Waits (condition variable, no polling) until a job is finished or more than n_seen tokens are ready: for callers without an
- * event loop (generate). */
+/* Waits (condition variable, no polling) until a job is finished or more than n_seen tokens are
+ * ready: for callers without an event loop (generate). */
 void engine_wait(struct engine *engine, const struct job *job, uint32_t n_seen);
 
 uint64_t engine_now_ns(void); /* CLOCK_MONOTONIC */

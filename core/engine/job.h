@@ -1,12 +1,14 @@
 /* job.h - one generation request, the only object that the loop thread and a worker share.
  *
- * The submitter fills the request part and never touches it again; a worker alone writes the result part, which only grows;
- * the loop thread reads what n_ready (acquire) says is complete. When finished reads true (acquire) the worker has let go of
- * the job for ever, and its owner may destroy it. All memory is taken at creation: a token costs nothing.
+ * The submitter fills the request part and never touches it again; a worker alone writes the result
+ * part, which only grows; the loop thread reads what n_ready (acquire) says is complete. When
+ * finished reads true (acquire) the worker has let go of the job for ever, and its owner may
+ * destroy it. All memory is taken at creation: a token costs nothing.
  */
 #pragma once
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/sampler.h"
 
 #include <stdatomic.h>
@@ -16,7 +18,14 @@
 
 enum { JOB_STOPS_MAX = 16, JOB_LOGPROBS_MAX = 20 };
 
-enum finish_reason { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_DEADLINE, FINISH_CANCELLED, FINISH_ERROR };
+enum finish_reason {
+    FINISH_NONE,
+    FINISH_STOP,
+    FINISH_LENGTH,
+    FINISH_DEADLINE,
+    FINISH_CANCELLED,
+    FINISH_ERROR
+};
 enum job_phase { JOB_QUEUED, JOB_PREFILL, JOB_DECODE };
 
 struct stop_string {
@@ -46,33 +55,44 @@ struct job {
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];
     size_t n_stops;
-    uint64_t salt;        /* whose cached prefixes it may share (hash of its API key); 0 without keys */
+    uint64_t salt; /* whose cached prefixes it may share (hash of its API key); 0 without keys */
     uint64_t arrived_ns;  /* CLOCK_MONOTONIC, when its body was complete */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
     void *owner;          /* the loop's stream; the engine never looks */
 
     /* --- the result: written by one worker --- */
-    char *text; /* valid UTF-8, only grows; owned; sized for max_tokens */
-    struct token_record *tokens; /* [max_tokens], owned */
+    char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
+    struct token_record *tokens;     /* [max_tokens], owned */
     struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
-    _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to tokens[n_ready-1].text_end */
+    _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to
+                                 tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
     _Atomic bool cancelled;   /* set by the loop thread through engine_cancel */
     _Atomic int phase;        /* enum job_phase */
 
     /* --- final once finished --- */
     enum finish_reason finish;
-    struct error error;        /* when FINISH_ERROR */
-    size_t n_tokens;           /* records in tokens (an EOS that ended the text is not among them) */
-    size_t n_text;             /* bytes of text */
-    size_t n_completion;       /* tokens sampled, that EOS included */
-    size_t n_cached;           /* prompt tokens found in the prefix cache */
-    uint64_t started_ns;       /* first step; 0: never */
+    struct error error;  /* when FINISH_ERROR */
+    size_t n_tokens;     /* records in tokens (an EOS that ended the text is not among them) */
+    size_t n_text;       /* bytes of text */
+    size_t n_completion; /* tokens sampled, that EOS included */
+    size_t n_cached;     /* prompt tokens found in the prefix cache */
+    uint64_t started_ns; /* first step; 0: never */
     uint64_t first_token_ns, last_token_ns; /* 0: none */
-    enum job_phase cancelled_in; /* when FINISH_CANCELLED */
+    enum job_phase cancelled_in;            /* when FINISH_CANCELLED */
 
     /* --- the engine's own --- */
-    struct job *next;
+    struct job *next;   /* in the queue */
+    char *stop_memory;  /* what job_stop_bytes hands out */
+    unsigned overtaken; /* times a later job went first */
+    struct {            /* output.c's state */
+        struct utf8_stream utf8;
+        size_t n_raw;   /* bytes written to text, held back ones included */
+        size_t n_split; /* records, the last ones, whose bytes end within a character */
+        uint32_t
+            *borders; /* [stop_bytes]: each stop string's prefix function, one after the other */
+        uint32_t matched[JOB_STOPS_MAX]; /* bytes of each stop string that the text ends with */
+    } output;
 };
 
 /* What job_create needs to know to take all memory at once. */
@@ -84,9 +104,9 @@ struct job_size {
     bool logprobs;
 };
 
-/* One allocation for everything; zeroed but for n_logprobs = -1. The submitter then copies its prompt, biases and stops into
- * the places given: prompt is writable through job_prompt, biases through job_biases, stop text through job_stop_bytes.
- * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+/* One allocation for everything; zeroed but for n_logprobs = -1. The submitter then copies its
+ * prompt, biases and stops into the places given: prompt is writable through job_prompt, biases
+ * through job_biases, stop text through job_stop_bytes. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
 enum status job_create(struct job **out, const struct job_size *size, struct error *err);
 void job_destroy(struct job *job); /* takes NULL; only when never submitted, or finished */
 int32_t *job_prompt(struct job *job);

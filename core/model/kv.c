@@ -332,60 +332,79 @@ static size_t shareable_pages(const struct kv *kv, size_t n_tokens)
     return kv->prefix_cache && n_tokens > 0 ? (n_tokens - 1) / KV_PAGE : 0;
 }
 
-size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens)
+struct match { /* of a prompt with the index */
+    size_t n_pages;
+    size_t n_revived; /* of them, pages that no sequence holds */
+    uint64_t hash;
+};
+
+/* pages: filled with the pages found, or NULL. */
+static struct match find_prefix(const struct kv *kv, uint64_t salt, const int32_t *tokens,
+                                size_t n_tokens, uint32_t *pages)
 {
     size_t limit = shareable_pages(kv, n_tokens);
-    uint64_t hash = ROOT_HASH;
-    uint32_t page = NONE;
-    size_t n = 0;
-    for (; n < limit; n++) {
-        hash = chain_hash(hash, salt, tokens + n * KV_PAGE);
-        page = index_find(kv, page, hash, salt, tokens + n * KV_PAGE);
+    struct match m = {.hash = ROOT_HASH};
+    for (uint32_t page = NONE; m.n_pages < limit; m.n_pages++) {
+        const int32_t *part = tokens + m.n_pages * KV_PAGE;
+        uint64_t hash = chain_hash(m.hash, salt, part);
+        page = index_find(kv, page, hash, salt, part);
         if (page == NONE)
             break;
+        if (pages)
+            pages[m.n_pages] = page;
+        m.n_revived += kv->pages[page].n_refs == 0;
+        m.hash = hash;
     }
-    return n * KV_PAGE;
+    return m;
+}
+
+size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens)
+{
+    return find_prefix(kv, salt, tokens, n_tokens, NULL).n_pages * KV_PAGE;
+}
+
+/* Whether the pages still needed can be promised besides those promised already. */
+static bool can_promise(const struct kv *kv, const struct match *m, size_t n_total)
+{
+    return kv->n_promised + n_total - m->n_pages <= kv->n_free + kv->n_cached - m->n_revived;
+}
+
+bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
+             size_t n_positions_max, size_t *n_cached)
+{
+    size_t n_total = kv_pages_for(n_positions_max);
+    if (kv->n_free_tables == 0 || n_positions_max < n_tokens || n_total > kv->table_pages)
+        return false;
+    struct match m = find_prefix(kv, salt, tokens, n_tokens, NULL);
+    *n_cached = m.n_pages * KV_PAGE;
+    return can_promise(kv, &m, n_total);
 }
 
 bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
               size_t n_tokens, size_t n_positions_max, size_t *n_cached)
 {
     size_t n_total = kv_pages_for(n_positions_max);
-    if (kv->n_free_tables == 0 || n_total > kv->table_pages)
+    if (kv->n_free_tables == 0 || n_positions_max < n_tokens || n_total > kv->table_pages)
         return false;
     uint32_t table = kv->free_tables[kv->n_free_tables - 1];
     uint32_t *pages = kv->tables + table * kv->table_pages;
-
-    size_t limit = shareable_pages(kv, n_tokens), n = 0, n_revived = 0;
-    uint64_t hash = ROOT_HASH;
-    for (; n < limit && n < n_total; n++) {
-        const int32_t *part = tokens + n * KV_PAGE;
-        uint64_t next = chain_hash(hash, salt, part);
-        uint32_t found = index_find(kv, n == 0 ? NONE : pages[n - 1], next, salt, part);
-        if (found == NONE)
-            break;
-        pages[n] = found;
-        n_revived += kv->pages[found].n_refs == 0;
-        hash = next;
-    }
-    size_t n_need = n_total - n;
-    if (kv->n_promised + n_need > kv->n_free + kv->n_cached - n_revived)
+    struct match m = find_prefix(kv, salt, tokens, n_tokens, pages);
+    if (!can_promise(kv, &m, n_total))
         return false;
-
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < m.n_pages; i++)
         page_hold(kv, pages[i]);
     kv->n_free_tables--;
-    kv->n_promised += n_need;
+    kv->n_promised += n_total - m.n_pages;
     *seq = (struct kv_seq){.pages = pages,
-                           .n_pages = n,
-                           .n_positions = n * KV_PAGE,
-                           .n_promised = n_need,
+                           .n_pages = m.n_pages,
+                           .n_positions = m.n_pages * KV_PAGE,
+                           .n_promised = n_total - m.n_pages,
                            .salt = salt,
-                           .hash = hash,
-                           .n_hashed = n,
+                           .hash = m.hash,
+                           .n_hashed = m.n_pages,
                            .table = table};
-    *n_cached = n * KV_PAGE;
-    count_query(kv, n_tokens, n * KV_PAGE);
+    *n_cached = m.n_pages * KV_PAGE;
+    count_query(kv, n_tokens, *n_cached);
     publish(kv);
     return true;
 }

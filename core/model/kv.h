@@ -1,14 +1,16 @@
 /* kv.h - one worker's key/value cache, in pages of KV_PAGE positions.
  *
- * A sequence maps its positions to pages through a page table; full pages, of prompts and of generated text alike, are
- * shared by content and counted, so that a prefix once computed is found again. The hash finds a candidate; the tokens
- * themselves, the page before it, and the salt (whose prefixes may be shared: one API key's), are compared. Pages that no
- * sequence holds stay as cache, the least recently used given up first. One thread at a time (its owner holds a lock when
- * others look in); the statistics may be read by any; no locks here, and no allocation after kv_create. Knows nothing of
- * HTTP, jobs or sampling.
+ * A sequence maps its positions to pages through a page table; full pages, of prompts and of
+ * generated text alike, are shared by content and counted, so that a prefix once computed is found
+ * again. The hash finds a candidate; the tokens themselves, the page before it, and the salt (whose
+ * prefixes may be shared: one API key's), are compared. Pages that no sequence holds stay as cache,
+ * the least recently used given up first. One thread at a time (its owner holds a lock when others
+ * look in); the statistics may be read by any; no locks here, and no allocation after kv_create.
+ * Knows nothing of HTTP, jobs or sampling.
  *
- * Admission reserves a sequence's worst case: kv_begin takes a promise of pages for prompt + max_tokens, so that a sequence
- * that was admitted never runs out (chosen over preemption: simpler, and nobody's work is thrown away).
+ * Admission reserves a sequence's worst case: kv_begin takes a promise of pages for prompt +
+ * max_tokens, so that a sequence that was admitted never runs out (chosen over preemption: simpler,
+ * and nobody's work is thrown away).
  */
 #pragma once
 
@@ -22,19 +24,20 @@
 
 struct kv;
 
-struct kv_seq {                /* one sequence's view; the caller's storage, zeroed before kv_begin */
-    uint32_t *pages;           /* [n_pages_max] page numbers; borrowed from the kv's pool of tables */
-    size_t n_pages;            /* in use */
-    size_t n_positions;        /* whose keys and values are stored */
-    size_t n_promised;         /* pages it may still take */
+struct kv_seq {         /* one sequence's view; the caller's storage, zeroed before kv_begin */
+    uint32_t *pages;    /* [n_pages_max] page numbers; borrowed from the kv's pool of tables */
+    size_t n_pages;     /* in use */
+    size_t n_positions; /* whose keys and values are stored */
+    size_t n_promised;  /* pages it may still take */
     uint64_t salt;
-    uint64_t hash;             /* of the n_hashed pages */
-    size_t n_hashed;           /* leading full pages that stand in the index */
-    uint32_t table;            /* which page table it holds */
+    uint64_t hash;   /* of the n_hashed pages */
+    size_t n_hashed; /* leading full pages that stand in the index */
+    uint32_t table;  /* which page table it holds */
 };
 
 struct kv_stats {
-    size_t n_pages, n_used, n_cached; /* used: held by live sequences; free = n_pages - used - cached */
+    size_t n_pages, n_used,
+        n_cached; /* used: held by live sequences; free = n_pages - used - cached */
     uint64_t query_tokens, hit_tokens; /* of the prefix cache */
 };
 
@@ -43,27 +46,36 @@ size_t kv_page_bytes(const struct shape *shape, enum kv_type type);
 /* Pages that n positions need. */
 size_t kv_pages_for(size_t n_positions);
 
-/* budget_bytes of pages, touched now; max_sequences page tables of n_context positions. prefix_cache false: nothing is
- * shared or kept. STATUS_INVALID when the budget does not hold one page; STATUS_NO_MEMORY. */
-enum status kv_create(struct kv **out, const struct model *model, enum kv_type type, size_t budget_bytes,
-                      size_t max_sequences, bool prefix_cache, struct error *err);
+/* budget_bytes of pages, touched now; max_sequences page tables of n_context positions.
+ * prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not hold one
+ * page; STATUS_NO_MEMORY. */
+enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
+                      size_t budget_bytes, size_t max_sequences, bool prefix_cache,
+                      struct error *err);
 void kv_destroy(struct kv *kv); /* takes NULL */
 
-/* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be computed for its logits).
- * Takes nothing and changes nothing: for choosing a worker's queue head. */
+/* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be
+ * computed for its logits). Takes nothing and changes nothing. */
 size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens);
+/* What kv_begin would say, changing nothing: for choosing among several caches. */
+bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
+             size_t n_positions_max, size_t *n_cached);
 
-/* Starts a sequence that will use at most n_positions_max positions: shares the cached prefix's pages and promises the rest.
- * Returns false, with nothing changed, while pages or tables are lacking. *n_cached: tokens found (seq->n_positions too). */
-bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens, size_t n_tokens,
-              size_t n_positions_max, size_t *n_cached);
-/* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile, when seq stands at a page's
- * border; tokens, n_tokens: its whole prompt. Returns the tokens gained (n_positions grows by them), still below n_tokens. */
+/* Starts a sequence that will use at most n_positions_max positions: shares the cached prefix's
+ * pages and promises the rest. Returns false, with nothing changed, while pages or tables are
+ * lacking. *n_cached: tokens found (seq->n_positions too). */
+bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
+              size_t n_tokens, size_t n_positions_max, size_t *n_cached);
+/* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile,
+ * when seq stands at a page's border; tokens, n_tokens: its whole prompt. Returns the tokens gained
+ * (n_positions grows by them), still below n_tokens. */
 size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_tokens);
-/* Makes room for n more positions (never fails within the promise), before the forward pass writes them. */
+/* Makes room for n more positions (never fails within the promise), before the forward pass writes
+ * them. */
 void kv_extend(struct kv *kv, struct kv_seq *seq, size_t n);
-/* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions]; full pages become shareable.
- * A page whose like another sequence registered first is exchanged for that one: their bits are equal. */
+/* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions];
+ * full pages become shareable. A page whose like another sequence registered first is exchanged for
+ * that one: their bits are equal. */
 void kv_commit(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_positions);
 /* Ends a sequence: its full pages stay as cache, the rest is free. */
 void kv_end(struct kv *kv, struct kv_seq *seq);

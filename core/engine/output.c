@@ -1,0 +1,132 @@
+/* output.c - the text of a job, as it grows.
+ *
+ * One worker at a time. Stop strings are searched with the prefix function of Knuth, Morris and
+ * Pratt (1977), one state per string: the state is the length of the longest end of the text with
+ * which that string begins, which is also exactly what must be held back. Knows nothing of steps or
+ * threads.
+ */
+#include "engine/output.h"
+
+#include <string.h>
+
+void output_begin(struct job *job)
+{
+    uint32_t *border = job->output.borders;
+    for (size_t s = 0; s < job->n_stops; s++) {
+        const struct stop_string *stop = &job->stops[s];
+        border[0] = 0;
+        for (size_t i = 1, n = 0; i < stop->n; i++) {
+            while (n > 0 && stop->bytes[i] != stop->bytes[n])
+                n = border[n - 1];
+            n += stop->bytes[i] == stop->bytes[n];
+            border[i] = (uint32_t)n;
+        }
+        border += stop->n;
+        job->output.matched[s] = 0;
+    }
+    job->output.utf8 = (struct utf8_stream){0};
+    job->output.n_raw = job->output.n_split = 0;
+    job->n_tokens = job->n_text = 0;
+}
+
+/* Moves every search on by one byte; the length of the longest stop string that it completes, or 0.
+ */
+static size_t search_byte(struct job *job, char byte)
+{
+    const uint32_t *border = job->output.borders;
+    size_t complete = 0;
+    for (size_t s = 0; s < job->n_stops; s++) {
+        const struct stop_string *stop = &job->stops[s];
+        uint32_t n = job->output.matched[s];
+        while (n > 0 && stop->bytes[n] != byte)
+            n = border[n - 1];
+        n += stop->bytes[n] == byte;
+        job->output.matched[s] = n;
+        if (n == stop->n) {
+            complete = n > complete ? n : complete;
+            job->output.matched[s] = border[n - 1];
+        }
+        border += stop->n;
+    }
+    return complete;
+}
+
+/* Searches the text's new bytes. True: a stop string is complete, and the text is cut before it. */
+static bool search(struct job *job, size_t n_new)
+{
+    for (size_t end = job->output.n_raw + n_new; job->output.n_raw < end;) {
+        size_t length = search_byte(job, job->text[job->output.n_raw++]);
+        if (length == 0)
+            continue;
+        job->n_text = job->output.n_raw - length;
+        for (size_t i = job->n_tokens; i-- > 0 && job->tokens[i].text_end > job->n_text;)
+            job->tokens[i].text_end = (uint32_t)job->n_text;
+        return true;
+    }
+    return false;
+}
+
+static size_t character_length(char lead)
+{
+    uint8_t c = (uint8_t)lead;
+    return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+}
+
+/* n_new bytes were written behind n_raw, the first character of them completing that of the split
+ * records (all records whose bytes wait in utf8, when it is set by earlier tokens). */
+static void settle_split(struct job *job, size_t n_new)
+{
+    if (job->output.n_split == 0 || n_new == 0)
+        return;
+    size_t end = job->output.n_raw + character_length(job->text[job->output.n_raw]);
+    for (size_t i = job->n_tokens - job->output.n_split; i < job->n_tokens; i++)
+        job->tokens[i].text_end = (uint32_t)end;
+    job->output.n_split = 0;
+}
+
+bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id)
+{
+    struct gguf_string piece = tokenizer_piece(tokenizer, id, false);
+    char *out = job->text + job->output.n_raw;
+    size_t n_new = utf8_stream_push(&job->output.utf8, piece.bytes, piece.n, out);
+    settle_split(job, n_new);
+    struct token_record *record = &job->tokens[job->n_tokens++];
+    *record = (struct token_record){.id = id, .text_end = (uint32_t)(job->output.n_raw + n_new)};
+    if (job->output.utf8.n_held > 0)
+        job->output.n_split++;
+    if (search(job, n_new))
+        return true;
+    job->n_text = job->output.n_raw;
+    return false;
+}
+
+bool output_end(struct job *job)
+{
+    size_t n_new = utf8_stream_end(&job->output.utf8, job->text + job->output.n_raw);
+    settle_split(job, n_new);
+    if (search(job, n_new))
+        return true;
+    job->n_text = job->output.n_raw;
+    return false;
+}
+
+uint32_t output_n_ready(const struct job *job, uint32_t n_ready_before)
+{
+    size_t held = 0;
+    for (size_t s = 0; s < job->n_stops; s++)
+        held = job->output.matched[s] > held ? job->output.matched[s] : held;
+    size_t n_safe = job->output.n_raw - held, limit = job->n_tokens - job->output.n_split;
+    uint32_t n = n_ready_before;
+    while (n < limit && job->tokens[n].text_end <= n_safe)
+        n++;
+    return n;
+}
+
+void output_finish(struct job *job, enum finish_reason reason)
+{
+    job->finish = reason;
+    if (reason == FINISH_CANCELLED)
+        job->cancelled_in = (enum job_phase)atomic_load_explicit(&job->phase, memory_order_relaxed);
+    atomic_store_explicit(&job->n_ready, (uint32_t)job->n_tokens, memory_order_release);
+    atomic_store_explicit(&job->finished, true, memory_order_release);
+}

@@ -1,0 +1,37 @@
+/* rates.h - what a worker's steps cost, measured as they go: how much prompt fits a step, and how
+ * long a wait will be.
+ *
+ * Written by one worker, read by any thread (relaxed: an estimate may be a step old). Moving
+ * averages, seeded by the warm-up. Decides how work is cut and who is refused, never a bit of an
+ * answer.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RATE_CLASSES = 12 }; /* of batch sizes: 1, 2, 3-4, 5-8, ... */
+
+struct rates {
+    _Atomic uint64_t alone_ns;  /* a prompt token in a step without decoding sequences */
+    _Atomic uint64_t beside_ns; /* a prompt token beside decoding ones: what it adds */
+    _Atomic uint64_t
+        decode_ns[RATE_CLASSES];    /* a step of decoding sequences alone; 0: not seen yet */
+    _Atomic uint32_t used_permille; /* of max_tokens, by requests that ended on their own */
+};
+
+/* From the warm-up: a step of one decoding sequence, and a prompt token. */
+void rates_seed(struct rates *rates, uint64_t decode_ns, uint64_t prompt_ns);
+/* After a step of n_decode sequences and n_prompt prompt tokens. */
+void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t ns);
+/* After a request made n_tokens of max_tokens. */
+void rates_finished(struct rates *rates, size_t n_tokens, size_t max_tokens);
+
+/* A step of n decoding sequences alone; never less for more of them. n >= 1. */
+uint64_t rates_decode(const struct rates *rates, size_t n);
+/* Prompt tokens for a step beside n_decode sequences: the step stays within twice a pure decode
+ * step, or within RATE_PROMPT_NS when nobody decodes; 1..cap. */
+size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap);
+/* How long n tokens take to be made in a batch of n_batch, when max_tokens of them are allowed. */
+uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch);

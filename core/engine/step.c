@@ -1,0 +1,371 @@
+/* step.c - one step of a worker: who takes part, the forward pass, the samples, and what becomes of
+ * them.
+ *
+ * The worker's thread. Order matters at the end of a step: tokens are counted, pages given back and
+ * waiting jobs placed before anything is published, so that whoever has seen a result finds it
+ * counted and its place free. How work is cut into steps never changes a bit of an answer.
+ */
+#include "engine/batcher.h"
+#include "engine/output.h"
+
+#include <stdlib.h>
+
+enum { WARM_UP_TOKENS = 64, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    /* One writer: no locked instruction needed. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static struct slot *active(struct worker *w, size_t i)
+{
+    return &w->slots[w->order[i]];
+}
+
+static bool is_decoding(const struct slot *slot)
+{
+    return slot->n_tokens > slot->job->n_prompt;
+}
+
+/* --- the end of sequences --- */
+
+/* What ends a sequence from outside. */
+static enum finish_reason cut_short(struct worker *w, struct slot *slot, uint64_t now)
+{
+    struct job *job = slot->job;
+    if (atomic_load_explicit(&job->cancelled, memory_order_acquire))
+        return FINISH_CANCELLED;
+    if (atomic_load_explicit(&slot->aborted, memory_order_acquire)) {
+        error_set(&job->error, STATUS_CANCELLED, "%s", w->setup->abort_text);
+        return FINISH_ERROR;
+    }
+    return job->deadline_ns != 0 && now >= job->deadline_ns ? FINISH_DEADLINE : FINISH_NONE;
+}
+
+/* Under the lock: gives back a finished sequence's pages and slot. */
+static void release(struct worker *w, struct slot *slot)
+{
+    kv_end(w->kv, &slot->kv);
+    atomic_store_explicit(&slot->left_prompt, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->left_tokens, 0, memory_order_relaxed);
+    w->free_slots[w->n_free_slots++] = (uint32_t)(slot - w->slots);
+}
+
+static void count_finished(struct worker *w, const struct job *job)
+{
+    if (job->finish == FINISH_CANCELLED)
+        add(&w->counters.cancelled[atomic_load_explicit(&job->phase, memory_order_relaxed)], 1);
+    else if (job->finish == FINISH_STOP || job->finish == FINISH_LENGTH)
+        rates_finished(&w->rates, job->n_completion, job->max_tokens);
+}
+
+/* Commits what the step computed and takes out the sequences that have ended; then tells the world.
+ */
+static void settle(struct worker *w)
+{
+    size_t n = 0;
+    w->n_done = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        if (slot->n_rows > 0)
+            kv_commit(w->kv, &slot->kv, slot->tokens, slot->kv.n_positions + slot->n_rows);
+        slot->n_rows = 0;
+        if (slot->finish == FINISH_NONE) {
+            w->order[n++] = w->order[i];
+            continue;
+        }
+        slot->job->finish = slot->finish;
+        w->done[w->n_done++] = slot->job;
+        release(w, slot);
+    }
+    w->n_active = n;
+    atomic_fetch_sub_explicit(&w->n_running, w->n_done, memory_order_relaxed);
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < w->n_done; i++)
+        count_finished(w, w->done[i]);
+    if (w->n_done > 0)
+        batcher_place(w->setup->batcher);
+
+    bool news = w->n_done > 0;
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        if (!slot->sampled)
+            continue;
+        struct job *job = slot->job;
+        uint32_t before = atomic_load_explicit(&job->n_ready, memory_order_relaxed);
+        uint32_t ready = output_n_ready(job, before);
+        slot->sampled = false;
+        if (ready == before)
+            continue;
+        atomic_store_explicit(&job->n_ready, ready, memory_order_release);
+        news = true;
+    }
+    for (size_t i = 0; i < w->n_done; i++)
+        output_finish(w->done[i], w->done[i]->finish);
+    if (news)
+        progress_announce(w->setup->progress);
+}
+
+void worker_end_all(struct worker *w, enum finish_reason reason)
+{
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        output_end(slot->job);
+        slot->finish = reason;
+    }
+    if (w->n_active > 0)
+        settle(w);
+}
+
+/* --- the batch --- */
+
+static void add_rows(struct worker *w, struct slot *slot, size_t n)
+{
+    size_t first = slot->kv.n_positions;
+    kv_extend(w->kv, &slot->kv, n);
+    slot->n_rows = n;
+    for (size_t i = 0; i < n; i++)
+        w->rows[w->n_rows++] = (struct row){.token = slot->tokens[first + i],
+                                            .position = (uint32_t)(first + i),
+                                            .seq = &slot->kv,
+                                            .wants_logits = first + i + 1 == slot->n_tokens};
+    if (first + n == slot->n_tokens)
+        w->sampling[w->n_sampling++] = (uint32_t)(slot - w->slots);
+}
+
+static void begin_prompt(struct worker *w, struct slot *slot, uint64_t now)
+{
+    struct job *job = slot->job;
+    if (job->started_ns == 0) {
+        job->started_ns = now;
+        atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
+        add(&w->counters.prompt_cached, slot->n_cached);
+    }
+    /* Others may have computed the same prefix meanwhile. */
+    size_t gained = kv_share(w->kv, &slot->kv, slot->tokens, job->n_prompt);
+    slot->n_cached += gained;
+    add(&w->counters.prompt_cached, gained);
+    job->n_cached = slot->n_cached;
+}
+
+/* Every decoding sequence's row first, then prompts in the order of admission, as far as the step's
+ * time goes. Returns the decoding sequences; *n_prompt: prompt tokens. */
+static size_t build_rows(struct worker *w, uint64_t now, size_t *n_prompt)
+{
+    size_t n_decode = 0, n_read = 0;
+    w->n_rows = w->n_sampling = 0;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        if (!is_decoding(slot))
+            continue;
+        add_rows(w, slot, 1);
+        n_decode++;
+    }
+    size_t budget = rates_prompt_budget(&w->rates, n_decode, w->setup->options->step_tokens);
+    for (size_t i = 0; i < w->n_active && n_read < budget; i++) {
+        struct slot *slot = active(w, i);
+        if (is_decoding(slot))
+            continue;
+        begin_prompt(w, slot, now);
+        size_t left = slot->n_tokens - slot->kv.n_positions;
+        size_t n = left < budget - n_read ? left : budget - n_read;
+        add_rows(w, slot, n);
+        n_read += n;
+        atomic_store_explicit(&slot->left_prompt, (uint32_t)(left - n), memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&w->lock);
+    *n_prompt = n_read;
+    return n_decode;
+}
+
+/* --- the samples --- */
+
+/* Sequence i of those that sample; any thread of the team, with its own sampler. */
+static void sample(struct worker *w, size_t i, struct sampler *sampler)
+{
+    struct slot *slot = &w->slots[w->sampling[i]];
+    struct job *job = slot->job;
+    float *logits = forward_logits(w->forward, i);
+    bool ban = job->ignore_eos || job->n_completion < job->min_tokens;
+    enum status status =
+        sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
+                     w->setup->end_ids, ban ? w->setup->n_end_ids : 0, &slot->sample, &job->error);
+    slot->sampled = status == STATUS_OK;
+    if (status != STATUS_OK) {
+        slot->finish = FINISH_ERROR;
+        return;
+    }
+    if (job->n_logprobs < 0 || !job->logprobs)
+        return;
+    struct logprob_record *record = &job->logprobs[job->n_tokens];
+    size_t n_vocab = w->setup->model->shape.n_vocab, n_top = (size_t)job->n_logprobs;
+    record->n_top = (uint32_t)(n_top < n_vocab ? n_top : n_vocab);
+    record->logprob = sampler_logprobs(sampler, logits, slot->sample, record->n_top, record->top);
+}
+
+static void sample_some(void *arg, unsigned rank)
+{
+    struct worker *w = arg;
+    for (;;) {
+        size_t i = atomic_fetch_add_explicit(&w->next_sample, 1, memory_order_relaxed);
+        if (i >= w->n_sampling)
+            return;
+        sample(w, i, w->samplers[rank]);
+    }
+}
+
+static void sample_all(struct worker *w)
+{
+    atomic_store_explicit(&w->next_sample, 0, memory_order_relaxed);
+    if (w->n_sampling > 1 && w->n_sampling * w->setup->model->shape.n_vocab > SAMPLE_ALONE)
+        team_run(w->team, sample_some, w);
+    else
+        sample_some(w, 0);
+}
+
+static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
+{
+    struct job *job = slot->job;
+    if (slot->finish != FINISH_NONE) {
+        output_end(job);
+        return;
+    }
+    if (job->first_token_ns == 0) {
+        job->first_token_ns = now;
+        atomic_store_explicit(&job->phase, JOB_DECODE, memory_order_relaxed);
+    }
+    job->last_token_ns = now;
+    job->n_completion++;
+    add(&w->counters.generated, 1);
+    if (tokenizer_is_end(w->setup->tokenizer, slot->sample)) {
+        output_end(job);
+        slot->finish = FINISH_STOP;
+        return;
+    }
+    slot->tokens[slot->n_tokens++] = slot->sample;
+    if (output_append(job, w->setup->tokenizer, slot->sample))
+        slot->finish = FINISH_STOP;
+    else if (job->n_tokens == job->max_tokens)
+        slot->finish = output_end(job) ? FINISH_STOP : FINISH_LENGTH;
+    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
+                          memory_order_relaxed);
+}
+
+/* --- the step --- */
+
+static void count_step(struct worker *w, size_t n_sequences, size_t n_prompt, uint64_t ns)
+{
+    struct worker_counters *c = &w->counters;
+    size_t i = 0, j = 0;
+    while (i < ENGINE_STEP_BUCKETS && (double)ns * 1e-9 > engine_step_bounds[i])
+        i++;
+    while (j < ENGINE_SIZE_BUCKETS && (double)n_sequences > engine_size_bounds[j])
+        j++;
+    add(&c->seconds_bucket[i], 1);
+    add(&c->sequences_bucket[j], 1);
+    add(&c->n_steps, 1);
+    add(&c->step_ns, ns);
+    add(&c->step_sequences, n_sequences);
+    add(&c->prompt_computed, n_prompt);
+}
+
+static size_t n_with_rows(struct worker *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_active; i++)
+        n += active(w, i)->n_rows > 0;
+    return n;
+}
+
+void worker_step(struct worker *w)
+{
+    uint64_t begin = engine_now_ns();
+    bool ended = false;
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        slot->finish = cut_short(w, slot, begin);
+        if (slot->finish == FINISH_NONE)
+            continue;
+        output_end(slot->job);
+        ended = true;
+    }
+    if (ended)
+        settle(w);
+    struct batcher *batcher = w->setup->batcher;
+    if (begin >= atomic_load_explicit(&batcher->next_deadline_ns, memory_order_relaxed))
+        batcher_expire(batcher, begin);
+    if (w->n_active == 0)
+        return;
+
+    size_t n_prompt, n_decode = build_rows(w, begin, &n_prompt);
+    forward_run(w->forward, w->rows, w->n_rows);
+    sample_all(w);
+    uint64_t now = engine_now_ns();
+    for (size_t i = 0; i < w->n_sampling; i++)
+        take_sample(w, &w->slots[w->sampling[i]], now);
+    count_step(w, n_with_rows(w), n_prompt, now - begin);
+    rates_step(&w->rates, n_decode, n_prompt, now - begin);
+    atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
+    settle(w);
+}
+
+/* --- warm-up --- */
+
+/* One step of n tokens of a sequence that is forgotten at once; ns. */
+static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
+{
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    if (!kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached))
+        return 0;
+    uint64_t begin = engine_now_ns();
+    kv_extend(w->kv, &seq, n);
+    for (size_t i = 0; i < n; i++)
+        w->rows[i] = (struct row){
+            .token = tokens[i], .position = (uint32_t)i, .seq = &seq, .wants_logits = i + 1 == n};
+    forward_run(w->forward, w->rows, n);
+    struct sampling greedy = {.top_p = 1, .typical_p = 1, .repetition_penalty = 1};
+    int32_t id;
+    struct error ignored;
+    uint64_t ns = 0;
+    for (unsigned t = 0; t < w->n_threads; t++) {
+        sampler_draw(w->samplers[t], forward_logits(w->forward, 0), &greedy, tokens, n, NULL, 0,
+                     &id, &ignored);
+        if (t == 0)
+            ns = engine_now_ns() - begin;
+    }
+    kv_end(w->kv, &seq);
+    return ns;
+}
+
+enum status worker_warm_up(struct worker *w, struct error *err)
+{
+    const struct model *model = w->setup->model;
+    size_t most = WARM_UP_TOKENS;
+    size_t limits[] = {w->setup->options->step_tokens, model->n_context,
+                       kv_n_pages(w->kv) * KV_PAGE};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        most = limits[i] < most ? limits[i] : most;
+    int32_t tokens[WARM_UP_TOKENS];
+    for (size_t i = 0; i < most; i++)
+        tokens[i] = (int32_t)(i * 7919 % model->shape.n_vocab);
+
+    uint64_t decode = trial(w, tokens, 1); /* faults everything in; the next ones count */
+    for (int i = 0; i < 3; i++) {
+        uint64_t ns = trial(w, tokens, 1);
+        decode = i == 0 || ns < decode ? ns : decode;
+    }
+    size_t n = decode > 0 ? WARM_UP_NS / decode : 1;
+    n = n < 1 ? 1 : n < most ? n : most;
+    trial(w, tokens, n);
+    uint64_t prompt = trial(w, tokens, n);
+    kv_clear(w->kv);
+    if (decode == 0 || prompt == 0)
+        return error_set(err, STATUS_INTERNAL, "the warm-up found no room in the KV cache");
+    rates_seed(&w->rates, decode, prompt / n);
+    return STATUS_OK;
+}

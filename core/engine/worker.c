@@ -1,0 +1,237 @@
+/* worker.c - a worker's thread: takes its memory, warms up, then waits for jobs and steps while it
+ * has any.
+ *
+ * What other threads call here (placing jobs, reading the load) holds the worker's lock. The thread
+ * sleeps only when it has nothing to do. Everything it owns is made and freed on the thread itself,
+ * so that memory lies near its cores.
+ */
+#include "engine/worker.h"
+
+#include "base/alloc_count.h"
+#include "base/cpu.h"
+#include "engine/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void helper_start(void)
+{
+    cpu_set_float_mode();
+    alloc_count_enter();
+}
+
+/* --- memory --- */
+
+static enum status take_arena(struct worker *w, struct error *err)
+{
+    const struct engine_options *o = w->setup->options;
+    size_t n_context = w->setup->model->n_context, n_slots = o->max_batch;
+    size_t n_rows = n_slots + o->step_tokens;
+    size_t bytes = n_slots * (sizeof(struct slot) + n_context * sizeof(int32_t) +
+                              4 * sizeof(uint32_t) + sizeof(struct job *)) +
+                   n_rows * sizeof(struct row) + w->n_threads * sizeof(struct sampler *) +
+                   (n_slots + 16) * ARENA_ALIGN;
+    enum status status = arena_init(&w->arena, bytes, "a worker's tables", err);
+    if (status != STATUS_OK)
+        return status;
+    w->slots = arena_alloc(&w->arena, n_slots, sizeof *w->slots);
+    w->order = arena_alloc(&w->arena, n_slots, sizeof *w->order);
+    w->free_slots = arena_alloc(&w->arena, n_slots, sizeof *w->free_slots);
+    w->arrivals = arena_alloc(&w->arena, n_slots, sizeof *w->arrivals);
+    w->sampling = arena_alloc(&w->arena, n_slots, sizeof *w->sampling);
+    w->done = arena_alloc(&w->arena, n_slots, sizeof *w->done);
+    w->rows = arena_alloc(&w->arena, n_rows, sizeof *w->rows);
+    w->samplers = arena_alloc(&w->arena, w->n_threads, sizeof(struct sampler *));
+    int32_t *tokens = arena_alloc(&w->arena, n_slots * n_context, sizeof *tokens);
+    if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->sampling || !w->done ||
+        !w->rows || !w->samplers || !tokens)
+        return error_no_memory(err, bytes, "a worker's tables");
+    for (size_t i = 0; i < n_slots; i++) {
+        w->slots[i].tokens = tokens + i * n_context;
+        w->free_slots[i] = (uint32_t)(n_slots - 1 - i);
+    }
+    w->n_free_slots = n_slots;
+    arena_touch(&w->arena);
+    return STATUS_OK;
+}
+
+static enum status take_memory(struct worker *w, struct error *err)
+{
+    const struct worker_setup *s = w->setup;
+    const struct engine_options *o = s->options;
+    enum status status = team_create(&w->team, w->n_threads, helper_start, err);
+    if (status == STATUS_OK)
+        status = take_arena(w, err);
+    if (status == STATUS_OK)
+        status = kv_create(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch, o->prefix_cache,
+                           err);
+    if (status == STATUS_OK)
+        status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
+                                o->max_batch + o->step_tokens, o->max_batch, err);
+    for (unsigned i = 0; status == STATUS_OK && i < w->n_threads; i++)
+        status = sampler_create(&w->samplers[i], s->model->shape.n_vocab, o->kernels, err);
+    return status == STATUS_OK ? worker_warm_up(w, err) : status;
+}
+
+static void free_memory(struct worker *w)
+{
+    for (unsigned i = 0; w->samplers && i < w->n_threads; i++)
+        sampler_destroy(w->samplers[i]);
+    forward_destroy(w->forward);
+    team_destroy(w->team);
+}
+
+/* --- the thread --- */
+
+/* Waits until there is something to do; takes the arrivals. False: the end. */
+static bool take_arrivals(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->n_active == 0 && w->n_arrivals == 0 && !w->stop)
+        pthread_cond_wait(&w->changed, &w->lock);
+    size_t first = w->n_active;
+    for (size_t i = 0; i < w->n_arrivals; i++)
+        w->order[w->n_active++] = w->arrivals[i];
+    w->n_arrivals = 0;
+    bool stop = w->stop;
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = first; i < w->n_active; i++) {
+        struct slot *slot = &w->slots[w->order[i]];
+        memcpy(slot->tokens, slot->job->prompt, slot->job->n_prompt * sizeof *slot->tokens);
+    }
+    return !stop;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    cpu_set_float_mode();
+    struct error err = {0};
+    enum status status = take_memory(w, &err);
+    pthread_mutex_lock(&w->lock);
+    w->started = true;
+    w->start_status = status;
+    w->start_error = err;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    if (status == STATUS_OK) {
+        alloc_count_enter();
+        while (take_arrivals(w))
+            worker_step(w);
+        worker_end_all(w, FINISH_CANCELLED);
+        alloc_count_leave();
+    }
+    free_memory(w);
+    return NULL;
+}
+
+enum status worker_start(struct worker *w, const struct worker_setup *setup, unsigned n_threads,
+                         struct error *err)
+{
+    w->setup = setup;
+    w->n_threads = n_threads;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    int number = pthread_create(&w->thread, NULL, run, w);
+    if (number != 0)
+        return error_errno(err, number, "starting a worker");
+    w->has_thread = true;
+    return STATUS_OK;
+}
+
+enum status worker_wait_started(struct worker *w, struct error *err)
+{
+    pthread_mutex_lock(&w->lock);
+    while (!w->started)
+        pthread_cond_wait(&w->changed, &w->lock);
+    enum status status = w->start_status;
+    if (status != STATUS_OK && err)
+        *err = w->start_error;
+    pthread_mutex_unlock(&w->lock);
+    return status;
+}
+
+void worker_stop(struct worker *w)
+{
+    if (!w->has_thread)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_destroy(struct worker *w)
+{
+    if (!w->setup)
+        return;
+    if (w->has_thread)
+        pthread_join(w->thread, NULL);
+    kv_destroy(w->kv);
+    arena_free(&w->arena);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+}
+
+/* --- what others call --- */
+
+static size_t positions_of(const struct job *job)
+{
+    return job->n_prompt + job->max_tokens - 1; /* the last token is never computed */
+}
+
+bool worker_look(struct worker *w, const struct job *job, struct worker_offer *out)
+{
+    *out = (struct worker_offer){0};
+    size_t n_cached = 0;
+    pthread_mutex_lock(&w->lock);
+    out->has_slot = w->n_free_slots > 0;
+    bool fits = out->has_slot &&
+                kv_fits(w->kv, job->salt, job->prompt, job->n_prompt, positions_of(job), &n_cached);
+    out->n_running = atomic_load_explicit(&w->n_running, memory_order_relaxed);
+    pthread_mutex_unlock(&w->lock);
+    out->cached_pages = n_cached / KV_PAGE;
+    for (size_t i = 0; i < w->setup->options->max_batch; i++)
+        out->unread += atomic_load_explicit(&w->slots[i].left_prompt, memory_order_relaxed);
+    return fits;
+}
+
+bool worker_place(struct worker *w, struct job *job)
+{
+    pthread_mutex_lock(&w->lock);
+    bool placed = false;
+    if (w->n_free_slots > 0 && !w->stop) {
+        uint32_t i = w->free_slots[w->n_free_slots - 1];
+        struct slot *slot = &w->slots[i];
+        placed = kv_begin(w->kv, &slot->kv, job->salt, job->prompt, job->n_prompt,
+                          positions_of(job), &slot->n_cached);
+        if (placed) {
+            w->n_free_slots--;
+            slot->job = job;
+            slot->n_tokens = job->n_prompt;
+            slot->n_rows = 0;
+            slot->sampled = false;
+            slot->finish = FINISH_NONE;
+            atomic_store_explicit(&slot->aborted, false, memory_order_relaxed);
+            atomic_store_explicit(&slot->left_prompt, (uint32_t)(job->n_prompt - slot->n_cached),
+                                  memory_order_relaxed);
+            atomic_store_explicit(&slot->left_tokens, (uint32_t)job->max_tokens,
+                                  memory_order_relaxed);
+            w->arrivals[w->n_arrivals++] = i;
+            if (atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0)
+                atomic_store_explicit(&w->last_step_ns, engine_now_ns(), memory_order_relaxed);
+            atomic_fetch_add_explicit(&w->n_running, 1, memory_order_relaxed);
+            pthread_cond_broadcast(&w->changed);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+    return placed;
+}
+
+void worker_abort(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->setup->options->max_batch; i++)
+        atomic_store_explicit(&w->slots[i].aborted, true, memory_order_release);
+    pthread_mutex_unlock(&w->lock);
+}
