@@ -5,6 +5,8 @@ import pytest
 
 from service import FULL
 
+PAGE_BYTES = 32 * 6 * 2 * 2 * 32 * 2  # of the built-in model: positions, layers, K and V, heads, width, F16
+
 
 def ids(seed, n):
     return random.Random(seed).choices(range(1, 2048), k=n)
@@ -75,18 +77,10 @@ def test_keys_do_not_share_prefixes(serve, tmp_path):
 
 def test_when_memory_runs_out_old_prefixes_go_first_and_answers_stay_right(serve):
     """A cache that holds little more than one context: every request evicts another's pages."""
-    info = serve("--workers", 1).info()
-    page = find_page_bytes(info)
-    small = serve("--workers", 1, "--kv-memory", page * 18)
+    small = serve("--workers", 1, "--kv-memory", PAGE_BYTES * 18)
     prompts = [ids(100 + k, 300) for k in range(4)]
     before = [small.answer(prompt=p, max_tokens=8, seed=1)["tokens"] for p in prompts]
     after = [small.answer(prompt=p, max_tokens=8, seed=1) for p in prompts]
     assert [a["tokens"] for a in after] == before
     again = small.answer(prompt=prompts[-1], max_tokens=8, seed=1)
     assert again["usage"]["cached_tokens"] >= 256, "the newest prefix is still there"
-
-
-def find_page_bytes(info):
-    """KV bytes of one page of 32 positions of the built-in model (6 layers, 2 heads of 32, F16)."""
-    assert info
-    return 32 * 6 * 2 * 2 * 32 * 2

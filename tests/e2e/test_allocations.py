@@ -1,0 +1,107 @@
+"""A token costs no heap call: counted from outside, by a library preloaded into the service."""
+import os
+import struct
+
+import pytest
+
+import models
+from service import BINARY, FULL, sanitizer
+
+LIBRARY = BINARY.parent / "tests" / "libmalloc_count.so"
+
+pytestmark = pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer owns malloc here")
+
+
+def read_counts(path):
+    """{thread id: calls}"""
+    counts = {}
+    with open(path, "rb") as file:
+        for thread, calls in struct.iter_unpack("<QQ", file.read()):
+            if thread:
+                counts[thread] = calls
+    return counts
+
+
+def thread_names(pid):
+    names = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/comm") as file:
+            names[int(thread)] = file.read().strip()
+    return names
+
+
+class Counted:
+    def __init__(self, service, path):
+        self.service, self.path = service, path
+        names = thread_names(service.pid)
+        self.loop = service.pid
+        self.compute = [thread for thread, name in names.items()
+                        if name.startswith("sm-") and thread != service.pid]
+        assert len(self.compute) >= 2, names
+
+    def calls_of(self, action):
+        """Heap calls on the loop thread and on compute threads while action() ran."""
+        before = read_counts(self.path)
+        action()
+        self.service.wait_until_idle()
+        after = read_counts(self.path)
+        rise = {thread: after[thread] - before.get(thread, 0) for thread in after}
+        return rise[self.loop], sum(rise.get(thread, 0) for thread in self.compute)
+
+
+@pytest.fixture
+def counted(serve, tmp_path):
+    if not LIBRARY.is_file():
+        pytest.skip(f"{LIBRARY} is missing: build the tests")
+    path = tmp_path / "counts"
+    service = serve("--threads", 2, "--workers", 1, "--log-level", "warn", model=models.small(),
+                    env={"MALLOC_COUNT_FILE": str(path)}, preload=LIBRARY)
+    return Counted(service, path)
+
+
+def stream(service, **fields):
+    def run():
+        with service.stream(prompt=[5] * 40, ignore_eos=True, **fields) as one:
+            assert one.finish()["usage"]["completion_tokens"] == fields["max_tokens"]
+    return run
+
+
+def whole(service, **fields):
+    return lambda: service.answer(prompt=[5] * 40, ignore_eos=True, **fields)
+
+
+@pytest.mark.parametrize("form", [stream, whole])
+@pytest.mark.parametrize("fields", [
+    dict(seed=100000), dict(seed=100000, logprobs=20, stop=["never there"], repetition_penalty=1.5,
+                            logit_bias={"7": -1})])
+def test_1000_tokens_cost_the_loop_what_100_cost_and_compute_threads_nothing(counted, form, fields):
+    service = counted.service
+    for n in (100, 1000):  # whatever is made once
+        form(service, max_tokens=n, **fields)()
+    few, compute_few = counted.calls_of(form(service, max_tokens=100, **fields))
+    many, compute_many = counted.calls_of(form(service, max_tokens=1000, **fields))
+    assert few == many
+    assert compute_few == compute_many == 0
+    assert service.metrics().value("smallmind_engine_allocations_total") == 0
+
+
+def test_prefill_and_many_at_once_cost_compute_threads_nothing(counted):
+    def crowd():
+        streams = [counted.service.stream(prompt=[9 + k] * 300, max_tokens=50) for k in range(12)]
+        for one in streams:
+            one.finish()
+            one.connection.close()
+    _, compute = counted.calls_of(crowd)
+    assert compute == 0
+    assert counted.service.metrics().value("smallmind_engine_allocations_total") == 0
+
+
+def test_resident_memory_is_flat_over_20000_tokens(serve):
+    service = serve("--workers", 1, "--prefix-cache", "off", model=models.small())
+    run = stream(service, max_tokens=1000)
+    run()
+    run()
+    before = service.resident_kib()
+    for _ in range(20 if FULL else 6):
+        run()
+    assert service.resident_kib() - before <= 512

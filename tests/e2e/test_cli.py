@@ -1,0 +1,275 @@
+"""The verbs on a command line: what they print, and how they end."""
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import models
+from service import BINARY, EXTRA, LIMIT, REPORT, clean_environment, poll, run_verb
+from test_generate import STORY
+
+VERBS = ["serve", "generate", "inspect", "tokenize", "detokenize", "perplexity", "version", "help"]
+
+
+def test_version_in_every_spelling():
+    outputs = {run_verb(*args).stdout for args in (["version"], ["--version"])}
+    assert len(outputs) == 1
+    assert re.search(rb"\d+\.\d+\.\d+", outputs.pop())
+
+
+def test_help_in_every_spelling_names_every_verb():
+    outputs = {run_verb(*args).stdout.decode() for args in (["help"], ["--help"], ["-h"])}
+    assert len(outputs) == 1
+    text = outputs.pop()
+    for verb in VERBS:
+        assert re.search(rf"\b{verb}\b", text), verb
+
+
+@pytest.mark.parametrize("verb", VERBS[:6])
+def test_each_verb_has_its_own_help(verb):
+    done = run_verb(verb, "--help")
+    assert done.returncode == 0 and verb in done.stdout.decode() and not done.stderr
+    assert "--" in done.stdout.decode()
+
+
+@pytest.mark.parametrize("args, named", [
+    (["serve", "--max-que", "5"], "--max-queue"), (["serve", "--thread", "2"], "--threads"),
+    (["serve", "--modle", "x"], "--model"), (["generate", "--max-token", "5", "x"], "--max-tokens"),
+    (["generate", "--temprature", "1", "x"], "--temperature"), (["generat", "x"], "generate"),
+    (["server"], "serve"), (["perplexty", "x"], "perplexity")])
+def test_a_wrong_name_is_exit_2_and_names_the_nearest(args, named):
+    done = run_verb(*args)
+    assert done.returncode == 2 and done.stdout == b""
+    assert named in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args, word", [
+    (["serve", "--threads", "x"], "threads"), (["serve", "--threads", "0"], "threads"),
+    (["serve", "--threads", "-1"], "threads"), (["serve", "--port", "65536"], "port"),
+    (["serve", "--kv-type", "f64"], "f16"), (["serve", "--cpu", "sse2"], "avx2"),
+    (["serve", "--prefix-cache", "maybe"], "on"), (["serve", "--kv-memory", "5X"], "kv-memory"),
+    (["serve", "--threads"], "threads"), (["serve", "--threads", "2", "--threads"], "threads"),
+    (["serve", "--log-format", "xml"], "json"), (["serve", "stray"], "stray"),
+    (["generate", "--temperature", "6", "x"], "temperature"),
+    (["generate", "--top-p", "nan", "x"], "top-p"), (["inspect"], "FILE"),
+    (["perplexity"], "FILE"), (["tokenize", "--port", "5"], "port")])
+def test_a_wrong_value_is_exit_2_and_says_what_would_be_right(args, word):
+    done = run_verb(*args)
+    assert done.returncode == 2, done
+    assert done.stdout == b"" and word in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args, word", [
+    (["--threads", "1", "--workers", "2"], "workers"), (["--context", "100000"], "512"),
+    (["--kv-type", "q8"], "q8"), (["--cpu", "neon"], "neon"), (["--kv-memory", "1024"], "kv")])
+def test_what_this_machine_or_model_cannot_do_is_an_error_before_serving(args, word):
+    done = run_verb("serve", "--port", "0", *args)
+    assert done.returncode in (1, 2)
+    assert word in done.stderr.decode()
+
+
+def test_a_wrong_model_file_is_exit_1_and_named(tmp_path):
+    text = tmp_path / "not-a-model.gguf"
+    text.write_text("no GGUF at all, but long enough to be read" * 100)
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(models.fixture("llama256.Q4_0.gguf").read_bytes()[:300000])
+    for path in (text, cut, tmp_path / "missing.gguf", tmp_path):
+        for args in (["serve", "--port", "0", "--model", path], ["inspect", path],
+                     ["generate", "--model", path, "x"]):
+            done = run_verb(*args)
+            assert done.returncode == 1, (args, done)
+            assert str(path).encode() in done.stderr
+
+
+def test_a_port_in_use_is_exit_1_and_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_verb("serve", "--port", port)
+    assert done.returncode == 1 and str(port).encode() in done.stderr
+
+
+def test_inspect_says_what_a_file_holds():
+    done = run_verb("inspect", models.fixture("llama256.Q4_0.gguf"))
+    text = done.stdout.decode()
+    assert done.returncode == 0
+    for word in ("llama", "Q4_0", "256", "token_embd.weight", "blk.1.ffn_down.weight"):
+        assert word in text, word
+
+
+def test_inspect_knows_the_built_in_model():
+    done = run_verb("inspect", "builtin")
+    assert done.returncode == 0 and b"llama" in done.stdout and b"Q8_0" in done.stdout
+
+
+# --- generate ---
+
+def generate(*args, stdin=b""):
+    done = run_verb("generate", *EXTRA, *args, stdin=stdin)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode("utf-8")
+
+
+FIELDS = dict(max_tokens=40, seed=7, temperature=0.9, top_k=50, top_p=0.9, min_p=0.02,
+              typical_p=0.95, repetition_penalty=1.1, repetition_window=32,
+              presence_penalty=0.1, frequency_penalty=0.1)
+
+
+def as_flags(fields):
+    return [word for name, value in fields.items()
+            for word in ("--" + name.replace("_", "-"), str(value))]
+
+
+def test_generate_writes_what_the_service_answers_for_the_same_seed(service):
+    expected = service.answer(prompt=STORY, **FIELDS)["text"]
+    assert generate(*as_flags(FIELDS), STORY).rstrip("\n") == expected.rstrip("\n")
+
+
+def test_the_prompt_comes_from_standard_input_when_absent():
+    flags = as_flags(FIELDS)
+    assert generate(*flags, stdin=STORY.encode()) == generate(*flags, STORY)
+
+
+def test_other_fields_are_flags_too(service):
+    fields = dict(prompt=STORY, max_tokens=40, temperature=0, ignore_eos=True)
+    text = service.answer(**fields)["text"]
+    stop = text[20:26]
+    got = generate("--max-tokens", 40, "--temperature", 0, "--ignore-eos", "--stop", stop, STORY)
+    assert got.rstrip("\n") == text[:text.find(stop)].rstrip("\n")
+
+
+def test_threads_do_not_change_a_byte():
+    texts = {generate(*as_flags(FIELDS), "--threads", n, STORY) for n in (1, 2)}
+    assert len(texts) == 1
+
+
+def test_without_a_terminal_nothing_but_the_text_is_written():
+    done = run_verb("generate", *EXTRA, "--max-tokens", 5, STORY)
+    assert done.stderr == b"" and done.returncode == 0
+
+
+def start_generate(**kwargs):
+    return subprocess.Popen(
+        [str(BINARY), "generate", *EXTRA, "--model", str(models.slow()), "--max-tokens", "1900",
+         "--ignore-eos", STORY], env=clean_environment(), **kwargs)
+
+
+def test_ctrl_c_ends_generate_cleanly():
+    process = start_generate(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode in (0, 130) and first
+    assert not REPORT.search(errors), errors
+    assert b"rror" not in errors
+    (first + rest).decode("utf-8")  # no half character
+
+
+def test_a_reader_that_closes_ends_generate():
+    process = start_generate(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(1)
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(LIMIT) in (0, 1, 141, -13)
+    process.stderr.close()
+    assert not REPORT.search(errors), errors
+
+
+def test_a_progress_line_only_on_a_terminal():
+    """A long prompt is read: a terminal on standard error is told, a pipe is not."""
+    prompt = "word " * 1500
+    args = [str(BINARY), "generate", *EXTRA, "--model", str(models.slow()), "--max-tokens", "2"]
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               stderr=terminal, env=clean_environment())
+    os.close(terminal)
+    process.stdin.write(prompt.encode())
+    process.stdin.close()
+    shown = b""
+    try:
+        while data := os.read(main, 4096):
+            shown += data
+    except OSError:  # the terminal's other end is closed
+        pass
+    os.close(main)
+    assert process.wait(LIMIT) == 0
+    assert b"\r" in shown and re.search(rb"\d", shown), shown
+    quiet = subprocess.run(args, input=prompt.encode(), capture_output=True,
+                           env=clean_environment(), timeout=2 * LIMIT)
+    assert quiet.returncode == 0 and quiet.stderr == b""
+
+
+def test_a_prompt_beyond_the_context_is_an_error():
+    done = run_verb("generate", *EXTRA, "word " * 2000)
+    assert done.returncode in (1, 2) and b"512" in done.stderr and done.stdout == b""
+
+
+# --- serve ---
+
+def test_serve_is_the_default_verb():
+    process = subprocess.Popen([str(BINARY), "--port", "0"], env=clean_environment(),
+                               stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    line = b""
+    while b"127.0.0.1" not in line:
+        line = process.stderr.readline()
+        assert line, "ended without saying where it listens"
+    process.terminate()
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+
+
+def test_a_unix_socket(serve, tmp_path):
+    path = str(tmp_path / "socket")
+    service = serve(unix=path)
+    assert service.answer(prompt=STORY, max_tokens=2)["tokens"]
+    assert service.get("/info", {"Host": "anything.example"}).status in (200, 403)
+    service.signal()
+    assert service.wait() == 0
+    assert not os.path.exists(path), "the socket's file is left behind"
+
+
+def test_a_stale_unix_socket_is_taken_over(serve, tmp_path):
+    path = str(tmp_path / "socket")
+    service = serve(unix=path)
+    service.kill()
+    assert os.path.exists(path)
+    assert serve(unix=path).get("/livez").status == 200
+
+
+def test_a_unix_socket_in_use_is_refused(serve, tmp_path):
+    path = str(tmp_path / "socket")
+    service = serve(unix=path)
+    done = run_verb("serve", "--unix", path)
+    assert done.returncode == 1 and path.encode() in done.stderr
+    assert service.get("/livez").status == 200
+
+
+def test_logs_as_json(serve):
+    service = serve("--log-format", "json")
+    service.generate({"X-Request-Id": "json-log"}, prompt=STORY, max_tokens=3)
+    line = poll("the line", lambda: service.log_lines("json-log"))[0]
+    entry = json.loads(line)
+    text = json.dumps(entry)
+    assert entry and "200" in text and STORY not in text
+    for every in service.log().splitlines():
+        json.loads(every)
+
+
+def test_log_level_warn_leaves_requests_out(serve):
+    service = serve("--log-level", "warn")
+    service.generate({"X-Request-Id": "quiet-log"}, prompt=STORY, max_tokens=3)
+    service.get("/livez")
+    assert service.log_lines("quiet-log") == []
+
+
+def test_the_seed_option_makes_drawn_seeds_repeat(serve):
+    drawn = []
+    for _ in range(2):
+        service = serve("--seed", 42)
+        drawn.append([service.answer(prompt=STORY, max_tokens=1)["seed"] for _ in range(3)])
+        service.stop()
+    assert drawn[0] == drawn[1] and len(set(drawn[0])) == 3
