@@ -105,10 +105,12 @@ static void read_affinity(struct cpu_mask *mask)
         mask->bits[0] = 1;
 }
 
-static size_t physical_memory(void)
+size_t cpu_memory_bytes(void)
 {
     long n_pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    return n_pages > 0 && page > 0 ? (size_t)n_pages * (size_t)page : 0;
+    size_t physical = n_pages > 0 && page > 0 ? (size_t)n_pages * (size_t)page : 0;
+    size_t limit = cpu_sysfs_memory("");
+    return limit > 0 && (physical == 0 || limit < physical) ? limit : physical;
 }
 
 void cpu_detect(struct cpu *cpu)
@@ -130,10 +132,7 @@ void cpu_detect(struct cpu *cpu)
     if (cpu->n_usable == 0)
         cpu->n_usable = 1;
 
-    size_t limit = cpu_sysfs_memory("");
-    cpu->memory_bytes = physical_memory();
-    if (limit > 0 && (cpu->memory_bytes == 0 || limit < cpu->memory_bytes))
-        cpu->memory_bytes = limit;
+    cpu->memory_bytes = cpu_memory_bytes();
 }
 
 void cpu_set_float_mode(void)

@@ -25,5 +25,8 @@ struct cpu {
 
 void cpu_detect(struct cpu *cpu);
 
+/* memory_bytes alone. */
+size_t cpu_memory_bytes(void);
+
 /* Round to nearest, subnormals kept: what the one arithmetic assumes. Every compute thread calls it once. */
 void cpu_set_float_mode(void);

@@ -299,12 +299,11 @@ static enum status make_arena(struct model *model, const struct gguf *gguf, stru
     if (status != STATUS_OK)
         return status;
     /* The system would promise more than it has and end the process when the promise falls due. */
-    struct cpu cpu;
-    cpu_detect(&cpu);
-    if (cpu.memory_bytes != 0 && n_bytes > cpu.memory_bytes)
+    size_t allowed = cpu_memory_bytes();
+    if (allowed != 0 && n_bytes > allowed)
         return error_set(err, STATUS_NO_MEMORY,
                          "the model needs %zu bytes of memory; this process may use %zu", n_bytes,
-                         cpu.memory_bytes);
+                         allowed);
     return arena_init(&model->arena, n_bytes, "the model's weights", err);
 }
 
