@@ -1,0 +1,57 @@
+/* http.h - connections: accepting, closing who is late, and handing requests to request.c.
+ *
+ * The one place that configures libmicrohttpd. Clients that are slow or silent are closed by a
+ * sweep with absolute deadlines, since the library's own timeout starts again with every byte. Loop
+ * thread.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct service;
+struct request;
+
+struct conn { /* one client's connection, from accept to close */
+    struct conn *next, *prev;
+    struct service *service;
+    struct MHD_Connection *mhd;
+    int fd;
+    enum {
+        CONN_WAITING,
+        CONN_READING,
+        CONN_ANSWERING
+    } phase;    /* for a request; reading it; answering it */
+    bool fresh; /* no request yet: the first may take no longer than any */
+    bool over;  /* one more than the limit: its request is refused */
+    bool
+        peek; /* the client's end may have been read with its request and show nowhere: look once */
+    uint64_t since_ms;       /* when the phase began, loop time */
+    struct request *request; /* NULL: none under way */
+};
+
+struct http {
+    struct MHD_Daemon *daemon;
+    struct conn *conns;
+    size_t n_conns;
+    size_t n_answering; /* requests whose handler has been called and that have not ended */
+};
+
+/* Starts the daemon on a listening socket, which stays the caller's to close, after http_stop. */
+enum status http_start(struct http *http, struct service *service, int listen_fd,
+                       struct error *err);
+/* Closes every connection and stops. No request may be suspended any more. */
+void http_stop(struct http *http);
+
+/* The sweep: closes who is late, and looks for who has gone unseen. Returns whether the loop must
+ * be driven. */
+bool http_beat(struct http *http, uint64_t now_ms);
+
+/* Cuts a connection: libmicrohttpd then sees its end and does the rest. The caller drives the loop.
+ */
+void conn_cut(struct conn *conn);
+void conn_phase(struct conn *conn, int phase);

@@ -1,0 +1,183 @@
+/* log.c - builds a line in a buffer on the stack and writes it with one call. Any thread; the level
+ * and the format are set before threads exist. */
+#include "server/log.h"
+
+#include "base/utf8.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    enum log_format format;
+    enum log_level level;
+} log_state = {LOG_TEXT, LOG_INFO};
+
+void log_setup(enum log_format format, enum log_level level)
+{
+    log_state.format = format;
+    log_state.level = level;
+}
+
+struct line { /* two bytes are kept back for what closes it */
+    char *out;
+    size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct line *line, const char *format, ...)
+{
+    size_t room = LOG_LINE_MAX - 2 - line->n;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->out + line->n, room, format, args);
+    va_end(args);
+    if (n > 0 && (size_t)n < room) /* what does not fit whole is left out */
+        line->n += (size_t)n;
+}
+
+/* Text that may hold anything, as one word or sentence of the line: control characters and what is
+ * not UTF-8 become '?', and in JSON quotes and backslashes are escaped. */
+static void put_text(struct line *line, const char *text, bool json)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n && line->n + 8 < LOG_LINE_MAX;) {
+        uint32_t cp;
+        size_t length = utf8_decode(text + i, n - i, &cp);
+        if (length == 0 || cp < 0x20 || cp == 0x7f || (cp >= 0x80 && cp < 0xa0)) {
+            line->out[line->n++] = '?';
+        } else {
+            if (json && (cp == '"' || cp == '\\'))
+                line->out[line->n++] = '\\';
+            memcpy(line->out + line->n, text + i, length);
+            line->n += length;
+        }
+        i += length > 0 ? length : 1;
+    }
+}
+
+static const char *level_name(enum log_level level)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    return names[level];
+}
+
+/* "2026-01-02T03:04:05.678Z" */
+static void put_time(struct line *line, uint64_t now_ms)
+{
+    time_t seconds = (time_t)(now_ms / 1000);
+    struct tm tm;
+    char text[32];
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    put(line, "%s.%03uZ", text, (unsigned)(now_ms % 1000));
+}
+
+static void put_head(struct line *line, enum log_format format, uint64_t now_ms,
+                     enum log_level level)
+{
+    if (format == LOG_JSON)
+        put(line, "{\"time\":\"");
+    put_time(line, now_ms);
+    put(line, format == LOG_JSON ? "\",\"level\":\"%s\"" : " %-5s ", level_name(level));
+}
+
+size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum log_level level,
+                       const char *text)
+{
+    struct line line = {out, 0};
+    put_head(&line, format, now_ms, level);
+    if (format == LOG_JSON) {
+        put(&line, ",\"message\":\"");
+        put_text(&line, text, true);
+        memcpy(out + line.n, "\"}", 2);
+        line.n += 2;
+    } else {
+        put_text(&line, text, false);
+    }
+    out[line.n++] = '\n';
+    return line.n;
+}
+
+/* One field of a request's line: `name=value` or `,"name":"value"`. */
+static void put_word(struct line *line, enum log_format format, const char *name, const char *value)
+{
+    bool json = format == LOG_JSON;
+    put(line, json ? ",\"%s\":\"" : " %s=", name);
+    put_text(line, value, json);
+    if (json)
+        put(line, "\"");
+}
+
+static void put_count(struct line *line, enum log_format format, const char *name, size_t value)
+{
+    put(line, format == LOG_JSON ? ",\"%s\":%zu" : " %s=%zu", name, value);
+}
+
+static void put_ms(struct line *line, enum log_format format, const char *name, double value)
+{
+    put(line, format == LOG_JSON ? ",\"%s\":%.3f" : " %s=%.3f", name, value);
+}
+
+size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
+                         const struct log_request *r)
+{
+    struct line line = {out, 0};
+    put_head(&line, format, now_ms, LOG_INFO);
+    put(&line, format == LOG_JSON ? ",\"message\":\"request\"" : "request");
+    put_word(&line, format, "id", r->id);
+    put_word(&line, format, "method", r->method);
+    put_word(&line, format, "route", r->route);
+    put_count(&line, format, "status", r->status);
+    put_count(&line, format, "bytes_in", r->bytes_in);
+    put_ms(&line, format, "total_ms", r->total_ms);
+    if (r->generation) {
+        put_word(&line, format, "finish", r->finish);
+        put_count(&line, format, "prompt_tokens", r->prompt_tokens);
+        put_count(&line, format, "cached_tokens", r->cached_tokens);
+        put_count(&line, format, "completion_tokens", r->completion_tokens);
+        put_ms(&line, format, "queue_ms", r->queue_ms);
+        put_ms(&line, format, "prefill_ms", r->prefill_ms);
+        put_ms(&line, format, "decode_ms", r->decode_ms);
+    }
+    if (format == LOG_JSON)
+        out[line.n++] = '}';
+    out[line.n++] = '\n';
+    return line.n;
+}
+
+static uint64_t unix_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void emit(const char *line, size_t n)
+{
+    /* A log that cannot be written (a full disk, a closed pipe) must not stop the service. */
+    ssize_t written = write(STDERR_FILENO, line, n);
+    (void)written;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    if (level < log_state.level)
+        return;
+    char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    emit(line, log_format_line(line, log_state.format, unix_ms(), level, text));
+}
+
+void log_access(const struct log_request *request)
+{
+    if (LOG_INFO < log_state.level)
+        return;
+    char line[LOG_LINE_MAX];
+    emit(line, log_format_access(line, log_state.format, unix_ms(), request));
+}

@@ -1,0 +1,337 @@
+/* metrics.c - counting, the rates, and the text for a scrape. Loop thread. */
+#include "server/metrics.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+const double seconds_bounds[SECONDS_BUCKETS] = {
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,  0.02,   0.04,   0.08, 0.16, 0.32,
+    0.64,    1.28,   2.56,    5.12,   10.24, 20.48,  40.96, 81.92, 163.84, 327.68, 640,  1280, 2560,
+};
+
+/* Every code that the service answers with; what is not here counts with the last one. */
+static const unsigned codes[METRICS_CODES] = {200, 204, 400, 401, 403, 404, 405,
+                                              411, 413, 415, 417, 429, 431, CODE_CLIENT_LEFT,
+                                              503, 505, 501, 504, 500};
+
+static const char *const reject_names[REJECT_REASONS] = {"queue_full", "deadline", "draining",
+                                                         "too_large"};
+static const char *const phase_names[] = {"queued", "prefill", "decode"};
+
+void histogram_add(struct histogram *h, const double *bounds, size_t n_bounds, double value)
+{
+    size_t i = 0;
+    while (i < n_bounds && value > bounds[i])
+        i++;
+    h->counts[i]++;
+    h->sum += value;
+}
+
+void rate_tick(struct rate *rate, double now, uint64_t value)
+{
+    uint64_t second = (uint64_t)now;
+    /* The seconds since the last tick ended with this value: had it grown in one of them, there
+     * would have been a tick. */
+    if (second - rate->second > RATE_SLOTS)
+        rate->second = second - RATE_SLOTS;
+    for (; rate->second < second; rate->second++)
+        rate->slots[rate->second % RATE_SLOTS] = value;
+}
+
+double rate_read(struct rate *rate, double now, uint64_t value)
+{
+    rate_tick(rate, now, value);
+    uint64_t second = (uint64_t)now;
+    if (second <= RATE_SECONDS)
+        return now > 0 ? (double)value / fmax(now, 1) : 0;
+    uint64_t base = second - RATE_SECONDS - 1; /* it ended at base + 1 */
+    return (double)(value - rate->slots[base % RATE_SLOTS]) / (now - (double)(base + 1));
+}
+
+static double since_start(const struct metrics *m, uint64_t now_ns)
+{
+    return (double)(now_ns - m->start_ns) * 1e-9;
+}
+
+void metrics_init(struct metrics *m)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *m = (struct metrics){.start_ns = engine_now_ns(),
+                          .start_unix = (double)now.tv_sec + (double)now.tv_nsec * 1e-9};
+}
+
+void metrics_request(struct metrics *m, size_t route, unsigned code)
+{
+    size_t i = 0;
+    while (i < METRICS_CODES - 1 && codes[i] != code)
+        i++;
+    m->requests[route][i]++;
+}
+
+void metrics_reject(struct metrics *m, enum reject_reason reason)
+{
+    m->rejected[reason]++;
+}
+
+static void add_seconds(struct histogram *h, uint64_t from_ns, uint64_t to_ns)
+{
+    histogram_add(h, seconds_bounds, SECONDS_BUCKETS,
+                  to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0);
+}
+
+void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_ns)
+{
+    add_seconds(&m->duration, job->arrived_ns, now_ns);
+    if (job->started_ns != 0)
+        add_seconds(&m->queue, job->arrived_ns, job->started_ns);
+    if (job->first_token_ns != 0)
+        add_seconds(&m->first_token, job->arrived_ns, job->first_token_ns);
+    if (job->n_completion > 1) {
+        double decode = (double)(job->last_token_ns - job->first_token_ns) * 1e-9;
+        histogram_add(&m->per_token, seconds_bounds, SECONDS_BUCKETS,
+                      decode / (double)(job->n_completion - 1));
+    }
+}
+
+void metrics_progress(struct metrics *m, struct engine *engine, uint64_t now_ns)
+{
+    double now = since_start(m, now_ns);
+    if ((uint64_t)now == m->generated.second)
+        return;
+    struct engine_stats stats;
+    engine_stats(engine, &stats);
+    rate_tick(&m->generated, now, stats.generated_tokens);
+    rate_tick(&m->prompt, now, stats.prompt_computed_tokens);
+}
+
+/* --- the text --- */
+
+struct text {
+    char *out;
+    size_t n, room;
+    bool full;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(t->out + t->n, t->room - t->n, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= t->room - t->n)
+        t->full = true;
+    else
+        t->n += (size_t)n;
+}
+
+static void put_head(struct text *t, const char *name, const char *type, const char *help)
+{
+    put(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_value(struct text *t, const char *name, const char *type, const char *help,
+                      double value)
+{
+    put_head(t, name, type, help);
+    put(t, "%s %.17g\n", name, value);
+}
+
+static void put_count(struct text *t, const char *name, const char *type, const char *help,
+                      uint64_t value)
+{
+    put_head(t, name, type, help);
+    put(t, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void put_series(struct text *t, const char *name, const char *label, const char *key,
+                       uint64_t value)
+{
+    put(t, "%s{%s=\"%s\"} %llu\n", name, label, key, (unsigned long long)value);
+}
+
+/* A label's value: backslash, quote and newline are escaped, what is no text is left out. */
+static void put_label(struct text *t, const char *name, const char *value)
+{
+    put(t, "%s=\"", name);
+    for (; *value != '\0'; value++) {
+        if (*value == '\\' || *value == '"')
+            put(t, "\\%c", *value);
+        else if ((unsigned char)*value >= 0x20)
+            put(t, "%c", *value);
+    }
+    put(t, "\"");
+}
+
+static void put_histogram(struct text *t, const char *name, const char *help, const double *bounds,
+                          size_t n_bounds, const uint64_t *counts, double sum)
+{
+    put_head(t, name, "histogram", help);
+    uint64_t total = 0;
+    for (size_t i = 0; i < n_bounds; i++) {
+        total += counts[i];
+        put(t, "%s_bucket{le=\"%.9g\"} %llu\n", name, bounds[i], (unsigned long long)total);
+    }
+    total += counts[n_bounds];
+    put(t, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)total);
+    put(t, "%s_sum %.17g\n%s_count %llu\n", name, sum, name, (unsigned long long)total);
+}
+
+static void put_requests(struct text *t, const struct metrics *m, const struct metrics_view *view)
+{
+    const struct engine_stats *s = view->stats;
+    put_head(
+        t, "smallmind_requests_total", "counter",
+        "Requests by route and status code; 499: the client left before its answer was complete.");
+    for (size_t route = 0; route < view->n_routes; route++)
+        for (size_t i = 0; i < METRICS_CODES; i++)
+            if (codes[i] == 200 || m->requests[route][i] > 0)
+                put(t, "smallmind_requests_total{route=\"%s\",code=\"%u\"} %llu\n",
+                    view->routes[route], codes[i], (unsigned long long)m->requests[route][i]);
+    put_head(t, "smallmind_requests_rejected_total", "counter",
+             "Requests refused for lack of room or time.");
+    for (size_t i = 0; i < REJECT_REASONS; i++)
+        put_series(t, "smallmind_requests_rejected_total", "reason", reject_names[i],
+                   m->rejected[i]);
+    put_head(t, "smallmind_requests_cancelled_total", "counter",
+             "Generations ended because their client left, by what they were doing.");
+    for (size_t i = 0; i < 3; i++)
+        put_series(t, "smallmind_requests_cancelled_total", "phase", phase_names[i],
+                   s->cancelled[i] + (i == JOB_QUEUED ? m->left_before_queue : 0));
+    put_count(t, "smallmind_requests_running", "gauge", "Generations being computed.", s->running);
+    put_count(t, "smallmind_requests_queued", "gauge", "Generations waiting.", s->queued);
+    put_count(t, "smallmind_queue_limit", "gauge", "Generations that may wait.", view->queue_limit);
+}
+
+static void put_tokens(struct text *t, struct metrics *m, const struct engine_stats *s,
+                       uint64_t now_ns)
+{
+    double now = since_start(m, now_ns);
+    put_count(t, "smallmind_generated_tokens_total", "counter", "Tokens generated.",
+              s->generated_tokens);
+    put_head(t, "smallmind_prompt_tokens_total", "counter",
+             "Prompt tokens, computed or found in the prefix cache.");
+    put_series(t, "smallmind_prompt_tokens_total", "source", "computed", s->prompt_computed_tokens);
+    put_series(t, "smallmind_prompt_tokens_total", "source", "cached", s->prompt_cached_tokens);
+    put_value(t, "smallmind_generated_tokens_per_second", "gauge",
+              "Tokens generated a second, over the last 10 s.",
+              rate_read(&m->generated, now, s->generated_tokens));
+    put_value(t, "smallmind_prompt_tokens_per_second", "gauge",
+              "Prompt tokens computed a second, over the last 10 s.",
+              rate_read(&m->prompt, now, s->prompt_computed_tokens));
+}
+
+static void put_engine(struct text *t, const struct engine_stats *s)
+{
+    put_histogram(t, "smallmind_step_seconds", "Duration of a worker's step.", engine_step_bounds,
+                  ENGINE_STEP_BUCKETS, s->step_seconds, s->step_seconds_sum);
+    put_histogram(t, "smallmind_step_sequences", "Sequences with a row in a worker's step.",
+                  engine_size_bounds, ENGINE_SIZE_BUCKETS, s->step_sequences,
+                  (double)s->step_sequences_sum);
+    put_head(t, "smallmind_kv_pages", "gauge",
+             "Pages of the KV cache: held by live sequences, kept for reuse, free.");
+    put_series(t, "smallmind_kv_pages", "state", "used", s->kv.n_used);
+    put_series(t, "smallmind_kv_pages", "state", "cached", s->kv.n_cached);
+    put_series(t, "smallmind_kv_pages", "state", "free",
+               s->kv.n_pages - s->kv.n_used - s->kv.n_cached);
+    put_count(t, "smallmind_prefix_cache_query_tokens_total", "counter",
+              "Prompt tokens looked up in the prefix cache.", s->kv.query_tokens);
+    put_count(t, "smallmind_prefix_cache_hit_tokens_total", "counter",
+              "Prompt tokens found in the prefix cache.", s->kv.hit_tokens);
+    put_count(t, "smallmind_engine_allocations_total", "counter",
+              "Calls of the malloc family and mmap on compute threads since start: stays 0.",
+              s->allocations);
+}
+
+static void put_times(struct text *t, const struct metrics *m)
+{
+    put_histogram(t, "smallmind_request_queue_seconds",
+                  "From a generation's arrival to its first step.", seconds_bounds, SECONDS_BUCKETS,
+                  m->queue.counts, m->queue.sum);
+    put_histogram(t, "gen_ai_server_request_duration_seconds",
+                  "From a generation's arrival to its last byte.", seconds_bounds, SECONDS_BUCKETS,
+                  m->duration.counts, m->duration.sum);
+    put_histogram(t, "gen_ai_server_time_to_first_token_seconds",
+                  "From a generation's arrival to its first token.", seconds_bounds,
+                  SECONDS_BUCKETS, m->first_token.counts, m->first_token.sum);
+    put_histogram(t, "gen_ai_server_time_per_output_token_seconds",
+                  "Mean time of a generation's tokens after its first.", seconds_bounds,
+                  SECONDS_BUCKETS, m->per_token.counts, m->per_token.sum);
+}
+
+static size_t count_open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    size_t n = 0;
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n > 0 ? n - 1 : 0; /* less the one that lists them */
+}
+
+static uint64_t resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long long size, resident = 0;
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu %llu", &size, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void put_process(struct text *t, const struct metrics *m)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                 (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+    put_value(t, "process_cpu_seconds_total", "counter", "User and system CPU time.", cpu);
+    put_count(t, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
+    put_count(t, "process_open_fds", "gauge", "Open file descriptors.", count_open_files());
+    put_value(t, "process_start_time_seconds", "gauge", "When the process started, in Unix time.",
+              m->start_unix);
+}
+
+static void put_info(struct text *t, const struct metrics_view *view)
+{
+    put_count(t, "smallmind_threads", "gauge", "Compute threads.", view->n_threads);
+    if (view->kernels == NULL)
+        return;
+    put_head(t, "smallmind_build_info", "gauge", "Version and kernels in use.");
+    put(t, "smallmind_build_info{");
+    put_label(t, "version", view->version);
+    put(t, ",");
+    put_label(t, "kernels", view->kernels);
+    put(t, "} 1\n");
+    put_head(t, "smallmind_model_info", "gauge", "The model that is served.");
+    put(t, "smallmind_model_info{");
+    put_label(t, "model", view->model);
+    put(t, ",");
+    put_label(t, "architecture", view->architecture);
+    put(t, ",");
+    put_label(t, "weights", view->weights);
+    put(t, "} 1\n");
+}
+
+size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_t now_ns, char *out,
+                     size_t room)
+{
+    struct text t = {.out = out, .room = room};
+    put_tokens(&t, m, view->stats, now_ns);
+    put_requests(&t, m, view);
+    put_engine(&t, view->stats);
+    put_times(&t, m);
+    put_info(&t, view);
+    put_process(&t, m);
+    return t.full ? 0 : t.n;
+}

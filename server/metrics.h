@@ -1,0 +1,83 @@
+/* metrics.h - what the service counts, and its text for Prometheus.
+ *
+ * The engine counts tokens and steps by itself (engine_stats); here are the requests. Every series
+ * exists from the start. Written and read by the loop thread alone; no lock, and a scrape changes
+ * nothing but the rates' own memory. Knows the routes only by number.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum reject_reason {
+    REJECT_QUEUE_FULL,
+    REJECT_DEADLINE,
+    REJECT_DRAINING,
+    REJECT_TOO_LARGE,
+    REJECT_REASONS
+};
+
+enum { METRICS_ROUTES_MAX = 24, METRICS_CODES = 19 };
+enum {
+    CODE_CLIENT_LEFT = 499
+}; /* never sent: the client was gone before its answer was complete */
+
+enum { SECONDS_BUCKETS = 26 };
+/* 50 us to 2560 s: OpenTelemetry's bounds for generative AI (0.01 ... 81.92, each twice the last),
+ * extended at both ends. */
+extern const double seconds_bounds[SECONDS_BUCKETS];
+
+enum { HISTOGRAM_BUCKETS_MAX = 32 };
+struct histogram {
+    uint64_t counts[HISTOGRAM_BUCKETS_MAX + 1]; /* not cumulative; the last is +Inf's */
+    double sum;
+};
+void histogram_add(struct histogram *h, const double *bounds, size_t n_bounds, double value);
+
+/* A counter's growth over the last 10 s, whoever asks and how often: its value at the end of each
+ * recent second. */
+enum { RATE_SECONDS = 10, RATE_SLOTS = 16 };
+struct rate {
+    uint64_t slots[RATE_SLOTS]; /* [second % RATE_SLOTS]: the value when that second ended */
+    uint64_t second;            /* the current one, since start */
+};
+void rate_tick(struct rate *rate, double now,
+               uint64_t value); /* now: seconds since start; whenever the value may have grown */
+double rate_read(struct rate *rate, double now, uint64_t value);
+
+struct metrics {
+    uint64_t start_ns; /* CLOCK_MONOTONIC */
+    double start_unix; /* seconds */
+    uint64_t requests[METRICS_ROUTES_MAX][METRICS_CODES];
+    uint64_t rejected[REJECT_REASONS];
+    uint64_t left_before_queue; /* clients that left while their body was decoded: counted with the
+                                   queued ones */
+    struct histogram duration, first_token, per_token, queue;
+    struct rate generated, prompt;
+};
+void metrics_init(struct metrics *m);
+
+void metrics_request(struct metrics *m, size_t route, unsigned code);
+void metrics_reject(struct metrics *m, enum reject_reason reason);
+/* A job that ended with an answer, now: its times. Called before its last byte is sent. */
+void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_ns);
+/* The engine has progressed: keeps the rates' memory. Costs a division in most calls. */
+void metrics_progress(struct metrics *m, struct engine *engine, uint64_t now_ns);
+
+struct metrics_view {          /* what is known outside of struct metrics; borrowed */
+    const char *const *routes; /* [n_routes] labels */
+    size_t n_routes;
+    size_t queue_limit;
+    const char *version,
+        *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
+    const char *model, *architecture, *weights;
+    unsigned n_threads;
+    const struct engine_stats *stats; /* zeroed while loading */
+};
+enum { METRICS_ROOM = 64 * 1024 }; /* always enough */
+/* The text format 0.0.4. Returns its length, 0 when room is too small. */
+size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_t now_ns, char *out,
+                     size_t room);

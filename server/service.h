@@ -1,0 +1,43 @@
+/* service.h - everything the loop thread owns, in one struct handed down; shared by the files of
+ * server/, not with others. */
+#pragma once
+
+#include "api/info.h"
+#include "api/request.h"
+#include "server/headers.h"
+#include "server/http.h"
+#include "server/keys.h"
+#include "server/listen.h"
+#include "server/loop.h"
+#include "server/metrics.h"
+#include "server/server.h"
+
+struct service {
+    const struct settings *settings;
+    struct listener listener;
+    struct loop loop;
+    struct http http;
+    struct metrics metrics;
+    struct keys *keys; /* NULL: none are asked for */
+    struct origin_rules origins;
+
+    enum health state;         /* HEALTH_LOADING, HEALTH_OK or HEALTH_DRAINING */
+    struct server_model model; /* zeroed while loading, as are the next two */
+    struct engine *engine;
+    struct api_limits limits;
+    struct stream
+        *streams; /* generations, those included whose client is gone but whose job still runs */
+
+    uint64_t drain_end_ms;             /* loop time: when a drain's time is over */
+    uint64_t random_ids, random_seeds; /* generators' states */
+};
+
+/* Something has ended: a drain may be over. */
+void service_settled(struct service *service);
+
+/* A number from a generator whose every state comes once (Steele et al., 2014). */
+uint64_t service_random(uint64_t *state);
+
+/* When work will be taken again, for Retry-After: soon while loading, when the drain is over while
+ * draining. */
+uint64_t service_back_ms(const struct service *service);
