@@ -68,7 +68,7 @@ struct job {
                                  tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
     _Atomic bool cancelled;   /* set by the loop thread through engine_cancel */
-    _Atomic int phase;        /* enum job_phase */
+    _Atomic int phase;        /* enum job_phase: waiting, given to a worker, first token made */
 
     /* --- final once finished --- */
     enum finish_reason finish;

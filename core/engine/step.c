@@ -141,7 +141,6 @@ static void begin_prompt(struct worker *w, struct slot *slot, uint64_t now)
     struct job *job = slot->job;
     if (job->started_ns == 0) {
         job->started_ns = now;
-        atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
         add(&w->counters.prompt_cached, slot->n_cached);
     }
     /* Others may have computed the same prefix meanwhile. */

@@ -217,6 +217,7 @@ bool worker_place(struct worker *w, struct job *job)
                                   memory_order_relaxed);
             atomic_store_explicit(&slot->left_tokens, (uint32_t)job->max_tokens,
                                   memory_order_relaxed);
+            atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
             w->arrivals[w->n_arrivals++] = i;
             if (atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0)
                 atomic_store_explicit(&w->last_step_ns, engine_now_ns(), memory_order_relaxed);
