@@ -174,6 +174,10 @@ enum status pretokenizer_create(struct pretokenizer **out, const char *name, siz
                                 struct error *err)
 {
     const struct rules *rules = NULL;
+    if (n_name == 0) {
+        name = "default";
+        n_name = strlen(name);
+    }
     for (size_t i = 0; i < N_RULES && !rules; i++)
         if (has_name(all_rules[i].names, name, n_name))
             rules = &all_rules[i];

@@ -16,8 +16,8 @@
 struct pretokenizer;
 struct pretokenizer_run;
 
-/* name: as in the file, "default" for a file that has none. STATUS_UNSUPPORTED lists the names
- * known. */
+/* name: as in the file, "default" or "" for a file that has none. STATUS_UNSUPPORTED lists the
+ * names known. */
 enum status pretokenizer_create(struct pretokenizer **out, const char *name, size_t n_name,
                                 struct error *err);
 void pretokenizer_destroy(struct pretokenizer *pretokenizer); /* takes NULL */

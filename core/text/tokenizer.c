@@ -37,7 +37,7 @@ void tokenizer_destroy(struct tokenizer *tokenizer)
     free(tokenizer->pieces.offsets);
     free(tokenizer->types);
     free(tokenizer->flags);
-    free(tokenizer->priority);
+    free(tokenizer->ranks);
     free(tokenizer->texts.slots);
     free(tokenizer->pairs.slots);
     free(tokenizer);

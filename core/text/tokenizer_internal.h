@@ -96,7 +96,9 @@ struct tokenizer {
     struct strings pieces;  /* the text each token stands for; control tokens: their name */
     uint8_t *types;         /* [n_vocab] enum token_type */
     uint8_t *flags;         /* [n_vocab] enum token_flags */
-    uint32_t *priority;     /* [n_vocab] SentencePiece: scores as integers, lower is joined first */
+    uint32_t
+        *ranks; /* [n_vocab] SentencePiece: place of its score among all, lower is joined first */
+    size_t n_ranks; /* ranks that merges have, byte-level ones too */
     struct text_table texts;
     struct pair_table pairs; /* byte-level */
     struct special special;
@@ -144,19 +146,33 @@ struct symbol {
     int32_t id; /* TOKEN_NONE when the vocabulary has no such text */
 };
 
+/* Two neighbours that can be joined; in a list of its rank by way of next, or in the heap. */
 struct candidate {
-    uint64_t key; /* priority, then position: the smallest is joined first */
-    uint32_t n;   /* bytes joined: tells whether the two are still as they were */
-    int32_t id;
+    uint32_t left; /* symbol */
+    uint32_t n;    /* bytes joined: tells whether the two are still as they were */
+    int32_t id;    /* what they become */
+    uint32_t next; /* candidate + 1 in the list, 0 for none; in the heap the rank */
+};
+
+struct bucket { /* the candidates of one rank; all zero when there are none */
+    uint32_t head, tail;
+    bool is_unsorted;
 };
 
 struct merger {
     const struct tokenizer *t;
     struct symbol *symbols; /* owned */
     size_t n_symbols, symbols_capacity;
-    struct candidate *heap; /* owned */
-    size_t n_heap, heap_capacity;
-    char *text; /* SentencePiece: the fragment with its spaces replaced; owned */
+    struct candidate *candidates; /* owned */
+    size_t n_candidates;
+    struct candidate *heap; /* those no later than the rank in hand; owned */
+    size_t n_heap;
+    struct bucket *buckets; /* [t->n_ranks], owned */
+    uint32_t *waiting; /* a heap of the ranks whose buckets hold something, [t->n_ranks]; owned */
+    size_t n_waiting;
+    uint32_t rank; /* in hand */
+    uint32_t head; /* what is left of its list */
+    char *text;    /* SentencePiece: the fragment with its spaces replaced; owned */
     size_t text_capacity;
     int32_t *ids; /* borrowed: the caller's */
     size_t n_ids;

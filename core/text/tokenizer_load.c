@@ -146,13 +146,42 @@ static enum status load_types(struct tokenizer *t, const struct gguf *gguf, bool
 }
 
 /* Scores as integers in the order of joining: the highest score becomes the smallest. */
-static uint32_t priority_of_score(float score)
+static uint32_t order_of_score(float score)
 {
     uint32_t bits;
     score += 0.0F; /* -0 is 0 */
     memcpy(&bits, &score, sizeof bits);
     uint32_t ascending = bits & 0x80000000U ? ~bits : bits | 0x80000000U;
     return ~ascending;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+    uint32_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+/* Numbers the distinct values from the smallest on, in place: merging keeps a list for each. */
+static enum status rank_scores(struct tokenizer *t, struct error *err)
+{
+    uint32_t *sorted = malloc(t->n_vocab * sizeof *sorted);
+    if (!sorted)
+        return error_no_memory(err, t->n_vocab * sizeof *sorted, "the vocabulary's scores");
+    memcpy(sorted, t->ranks, t->n_vocab * sizeof *sorted);
+    qsort(sorted, t->n_vocab, sizeof *sorted, compare_u32);
+    t->n_ranks = 1;
+    for (size_t i = 1; i < t->n_vocab; i++)
+        if (sorted[i] != sorted[t->n_ranks - 1])
+            sorted[t->n_ranks++] = sorted[i];
+    for (size_t id = 0; id < t->n_vocab; id++) {
+        const uint32_t *place =
+            bsearch(&t->ranks[id], sorted, t->n_ranks, sizeof *sorted, compare_u32);
+        t->ranks[id] = (uint32_t)(place - sorted);
+    }
+    free(sorted);
+    return STATUS_OK;
 }
 
 static enum status load_scores(struct tokenizer *t, const struct gguf *gguf, struct error *err)
@@ -166,17 +195,17 @@ static enum status load_scores(struct tokenizer *t, const struct gguf *gguf, str
         status = check_length(t, KEY("scores"), scores, err);
     if (status != STATUS_OK)
         return status;
-    t->priority = malloc(t->n_vocab * sizeof *t->priority);
-    if (!t->priority)
-        return error_no_memory(err, t->n_vocab * sizeof *t->priority, "the vocabulary's scores");
+    t->ranks = malloc(t->n_vocab * sizeof *t->ranks);
+    if (!t->ranks)
+        return error_no_memory(err, t->n_vocab * sizeof *t->ranks, "the vocabulary's scores");
     for (size_t id = 0; id < t->n_vocab; id++) {
         float score = found ? gguf_f32_at(scores, id) : 0.0F;
         if (isnan(score))
             return error_set_param(err, STATUS_FORMAT, KEY("scores"),
                                    "element %zu of " KEY("scores") " is not a number", id);
-        t->priority[id] = priority_of_score(score);
+        t->ranks[id] = order_of_score(score);
     }
-    return STATUS_OK;
+    return rank_scores(t, err);
 }
 
 static enum status bad_merge(size_t i, struct gguf_string merge, const char *why, struct error *err)
@@ -222,6 +251,7 @@ static enum status load_merges(struct tokenizer *t, const struct gguf *gguf, str
         return error_set_param(err, STATUS_FORMAT, KEY("merges"),
                                "%s has %zu elements: %d are the most", KEY("merges"), merges->n,
                                TOKENIZER_MAX_VOCAB);
+    t->n_ranks = merges->n;
     status = pair_table_init(&t->pairs, merges->n, err);
     for (size_t i = 0; i < merges->n && status == STATUS_OK; i++)
         status = load_merge(t, i, gguf_string_at(merges, i), err);

@@ -1,9 +1,11 @@
 /* tokenizer_merge.c - the merging at the heart of both kinds of BPE: the best pair of neighbours is
- * joined, again and again.
+ * joined, again and again, the leftmost of equally good ones first.
  *
- * Symbols stand in one dense array, linked to their neighbours; a heap holds the pairs that may be
- * joined, those gone stale are recognised when they come up. So n characters take O(n log n),
- * however they look. A merger belongs to one encoding.
+ * Symbols stand in one dense array, linked to their neighbours. The pairs that can be joined wait
+ * in a list a rank: a rank is taken in hand as a whole and its list, mostly in order already, is
+ * walked from left to right. Pairs that turn up for the rank in hand or an earlier one (trained
+ * merges make none such) go to a heap. A pair gone stale is recognised when its turn comes. So n
+ * characters take O(n log n), however they look. A merger belongs to one encoding.
  */
 #include "base/utf8.h"
 #include "text/tokenizer_internal.h"
@@ -17,41 +19,55 @@ enum { SPACE_BYTES = 3 };
 void merger_free(struct merger *merger)
 {
     free(merger->symbols);
+    free(merger->candidates);
     free(merger->heap);
+    free(merger->buckets);
+    free(merger->waiting);
     free(merger->text);
 }
 
-/* Room for n symbols and for every pair they can come to form: n - 1 at first, and a join turns one
- * into at most two. */
+/* Room for n symbols and for every pair they can come to form: n - 1 at first, and each join makes
+ * at most two. */
 static enum status reserve(struct merger *merger, size_t n, struct error *err)
 {
     merger->n_symbols = 0;
-    merger->n_heap = 0;
+    merger->n_candidates = 0;
+    size_t n_ranks = merger->t->n_ranks ? merger->t->n_ranks : 1;
+    if (!merger->buckets) {
+        merger->buckets = calloc(n_ranks, sizeof *merger->buckets);
+        merger->waiting = malloc(n_ranks * sizeof *merger->waiting);
+        if (!merger->buckets || !merger->waiting)
+            return error_no_memory(err, n_ranks * sizeof *merger->buckets, "encoding a text");
+    }
     if (n <= merger->symbols_capacity)
         return STATUS_OK;
     size_t capacity = n < 1024 ? 1024 : n;
     free(merger->symbols); /* nothing in them is worth copying */
+    free(merger->candidates);
     free(merger->heap);
     merger->symbols_capacity = 0;
     merger->symbols = malloc(capacity * sizeof *merger->symbols);
-    merger->heap = malloc(2 * capacity * sizeof *merger->heap);
-    if (!merger->symbols || !merger->heap)
-        return error_no_memory(err, capacity * (sizeof *merger->symbols + 2 * sizeof *merger->heap),
+    merger->candidates = malloc(3 * capacity * sizeof *merger->candidates);
+    merger->heap = malloc(3 * capacity * sizeof *merger->heap);
+    if (!merger->symbols || !merger->candidates || !merger->heap)
+        return error_no_memory(err, capacity * (sizeof *merger->symbols + 6 * sizeof *merger->heap),
                                "encoding a text");
     merger->symbols_capacity = capacity;
     return STATUS_OK;
 }
 
-/* A heap of four children a node: half the levels of two, and a node's children share a cache line.
- */
+/* In the heap a candidate's next is its rank. */
+static uint64_t heap_key(const struct candidate *c)
+{
+    return (uint64_t)c->next << 32 | c->left;
+}
+
 static void heap_push(struct merger *merger, struct candidate c)
 {
     struct candidate *heap = merger->heap;
     size_t i = merger->n_heap++;
-    while (i > 0 && heap[(i - 1) / 4].key > c.key) {
-        heap[i] = heap[(i - 1) / 4];
-        i = (i - 1) / 4;
-    }
+    for (; i > 0 && heap_key(&heap[(i - 1) / 2]) > heap_key(&c); i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
     heap[i] = c;
 }
 
@@ -62,22 +78,139 @@ static struct candidate heap_pop(struct merger *merger)
     size_t n = --merger->n_heap;
     struct candidate c = heap[n];
     size_t i = 0;
-    for (;;) {
-        size_t first = 4 * i + 1;
-        if (first >= n)
+    for (size_t child = 1; child < n; child = 2 * i + 1) {
+        if (child + 1 < n && heap_key(&heap[child + 1]) < heap_key(&heap[child]))
+            child++;
+        if (heap_key(&heap[child]) >= heap_key(&c))
             break;
-        size_t last = first + 4 < n ? first + 4 : n;
-        size_t best = first;
-        for (size_t j = first + 1; j < last; j++)
-            if (heap[j].key < heap[best].key)
-                best = j;
-        if (heap[best].key >= c.key)
-            break;
-        heap[i] = heap[best];
-        i = best;
+        heap[i] = heap[child];
+        i = child;
     }
     heap[i] = c;
     return top;
+}
+
+static void waiting_push(struct merger *merger, uint32_t rank)
+{
+    uint32_t *heap = merger->waiting;
+    size_t i = merger->n_waiting++;
+    for (; i > 0 && heap[(i - 1) / 2] > rank; i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
+    heap[i] = rank;
+}
+
+static uint32_t waiting_pop(struct merger *merger)
+{
+    uint32_t *heap = merger->waiting;
+    uint32_t top = heap[0];
+    size_t n = --merger->n_waiting;
+    uint32_t rank = heap[n];
+    size_t i = 0;
+    for (size_t child = 1; child < n; child = 2 * i + 1) {
+        if (child + 1 < n && heap[child + 1] < heap[child])
+            child++;
+        if (heap[child] >= rank)
+            break;
+        heap[i] = heap[child];
+        i = child;
+    }
+    heap[i] = rank;
+    return top;
+}
+
+/* any: nothing is in hand yet, every rank goes to its list. */
+static void add_candidate(struct merger *merger, struct candidate c, uint32_t rank, bool any)
+{
+    if (!any && rank <= merger->rank) {
+        c.next = rank;
+        heap_push(merger, c);
+        return;
+    }
+    struct bucket *bucket = &merger->buckets[rank];
+    uint32_t i = (uint32_t)++merger->n_candidates; /* + 1, as next has it */
+    merger->candidates[i - 1] = c;
+    if (bucket->head == 0) {
+        bucket->head = i;
+        waiting_push(merger, rank);
+    } else {
+        struct candidate *tail = &merger->candidates[bucket->tail - 1];
+        tail->next = i;
+        bucket->is_unsorted = bucket->is_unsorted || tail->left > c.left;
+    }
+    bucket->tail = i;
+}
+
+/* Takes the ascending run at the front of *list off it; returns the run's head, 0 when the list is
+ * empty. */
+static uint32_t take_run(struct candidate *candidates, uint32_t *list)
+{
+    uint32_t head = *list, last = head;
+    if (head == 0)
+        return 0;
+    while (candidates[last - 1].next != 0 &&
+           candidates[candidates[last - 1].next - 1].left >= candidates[last - 1].left)
+        last = candidates[last - 1].next;
+    *list = candidates[last - 1].next;
+    candidates[last - 1].next = 0;
+    return head;
+}
+
+/* Merges two ascending lists, appends them at *link; returns where the next one is to be appended.
+ */
+static uint32_t *merge_runs(struct candidate *candidates, uint32_t a, uint32_t b, uint32_t *link)
+{
+    while (a != 0 && b != 0) {
+        uint32_t *from = candidates[b - 1].left < candidates[a - 1].left ? &b : &a;
+        *link = *from;
+        link = &candidates[*from - 1].next;
+        *from = *link;
+    }
+    *link = a != 0 ? a : b;
+    while (*link != 0)
+        link = &candidates[*link - 1].next;
+    return link;
+}
+
+/* Natural merge sort by position: each pass halves the number of ascending runs, of which there are
+ * few. */
+static uint32_t sort_list(struct candidate *candidates, uint32_t list)
+{
+    for (;;) {
+        uint32_t sorted = 0, *link = &sorted, rest = list;
+        size_t n_merged = 0;
+        while (rest != 0) {
+            uint32_t a = take_run(candidates, &rest);
+            uint32_t b = take_run(candidates, &rest);
+            link = merge_runs(candidates, a, b, link);
+            n_merged++;
+        }
+        list = sorted;
+        if (n_merged <= 1)
+            return list;
+    }
+}
+
+/* The next pair to look at: false when there is none. */
+static bool next_candidate(struct merger *merger, struct candidate *out)
+{
+    struct candidate *candidates = merger->candidates;
+    if (merger->head == 0 && merger->n_heap == 0) {
+        if (merger->n_waiting == 0)
+            return false;
+        merger->rank = waiting_pop(merger);
+        struct bucket *bucket = &merger->buckets[merger->rank];
+        merger->head = bucket->is_unsorted ? sort_list(candidates, bucket->head) : bucket->head;
+        *bucket = (struct bucket){0};
+    }
+    if (merger->n_heap > 0 &&
+        (merger->head == 0 || heap_key(&merger->heap[0]) < ((uint64_t)merger->rank << 32 |
+                                                            candidates[merger->head - 1].left))) {
+        *out = heap_pop(merger);
+        return true;
+    }
+    *out = candidates[merger->head - 1];
+    merger->head = out->next;
+    return true;
 }
 
 /* The token of a text that merging may make: the text of a control token stays text. */
@@ -92,28 +225,27 @@ static int32_t plain_token(const struct tokenizer *t, const char *text, size_t n
 
 /* Can these neighbours be joined, and how soon? SentencePiece asks for the joined text, byte-level
  * BPE for the pair. */
-static void consider(struct merger *merger, int32_t left, int32_t right)
+static void consider(struct merger *merger, int32_t left, int32_t right, bool first)
 {
     if (left < 0 || right < 0)
         return;
     const struct tokenizer *t = merger->t;
     const struct symbol *a = &merger->symbols[left], *b = &merger->symbols[right];
-    struct candidate c = {.n = a->n + b->n};
-    uint32_t priority;
+    struct candidate c = {.left = (uint32_t)left, .n = a->n + b->n};
+    uint32_t rank;
     if (t->is_spm) {
         c.id = plain_token(t, merger->text + a->start, c.n);
         if (c.id == TOKEN_NONE)
             return;
-        priority = t->priority[c.id];
+        rank = t->ranks[c.id];
     } else {
         const struct pair *pair = pair_table_find(&t->pairs, a->id, b->id);
         if (!pair)
             return;
         c.id = pair->id;
-        priority = pair->rank;
+        rank = pair->rank;
     }
-    c.key = (uint64_t)priority << 32 | (uint32_t)left;
-    heap_push(merger, c);
+    add_candidate(merger, c, rank, first);
 }
 
 static void add_symbol(struct merger *merger, size_t start, size_t n, int32_t id)
@@ -128,10 +260,10 @@ static void merge(struct merger *merger)
     size_t n = merger->n_symbols;
     symbols[n - 1].next = -1;
     for (size_t i = 1; i < n; i++)
-        consider(merger, (int32_t)i - 1, (int32_t)i);
-    while (merger->n_heap > 0) {
-        struct candidate c = heap_pop(merger);
-        int32_t at = (int32_t)(uint32_t)c.key;
+        consider(merger, (int32_t)i - 1, (int32_t)i, true);
+    struct candidate c;
+    while (next_candidate(merger, &c)) {
+        int32_t at = (int32_t)c.left;
         struct symbol *left = &symbols[at];
         if (left->n == 0 || left->next < 0)
             continue;
@@ -144,8 +276,8 @@ static void merge(struct merger *merger)
         right->n = 0;
         if (left->next >= 0)
             symbols[left->next].prev = at;
-        consider(merger, left->prev, at);
-        consider(merger, at, left->next);
+        consider(merger, left->prev, at, false);
+        consider(merger, at, left->next, false);
     }
 }
 
