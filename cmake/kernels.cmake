@@ -12,5 +12,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_ref_fma.c PROPERTIES
     COMPILE_OPTIONS "${KERNELS_PLAIN};-mfma")
   file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx2*.c)
-  set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c")
 endif()
+
+# bench_kernels: run by hand.
+add_executable(bench_kernels EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/kernels.c)
+target_link_libraries(bench_kernels PRIVATE sm_math)

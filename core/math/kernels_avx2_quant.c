@@ -141,7 +141,7 @@ ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const s
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(b, Q4_0_QUANTS),
                       *lines = panel + paired_quants(b, Q4_0_QUANTS);
-#pragma GCC unroll 2
+#pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
             unpack_q4_0(lines + 32 * half, w);
@@ -182,7 +182,7 @@ ALWAYS_INLINE void panel_q8_0(const uint8_t *panel, size_t b0, size_t n, const s
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
                       *lines = panel + paired_quants(b, Q8_0_QUANTS);
-#pragma GCC unroll 2
+#pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
 #pragma GCC unroll 8
@@ -233,7 +233,7 @@ ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
                       *lines = panel + paired_quants(b, Q8_0_QUANTS);
-#pragma GCC unroll 2
+#pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
             __m256 d = load_f16x8(scales + 16 * half);
@@ -297,6 +297,7 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
     }
     const uint8_t *block = panel + b0 * Q4_K_BLOCK;
     for (size_t b = 0; b < n; b++, a += n_tokens, block += Q4_K_BLOCK) {
+#pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
             for (size_t t = 0; t < n_tokens; t++)
@@ -391,6 +392,7 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
     }
     const uint8_t *block = panel + b0 * Q6_K_BLOCK;
     for (size_t b = 0; b < n; b++, a += n_tokens, block += Q6_K_BLOCK) {
+#pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
             for (size_t t = 0; t < n_tokens; t++)
