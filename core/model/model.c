@@ -254,10 +254,19 @@ enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct 
     return STATUS_OK;
 }
 
+static enum status context_too_long(const struct shape *shape, size_t n_context, struct error *err)
+{
+    return error_set_param(err, STATUS_INVALID, "context",
+                           "context %zu is more than the %zu positions of the model", n_context,
+                           shape->n_context_train);
+}
+
 enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context,
                          size_t *out, struct error *err)
 {
     struct loader l = {.gguf = gguf, .shape = shape, .n_context = n_context, .err = err};
+    if (n_context > shape->n_context_train)
+        return context_too_long(shape, n_context, err);
     enum status status = walk(&l);
     if (status == STATUS_OK && l.overflow)
         status = error_set(err, STATUS_TOO_LARGE, "the model's size in bytes overflows");
@@ -326,9 +335,7 @@ enum status model_load(struct model **out, const struct gguf *gguf, size_t n_con
     if (status != STATUS_OK)
         return status;
     if (n_context > shape.n_context_train)
-        return error_set_param(err, STATUS_INVALID, "context",
-                               "context %zu is more than the %zu positions of the model", n_context,
-                               shape.n_context_train);
+        return context_too_long(&shape, n_context, err);
     if (n_context == 0)
         n_context =
             shape.n_context_train < DEFAULT_CONTEXT ? shape.n_context_train : DEFAULT_CONTEXT;

@@ -76,7 +76,7 @@ struct model {
  * type its role allows. What `inspect` shows. STATUS_FORMAT, STATUS_UNSUPPORTED. */
 enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct error *err);
 
-/* Bytes that model_load's arena will take; shape from model_read_shape. */
+/* Bytes that model_load's arena will take; shape from model_read_shape, n_context 1 to the trained one. */
 enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context, size_t *out, struct error *err);
 
 /* n_context 0: min(trained, 4096). More than trained is STATUS_INVALID and names it. Source pages are given back to the
