@@ -162,13 +162,12 @@ int verb_inspect(const struct settings *settings)
     enum status status = load_gguf(&gguf, settings->argument, &err);
     if (status == STATUS_OK) {
         print_file(gguf, settings->argument);
-        status = model_read_shape(&shape, gguf, &err);
-    }
-    if (status == STATUS_OK) {
-        print_shape(&shape);
         status = print_tokenizer(gguf, &err);
     }
+    if (status == STATUS_OK)
+        status = model_read_shape(&shape, gguf, &err);
     if (status == STATUS_OK) {
+        print_shape(&shape);
         print_types(gguf);
         status = print_memory(gguf, &shape, settings, &err);
     }

@@ -20,10 +20,7 @@ static enum status load_for_server(void *ctx, struct server_model *out, struct e
     enum status status = load_all(&service->loaded, service->settings, err);
     if (status != STATUS_OK)
         return status;
-    const struct model *model = service->loaded.model;
-    log_line(LOG_INFO, "model %s: %s, %zu parameters, mostly %s, context %zu", model->name,
-             model->shape.arch, model->n_params, model->weights, model->n_context);
-    *out = (struct server_model){.model = model,
+    *out = (struct server_model){.model = service->loaded.model,
                                  .tokenizer = service->loaded.tokenizer,
                                  .kernels = service->loaded.kernels,
                                  .cpu = &service->loaded.cpu};

@@ -1,0 +1,83 @@
+# SmallMind's verbs, thin over CMake's presets: `make help` lists them.
+#
+# Each verb that builds first looks for what is missing (tools/packages.sh) and installs it on Debian
+# and Ubuntu when run by root or with SUDO=sudo.
+
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+SUDO ?=
+ARGS ?=
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Debian's pytest belongs to Debian's Python, whatever else is first in PATH.
+PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
+# Options for pytest, such as "-k stream -x"; E2E=off leaves the end-to-end tests out.
+SMALLMIND_PYTEST_ARGS ?=
+E2E ?= on
+export SUDO PYTHON
+# It is a variable of these verbs, not a setting of the program that they start.
+unexport SMALLMIND_PYTEST_ARGS
+
+NEED = ./tools/packages.sh
+# configure PRESET OPTIONS; build FOLDER TARGET
+configure = cmake --preset $(1) --log-level=NOTICE $(2)
+build = cmake --build $(1) --parallel $(JOBS) $(if $(2),--target $(2))
+
+# run_suite FOLDER SLOWNESS
+define run_suite
+ctest --test-dir $(1) --output-on-failure --parallel $(JOBS)
+$(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_SLOW=$(2) \
+	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
+endef
+
+.PHONY: all serve test asan tsan lint fmt bench install clean help
+
+all: ## build build/smallmind
+	@$(NEED) build
+	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
+	@$(call build,build,smallmind)
+
+serve: all ## build and start the service; ARGS="--model x.gguf --port 9000"
+	@exec build/smallmind serve $(ARGS)
+
+test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLMIND_PYTEST_ARGS="-k stream"
+	@$(NEED) build test
+	@$(call configure,release,-DSMALLMIND_TESTS=ON)
+	@$(call build,build)
+	$(call run_suite,build,1)
+
+asan: ## the same under the address and undefined-behaviour sanitizers
+	@$(NEED) build test
+	@$(call configure,asan)
+	@$(call build,build-asan)
+	$(call run_suite,build-asan,6)
+
+tsan: ## the same under the thread sanitizer
+	@$(NEED) build test
+	@$(call configure,tsan)
+	@$(call build,build-tsan)
+	$(call run_suite,build-tsan,15)
+
+lint: ## warnings of gcc and clang as errors, clang-tidy, cppcheck, formatting, direction of includes
+	@$(NEED) build test lint
+	@JOBS=$(JOBS) ./tools/lint.sh
+
+fmt: ## format the C sources in place
+	@$(NEED) lint
+	@JOBS=$(JOBS) ./tools/lint.sh fix-format
+
+bench: ## measure the kernels against the machine's limits
+	@$(NEED) build test
+	@$(call configure,release,-DSMALLMIND_TESTS=ON)
+	@$(call build,build,bench_kernels)
+	@build/bench_kernels $(ARGS)
+
+install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
+	@cmake --install build --prefix $(PREFIX)
+
+clean: ## remove everything that was built
+	@rm -rf build build-asan build-tsan build-lint-gcc build-lint-clang
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

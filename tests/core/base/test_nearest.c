@@ -1,0 +1,58 @@
+/* test_nearest.c - facts about mistyped names. */
+#include "base/nearest.h"
+
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(each_kind_of_slip_counts_one)
+{
+    ck_assert_uint_eq(nearest_distance("queue", "queue"), 0);
+    ck_assert_uint_eq(nearest_distance("queue", "queu"), 1);
+    ck_assert_uint_eq(nearest_distance("queue", "queuee"), 1);
+    ck_assert_uint_eq(nearest_distance("queue", "qeeue"), 1);
+    ck_assert_uint_eq(nearest_distance("queue", "qeuue"), 1); /* two swapped */
+    ck_assert_uint_eq(nearest_distance("", "abc"), 3);
+    ck_assert_uint_eq(nearest_distance("ca", "abc"), 3); /* restricted: no edit inside a swap */
+}
+END_TEST
+
+START_TEST(too_long_names_have_no_distance)
+{
+    char name[NEAREST_MAX + 2];
+    memset(name, 'a', sizeof name);
+    name[NEAREST_MAX + 1] = '\0';
+    ck_assert_uint_eq(nearest_distance(name, "a"), SIZE_MAX);
+    name[NEAREST_MAX] = '\0';
+    ck_assert_uint_eq(nearest_distance(name, "a"), NEAREST_MAX - 1);
+}
+END_TEST
+
+START_TEST(the_nearest_name_is_near)
+{
+    static const char *const names[] = {"max_tokens", "min_tokens", "top_k", "on"};
+    ck_assert_str_eq(nearest_name("max_token", names, 4), "max_tokens");
+    ck_assert_str_eq(nearest_name("mintokens", names, 4), "min_tokens");
+    ck_assert_str_eq(nearest_name("topk", names, 4), "top_k");
+    ck_assert_ptr_null(
+        nearest_name("x", names, 4)); /* two slips, but nothing in common with "on" */
+    ck_assert_ptr_null(nearest_name("temperature", names, 4));
+    ck_assert_ptr_null(nearest_name("max_tokens", names, 0));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("nearest");
+    TCase *facts = tcase_create("facts");
+    tcase_add_test(facts, each_kind_of_slip_counts_one);
+    tcase_add_test(facts, too_long_names_have_no_distance);
+    tcase_add_test(facts, the_nearest_name_is_near);
+    suite_add_tcase(suite, facts);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

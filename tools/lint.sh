@@ -1,0 +1,52 @@
+#!/bin/sh
+# lint.sh - every check of the sources that is not a test. Goes through all of them and fails at the end.
+#
+# usage: lint.sh [fix-format]      JOBS: processes at once
+set -u
+cd "$(dirname "$0")/.." || exit 1
+JOBS=${JOBS:-2}
+failed=""
+
+# The first of these commands that is there: formatting and findings differ from release to release, 14 is Debian 12's.
+tool() { command -v "$1-14" || command -v "$1"; }
+sources() { find api bench config core server tests tools -name '*.[ch]' -not -path '*/.*' | sort; }
+step() { # NAME COMMAND...
+    name=$1
+    shift
+    echo "lint: $name"
+    "$@" || failed="$failed $name"
+}
+
+if [ "${1:-}" = fix-format ]; then
+    sources | xargs "$(tool clang-format)" -i
+    exit
+fi
+
+compile() { # gcc|clang
+    cmake --preset "lint-$1" --log-level=NOTICE && cmake --build "build-lint-$1" --parallel "$JOBS"
+}
+format() {
+    sources | xargs "$(tool clang-format)" --dry-run -Werror
+}
+tidy() {
+    # What is compiled: headers are seen through the sources that include them.
+    sources | grep '\.c$' | xargs -P "$JOBS" -n 4 "$(tool clang-tidy)" -p build-lint-clang --quiet 2>build-lint-clang/tidy.err ||
+        { grep -v 'warnings generated' build-lint-clang/tidy.err; return 1; }
+}
+check() {
+    cppcheck --quiet -j "$JOBS" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+        --suppress=missingIncludeSystem --library=posix -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
+        '-DSMALLMIND_VERSION=""' '-DTEST_SOURCE_DIR=""' -I . -I core -I tests api bench config core server tests
+}
+
+step gcc compile gcc
+step clang compile clang
+step includes python3 tests/lint/test_includes.py
+step clang-format format
+step clang-tidy tidy
+step cppcheck check
+if [ -n "$failed" ]; then
+    echo "lint: failed:$failed" >&2
+    exit 1
+fi
+echo "lint: clean"

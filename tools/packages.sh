@@ -1,0 +1,75 @@
+#!/bin/sh
+# packages.sh - looks for what building, testing or linting needs, and gets what is missing.
+#
+# usage: packages.sh build [test] [lint]
+# Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints
+# what to install. Prints nothing and changes nothing where all is there.
+set -eu
+
+packages=""
+has() { command -v "$1" >/dev/null 2>&1; }
+lacks() { packages="$packages $*"; }
+command_of() { has "$1" || has "$1-14" || lacks "$2"; } # COMMAND PACKAGE; Debian 12's clang tools are 14
+library_of() { { has pkg-config && pkg-config --exists "$1"; } || lacks "$2"; } # MODULE PACKAGE
+
+look() {
+    packages=""
+    for purpose in "$@"; do
+        case $purpose in
+        build)
+            if ! has "${CC:-cc}"; then
+                lacks gcc libc6-dev
+            elif ! echo '#include <stdio.h>' | "${CC:-cc}" -E - >/dev/null 2>&1; then
+                lacks libc6-dev
+            fi
+            command_of cmake cmake
+            command_of pkg-config pkg-config
+            library_of libpcre2-8 libpcre2-dev
+            library_of libuv libuv1-dev
+            library_of libmicrohttpd libmicrohttpd-dev
+            library_of libcjson libcjson-dev
+            library_of inih libinih-dev
+            ;;
+        test)
+            library_of check check
+            "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
+            ;;
+        lint)
+            has gcc || lacks gcc
+            command_of clang clang
+            command_of clang-tidy clang-tidy
+            command_of clang-format clang-format
+            command_of cppcheck cppcheck
+            command_of python3 python3
+            ;;
+        *)
+            echo "packages.sh: unknown purpose $purpose" >&2
+            exit 2
+            ;;
+        esac
+    done
+}
+
+look "$@"
+[ -n "$packages" ] || exit 0
+if ! has apt-get || [ ! -e /etc/debian_version ]; then
+    echo "Missing; these are the Debian packages, please install what holds the same here:" >&2
+    echo "   $packages" >&2
+    exit 1
+fi
+SUDO=${SUDO:-}
+line="apt-get install -y --no-install-recommends$packages"
+echo "${SUDO:+$SUDO }apt-get update && ${SUDO:+$SUDO }$line"
+if [ "$(id -u)" != 0 ] && [ -z "$SUDO" ]; then
+    echo "These packages are missing. Run the line above as root, or say: make SUDO=sudo ..." >&2
+    exit 1
+fi
+# A stale or broken list of one repository must not keep the others' packages away.
+$SUDO apt-get update -q || echo "apt-get update failed; going on with the lists that are there" >&2
+# shellcheck disable=SC2086
+$SUDO env DEBIAN_FRONTEND=noninteractive $line
+look "$@"
+if [ -n "$packages" ]; then
+    echo "Still missing after the installation:$packages" >&2
+    exit 1
+fi
