@@ -1,0 +1,259 @@
+/* http_load.c - a closed-loop load client for streaming completions: N connections, each asking
+ * again as soon as its answer is complete, for a given time; counts tokens, and the time to the
+ * first one.
+ *
+ * One thread, epoll, no allocation while it runs, so that it is not itself the limit. Speaks to
+ * SmallMind's POST /generate and, with --openai, to any server's POST /v1/completions
+ * (llama-server's, say): there a token is one `data:` event.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BUFFER = 1 << 16, MAX_SAMPLES = 1 << 20 };
+
+static const char answer_end[] = "\r\n0\r\n\r\n"; /* the last chunk */
+
+struct client {
+    int fd;
+    double asked;   /* seconds; when the request was written */
+    bool got_token; /* of this answer */
+    bool failed;    /* this answer's status is not 200 */
+    size_t n;       /* bytes in the buffer */
+    char buffer[BUFFER];
+};
+
+struct load {
+    const char *host, *port, *prompt;
+    unsigned n_clients, n_predict;
+    double seconds;
+    bool openai;
+    char request[8192];
+    size_t n_request;
+    struct client *clients;
+    uint64_t n_tokens, n_answers, n_errors;
+    double *first; /* [n_first]: seconds to the first token */
+    size_t n_first;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void make_request(struct load *load)
+{
+    char body[4096];
+    int n = snprintf(body, sizeof body,
+                     "{\"prompt\":\"%s\",\"max_tokens\":%u,\"stream\":true,\"ignore_eos\":true}",
+                     load->prompt, load->n_predict);
+    n = snprintf(load->request, sizeof load->request,
+                 "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: "
+                 "application/json\r\nContent-Length: %d\r\n\r\n%s",
+                 load->openai ? "/v1/completions" : "/generate", load->host, load->port, n, body);
+    load->n_request = (size_t)n;
+}
+
+static int dial(const struct load *load)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *info = NULL;
+    if (getaddrinfo(load->host, load->port, &hints, &info) != 0)
+        return -1;
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    if (fd >= 0 && connect(fd, info->ai_addr, info->ai_addrlen) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(info);
+    if (fd >= 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    }
+    return fd;
+}
+
+static bool ask(struct load *load, struct client *client)
+{
+    client->n = 0;
+    client->got_token = client->failed = false;
+    client->asked = now();
+    return send(client->fd, load->request, load->n_request, MSG_NOSIGNAL) ==
+           (ssize_t)load->n_request;
+}
+
+/* Tokens of the events in [text, text + n): numbers of `"tokens":[...]` lists, or events with
+ * OpenAI's form. */
+static uint64_t count_tokens(const char *text, size_t n, bool openai)
+{
+    static const char mark[] = "\"tokens\":[", event[] = "data: {";
+    const char *needle = openai ? event : mark, *end = text + n;
+    size_t n_needle = strlen(needle);
+    uint64_t total = 0;
+    for (const char *p = text; (p = memmem(p, (size_t)(end - p), needle, n_needle));
+         p += n_needle) {
+        if (openai) {
+            total++;
+            continue;
+        }
+        const char *q = p + n_needle;
+        if (q < end && *q != ']')
+            for (total++; q < end && *q != ']'; q++)
+                total += *q == ',';
+    }
+    return total;
+}
+
+/* Counts the whole lines that have come, keeps the rest; true at the answer's end. */
+static bool digest(struct load *load, struct client *client)
+{
+    bool done = client->n >= sizeof answer_end - 1 &&
+                memcmp(client->buffer + client->n - (sizeof answer_end - 1), answer_end,
+                       sizeof answer_end - 1) == 0;
+    char *last = done ? client->buffer + client->n - 1 : memrchr(client->buffer, '\n', client->n);
+    if (!last)
+        return false;
+    size_t n = (size_t)(last + 1 - client->buffer);
+    if (n > 12 && memcmp(client->buffer, "HTTP/1.1 ", 9) == 0 &&
+        memcmp(client->buffer + 9, "200", 3) != 0)
+        client->failed = true;
+    uint64_t tokens = count_tokens(client->buffer, n, load->openai);
+    if (tokens > 0 && !client->got_token) {
+        client->got_token = true;
+        if (load->n_first < MAX_SAMPLES)
+            load->first[load->n_first++] = now() - client->asked;
+    }
+    load->n_tokens += tokens;
+    client->n -= n;
+    memmove(client->buffer, client->buffer + n, client->n);
+    return done || client->failed;
+}
+
+static bool serve_client(struct load *load, struct client *client)
+{
+    ssize_t got = recv(client->fd, client->buffer + client->n, BUFFER - client->n, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (got <= 0)
+        return false;
+    client->n += (size_t)got;
+    if (!digest(load, client))
+        return client->n < BUFFER;
+    if (client->failed)
+        return false;
+    load->n_answers++;
+    return ask(load, client);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int run(struct load *load)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    load->clients = calloc(load->n_clients, sizeof *load->clients);
+    load->first = malloc(MAX_SAMPLES * sizeof *load->first);
+    if (epoll < 0 || !load->clients || !load->first)
+        return 1;
+    for (unsigned i = 0; i < load->n_clients; i++) {
+        struct client *client = &load->clients[i];
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+        client->fd = dial(load);
+        if (client->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, client->fd, &event) != 0 ||
+            !ask(load, client)) {
+            fprintf(stderr, "cannot reach %s:%s: %s\n", load->host, load->port, strerror(errno));
+            return 1;
+        }
+    }
+    double start = now();
+    while (now() - start < load->seconds) {
+        struct epoll_event events[256];
+        int n = epoll_wait(epoll, events, 256, 100);
+        for (int i = 0; i < n; i++) {
+            struct client *client = events[i].data.ptr;
+            if (serve_client(load, client))
+                continue;
+            load->n_errors++;
+            close(client->fd);
+            struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+            client->fd = dial(load);
+            if (client->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, client->fd, &event) != 0 ||
+                !ask(load, client))
+                return 1;
+        }
+    }
+    double took = now() - start;
+    qsort(load->first, load->n_first, sizeof *load->first, by_value);
+    double p50 = load->n_first ? load->first[load->n_first / 2] : 0;
+    double p99 = load->n_first ? load->first[load->n_first * 99 / 100] : 0;
+    printf("{\"clients\":%u,\"seconds\":%.2f,\"tokens\":%llu,\"answers\":%llu,\"errors\":%llu,"
+           "\"tokens_per_second\":%.1f,"
+           "\"first_token_ms_p50\":%.3f,\"first_token_ms_p99\":%.3f}\n",
+           load->n_clients, took, (unsigned long long)load->n_tokens,
+           (unsigned long long)load->n_answers, (unsigned long long)load->n_errors,
+           (double)load->n_tokens / took, p50 * 1e3, p99 * 1e3);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"host", required_argument, NULL, 'h'},    {"port", required_argument, NULL, 'p'},
+        {"clients", required_argument, NULL, 'c'}, {"tokens", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'}, {"prompt", required_argument, NULL, 't'},
+        {"openai", no_argument, NULL, 'o'},        {0},
+    };
+    struct load load = {.host = "127.0.0.1",
+                        .port = "8080",
+                        .prompt = "Once upon a time",
+                        .n_clients = 8,
+                        .n_predict = 64,
+                        .seconds = 10};
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case 'h':
+            load.host = optarg;
+            break;
+        case 'p':
+            load.port = optarg;
+            break;
+        case 'c':
+            load.n_clients = (unsigned)atoi(optarg);
+            break;
+        case 'n':
+            load.n_predict = (unsigned)atoi(optarg);
+            break;
+        case 's':
+            load.seconds = atof(optarg);
+            break;
+        case 't':
+            load.prompt = optarg;
+            break;
+        case 'o':
+            load.openai = true;
+            break;
+        default:
+            fprintf(stderr, "usage: http_load [--host H] [--port P] [--clients N] [--tokens N] "
+                            "[--seconds S] [--prompt TEXT] [--openai]\n");
+            return 2;
+        }
+    }
+    make_request(&load);
+    return run(&load);
+}
