@@ -22,16 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 16, MAX_SAMPLES = 1 << 20 };
+/* The last chunk of an answer. */
+#define ANSWER_END "\r\n0\r\n\r\n"
 
-static const char answer_end[] = "\r\n0\r\n\r\n"; /* the last chunk */
+enum { BUFFER = 1 << 16, MAX_SAMPLES = 1 << 20, ANSWER_END_BYTES = sizeof ANSWER_END - 1 };
 
 struct client {
     int fd;
-    double asked;   /* seconds; when the request was written */
-    bool got_token; /* of this answer */
-    bool failed;    /* this answer's status is not 200 */
-    size_t n;       /* bytes in the buffer */
+    double asked;                /* seconds; when the request was written */
+    bool got_token;              /* of this answer */
+    bool failed;                 /* this answer's status is not 200 */
+    char tail[ANSWER_END_BYTES]; /* the last bytes that came: the end may be cut anywhere */
+    size_t n;                    /* bytes in the buffer */
     char buffer[BUFFER];
 };
 
@@ -117,19 +119,24 @@ static uint64_t count_tokens(const char *text, size_t n, bool openai)
     return total;
 }
 
-/* Counts the whole lines that have come, keeps the rest; true at the answer's end. */
-static bool digest(struct load *load, struct client *client)
+/* Remembers the end of what came; true when it is an answer's. */
+static bool ended(struct client *client, const char *bytes, size_t n)
 {
-    bool done = client->n >= sizeof answer_end - 1 &&
-                memcmp(client->buffer + client->n - (sizeof answer_end - 1), answer_end,
-                       sizeof answer_end - 1) == 0;
-    char *last = done ? client->buffer + client->n - 1 : memrchr(client->buffer, '\n', client->n);
+    size_t keep = n < ANSWER_END_BYTES ? ANSWER_END_BYTES - n : 0;
+    memmove(client->tail, client->tail + ANSWER_END_BYTES - keep, keep);
+    memcpy(client->tail + keep, bytes + n - (ANSWER_END_BYTES - keep), ANSWER_END_BYTES - keep);
+    return memcmp(client->tail, ANSWER_END, ANSWER_END_BYTES) == 0;
+}
+
+/* Counts the whole lines that have come and keeps the rest. */
+static void digest(struct load *load, struct client *client)
+{
+    char *last = memrchr(client->buffer, '\n', client->n);
     if (!last)
-        return false;
+        return;
     size_t n = (size_t)(last + 1 - client->buffer);
-    if (n > 12 && memcmp(client->buffer, "HTTP/1.1 ", 9) == 0 &&
-        memcmp(client->buffer + 9, "200", 3) != 0)
-        client->failed = true;
+    if (n > 12 && memcmp(client->buffer, "HTTP/1.1 ", 9) == 0)
+        client->failed = memcmp(client->buffer + 9, "200", 3) != 0;
     uint64_t tokens = count_tokens(client->buffer, n, load->openai);
     if (tokens > 0 && !client->got_token) {
         client->got_token = true;
@@ -139,7 +146,6 @@ static bool digest(struct load *load, struct client *client)
     load->n_tokens += tokens;
     client->n -= n;
     memmove(client->buffer, client->buffer + n, client->n);
-    return done || client->failed;
 }
 
 static bool serve_client(struct load *load, struct client *client)
@@ -149,11 +155,13 @@ static bool serve_client(struct load *load, struct client *client)
         return true;
     if (got <= 0)
         return false;
+    bool done = ended(client, client->buffer + client->n, (size_t)got);
     client->n += (size_t)got;
-    if (!digest(load, client))
-        return client->n < BUFFER;
-    if (client->failed)
+    digest(load, client);
+    if (client->failed || client->n == BUFFER)
         return false;
+    if (!done)
+        return true;
     load->n_answers++;
     return ask(load, client);
 }
