@@ -1,0 +1,283 @@
+/* test_output.c - the text of a job: stop strings across every token border, ill-formed bytes, what
+ * is held back.
+ *
+ * The tokenizer is a stand-in whose piece i is any byte string the test likes.
+ */
+#include "engine/output.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tokenizer {
+    struct gguf_string pieces[64];
+};
+
+struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control)
+{
+    (void)with_control;
+    return t->pieces[id];
+}
+
+static struct tokenizer pieces;
+
+static struct job *job_with_stops(const char *const *stops, size_t n_stops)
+{
+    struct job_size size = {.n_prompt = 1, .max_tokens = 64, .max_piece = 64, .stop_bytes = 512};
+    struct job *job;
+    struct error err;
+    ck_assert_int_eq(job_create(&job, &size, &err), STATUS_OK);
+    char *at = job_stop_bytes(job);
+    for (size_t i = 0; i < n_stops; i++) {
+        size_t n = strlen(stops[i]);
+        memcpy(at, stops[i], n);
+        job->stops[i] = (struct stop_string){at, n};
+        at += n;
+    }
+    job->n_stops = n_stops;
+    output_begin(job);
+    return job;
+}
+
+static void check_records(const struct job *job)
+{
+    uint32_t before = 0;
+    for (size_t i = 0; i < job->n_tokens; i++) {
+        ck_assert_uint_ge(job->tokens[i].text_end, before);
+        before = job->tokens[i].text_end;
+        ck_assert_uint_eq(utf8_check(job->text, before), before);
+    }
+    ck_assert_uint_eq(before, job->n_text);
+    ck_assert_uint_eq(utf8_check(job->text, job->n_text), job->n_text);
+}
+
+/* Feeds bytes cut where the bits of `cuts` are set; returns whether a stop string was found.
+ * Everything that n_ready lets out must stay as it is and be no longer than `safe` bytes. */
+static bool feed(struct job *job, const char *bytes, size_t n, uint64_t cuts, size_t safe)
+{
+    uint32_t ready = 0;
+    size_t begin = 0;
+    int32_t id = 0;
+    for (size_t i = 1; i <= n; i++) {
+        if (i < n && !(cuts >> (i - 1) & 1))
+            continue;
+        pieces.pieces[id] = (struct gguf_string){bytes + begin, i - begin};
+        begin = i;
+        if (output_append(job, &pieces, id++))
+            return true;
+        ready = output_n_ready(job, ready);
+        if (ready > 0)
+            ck_assert_uint_le(job->tokens[ready - 1].text_end, safe);
+    }
+    return output_end(job);
+}
+
+static void expect(const struct job *job, const char *text)
+{
+    ck_assert_uint_eq(job->n_text, strlen(text));
+    ck_assert_int_eq(memcmp(job->text, text, job->n_text), 0);
+    check_records(job);
+}
+
+/* Every way of cutting the bytes into tokens gives this text. */
+static void every_cut(const char *bytes, const char *const *stops, size_t n_stops, const char *text,
+                      bool found)
+{
+    size_t n = strlen(bytes);
+    ck_assert_uint_le(n, 14);
+    for (uint64_t cuts = 0; cuts < (uint64_t)1 << (n - 1); cuts++) {
+        struct job *job = job_with_stops(stops, n_stops);
+        ck_assert_int_eq(feed(job, bytes, n, cuts, strlen(text)), found);
+        expect(job, text);
+        job_destroy(job);
+    }
+}
+
+START_TEST(a_stop_string_is_found_across_any_border)
+{
+    every_cut("Hello STOP x", (const char *[]){"STOP"}, 1, "Hello ", true);
+    every_cut("SSTOP", (const char *[]){"STOP"}, 1, "S", true);
+    every_cut("STOP", (const char *[]){"STOP"}, 1, "", true);
+}
+END_TEST
+
+START_TEST(a_stop_string_that_overlaps_itself_is_found)
+{
+    every_cut("aabaabaaac", (const char *[]){"aabaaa"}, 1, "aab", true);
+    every_cut("ababababx", (const char *[]){"ababx"}, 1, "abab", true);
+}
+END_TEST
+
+START_TEST(what_only_begins_like_a_stop_string_comes_out_in_the_end)
+{
+    every_cut("one ST", (const char *[]){"STOP"}, 1, "one ST", false);
+    every_cut("ST one STO", (const char *[]){"STOP", "ONE"}, 2, "ST one STO", false);
+}
+END_TEST
+
+START_TEST(the_stop_string_completed_first_wins)
+{
+    every_cut("xabcd", (const char *[]){"abcd", "bc"}, 2, "xa", true);
+    every_cut("xabcd", (const char *[]){"bc", "abcd"}, 2, "xa", true);
+}
+END_TEST
+
+START_TEST(of_those_completed_by_one_byte_the_longest_counts)
+{
+    every_cut("xyabcd", (const char *[]){"c", "abc", "bc"}, 3, "xy", true);
+}
+END_TEST
+
+START_TEST(stop_strings_of_more_than_one_byte_a_character)
+{
+    every_cut("a\xE2\x82\xAC\xE2\x82\xACz", (const char *[]){"\xE2\x82\xAC"}, 1, "a", true);
+    every_cut("a\xE2\x82\xA4\xE2\x82\xACz", (const char *[]){"\xE2\x82\xACz"}, 1, "a\xE2\x82\xA4",
+              true);
+}
+END_TEST
+
+START_TEST(ill_formed_bytes_become_the_replacement_character)
+{
+    every_cut("a\xFF\x62", NULL, 0, "a\xEF\xBF\xBD\x62", false);
+    every_cut("\xE2\x82z", NULL, 0, "\xEF\xBF\xBDz", false);
+    every_cut("\xE2\x82", NULL, 0, "\xEF\xBF\xBD", false);
+    every_cut("\xF0\x9F\x98\x80\xF0\x9F", NULL, 0, "\xF0\x9F\x98\x80\xEF\xBF\xBD", false);
+    every_cut("\xC0\xAF", NULL, 0, "\xEF\xBF\xBD\xEF\xBF\xBD", false);
+}
+END_TEST
+
+START_TEST(a_replacement_character_can_be_a_stop_string)
+{
+    every_cut("ab\xFFz", (const char *[]){"\xEF\xBF\xBD"}, 1, "ab", true);
+    every_cut("ab\xE2\x82", (const char *[]){"b\xEF\xBF\xBD"}, 1, "a", true);
+}
+END_TEST
+
+START_TEST(a_token_within_a_character_is_ready_with_the_one_that_ends_it)
+{
+    struct job *job = job_with_stops(NULL, 0);
+    const char *parts[] = {"a\xF0", "\x9F", "\x98", "", "\x80z", "b"};
+    const uint32_t ready[] = {0, 0, 0, 0, 5, 6}, ends[] = {5, 5, 5, 5, 6, 7};
+    uint32_t n = 0;
+    for (int32_t i = 0; i < 6; i++) {
+        pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
+        ck_assert(!output_append(job, &pieces, i));
+        n = output_n_ready(job, n);
+        ck_assert_uint_eq(n, ready[i]);
+    }
+    ck_assert(!output_end(job));
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_uint_eq(job->tokens[i].text_end, ends[i]);
+    check_records(job);
+    job_destroy(job);
+}
+END_TEST
+
+START_TEST(tokens_eaten_by_a_stop_string_stay_records)
+{
+    struct job *job = job_with_stops((const char *[]){"END"}, 1);
+    const char *parts[] = {"ab", " E", "N", "D!"};
+    for (int32_t i = 0; i < 4; i++) {
+        pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
+        ck_assert_int_eq(output_append(job, &pieces, i), i == 3);
+        if (i < 3)
+            ck_assert_uint_eq(output_n_ready(job, 0), 1);
+    }
+    output_finish(job, FINISH_STOP);
+    ck_assert_uint_eq(job->n_ready, 4);
+    ck_assert_uint_eq(job->tokens[1].text_end, 3);
+    ck_assert_uint_eq(job->tokens[3].text_end, 3);
+    expect(job, "ab ");
+    job_destroy(job);
+}
+END_TEST
+
+static uint32_t random_below(uint64_t *state, uint32_t n)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33) % n;
+}
+
+/* The definition, told plainly: the first byte that completes a stop string. */
+static size_t plain_search(const char *text, size_t n, const char *const *stops, size_t n_stops)
+{
+    for (size_t end = 1; end <= n; end++) {
+        size_t longest = 0;
+        for (size_t s = 0; s < n_stops; s++) {
+            size_t length = strlen(stops[s]);
+            if (length <= end && length > longest &&
+                memcmp(text + end - length, stops[s], length) == 0)
+                longest = length;
+        }
+        if (longest > 0)
+            return end - longest;
+    }
+    return SIZE_MAX;
+}
+
+START_TEST(random_texts_agree_with_a_plain_search)
+{
+    uint64_t state = 11;
+    for (int round = 0; round < 3000; round++) {
+        char text[40], words[JOB_STOPS_MAX][6];
+        const char *stops[JOB_STOPS_MAX];
+        size_t n = 1 + random_below(&state, 39), n_stops = random_below(&state, JOB_STOPS_MAX + 1);
+        for (size_t i = 0; i < n; i++)
+            text[i] = (char)('a' + random_below(&state, 3));
+        for (size_t s = 0; s < n_stops; s++) {
+            size_t length = 2 + random_below(&state, 4);
+            for (size_t i = 0; i < length; i++)
+                words[s][i] = (char)('a' + random_below(&state, 3));
+            words[s][length] = '\0';
+            stops[s] = words[s];
+        }
+        size_t at = plain_search(text, n, stops, n_stops);
+        struct job *job = job_with_stops(stops, n_stops);
+        uint64_t cuts =
+            (uint64_t)random_below(&state, UINT32_MAX) << 20 ^ random_below(&state, 1 << 30);
+        bool found = feed(job, text, n, cuts, at == SIZE_MAX ? n : at);
+        ck_assert_int_eq(found, at != SIZE_MAX);
+        ck_assert_uint_eq(job->n_text, found ? at : n);
+        ck_assert_int_eq(memcmp(job->text, text, job->n_text), 0);
+        check_records(job);
+        job_destroy(job);
+    }
+}
+END_TEST
+
+START_TEST(a_job_beyond_any_memory_is_refused)
+{
+    struct job *job = NULL;
+    struct error err;
+    struct job_size size = {.n_prompt = SIZE_MAX / 2, .max_tokens = 8, .max_piece = 8};
+    ck_assert_int_eq(job_create(&job, &size, &err), STATUS_TOO_LARGE);
+    size = (struct job_size){.n_prompt = 1, .max_tokens = SIZE_MAX / 4, .max_piece = 16};
+    ck_assert_int_eq(job_create(&job, &size, &err), STATUS_TOO_LARGE);
+    ck_assert_ptr_null(job);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("output");
+    TCase *tc = tcase_create("output");
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, a_stop_string_is_found_across_any_border);
+    tcase_add_test(tc, a_stop_string_that_overlaps_itself_is_found);
+    tcase_add_test(tc, what_only_begins_like_a_stop_string_comes_out_in_the_end);
+    tcase_add_test(tc, the_stop_string_completed_first_wins);
+    tcase_add_test(tc, of_those_completed_by_one_byte_the_longest_counts);
+    tcase_add_test(tc, stop_strings_of_more_than_one_byte_a_character);
+    tcase_add_test(tc, ill_formed_bytes_become_the_replacement_character);
+    tcase_add_test(tc, a_replacement_character_can_be_a_stop_string);
+    tcase_add_test(tc, a_token_within_a_character_is_ready_with_the_one_that_ends_it);
+    tcase_add_test(tc, tokens_eaten_by_a_stop_string_stay_records);
+    tcase_add_test(tc, random_texts_agree_with_a_plain_search);
+    tcase_add_test(tc, a_job_beyond_any_memory_is_refused);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
