@@ -104,6 +104,25 @@ ALWAYS_INLINE __m256i chain16(__m256i start, const __m256i *w, const int8_t *q, 
     return start;
 }
 
+/* The chains of a panel's two halves: zero at the first chunk, else where the last one left them.
+ */
+ALWAYS_INLINE void load_chains(__m256 acc[2][TILE], size_t n_tokens, bool first, const float *y,
+                               size_t y_stride)
+{
+    for (size_t t = 0; t < n_tokens; t++) {
+        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
+        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
+    }
+}
+
+ALWAYS_INLINE void store_chains(__m256 acc[2][TILE], size_t n_tokens, float *y, size_t y_stride)
+{
+    for (size_t t = 0; t < n_tokens; t++) {
+        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
+        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
+    }
+}
+
 /* ---- Q4_0 ---- */
 
 static void lay_q4_0(const struct act *x, size_t t, size_t b, struct act_q4_0 *out)
@@ -134,13 +153,10 @@ ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const s
 {
     __m256 acc[2][TILE];
     const __m256i ones = _mm256_set1_epi16(1);
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
+    load_chains(acc, n_tokens, first, y, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
-        const uint8_t *scales = panel + paired_scales(b, Q4_0_QUANTS),
-                      *lines = panel + paired_quants(b, Q4_0_QUANTS);
+        const uint8_t *scales = panel + paired_scales(b, Q4_0_QUANTS);
+        const uint8_t *lines = panel + paired_quants(b, Q4_0_QUANTS);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
@@ -154,10 +170,7 @@ ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const s
             }
         }
     }
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
+    store_chains(acc, n_tokens, y, y_stride);
 }
 
 /* ---- Q8_0 ---- */
@@ -168,45 +181,32 @@ static void lay_q8_0(const struct act *x, size_t t, size_t b, struct act_q8_0 *o
     out->scale = x->q8_scale[t * x->b_stride + b];
 }
 
-/* Few tokens: |w| * (q with w's sign). |w| <= 128, so a pair of products is at most 2 * 128 * 127 =
+/* One token: |w| * (q with w's sign). |w| <= 128, so a pair of products is at most 2 * 128 * 127 =
  * 32512. */
 ALWAYS_INLINE void panel_q8_0(const uint8_t *panel, size_t b0, size_t n, const struct act_q8_0 *a,
                               size_t n_tokens, bool first, float *y, size_t y_stride)
 {
     __m256 acc[2][TILE];
     const __m256i ones = _mm256_set1_epi16(1);
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
-    for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
-        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
-                      *lines = panel + paired_quants(b, Q8_0_QUANTS);
+    load_chains(acc, n_tokens, first, y, y_stride);
+    for (size_t b = b0; b < b0 + n; b++, a++) {
+        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS);
+        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
-            __m256i isum[TILE];
+            __m256i isum = _mm256_setzero_si256();
 #pragma GCC unroll 8
             for (size_t g = 0; g < GROUPS; g++) {
-                __m256i w = load32(lines + g * LINE + 32 * half), magnitude = _mm256_abs_epi8(w);
-#pragma GCC unroll 2
-                for (size_t t = 0; t < n_tokens; t++) {
-                    __m256i q = _mm256_sign_epi8(broadcast4(a[t].q + 4 * g), w);
-                    __m256i sum = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, q), ones);
-                    isum[t] = g == 0 ? sum : _mm256_add_epi32(isum[t], sum);
-                }
+                __m256i w = load32(lines + g * LINE + 32 * half);
+                __m256i q = _mm256_sign_epi8(broadcast4(a->q + 4 * g), w);
+                __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), q);
+                isum = _mm256_add_epi32(isum, _mm256_madd_epi16(pairs, ones));
             }
-            __m256 d = load_f16x8(scales + 16 * half);
-#pragma GCC unroll 2
-            for (size_t t = 0; t < n_tokens; t++) {
-                __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale));
-                acc[half][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), scale, acc[half][t]);
-            }
+            __m256 scale = _mm256_mul_ps(load_f16x8(scales + 16 * half), _mm256_set1_ps(a->scale));
+            acc[half][0] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum), scale, acc[half][0]);
         }
     }
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
+    store_chains(acc, n_tokens, y, y_stride);
 }
 
 static void lay_q8_0_wide(const struct act *x, size_t t, size_t b, struct act_q8_0_wide *out)
@@ -226,13 +226,10 @@ ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
                                    float *y, size_t y_stride)
 {
     __m256 acc[2][TILE];
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
+    load_chains(acc, n_tokens, first, y, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
-        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS),
-                      *lines = panel + paired_quants(b, Q8_0_QUANTS);
+        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS);
+        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
@@ -267,10 +264,7 @@ ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
             }
         }
     }
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
+    store_chains(acc, n_tokens, y, y_stride);
 }
 
 /* ---- Q4_K ---- */
@@ -291,10 +285,7 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
 {
     __m256 acc[2][TILE];
     const __m256i low = _mm256_set1_epi8(15);
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
+    load_chains(acc, n_tokens, first, y, y_stride);
     const uint8_t *block = panel + b0 * Q4_K_BLOCK;
     for (size_t b = 0; b < n; b++, a += n_tokens, block += Q4_K_BLOCK) {
 #pragma GCC unroll 1
@@ -302,17 +293,22 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
             __m256i isum[TILE];
             for (size_t t = 0; t < n_tokens; t++)
                 isum[t] = _mm256_setzero_si256();
-            for (size_t j = 0; j < 8; j++) {
-                const uint8_t *lines = block + Q4_K_QUANTS + j / 2 * 8 * LINE + 32 * half;
-                const __m128i shift = _mm_cvtsi32_si128((int)(j % 2 * 4));
-                __m256i w[GROUPS],
-                    scale = scale_pairs_u8(block + Q4_K_SCALES + j * PANEL_ROWS + 8 * half);
+            for (size_t pair = 0; pair < 4; pair++) {
+                const uint8_t *lines = block + Q4_K_QUANTS + pair * 8 * LINE + 32 * half;
+#pragma GCC unroll 2
+                for (size_t j = 2 * pair; j < 2 * pair + 2; j++) {
+                    const uint8_t *scales = block + Q4_K_SCALES + j * PANEL_ROWS + 8 * half;
+                    __m256i w[GROUPS], scale = scale_pairs_u8(scales);
 #pragma GCC unroll 8
-                for (size_t g = 0; g < GROUPS; g++)
-                    w[g] = _mm256_and_si256(_mm256_srl_epi16(load32(lines + g * LINE), shift), low);
-                for (size_t t = 0; t < n_tokens; t++) {
-                    __m256i sum = chain16(_mm256_setzero_si256(), w, a[t].q + 32 * j, GROUPS);
-                    isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(sum, scale));
+                    for (size_t g = 0; g < GROUPS; g++) {
+                        __m256i bytes = load32(lines + g * LINE);
+                        w[g] =
+                            _mm256_and_si256(j % 2 == 0 ? bytes : _mm256_srli_epi16(bytes, 4), low);
+                    }
+                    for (size_t t = 0; t < n_tokens; t++) {
+                        __m256i sum = chain16(_mm256_setzero_si256(), w, a[t].q + 32 * j, GROUPS);
+                        isum[t] = _mm256_add_epi32(isum[t], _mm256_madd_epi16(sum, scale));
+                    }
                 }
             }
             __m256i m[4];
@@ -337,10 +333,7 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
             }
         }
     }
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
+    store_chains(acc, n_tokens, y, y_stride);
 }
 
 /* ---- Q6_K ---- */
@@ -386,10 +379,7 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
                               size_t n_tokens, bool first, float *y, size_t y_stride)
 {
     __m256 acc[2][TILE];
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
+    load_chains(acc, n_tokens, first, y, y_stride);
     const uint8_t *block = panel + b0 * Q6_K_BLOCK;
     for (size_t b = 0; b < n; b++, a += n_tokens, block += Q6_K_BLOCK) {
 #pragma GCC unroll 1
@@ -424,58 +414,49 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
             }
         }
     }
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
+    store_chains(acc, n_tokens, y, y_stride);
 }
 
 /* ---- The loops around them ---- */
 
-/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. */
-#define TILE_CASE(name, n)                                                                         \
-    case n:                                                                                        \
-        for (size_t p = p0; p < p1; p++)                                                           \
-            panel_##name(w->panels + p * w->panel_bytes, b, n_now, records, n, b == 0,             \
-                         y + p * PANEL_ROWS, y_stride);                                            \
-        break;
-
-#define DEFINE_TILE(name, block_values, cases)                                                     \
+/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. One token, whose
+ * chains then stay in registers, is compiled by itself. */
+#define DEFINE_TILE(name, block_values)                                                            \
     static void tile_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
                             size_t t0, size_t n_tokens, float *y, size_t y_stride)                 \
     {                                                                                              \
         struct act_##name records[CHUNK_BYTES / sizeof(struct act_##name)];                        \
-        size_t n_blocks = w->n_cols / (block_values),                                              \
-               step = sizeof records / sizeof records[0] / n_tokens;                               \
+        size_t n_blocks = w->n_cols / (block_values);                                              \
+        size_t step = sizeof records / sizeof records[0] / n_tokens;                               \
         for (size_t b = 0; b < n_blocks; b += step) {                                              \
             size_t n_now = n_blocks - b < step ? n_blocks - b : step;                              \
             for (size_t i = 0; i < n_now; i++) {                                                   \
                 for (size_t t = 0; t < n_tokens; t++)                                              \
                     lay_##name(x, t0 + t, b + i, &records[i * n_tokens + t]);                      \
             }                                                                                      \
-            switch (n_tokens) {                                                                    \
-                cases                                                                              \
+            for (size_t p = p0; p < p1; p++) {                                                     \
+                const uint8_t *panel = w->panels + p * w->panel_bytes;                             \
+                float *rows = y + p * PANEL_ROWS;                                                  \
+                if (n_tokens == 1)                                                                 \
+                    panel_##name(panel, b, n_now, records, 1, b == 0, rows, y_stride);             \
+                else                                                                               \
+                    panel_##name(panel, b, n_now, records, n_tokens, b == 0, rows, y_stride);      \
             }                                                                                      \
         }                                                                                          \
     }
 
-#define CASES_1_TO_2(name) TILE_CASE(name, 1) TILE_CASE(name, 2)
-#define CASES_3_TO_8(name)                                                                         \
-    TILE_CASE(name, 3)                                                                             \
-    TILE_CASE(name, 4) TILE_CASE(name, 5) TILE_CASE(name, 6) TILE_CASE(name, 7) TILE_CASE(name, 8)
-
-DEFINE_TILE(q4_0, 32, CASES_1_TO_2(q4_0) CASES_3_TO_8(q4_0))
-DEFINE_TILE(q8_0, 32, CASES_1_TO_2(q8_0))
-DEFINE_TILE(q8_0_wide, 32, CASES_3_TO_8(q8_0_wide))
-DEFINE_TILE(q4_k, 256, CASES_1_TO_2(q4_k) CASES_3_TO_8(q4_k))
-DEFINE_TILE(q6_k, 256, CASES_1_TO_2(q6_k) CASES_3_TO_8(q6_k))
+DEFINE_TILE(q4_0, 32)
+DEFINE_TILE(q8_0, 32)
+DEFINE_TILE(q8_0_wide, 32)
+DEFINE_TILE(q4_k, 256)
+DEFINE_TILE(q6_k, 256)
 
 typedef void tile_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
                            size_t t0, size_t n_tokens, float *y, size_t y_stride);
 
 /* Groups of panels that stay in the second-level cache, tiles of tokens inside, as alike as can be:
  * 9 is 5 and 4. */
-ALWAYS_INLINE void matmul(tile_function *few, tile_function *many, const struct matrix *w,
+ALWAYS_INLINE void matmul(tile_function *single, tile_function *several, const struct matrix *w,
                           size_t p0, size_t p1, const struct act *x, size_t n_tokens, float *y,
                           size_t y_stride)
 {
@@ -487,7 +468,7 @@ ALWAYS_INLINE void matmul(tile_function *few, tile_function *many, const struct 
         for (size_t t = 0, n; t < n_tokens; t += n) {
             size_t left = n_tokens - t, n_tiles = (left + TILE - 1) / TILE;
             n = (left + n_tiles - 1) / n_tiles;
-            (n <= 2 ? few : many)(w, p, end, x, t, n, y + t * y_stride, y_stride);
+            (n == 1 ? single : several)(w, p, end, x, t, n, y + t * y_stride, y_stride);
         }
     }
 }
