@@ -51,19 +51,12 @@ static double negative_log_likelihood(const float *logits, size_t n_vocab, int32
     return fmath_log_d(sum) + (double)max - (double)logits[target];
 }
 
-/* Each thread takes every size-th row; rows are added up in their order afterwards. */
-struct score_work {
-    struct scorer *scorer;
-    unsigned n_threads;
-};
-
-static void score_rows(void *arg, unsigned rank)
+/* Any thread scores any row; rows are added up in their order afterwards. */
+static void score_row(void *arg, size_t phase, size_t i, unsigned rank)
 {
-    const struct score_work *work = arg;
-    struct scorer *s = work->scorer;
-    for (size_t i = rank; i < s->n; i += work->n_threads)
-        s->nll[i] =
-            negative_log_likelihood(forward_logits(s->forward, i), s->n_vocab, s->targets[i]);
+    struct scorer *s = arg;
+    (void)phase, (void)rank;
+    s->nll[i] = negative_log_likelihood(forward_logits(s->forward, i), s->n_vocab, s->targets[i]);
 }
 
 /* Rows [first, end) of a window: computes them and scores those that predict its second half. */
@@ -84,8 +77,8 @@ static enum status run_chunk(struct evaluation *e, const int32_t *window, struct
     }
     forward_run(e->forward, rows, end - first);
     kv_commit(e->kv, seq, window, end);
-    struct score_work work = {&scorer, team_size(e->team)};
-    team_run(e->team, score_rows, &work);
+    uint32_t n_scored = (uint32_t)scorer.n;
+    team_run(e->team, &(struct team_work){score_row, &scorer, &n_scored, 1});
     for (size_t i = 0; i < scorer.n; i++) {
         if (!isfinite(scorer.nll[i]))
             return error_set(err, STATUS_INTERNAL,
@@ -207,7 +200,8 @@ static enum status prepare(struct evaluation *e, const struct settings *s, struc
                                e->n_window, kv_bytes);
     unsigned n_threads = s->threads != 0 ? s->threads : e->loaded.cpu.n_usable;
     cpu_set_float_mode();
-    status = team_create(&e->team, n_threads, cpu_set_float_mode, err);
+    status = team_create(&e->team, n_threads, forward_max_phases(e->loaded.model),
+                         cpu_set_float_mode, err);
     if (status == STATUS_OK)
         status = kv_create(&e->kv, model, type, kv_bytes, 1, false, err);
     if (status == STATUS_OK)

@@ -1,10 +1,10 @@
-/* team.c - helpers that spin briefly, then sleep on a futex; a barrier of one cache line per
- * thread.
+/* team.c - claims, a count of chunks done, and a gate.
  *
- * The leader publishes work by raising `epoch`. Helpers that have gone to sleep are counted, so
- * that a raise costs a system call only when somebody sleeps. The barrier never sleeps: its phases
- * are microseconds apart; when the other side lost its processor, waiting turns into sched_yield,
- * so that a crowded machine is shared and not burnt.
+ * Each thread has its own run of a phase's chunks and claims from it first (its data stays in its
+ * cache), then from the others'. A phase is over when the count of chunks done reaches its end in
+ * the list. Helpers touch a step's description only inside the gate, which the leader closes behind
+ * the last phase; they wait outside, so that a helper whose processor was taken away while it
+ * waited holds nobody up. Between steps helpers spin, then sleep on the epoch.
  */
 #include "base/team.h"
 
@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -22,33 +21,37 @@
 
 enum {
     LINE = 64,
-    SPIN_PAUSES = 64,        /* between two looks at the clock */
-    IDLE_SPIN_NS = 100000,   /* a helper waits this long for the next step before it sleeps */
-    BARRIER_SPIN_NS = 20000, /* then it yields its processor between looks */
+    SPIN_PAUSES = 64,      /* between two looks at the clock */
+    IDLE_SPIN_NS = 100000, /* a helper waits this long for the next step before it sleeps */
+    PHASE_SPIN_NS = 20000, /* for a chunk in other hands, before it yields its processor */
 };
+
+#define GATE_CLOSED 0x80000000u
 
 struct line {
     _Alignas(LINE) _Atomic uint32_t value;
 };
 
-struct member {
+struct helper {
     struct team *team;
     unsigned rank;
     pthread_t thread;
-    uint32_t barrier; /* passed so far; its own thread's */
 };
 
 struct team {
-    struct line epoch;      /* raised by the leader: work, or the end */
-    struct line sleepers;   /* helpers in futex_wait, or about to be */
-    struct line release;    /* the last barrier that everybody has reached */
-    struct line *arrived;   /* [n_threads]: the last barrier each has reached */
-    struct member *members; /* [n_threads], the leader's first */
-    unsigned n_threads;
-    unsigned n_started; /* helpers running */
-    team_fn *fn;
-    void *arg;
-    bool stop;
+    struct line epoch;     /* raised by the leader: a step, or the end */
+    struct line sleepers;  /* helpers in futex_wait, or about to be */
+    struct line done;      /* chunks of this step */
+    struct line gate;      /* helpers inside, and GATE_CLOSED between steps */
+    struct team_work work; /* with step and ends: of the step whose gate is open */
+    uint32_t step;         /* its epoch: a helper that is late by a step must see so */
+    uint32_t *ends;        /* [max_phases]: chunks up to and including each phase's */
+    _Atomic uint32_t
+        *claims; /* [n_threads][claim_stride]: chunks claimed of each thread's run, by phase */
+    size_t claim_stride;    /* max_phases in whole lines */
+    struct helper *helpers; /* [n_threads - 1] */
+    unsigned n_threads, n_started;
+    _Atomic bool stop; /* a late helper may look for it at any time */
     void (*on_start)(void);
 };
 
@@ -68,45 +71,54 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Spins until *value has reached `wanted` (modulo 2^32), at most for ns. */
-static bool spin_until(_Atomic uint32_t *value, uint32_t wanted, uint64_t ns)
+static bool epoch_is(struct team *team, uint32_t epoch)
+{
+    return atomic_load_explicit(&team->epoch.value, memory_order_acquire) == epoch;
+}
+
+/* --- waiting --- */
+
+/* Waits until `target` chunks of this step are done. False: the step has ended (for helpers). */
+static bool wait_done(struct team *team, uint32_t target, uint32_t epoch)
 {
     uint64_t end = 0;
+    bool yield = false;
     for (;;) {
         for (int i = 0; i < SPIN_PAUSES; i++) {
-            if ((int32_t)(atomic_load_explicit(value, memory_order_acquire) - wanted) >= 0)
-                return true;
+            if (atomic_load_explicit(&team->done.value, memory_order_acquire) >= target)
+                return epoch_is(team, epoch);
             cpu_relax();
+        }
+        if (!epoch_is(team, epoch))
+            return false;
+        if (yield) {
+            sched_yield();
+            continue;
         }
         uint64_t now = now_ns();
         if (end == 0)
-            end = now + ns;
-        else if (now >= end)
-            return false;
+            end = now + PHASE_SPIN_NS;
+        yield = now >= end;
     }
 }
 
-static void wait_reached(_Atomic uint32_t *value, uint32_t wanted)
+/* Waits for another epoch than the one last seen and returns it. */
+static uint32_t wait_epoch(struct team *team, uint32_t seen)
 {
-    if (spin_until(value, wanted, BARRIER_SPIN_NS))
-        return;
-    while ((int32_t)(atomic_load_explicit(value, memory_order_acquire) - wanted) < 0)
-        sched_yield();
-}
-
-static void wait_epoch(struct team *team, uint32_t wanted)
-{
-    _Atomic uint32_t *epoch = &team->epoch.value;
-    if (spin_until(epoch, wanted, IDLE_SPIN_NS))
-        return;
+    uint64_t end = now_ns() + IDLE_SPIN_NS;
+    do {
+        for (int i = 0; i < SPIN_PAUSES; i++) {
+            if (!epoch_is(team, seen))
+                return atomic_load_explicit(&team->epoch.value, memory_order_acquire);
+            cpu_relax();
+        }
+    } while (now_ns() < end);
     atomic_fetch_add(&team->sleepers.value, 1);
-    for (;;) {
-        uint32_t seen = atomic_load(epoch);
-        if ((int32_t)(seen - wanted) >= 0)
-            break;
-        syscall(SYS_futex, epoch, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-    }
+    uint32_t epoch;
+    while ((epoch = atomic_load(&team->epoch.value)) == seen)
+        syscall(SYS_futex, &team->epoch.value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
     atomic_fetch_sub(&team->sleepers.value, 1);
+    return epoch;
 }
 
 static void raise_epoch(struct team *team)
@@ -116,23 +128,80 @@ static void raise_epoch(struct team *team)
         syscall(SYS_futex, &team->epoch.value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void *helper_main(void *arg)
+/* --- chunks --- */
+
+/* Where rank's run of n chunks begins; the first rank has the first chunk. */
+static uint32_t run_begin(const struct team *team, uint32_t n, unsigned rank)
 {
-    struct member *member = arg;
-    struct team *team = member->team;
-    if (team->on_start)
-        team->on_start();
-    for (uint32_t epoch = 1;; epoch++) {
-        wait_epoch(team, epoch);
-        if (team->stop)
-            return NULL;
-        team->fn(team->arg, member->rank);
-        team_barrier(team, member->rank);
+    return (uint32_t)(((uint64_t)n * rank + team->n_threads - 1) / team->n_threads);
+}
+
+/* Does what is left of a phase: this thread's own run, then the others'. */
+static void do_phase(struct team *team, size_t phase, unsigned rank)
+{
+    uint32_t n = team->work.n_chunks[phase], n_done = 0;
+    for (unsigned i = 0; i < team->n_threads && n > 0; i++) {
+        unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
+        uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
+        _Atomic uint32_t *claims = team->claims + owner * team->claim_stride + phase;
+        while (atomic_load_explicit(claims, memory_order_relaxed) < length) {
+            uint32_t i_chunk = atomic_fetch_add_explicit(claims, 1, memory_order_relaxed);
+            if (i_chunk >= length)
+                break;
+            team->work.fn(team->work.arg, phase, begin + i_chunk, rank);
+            n_done++;
+        }
+    }
+    if (n_done > 0)
+        atomic_fetch_add_explicit(&team->done.value, n_done, memory_order_acq_rel);
+}
+
+/* --- helpers --- */
+
+/* Enters the gate; false: it is closed, the step is over. */
+static bool enter(struct team *team)
+{
+    if (!(atomic_fetch_add_explicit(&team->gate.value, 1, memory_order_acquire) & GATE_CLOSED))
+        return true;
+    atomic_fetch_sub_explicit(&team->gate.value, 1, memory_order_release);
+    return false;
+}
+
+static void help(struct team *team, uint32_t epoch, unsigned rank)
+{
+    for (size_t phase = 0;; phase++) {
+        if (!enter(team))
+            return;
+        bool on = team->step == epoch && phase < team->work.n_phases;
+        uint32_t target = 0;
+        if (on) {
+            do_phase(team, phase, rank);
+            target = team->ends[phase];
+        }
+        atomic_fetch_sub_explicit(&team->gate.value, 1, memory_order_release);
+        if (!on || !wait_done(team, target, epoch))
+            return;
     }
 }
 
-enum status team_create(struct team **out, unsigned n_threads, void (*on_start)(void),
-                        struct error *err)
+static void *helper_main(void *arg)
+{
+    struct helper *helper = arg;
+    struct team *team = helper->team;
+    if (team->on_start)
+        team->on_start();
+    for (uint32_t epoch = 0;;) {
+        epoch = wait_epoch(team, epoch);
+        if (team->stop)
+            return NULL;
+        help(team, epoch, helper->rank);
+    }
+}
+
+/* --- the leader --- */
+
+enum status team_create(struct team **out, unsigned n_threads, size_t max_phases,
+                        void (*on_start)(void), struct error *err)
 {
     struct team *team = aligned_alloc(LINE, sizeof *team);
     if (!team)
@@ -140,24 +209,28 @@ enum status team_create(struct team **out, unsigned n_threads, void (*on_start)(
     memset(team, 0, sizeof *team);
     team->n_threads = n_threads;
     team->on_start = on_start;
-    team->arrived = aligned_alloc(LINE, n_threads * sizeof *team->arrived);
-    team->members = calloc(n_threads, sizeof *team->members);
-    if (!team->arrived || !team->members) {
+    team->gate.value = GATE_CLOSED;
+    team->claim_stride =
+        (max_phases * sizeof *team->claims + LINE - 1) / LINE * LINE / sizeof *team->claims;
+    size_t claim_bytes = n_threads * team->claim_stride * sizeof *team->claims;
+    team->claims = aligned_alloc(LINE, claim_bytes);
+    team->ends = calloc(max_phases, sizeof *team->ends);
+    team->helpers = calloc(n_threads, sizeof *team->helpers);
+    if (!team->claims || !team->ends || !team->helpers) {
         team_destroy(team);
-        return error_no_memory(err, n_threads * sizeof *team->arrived, "a team of threads");
+        return error_no_memory(err, claim_bytes, "a team of threads");
     }
-    memset(team->arrived, 0, n_threads * sizeof *team->arrived);
-    for (unsigned i = 0; i < n_threads; i++)
-        team->members[i] = (struct member){.team = team, .rank = i};
-    for (unsigned i = 1; i < n_threads; i++) {
-        int failed = pthread_create(&team->members[i].thread, NULL, helper_main, &team->members[i]);
+    memset((void *)team->claims, 0, claim_bytes);
+    for (unsigned i = 0; i + 1 < n_threads; i++) {
+        team->helpers[i] = (struct helper){.team = team, .rank = i + 1};
+        int failed = pthread_create(&team->helpers[i].thread, NULL, helper_main, &team->helpers[i]);
         if (failed) {
             team_destroy(team);
-            return error_errno(err, failed, "cannot start compute thread %u of %u", i + 1,
+            return error_errno(err, failed, "cannot start compute thread %u of %u", i + 2,
                                n_threads);
         }
         team->n_started++;
-        pthread_setname_np(team->members[i].thread, "sm-compute");
+        pthread_setname_np(team->helpers[i].thread, "sm-compute");
     }
     *out = team;
     return STATUS_OK;
@@ -171,10 +244,11 @@ void team_destroy(struct team *team)
         team->stop = true;
         raise_epoch(team);
     }
-    for (unsigned i = 1; i <= team->n_started; i++)
-        pthread_join(team->members[i].thread, NULL);
-    free(team->arrived);
-    free(team->members);
+    for (unsigned i = 0; i < team->n_started; i++)
+        pthread_join(team->helpers[i].thread, NULL);
+    free((void *)team->claims);
+    free(team->ends);
+    free(team->helpers);
     free(team);
 }
 
@@ -183,29 +257,40 @@ unsigned team_size(const struct team *team)
     return team->n_threads;
 }
 
-void team_run(struct team *team, team_fn *fn, void *arg)
+/* Alone there is nobody to share with: no claims, no counts. */
+static void run_alone(const struct team_work *work)
 {
-    if (team->n_threads > 1) {
-        team->fn = fn;
-        team->arg = arg;
-        raise_epoch(team);
+    for (size_t phase = 0; phase < work->n_phases; phase++) {
+        for (uint32_t chunk = 0; chunk < work->n_chunks[phase]; chunk++)
+            work->fn(work->arg, phase, chunk, 0);
     }
-    fn(arg, 0);
-    team_barrier(team, 0);
 }
 
-void team_barrier(struct team *team, unsigned rank)
+void team_run(struct team *team, const struct team_work *work)
 {
-    unsigned n = team->n_threads;
-    if (n == 1)
-        return;
-    uint32_t number = ++team->members[rank].barrier;
-    if (rank != 0) {
-        atomic_store_explicit(&team->arrived[rank].value, number, memory_order_release);
-        wait_reached(&team->release.value, number);
+    if (team->n_threads == 1) {
+        run_alone(work);
         return;
     }
-    for (unsigned i = 1; i < n; i++)
-        wait_reached(&team->arrived[i].value, number);
-    atomic_store_explicit(&team->release.value, number, memory_order_release);
+    team->work = *work;
+    uint32_t end = 0;
+    for (size_t phase = 0; phase < work->n_phases; phase++) {
+        end += work->n_chunks[phase];
+        team->ends[phase] = end;
+        for (unsigned i = 0; i < team->n_threads; i++)
+            atomic_store_explicit(team->claims + i * team->claim_stride + phase, 0,
+                                  memory_order_relaxed);
+    }
+    atomic_store_explicit(&team->done.value, 0, memory_order_relaxed);
+    team->step = atomic_load_explicit(&team->epoch.value, memory_order_relaxed) + 1;
+    atomic_fetch_and_explicit(&team->gate.value, ~GATE_CLOSED, memory_order_release);
+    raise_epoch(
+        team); /* behind the open gate, or a quick helper would find it closed and miss the step */
+    for (size_t phase = 0; phase < work->n_phases; phase++) {
+        do_phase(team, phase, 0);
+        wait_done(team, team->ends[phase], team->step);
+    }
+    atomic_fetch_or_explicit(&team->gate.value, GATE_CLOSED, memory_order_relaxed);
+    while (atomic_load_explicit(&team->gate.value, memory_order_acquire) != GATE_CLOSED)
+        sched_yield(); /* a helper is between two looks: nanoseconds, or it lost its processor */
 }

@@ -1,30 +1,39 @@
-/* team.h - a fixed set of threads that run the same function together, and the barrier between its
- * phases.
+/* team.h - a fixed set of threads that do a list of phases together, each phase cut into chunks.
  *
- * The leader is the thread that calls team_run (rank 0); helpers are created once and wait, first
- * spinning for a moment, then asleep, so that an idle team uses no CPU. Compute only: a team's
- * function never blocks on anything but the barrier.
+ * Any thread may do any chunk; a phase begins when every chunk of the one before is done. Nobody is
+ * waited for who is not in the middle of a chunk: when the system takes a thread's processor away,
+ * or has not given it one yet, the others do its chunks, so that a crowded machine costs its share
+ * and no more. The leader is the thread that calls team_run (rank 0); helpers are created once and
+ * wait, first spinning for a moment, then asleep, so that an idle team uses no CPU.
  */
 #pragma once
 
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct team;
-typedef void team_fn(void *arg, unsigned rank);
 
-/* n_threads >= 1, the leader counted. on_start (may be NULL) runs once on each helper before its
- * first work. STATUS_NO_MEMORY, STATUS_IO. */
-enum status team_create(struct team **out, unsigned n_threads, void (*on_start)(void),
-                        struct error *err);
+/* Does one chunk of one phase; rank says which thread does it (for scratch memory of its own,
+ * nothing else). */
+typedef void team_fn(void *arg, size_t phase, size_t chunk, unsigned rank);
+
+struct team_work {
+    team_fn *fn;
+    void *arg;
+    const uint32_t *n_chunks; /* [n_phases]; 0: the phase is empty */
+    size_t n_phases;
+};
+
+/* n_threads >= 1, the leader counted; max_phases: of one team_run. on_start (may be NULL) runs once
+ * on each helper before its first work. STATUS_NO_MEMORY, STATUS_IO. */
+enum status team_create(struct team **out, unsigned n_threads, size_t max_phases,
+                        void (*on_start)(void), struct error *err);
 void team_destroy(struct team *team); /* takes NULL; leader only, outside team_run */
 
 unsigned team_size(const struct team *team);
 
-/* Runs fn(arg, rank) on every thread and returns when all are done. What the leader wrote before is
- * visible to all, and what any thread wrote is visible to the leader after. Leader only. */
-void team_run(struct team *team, team_fn *fn, void *arg);
-
-/* Inside team_run: nobody goes on before everybody has arrived; writes before are visible after. */
-void team_barrier(struct team *team, unsigned rank);
+/* Does all phases and returns. What the leader wrote before is visible to every chunk, what a chunk
+ * wrote to every chunk of later phases and to the leader after. Leader only. */
+void team_run(struct team *team, const struct team_work *work);

@@ -206,24 +206,22 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     record->logprob = sampler_logprobs(sampler, logits, slot->sample, record->n_top, record->top);
 }
 
-static void sample_some(void *arg, unsigned rank)
+static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
 {
     struct worker *w = arg;
-    for (;;) {
-        size_t i = atomic_fetch_add_explicit(&w->next_sample, 1, memory_order_relaxed);
-        if (i >= w->n_sampling)
-            return;
-        sample(w, i, w->samplers[rank]);
-    }
+    (void)phase;
+    sample(w, i, w->samplers[rank]);
 }
 
 static void sample_all(struct worker *w)
 {
-    atomic_store_explicit(&w->next_sample, 0, memory_order_relaxed);
-    if (w->n_sampling > 1 && w->n_sampling * w->setup->model->shape.n_vocab > SAMPLE_ALONE)
-        team_run(w->team, sample_some, w);
-    else
-        sample_some(w, 0);
+    uint32_t n = (uint32_t)w->n_sampling;
+    if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
+        team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        sample(w, i, w->samplers[0]);
 }
 
 static void take_sample(struct worker *w, struct slot *slot, uint64_t now)

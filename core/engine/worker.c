@@ -59,7 +59,8 @@ static enum status take_memory(struct worker *w, struct error *err)
 {
     const struct worker_setup *s = w->setup;
     const struct engine_options *o = s->options;
-    enum status status = team_create(&w->team, w->n_threads, helper_start, err);
+    enum status status =
+        team_create(&w->team, w->n_threads, forward_max_phases(s->model), helper_start, err);
     if (status == STATUS_OK)
         status = take_arena(w, err);
     if (status == STATUS_OK)

@@ -84,7 +84,6 @@ struct worker {
     size_t n_rows;
     uint32_t *sampling; /* [n_sampling] slots that sample in this step, in the rows' order */
     size_t n_sampling;
-    _Atomic size_t next_sample;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
 

@@ -1,10 +1,10 @@
 /* forward.c - the transformer, reading like the paper: embed, then per layer norm, QKV, RoPE,
  * attend, output, norm, FFN; then the head for the rows that want logits.
  *
- * Every phase is a function that each thread of the team runs on its share: rows, panels of output
- * rows, (row, head) pairs or attention tasks; a barrier stands between two phases where one reads
- * what another thread wrote. Shares decide who computes a number, never how. After the last layer
- * has stored its keys and values only the rows that want logits go on.
+ * A step is a list of phases (the tables at the end: what a layer is); a phase's items are rows,
+ * panels of output rows, (row, head) pairs or attention tasks, cut into chunks that any thread of
+ * the team may do. Cutting decides who computes a number, never how. After the last layer has
+ * stored its keys and values only the rows that want logits go on.
  *
  * Letters in shapes: T rows of the step, E n_embd, H heads, G KV heads, D head size, F n_ff, V
  * vocabulary. Strides are rounded up to whole panels.
@@ -19,7 +19,8 @@
 #include <string.h>
 
 enum {
-    SPLIT_TASKS = 4, /* a thread's worth of attention tasks below which spans are split up */
+    SPLIT_TASKS = 4,   /* a thread's worth of attention tasks below which spans are split up */
+    THREAD_CHUNKS = 4, /* chunks of a phase for each thread: who is late leaves some to others */
     SPAN_BLOCKS = ATTEND_SPAN / (int)KV_PAGE, /* pages of a span */
 };
 
@@ -52,6 +53,7 @@ struct forward {
     size_t n_rows;
     uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
     size_t n_wanted;
+    uint32_t *n_chunks; /* [forward_max_phases()] */
 };
 
 /* --- creation --- */
@@ -116,6 +118,7 @@ static void carve_all(struct forward *f)
     }
     f->logits = carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = carve(arena, t, sizeof *f->wanted);
+    f->n_chunks = carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
 }
 
 enum status forward_create(struct forward **out, const struct model *model,
@@ -175,24 +178,40 @@ struct range {
     size_t begin, end;
 };
 
-/* Thread `rank`'s share of n equal parts, contiguous. */
-static struct range share(const struct forward *f, unsigned rank, size_t n)
+static bool is_last(const struct forward *f, size_t layer)
 {
-    size_t threads = team_size(f->team);
-    return (struct range){n * rank / threads, n * (rank + 1) / threads};
+    return layer + 1 == f->model->shape.n_layers;
 }
 
-static void barrier(struct forward *f, unsigned rank)
+/* Rows that go on behind a layer's keys and values. */
+static size_t rows_on(const struct forward *f, size_t layer)
 {
-    team_barrier(f->team, rank);
+    return is_last(f, layer) ? f->n_wanted : f->n_rows;
 }
 
-/* --- the parts of a layer; each computes `rank`'s share --- */
+/* The i-th of them. */
+static size_t active_row(const struct forward *f, size_t layer, size_t i)
+{
+    return is_last(f, layer) ? f->wanted[i] : i;
+}
 
-static void embed(struct forward *f, unsigned rank)
+static size_t panels_on(const struct forward *f, size_t layer, const struct linear *l)
+{
+    return rows_on(f, layer) > 0 ? matrix_n_panels(&l->w) : 0;
+}
+
+/* --- the parts of a layer: each says how many items it has, and computes a range of them --- */
+
+static size_t embed_items(const struct forward *f, size_t layer)
+{
+    (void)layer;
+    return f->n_rows;
+}
+
+static void embed(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct model *m = f->model;
-    struct range r = share(f, rank, f->n_rows);
+    (void)layer, (void)rank;
     for (size_t t = r.begin; t < r.end; t++) {
         float *x = f->x + t * f->embd_stride;
         matrix_row(&m->embed, (size_t)f->rows[t].token, x);
@@ -200,16 +219,6 @@ static void embed(struct forward *f, unsigned rank)
             f->kernels->add(x, m->positions + f->rows[t].position * m->shape.n_embd,
                             m->shape.n_embd);
     }
-}
-
-static void norm_row(const struct forward *f, const struct norm *norm, const float *x, size_t n,
-                     float *y)
-{
-    const struct shape *s = &f->model->shape;
-    if (s->norm == NORM_LAYER)
-        f->kernels->layer_norm(x, norm->weight, norm->bias, n, s->norm_eps, y);
-    else
-        f->kernels->rms_norm(x, norm->weight, n, s->norm_eps, y);
 }
 
 /* Rounds row t once to each format that the given matrices read. */
@@ -226,23 +235,26 @@ static void quantize_row(const struct forward *f, const struct act *act, size_t 
     }
 }
 
-static void norm_all(struct forward *f, unsigned rank, const struct norm *norm,
-                     const struct linear *const *readers, size_t n_readers, size_t n_rows)
+static void norm_rows(struct forward *f, const struct norm *norm, struct range r,
+                      const struct linear *const *readers, size_t n_readers)
 {
-    struct range r = share(f, rank, n_rows);
+    const struct shape *s = &f->model->shape;
     for (size_t t = r.begin; t < r.end; t++) {
+        const float *x = f->x + t * f->embd_stride;
         float *y = f->normed.f32 + t * f->normed.f32_stride;
-        norm_row(f, norm, f->x + t * f->embd_stride, f->model->shape.n_embd, y);
+        if (s->norm == NORM_LAYER)
+            f->kernels->layer_norm(x, norm->weight, norm->bias, s->n_embd, s->norm_eps, y);
+        else
+            f->kernels->rms_norm(x, norm->weight, s->n_embd, s->norm_eps, y);
         quantize_row(f, &f->normed, t, readers, n_readers);
     }
 }
 
-static void quantize_all(struct forward *f, unsigned rank, const struct act *act,
-                         const struct linear *reader, size_t n_rows)
+static void norm_attention(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    struct range r = share(f, rank, n_rows);
-    for (size_t t = r.begin; t < r.end; t++)
-        quantize_row(f, act, t, &reader, 1);
+    const struct layer *l = &f->model->layers[layer];
+    (void)rank;
+    norm_rows(f, &l->attn_norm, r, (const struct linear *[]){&l->q, &l->k, &l->v}, 3);
 }
 
 /* y = W x + b for panels [p0, p1). */
@@ -259,16 +271,21 @@ static void linear_panels(const struct forward *f, const struct linear *l, size_
         f->kernels->add(y + t * stride + begin, l->bias + begin, n);
 }
 
-static void project_qkv(struct forward *f, unsigned rank, const struct layer *layer)
+static size_t qkv_items(const struct forward *f, size_t layer)
 {
-    const struct linear *parts[3] = {&layer->q, &layer->k, &layer->v};
+    const struct layer *l = &f->model->layers[layer];
+    return matrix_n_panels(&l->q.w) + matrix_n_panels(&l->k.w) + matrix_n_panels(&l->v.w);
+}
+
+/* Items are the panels of the three, one behind the other. */
+static void project_qkv(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    const struct layer *l = &f->model->layers[layer];
+    const struct linear *parts[3] = {&l->q, &l->k, &l->v};
     float *out[3] = {f->q, f->k, f->v};
-    size_t strides[3] = {f->q_stride, f->kv_stride, f->kv_stride};
-    size_t total = 0, first = 0;
-    for (int i = 0; i < 3; i++)
-        total += matrix_n_panels(&parts[i]->w);
-    struct range r = share(f, rank, total);
-    for (int i = 0; i < 3; i++) { /* the share is a run over the three, one behind the other */
+    size_t strides[3] = {f->q_stride, f->kv_stride, f->kv_stride}, first = 0;
+    (void)rank;
+    for (int i = 0; i < 3; i++) {
         size_t n = matrix_n_panels(&parts[i]->w);
         size_t p0 = r.begin > first ? r.begin - first : 0;
         size_t p1 = r.end > first ? (r.end - first < n ? r.end - first : n) : 0;
@@ -290,44 +307,65 @@ static void rotate(const struct forward *f, const struct norm *norm, float *head
     f->kernels->rope(head, cos, sin, n, s->head_dim, s->rope == ROPE_INTERLEAVED, scale);
 }
 
+static size_t head_items(const struct forward *f, size_t layer)
+{
+    (void)layer;
+    return f->n_rows * (f->model->shape.n_heads + f->model->shape.n_kv_heads);
+}
+
 /* Norms and rotates queries and keys; rounds keys and values into the cache, the current token's
  * included. */
-static void store_kv(struct forward *f, unsigned rank, const struct layer *layer,
-                     size_t layer_index)
+static void store_kv(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct shape *s = &f->model->shape;
+    const struct layer *l = &f->model->layers[layer];
     float scale = 1.0f / sqrtf((float)s->head_dim);
     size_t heads = s->n_heads + s->n_kv_heads;
-    struct range r = share(f, rank, f->n_rows * heads);
+    (void)rank;
     for (size_t i = r.begin; i < r.end; i++) {
         size_t t = i / heads, h = i % heads;
         const struct row *row = &f->rows[t];
         if (h < s->n_heads) {
-            rotate(f, &layer->q_norm, f->q + t * f->q_stride + h * s->head_dim, row->position,
-                   scale);
+            rotate(f, &l->q_norm, f->q + t * f->q_stride + h * s->head_dim, row->position, scale);
             continue;
         }
         h -= s->n_heads;
         float *k = f->k + t * f->kv_stride + h * s->head_dim;
         const float *v = f->v + t * f->kv_stride + h * s->head_dim;
-        rotate(f, &layer->k_norm, k, row->position, 1.0f);
-        uint8_t *block = kv_block(f->kv, row->seq->pages[row->position / KV_PAGE], layer_index, h);
+        rotate(f, &l->k_norm, k, row->position, 1.0f);
+        uint8_t *block = kv_block(f->kv, row->seq->pages[row->position / KV_PAGE], layer, h);
         f->kernels->kv_store[kv_type(f->kv)](block, row->position % KV_PAGE, s->head_dim, k, v);
     }
 }
 
-/* One span of one row's group of heads that share KV head g. */
-static void attend_span(const struct forward *f, const struct row *row, size_t t,
-                        size_t layer_index, size_t g, size_t span, const struct span_part *part)
+/* --- attention: tasks are (row, KV head) pairs. Where they are too few to occupy the team their
+ * spans are shared out as well, and merged in a phase of their own: the same numbers merged in the
+ * same order. --- */
+
+static size_t n_tasks(const struct forward *f, size_t layer)
+{
+    return rows_on(f, layer) * f->model->shape.n_kv_heads;
+}
+
+static bool is_split(const struct forward *f, size_t layer)
+{
+    unsigned threads = team_size(f->team);
+    return threads > 1 && f->n_spans > 1 && n_tasks(f, layer) < (size_t)SPLIT_TASKS * threads;
+}
+
+/* One span of row t's group of heads that share KV head g. */
+static void attend_span(const struct forward *f, size_t layer, size_t t, size_t g, size_t span,
+                        const struct span_part *part)
 {
     const struct shape *s = &f->model->shape;
+    const struct row *row = &f->rows[t];
     size_t group = s->n_heads / s->n_kv_heads;
     size_t first = span * ATTEND_SPAN, n = row->position + 1 - first;
     if (n > ATTEND_SPAN)
         n = ATTEND_SPAN;
     const uint8_t *blocks[SPAN_BLOCKS];
     for (size_t b = 0; b * KV_PAGE < n; b++)
-        blocks[b] = kv_block(f->kv, row->seq->pages[first / KV_PAGE + b], layer_index, g);
+        blocks[b] = kv_block(f->kv, row->seq->pages[first / KV_PAGE + b], layer, g);
     struct attend a = {
         .q = f->q + t * f->q_stride + g * group * s->head_dim,
         .n_heads = group,
@@ -341,151 +379,234 @@ static void attend_span(const struct forward *f, const struct row *row, size_t t
     f->kernels->attend[kv_type(f->kv)](&a);
 }
 
-/* The i-th row that goes on: all of them, or in the last layer those that want logits. */
-static size_t active_row(const struct forward *f, bool last, size_t i)
+static size_t n_spans_of(const struct forward *f, size_t t)
 {
-    return last ? f->wanted[i] : i;
+    return f->rows[t].position / ATTEND_SPAN + 1;
 }
 
-static void merge_spans(const struct forward *f, size_t position, size_t out_row, size_t g,
+static void merge_spans(const struct forward *f, size_t layer, size_t task,
                         const struct span_part *part)
 {
     const struct shape *s = &f->model->shape;
-    size_t group = s->n_heads / s->n_kv_heads;
-    float *out = f->attended.f32 + out_row * f->attended.f32_stride + g * group * s->head_dim;
-    f->kernels->attend_merge(part->max, part->sum, part->acc, position / ATTEND_SPAN + 1, group,
-                             s->head_dim, out);
+    size_t i = task / s->n_kv_heads, g = task % s->n_kv_heads, group = s->n_heads / s->n_kv_heads;
+    float *out = f->attended.f32 + i * f->attended.f32_stride + g * group * s->head_dim;
+    f->kernels->attend_merge(part->max, part->sum, part->acc,
+                             n_spans_of(f, active_row(f, layer, i)), group, s->head_dim, out);
 }
 
-/* Tasks are (row, KV head) pairs. Where they are too few to occupy the team their spans are shared
- * out as well, and merged behind a barrier: the same numbers merged in the same order. */
-static void attend_all(struct forward *f, unsigned rank, size_t layer_index, bool last,
-                       size_t n_rows)
+static size_t attend_items(const struct forward *f, size_t layer)
 {
-    size_t heads = f->model->shape.n_kv_heads, n_tasks = n_rows * heads;
-    bool split = team_size(f->team) > 1 && n_tasks < (size_t)SPLIT_TASKS * team_size(f->team);
-    struct range r = share(f, rank, split ? n_tasks * f->n_spans : n_tasks);
+    return n_tasks(f, layer) * (is_split(f, layer) ? f->n_spans : 1);
+}
+
+static void attend(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    size_t heads = f->model->shape.n_kv_heads;
+    bool split = is_split(f, layer);
     for (size_t i = r.begin; i < r.end; i++) {
         size_t task = split ? i / f->n_spans : i;
-        size_t t = active_row(f, last, task / heads), g = task % heads;
-        const struct row *row = &f->rows[t];
-        size_t n_spans = row->position / ATTEND_SPAN + 1;
+        size_t t = active_row(f, layer, task / heads), g = task % heads;
         if (split) {
-            if (i % f->n_spans < n_spans)
-                attend_span(f, row, t, layer_index, g, i % f->n_spans, &f->parts[task]);
+            if (i % f->n_spans < n_spans_of(f, t))
+                attend_span(f, layer, t, g, i % f->n_spans, &f->parts[task]);
             continue;
         }
-        for (size_t span = 0; span < n_spans; span++)
-            attend_span(f, row, t, layer_index, g, span, &f->parts[rank]);
-        merge_spans(f, row->position, task / heads, g, &f->parts[rank]);
+        for (size_t span = 0; span < n_spans_of(f, t); span++)
+            attend_span(f, layer, t, g, span, &f->parts[rank]);
+        merge_spans(f, layer, task, &f->parts[rank]);
     }
-    if (!split)
+}
+
+static size_t merge_items(const struct forward *f, size_t layer)
+{
+    return is_split(f, layer) ? n_tasks(f, layer) : 0;
+}
+
+static void merge(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    (void)rank;
+    for (size_t task = r.begin; task < r.end; task++)
+        merge_spans(f, layer, task, &f->parts[task]);
+}
+
+/* --- behind attention --- */
+
+static void round_rows(struct forward *f, const struct act *act, const struct linear *reader,
+                       struct range r)
+{
+    for (size_t t = r.begin; t < r.end; t++)
+        quantize_row(f, act, t, &reader, 1);
+}
+
+static void round_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    (void)rank;
+    round_rows(f, &f->attended, &f->model->layers[layer].attn_output, r);
+    if (!is_last(f, layer) || r.begin != 0)
         return;
-    barrier(f, rank);
-    r = share(f, rank, n_tasks);
-    for (size_t task = r.begin; task < r.end; task++) {
-        size_t t = active_row(f, last, task / heads);
-        merge_spans(f, f->rows[t].position, task / heads, task % heads, &f->parts[task]);
+    /* From here on row i is the i-th that wants logits: the first chunk moves all their residuals
+     * to the front (rows are ascending, so none is overwritten). */
+    for (size_t i = 0; i < f->n_wanted; i++) {
+        if (f->wanted[i] != i)
+            memcpy(f->x + i * f->embd_stride, f->x + f->wanted[i] * f->embd_stride,
+                   f->embd_stride * sizeof(float));
     }
 }
 
 /* x += W act + b. */
-static void project_residual(struct forward *f, unsigned rank, const struct linear *l,
-                             const struct act *act, size_t n_rows)
+static void project_residual(struct forward *f, const struct linear *l, const struct act *act,
+                             size_t n_rows, struct range r)
 {
-    struct range r = share(f, rank, matrix_n_panels(&l->w));
     linear_panels(f, l, r.begin, r.end, act, n_rows, f->proj, f->embd_stride);
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
     for (size_t t = 0; t < n_rows; t++)
         f->kernels->add(f->x + t * f->embd_stride + begin, f->proj + t * f->embd_stride + begin, n);
 }
 
-/* hidden = silu(gate) * up, or gelu(up). */
-static void expand(struct forward *f, unsigned rank, const struct layer *layer, size_t n_rows)
+static size_t attended_items(const struct forward *f, size_t layer)
 {
-    struct range r = share(f, rank, matrix_n_panels(&layer->up.w));
+    return panels_on(f, layer, &f->model->layers[layer].attn_output);
+}
+
+static void project_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    (void)rank;
+    project_residual(f, &f->model->layers[layer].attn_output, &f->attended, rows_on(f, layer), r);
+}
+
+static void norm_ffn(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    const struct layer *l = &f->model->layers[layer];
+    (void)rank;
+    norm_rows(f, &l->ffn_norm, r, (const struct linear *[]){&l->gate, &l->up}, 2);
+}
+
+static size_t expand_items(const struct forward *f, size_t layer)
+{
+    return panels_on(f, layer, &f->model->layers[layer].up);
+}
+
+/* hidden = silu(gate) * up, or gelu(up). */
+static void expand(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    const struct layer *l = &f->model->layers[layer];
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
+    size_t n_rows = rows_on(f, layer), stride = f->hidden.f32_stride;
     float *hidden = f->hidden.f32;
+    (void)rank;
     if (f->model->shape.ffn == FFN_SILU_GATED) {
-        linear_panels(f, &layer->gate, r.begin, r.end, &f->normed, n_rows, hidden,
-                      f->hidden.f32_stride);
-        linear_panels(f, &layer->up, r.begin, r.end, &f->normed, n_rows, f->up, f->ff_stride);
+        linear_panels(f, &l->gate, r.begin, r.end, &f->normed, n_rows, hidden, stride);
+        linear_panels(f, &l->up, r.begin, r.end, &f->normed, n_rows, f->up, f->ff_stride);
         for (size_t t = 0; t < n_rows; t++)
-            f->kernels->silu_mul(hidden + t * f->hidden.f32_stride + begin,
-                                 f->up + t * f->ff_stride + begin, n);
+            f->kernels->silu_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
     } else {
-        linear_panels(f, &layer->up, r.begin, r.end, &f->normed, n_rows, hidden,
-                      f->hidden.f32_stride);
+        linear_panels(f, &l->up, r.begin, r.end, &f->normed, n_rows, hidden, stride);
         for (size_t t = 0; t < n_rows; t++)
-            f->kernels->gelu(hidden + t * f->hidden.f32_stride + begin, n);
+            f->kernels->gelu(hidden + t * stride + begin, n);
     }
 }
 
-/* Only the rows that want logits go on: their residuals move to the front (rows are ascending, so
- * none is overwritten). */
-static void keep_wanted(struct forward *f, unsigned rank)
+static void round_hidden(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    if (rank != 0)
-        return;
-    for (size_t i = 0; i < f->n_wanted; i++)
-        if (f->wanted[i] != i)
-            memcpy(f->x + i * f->embd_stride, f->x + f->wanted[i] * f->embd_stride,
-                   f->embd_stride * sizeof(float));
+    (void)rank;
+    round_rows(f, &f->hidden, &f->model->layers[layer].down, r);
 }
 
-static void run_layer(struct forward *f, unsigned rank, size_t index)
+static size_t down_items(const struct forward *f, size_t layer)
 {
-    const struct layer *layer = &f->model->layers[index];
-    bool last = index + 1 == f->model->shape.n_layers;
-    size_t n_rows = last ? f->n_wanted : f->n_rows;
-
-    norm_all(f, rank, &layer->attn_norm, (const struct linear *[]){&layer->q, &layer->k, &layer->v},
-             3, f->n_rows);
-    barrier(f, rank);
-    project_qkv(f, rank, layer);
-    barrier(f, rank);
-    store_kv(f, rank, layer, index);
-    if (last)
-        keep_wanted(f, rank);
-    barrier(f, rank);
-    if (n_rows == 0)
-        return;
-    attend_all(f, rank, index, last, n_rows);
-    barrier(f, rank);
-    quantize_all(f, rank, &f->attended, &layer->attn_output, n_rows);
-    barrier(f, rank);
-    project_residual(f, rank, &layer->attn_output, &f->attended, n_rows);
-    barrier(f, rank);
-    norm_all(f, rank, &layer->ffn_norm, (const struct linear *[]){&layer->gate, &layer->up}, 2,
-             n_rows);
-    barrier(f, rank);
-    expand(f, rank, layer, n_rows);
-    barrier(f, rank);
-    quantize_all(f, rank, &f->hidden, &layer->down, n_rows);
-    barrier(f, rank);
-    project_residual(f, rank, &layer->down, &f->hidden, n_rows);
-    barrier(f, rank);
+    return panels_on(f, layer, &f->model->layers[layer].down);
 }
 
-static void run_head(struct forward *f, unsigned rank)
+static void project_hidden(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    const struct model *m = f->model;
-    const struct linear *output = &m->output;
-    norm_all(f, rank, &m->output_norm, &output, 1, f->n_wanted);
-    barrier(f, rank);
-    struct range r = share(f, rank, matrix_n_panels(&output->w));
-    linear_panels(f, output, r.begin, r.end, &f->normed, f->n_wanted, f->logits, f->vocab_stride);
+    (void)rank;
+    project_residual(f, &f->model->layers[layer].down, &f->hidden, rows_on(f, layer), r);
 }
 
-static void run_step(void *arg, unsigned rank)
+/* --- the head --- */
+
+static size_t wanted_items(const struct forward *f, size_t layer)
+{
+    (void)layer;
+    return f->n_wanted;
+}
+
+static void norm_output(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    const struct linear *output = &f->model->output;
+    (void)layer, (void)rank;
+    norm_rows(f, &f->model->output_norm, r, &output, 1);
+}
+
+static size_t output_items(const struct forward *f, size_t layer)
+{
+    (void)layer;
+    return f->n_wanted > 0 ? matrix_n_panels(&f->model->output.w) : 0;
+}
+
+static void project_output(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    (void)layer, (void)rank;
+    linear_panels(f, &f->model->output, r.begin, r.end, &f->normed, f->n_wanted, f->logits,
+                  f->vocab_stride);
+}
+
+/* --- the step --- */
+
+struct phase {
+    size_t (*items)(const struct forward *f, size_t layer);
+    void (*run)(struct forward *f, size_t layer, struct range r, unsigned rank);
+};
+
+static const struct phase first_phases[] = {{embed_items, embed}};
+static const struct phase layer_phases[] = {
+    {embed_items, norm_attention},
+    {qkv_items, project_qkv},
+    {head_items, store_kv},
+    {attend_items, attend},
+    {merge_items, merge},
+    {rows_on, round_attended},
+    {attended_items, project_attended},
+    {rows_on, norm_ffn},
+    {expand_items, expand},
+    {rows_on, round_hidden},
+    {down_items, project_hidden},
+};
+static const struct phase head_phases[] = {{wanted_items, norm_output},
+                                           {output_items, project_output}};
+
+enum {
+    N_FIRST = sizeof first_phases / sizeof *first_phases,
+    N_LAYER = sizeof layer_phases / sizeof *layer_phases,
+    N_HEAD = sizeof head_phases / sizeof *head_phases,
+};
+
+size_t forward_max_phases(const struct model *model)
+{
+    return N_FIRST + model->shape.n_layers * N_LAYER + N_HEAD;
+}
+
+/* The i-th phase of a step, and its layer. */
+static const struct phase *phase_at(const struct forward *f, size_t i, size_t *layer)
+{
+    *layer = 0;
+    if (i < N_FIRST)
+        return &first_phases[i];
+    i -= N_FIRST;
+    *layer = i / N_LAYER;
+    if (*layer < f->model->shape.n_layers)
+        return &layer_phases[i % N_LAYER];
+    return &head_phases[i - f->model->shape.n_layers * N_LAYER];
+}
+
+static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
 {
     struct forward *f = arg;
-    embed(f, rank);
-    barrier(f, rank);
-    for (size_t i = 0; i < f->model->shape.n_layers; i++)
-        run_layer(f, rank, i);
-    if (f->n_wanted > 0)
-        run_head(f, rank);
+    size_t layer;
+    const struct phase *phase = phase_at(f, i, &layer);
+    size_t n_items = phase->items(f, layer), n_chunks = f->n_chunks[i];
+    struct range r = {n_items * chunk / n_chunks, n_items * (chunk + 1) / n_chunks};
+    phase->run(f, layer, r, rank);
 }
 
 void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
@@ -493,8 +614,15 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
     f->rows = rows;
     f->n_rows = n_rows;
     f->n_wanted = 0;
-    for (size_t t = 0; t < n_rows; t++)
+    for (size_t t = 0; t < n_rows; t++) {
         if (rows[t].wants_logits)
             f->wanted[f->n_wanted++] = (uint32_t)t;
-    team_run(f->team, run_step, f);
+    }
+    size_t n_phases = forward_max_phases(f->model), threads = team_size(f->team);
+    size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
+    for (size_t i = 0; i < n_phases; i++) {
+        size_t layer, n_items = phase_at(f, i, &layer)->items(f, layer);
+        f->n_chunks[i] = (uint32_t)(n_items < max_chunks ? n_items : max_chunks);
+    }
+    team_run(f->team, &(struct team_work){run_chunk, f, f->n_chunks, n_phases});
 }

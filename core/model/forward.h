@@ -27,6 +27,9 @@ struct row {
     bool wants_logits;
 };
 
+/* Phases of one step: what the team it runs on must have room for. */
+size_t forward_max_phases(const struct model *model);
+
 /* max_rows: of one step; max_logits: rows of them that want logits. STATUS_NO_MEMORY. */
 enum status forward_create(struct forward **out, const struct model *model,
                            const struct kernels *kernels, struct kv *kv, struct team *team,

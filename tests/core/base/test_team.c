@@ -1,4 +1,4 @@
-/* test_team.c - facts about the team: everybody runs, the barrier separates phases, an idle team
+/* test_team.c - facts about the team: every chunk is done, phases follow each other, an idle team
  * wakes again. */
 #include "base/team.h"
 
@@ -7,64 +7,86 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { THREADS = 4, PHASES = 2000 };
+enum { THREADS = 4, PHASES = 2000, CHUNKS = 7 };
 
 struct sums {
-    struct team *team;
-    unsigned values[THREADS];
-    unsigned wrong[THREADS];
+    unsigned values[CHUNKS];
+    unsigned wrong[CHUNKS];
 };
 
-/* In every phase each thread raises its own number, then checks that it sees all of them raised. */
-static void count_phases(void *arg, unsigned rank)
+/* In every even phase each chunk raises its own number; in every odd one each checks that all were
+ * raised. */
+static void count_phases(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
     struct sums *s = arg;
-    unsigned n = team_size(s->team);
-    for (unsigned phase = 1; phase <= PHASES; phase++) {
-        s->values[rank]++;
-        team_barrier(s->team, rank);
-        for (unsigned i = 0; i < n; i++)
-            s->wrong[rank] += s->values[i] != phase;
-        team_barrier(s->team, rank);
+    (void)rank;
+    if (phase % 2 == 0) {
+        s->values[chunk]++;
+        return;
     }
+    for (size_t i = 0; i < CHUNKS; i++)
+        s->wrong[chunk] += s->values[i] != phase / 2 + 1;
 }
 
-START_TEST(barrier_separates_phases)
+static struct team *start(unsigned n, size_t max_phases, void (*on_start)(void))
 {
+    struct team *team = NULL;
+    struct error err;
+    ck_assert_int_eq(team_create(&team, n, max_phases, on_start, &err), STATUS_OK);
+    return team;
+}
+
+START_TEST(a_phase_begins_when_the_one_before_is_done)
+{
+    static uint32_t n_chunks[PHASES];
+    for (size_t i = 0; i < PHASES; i++)
+        n_chunks[i] = CHUNKS;
     for (unsigned n = 1; n <= THREADS; n++) {
         struct sums s = {0};
-        struct error err;
-        ck_assert_int_eq(team_create(&s.team, n, NULL, &err), STATUS_OK);
-        ck_assert_uint_eq(team_size(s.team), n);
-        team_run(s.team, count_phases, &s);
-        for (unsigned i = 0; i < n; i++) {
-            ck_assert_uint_eq(s.values[i], PHASES);
+        struct team *team = start(n, PHASES, NULL);
+        ck_assert_uint_eq(team_size(team), n);
+        team_run(team, &(struct team_work){count_phases, &s, n_chunks, PHASES});
+        for (size_t i = 0; i < CHUNKS; i++) {
+            ck_assert_uint_eq(s.values[i], PHASES / 2);
             ck_assert_uint_eq(s.wrong[i], 0);
         }
-        team_destroy(s.team);
+        team_destroy(team);
     }
 }
 END_TEST
 
-static void add_rank(void *arg, unsigned rank)
+struct tally {
+    _Atomic unsigned chunks[4][9];
+    _Atomic unsigned bad_rank;
+};
+
+static void tally_chunk(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
-    atomic_fetch_add((_Atomic unsigned *)arg, rank + 1);
+    struct tally *t = arg;
+    atomic_fetch_add(&t->chunks[phase][chunk], 1);
+    if (rank >= 3)
+        atomic_fetch_add(&t->bad_rank, 1);
 }
 
-START_TEST(team_runs_again_after_its_helpers_went_to_sleep)
+/* Short steps one behind the other, with pauses longer than helpers spin: each chunk is done once,
+ * whoever is awake. */
+START_TEST(every_chunk_is_done_once_in_every_step)
 {
-    struct team *team;
-    struct error err;
-    _Atomic unsigned total = 0;
-    ck_assert_int_eq(team_create(&team, 3, NULL, &err), STATUS_OK);
-    for (int i = 0; i < 50; i++) {
-        struct timespec pause = {
-            .tv_nsec =
-                i % 10 == 0 ? 1000000 : 0}; /* longer than helpers spin: no result waits for it */
-        nanosleep(&pause, NULL);
-        team_run(team, add_rank, &total);
+    enum { STEPS = 20000 };
+    static const uint32_t n_chunks[4] = {1, 9, 0, 2};
+    struct team *team = start(3, 4, NULL);
+    struct tally t = {0};
+    for (int i = 0; i < STEPS; i++) {
+        struct timespec pause = {.tv_nsec = 300000}; /* no result waits for it */
+        if (i % 1000 == 0)
+            nanosleep(&pause, NULL);
+        team_run(team, &(struct team_work){tally_chunk, &t, n_chunks, 4});
     }
-    ck_assert_uint_eq(total, 50 * 6);
+    for (size_t phase = 0; phase < 4; phase++) {
+        for (size_t chunk = 0; chunk < 9; chunk++)
+            ck_assert_uint_eq(t.chunks[phase][chunk], chunk < n_chunks[phase] ? STEPS : 0);
+    }
+    ck_assert_uint_eq(t.bad_rank, 0);
     team_destroy(team);
 }
 END_TEST
@@ -78,14 +100,12 @@ static void note_start(void)
 
 START_TEST(on_start_runs_once_on_each_helper)
 {
-    struct team *team;
-    struct error err;
-    _Atomic unsigned total = 0;
-    ck_assert_int_eq(team_create(&team, 3, note_start, &err), STATUS_OK);
-    team_run(team, add_rank, &total);
-    team_run(team, add_rank, &total);
+    struct team *team = start(3, 1, note_start);
+    struct tally t = {0};
+    for (int i = 0; i < 10; i++)
+        team_run(team, &(struct team_work){tally_chunk, &t, (const uint32_t[]){9}, 1});
+    team_destroy(team); /* joins: a helper that no step waited for has started by then */
     ck_assert_uint_eq(n_started, 2);
-    team_destroy(team);
     team_destroy(NULL);
 }
 END_TEST
@@ -95,8 +115,8 @@ int main(void)
     Suite *suite = suite_create("team");
     TCase *facts = tcase_create("facts");
     tcase_set_timeout(facts, 60);
-    tcase_add_test(facts, barrier_separates_phases);
-    tcase_add_test(facts, team_runs_again_after_its_helpers_went_to_sleep);
+    tcase_add_test(facts, a_phase_begins_when_the_one_before_is_done);
+    tcase_add_test(facts, every_chunk_is_done_once_in_every_step);
     tcase_add_test(facts, on_start_runs_once_on_each_helper);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);

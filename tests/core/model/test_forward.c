@@ -43,7 +43,9 @@ static void rig_open(struct rig *rig, const char *file, enum kernel_level level,
     size_t budget = 64 * kv_page_bytes(&rig->model->shape, type);
     ck_assert_msg(kv_create(&rig->kv, rig->model, type, budget, 8, false, &err) == STATUS_OK, "%s",
                   err.text);
-    ck_assert_int_eq(team_create(&rig->team, threads, cpu_set_float_mode, &err), STATUS_OK);
+    ck_assert_int_eq(
+        team_create(&rig->team, threads, forward_max_phases(rig->model), cpu_set_float_mode, &err),
+        STATUS_OK);
     cpu_set_float_mode();
     ck_assert_int_eq(forward_create(&rig->forward, rig->model, kernels, rig->kv, rig->team,
                                     MAX_ROWS, MAX_ROWS, &err),
