@@ -37,6 +37,12 @@ void conn_cut(struct conn *conn)
     shutdown(conn->fd, SHUT_RDWR);
 }
 
+void conn_ends(struct conn *conn)
+{
+    MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                              conn->service->http.timeout + 1);
+}
+
 static void conn_open(struct service *service, struct MHD_Connection *mhd, void **place)
 {
     struct http *http = &service->http;
@@ -179,12 +185,12 @@ enum status http_start(struct http *http, struct service *service, int listen_fd
     const struct settings *s = service->settings;
     /* Behind the sweep's deadlines, and never 0: a client that sent its request and its end in one
      * packet, and one that reads a large answer too slowly, are the library's to find. */
-    unsigned timeout = max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
+    http->timeout = max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
     size_t pool = POOL_BYTES + s->max_header_bytes;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, make_room(s->max_connections + CONNECTIONS_SPARE), NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, timeout, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, http->timeout, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)pool, NULL},
         {MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL},
         {MHD_OPTION_END, 0, NULL},

@@ -38,6 +38,7 @@ struct http {
     struct MHD_Daemon *daemon;
     struct conn *conns;
     size_t n_conns;
+    unsigned timeout;   /* s: the library's own, behind the sweep's deadlines */
     size_t n_answering; /* requests whose handler has been called and that have not ended */
 };
 
@@ -55,3 +56,7 @@ bool http_beat(struct http *http, uint64_t now_ms);
  */
 void conn_cut(struct conn *conn);
 void conn_phase(struct conn *conn, int phase);
+/* Its next answer ends with the connection (a stream for HTTP/1.0): the library closes such a
+ * connection from inside its reader, and then forgets it while an older one lives, unless it has a
+ * timeout of its own, for it looks at all those in every run. */
+void conn_ends(struct conn *conn);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 /* The body of a request that is refused is still read, up to this much more than the limit: closing
  * with unread data would reset the connection, and the client might never see why. */
@@ -112,18 +113,19 @@ static void check_access(struct request *r, const char *path)
     const struct service *service = r->service;
     const char *foreign = headers_foreign(&r->headers, &service->origins, strcmp(path, "/") == 0);
     bool asks = strcmp(r->method, "OPTIONS") != 0; /* a preflight carries no key */
+    bool open = r->route != NULL && (r->route->flags & ROUTE_OPEN);
     if (foreign != NULL)
         refuse_later(r, REFUSAL_ORIGIN, "", foreign);
+    else if (asks && service->keys != NULL && !open &&
+             !keys_match(service->keys, headers_key(&r->headers), &r->salt))
+        refuse_later(r, REFUSAL_NO_KEY, "",
+                     "a valid API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY");
     else if (r->route == NULL)
         refuse_later(r, REFUSAL_NOT_FOUND, "",
                      "there is nothing at this path; /openapi.yaml describes what there is");
     else if (!route_allows(r->route, r->method))
         refuse_later(r, REFUSAL_METHOD, "",
                      "this path does not take this method; the Allow header says which it takes");
-    else if (asks && service->keys != NULL && !(r->route->flags & ROUTE_OPEN) &&
-             !keys_match(service->keys, headers_key(&r->headers), &r->salt))
-        refuse_later(r, REFUSAL_NO_KEY, "",
-                     "a valid API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY");
     else if (asks) {
         check_body(r);
         if (!r->refused)
@@ -167,20 +169,55 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
 
 /* --- the body --- */
 
+static double ms_since(uint64_t ns)
+{
+    return (double)(engine_now_ns() - ns) * 1e-6;
+}
+
+static void count_refusal(struct request *r, unsigned status)
+{
+    if (status == MHD_HTTP_CONTENT_TOO_LARGE)
+        metrics_reject(&r->service->metrics, REJECT_TOO_LARGE);
+    request_count(r, status);
+}
+
+/* A chunked body has become too long, and the library takes no answer before a body's end. Nothing
+ * else is being sent: the answer goes out past it, and the connection is of no more use. */
+static void answer_past_library(struct request *r)
+{
+    char body[1024], text[2048];
+    size_t n_body = reply_error(&r->refusal, r->why.text, r->why.param, body, sizeof body);
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
+                     "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
+                     "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n\r\n%s",
+                     r->refusal.http, MHD_get_reason_phrase_for(r->refusal.http), r->id,
+                     ms_since(r->begun_ns), n_body, body);
+    count_refusal(r, r->refusal.http);
+    send(r->conn->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(r->conn->fd, SHUT_WR);
+}
+
+static bool too_long(struct request *r, size_t limit)
+{
+    if (r->n_received <= limit || !r->headers.chunked)
+        return false;
+    if (!r->refused) {
+        refuse_later(r, REFUSAL_BODY, "", "");
+        error_set(&r->why, STATUS_TOO_LARGE,
+                  "the body has more than the %zu bytes that are accepted (--max-body-bytes)",
+                  limit);
+    }
+    if (!r->counted)
+        answer_past_library(r);
+    return r->n_received > limit + drop_bytes;
+}
+
 enum MHD_Result request_take(struct request *r, const char *data, size_t n)
 {
-    size_t limit = r->service->settings->max_body_bytes;
     r->n_received += n;
-    if (r->n_received > limit) {
-        if (!r->refused) { /* chunked: its length was not known before */
-            refuse_later(r, REFUSAL_BODY, "", "");
-            error_set(&r->why, STATUS_TOO_LARGE,
-                      "the body has more than the %zu bytes that are accepted (--max-body-bytes)",
-                      limit);
-        }
-        if (r->n_received > limit + drop_bytes)
-            return MHD_NO;
-    }
+    if (too_long(r, r->service->settings->max_body_bytes))
+        return MHD_NO;
     if (r->refused || r->route == NULL || !(r->route->flags & ROUTE_BODY))
         return MHD_YES;
     if (r->n_body + n > r->body_room) {
@@ -229,6 +266,8 @@ enum MHD_Result request_whole(struct request *r)
         if (!r->refused && strcmp(r->method, "OPTIONS") != 0)
             check_state(r); /* a drain may have begun while the body came in */
     }
+    if (r->counted) /* answered past the library */
+        return MHD_NO;
     if (r->refused)
         return request_refuse(r, r->refusal, &r->why, 0);
     if (strcmp(r->method, "OPTIONS") == 0)
@@ -247,11 +286,6 @@ unsigned retry_after_seconds(uint64_t ms)
 bool response_header(struct MHD_Response *response, const char *name, const char *value)
 {
     return MHD_add_response_header(response, name, value) == MHD_YES;
-}
-
-static double ms_since(uint64_t ns)
-{
-    return (double)(engine_now_ns() - ns) * 1e-6;
 }
 
 static bool add_common_headers(const struct request *r, struct MHD_Response *response,
@@ -331,8 +365,7 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
         answer.allow = r->route->allow;
     if (what.http == MHD_HTTP_SERVICE_UNAVAILABLE && retry_ms == 0)
         answer.retry_ms = service_back_ms(r->service);
-    if (what.http == MHD_HTTP_CONTENT_TOO_LARGE)
-        metrics_reject(&r->service->metrics, REJECT_TOO_LARGE);
+    count_refusal(r, what.http);
     return request_answer(r, &answer);
 }
 

@@ -96,18 +96,15 @@ static void on_loaded(uv_work_t *work, int status)
     }
     service->model = life->loaded.model;
     service->engine = life->loaded.engine;
-    const struct model *model = service->model.model;
     const struct engine_plan *plan = engine_plan(service->engine);
     service->limits = (struct api_limits){
-        .n_context = model->n_context,
+        .n_context = service->model.model->n_context,
         .max_prompt_tokens = s->max_prompt_tokens,
         .max_output_tokens = s->max_output_tokens,
         .max_json_depth = s->max_json_depth,
         .max_json_nodes = s->max_json_nodes,
     };
     service->state = HEALTH_OK;
-    log_line(LOG_INFO, "model %s: %s, %s, %zu positions", model->name, model->shape.arch,
-             model->weights, model->n_context);
     log_line(LOG_INFO, "%u threads in %u workers, %s kernels: %s", plan->n_threads, plan->n_workers,
              service->model.kernels->name, plan->threads_why);
     log_line(LOG_INFO, "KV memory %zu MiB, %zu pages: %s", plan->kv_bytes >> 20, plan->kv_pages,

@@ -229,7 +229,7 @@ static enum MHD_Result start_stream(struct stream *s)
 {
     struct request *r = s->request;
     char timing[64];
-    snprintf(timing, sizeof timing, "decode;dur=%.3f",
+    snprintf(timing, sizeof timing, "parse;dur=%.3f",
              (double)(engine_now_ns() - r->whole_ns) * 1e-6);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READER_BLOCK, on_read, s, NULL);
@@ -243,6 +243,8 @@ static enum MHD_Result start_stream(struct stream *s)
         MHD_destroy_response(response);
         return MHD_NO;
     }
+    if (r->old)
+        conn_ends(r->conn);
     s->started = true;
     s->moved_ms = loop_now_ms(&s->service->loop);
     return request_queue(r, MHD_HTTP_OK, response, timing);
@@ -352,14 +354,15 @@ static enum MHD_Result submit(struct stream *s)
     if (!s->parsed.has_seed)
         job->sampling.seed = service_random(&service->random_seeds) >> 11; /* below 2^53 */
     s->form = request_form(s->parsed.stream, r->headers.accept);
+    /* Only this thread adds to the queue: what is not full now is not full when it is refused. */
+    struct engine_stats stats;
+    engine_stats(service->engine, &stats);
     s->status = engine_submit(service->engine, job, &retry_ms, &s->error);
     if (s->status == STATUS_OK) {
         s->submitted = true;
         return s->form == ANSWER_JSON ? stream_handle(r) : start_stream(s);
     }
     if (s->status == STATUS_FULL || s->status == STATUS_CANCELLED) {
-        struct engine_stats stats;
-        engine_stats(service->engine, &stats);
         bool full = s->status == STATUS_FULL && stats.queued >= service->settings->max_queue;
         metrics_reject(&service->metrics, full ? REJECT_QUEUE_FULL : REJECT_DEADLINE);
         if (retry_ms == 0)
