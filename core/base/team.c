@@ -48,6 +48,7 @@ struct team {
     uint32_t *ends;        /* [max_phases]: chunks up to and including each phase's */
     _Atomic uint32_t
         *claims; /* [n_threads][claim_stride]: chunks claimed of each thread's run, by phase */
+    void *claim_memory;     /* of claims, owned */
     size_t claim_stride;    /* max_phases in whole lines */
     struct helper *helpers; /* [n_threads - 1] */
     unsigned n_threads, n_started;
@@ -213,14 +214,14 @@ enum status team_create(struct team **out, unsigned n_threads, size_t max_phases
     team->claim_stride =
         (max_phases * sizeof *team->claims + LINE - 1) / LINE * LINE / sizeof *team->claims;
     size_t claim_bytes = n_threads * team->claim_stride * sizeof *team->claims;
-    team->claims = aligned_alloc(LINE, claim_bytes);
+    team->claims = team->claim_memory = aligned_alloc(LINE, claim_bytes);
     team->ends = calloc(max_phases, sizeof *team->ends);
     team->helpers = calloc(n_threads, sizeof *team->helpers);
     if (!team->claims || !team->ends || !team->helpers) {
         team_destroy(team);
         return error_no_memory(err, claim_bytes, "a team of threads");
     }
-    memset((void *)team->claims, 0, claim_bytes);
+    memset(team->claim_memory, 0, claim_bytes);
     for (unsigned i = 0; i + 1 < n_threads; i++) {
         team->helpers[i] = (struct helper){.team = team, .rank = i + 1};
         int failed = pthread_create(&team->helpers[i].thread, NULL, helper_main, &team->helpers[i]);
@@ -246,7 +247,7 @@ void team_destroy(struct team *team)
     }
     for (unsigned i = 0; i < team->n_started; i++)
         pthread_join(team->helpers[i].thread, NULL);
-    free((void *)team->claims);
+    free(team->claim_memory);
     free(team->ends);
     free(team->helpers);
     free(team);
