@@ -17,19 +17,21 @@ static bool survives(const uint8_t *bytes, size_t size)
     struct error err = {0};
     enum status status = gguf_open(&g, bytes, size, &err);
     if (status != STATUS_OK) {
-        ck_assert(g == NULL && err.text[0] != '\0' && err.status == status);
+        if (g != NULL || err.text[0] == '\0' || err.status != status)
+            ck_abort_msg("status %d, text '%s'", status, err.text);
         return false;
     }
     for (size_t i = 0; i < gguf_n_values(g); i++) {
         const struct gguf_value *v = gguf_value_at(g, i);
         if (v->type == GGUF_ARRAY && v->element_type == GGUF_STRING && v->n > 0) {
             struct gguf_string last = gguf_string_at(v, v->n - 1);
-            ck_assert(last.bytes + last.n <= (const char *)bytes + size);
+            if (last.bytes + last.n > (const char *)bytes + size)
+                ck_abort_msg("a string that leaves the file");
         }
     }
     status = model_load(&m, g, 0, &err);
-    ck_assert(status == STATUS_OK ? m != NULL
-                                  : m == NULL && err.text[0] != '\0' && err.status == status);
+    if (status == STATUS_OK ? m == NULL : m != NULL || err.text[0] == '\0' || err.status != status)
+        ck_abort_msg("status %d, text '%s'", status, err.text);
     model_destroy(m);
     gguf_close(g);
     return status == STATUS_OK;
