@@ -169,9 +169,9 @@ static enum status check_bans(const struct parts *parts, const struct tokenizer 
 {
     size_t n_vocab = tokenizer_n_vocab(tokenizer), n_free = n_vocab - parts->biases.n_banned;
     bool ends_banned = parts->values.ignore_eos || parts->values.min_tokens > 0;
-    const struct logit_bias *bias = parts->biases.biases, *end = bias + parts->biases.n;
     if (parts->biases.n_banned == 0)
         return STATUS_OK;
+    const struct logit_bias *bias = parts->biases.biases, *end = bias + parts->biases.n;
     for (size_t id = 0; ends_banned && id < n_vocab; id++) {
         while (bias < end && (size_t)bias->id < id)
             bias++;
@@ -234,6 +234,8 @@ enum status request_generate(struct generate_request *out, const char *body, siz
     struct parts parts = {.seen = 0};
     struct cJSON *root = NULL;
     enum status status;
+    if (n == 0)
+        body = ""; /* nobody has memory for an empty one */
     if (plain && (n == 0 || body[0] != '{')) {
         fields_default(&generate_fields, &parts.values);
         status = read_text("prompt", body, n, TOKENIZER_ADD_SPECIAL, tokenizer, &parts.prompt, err);

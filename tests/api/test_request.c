@@ -558,6 +558,11 @@ START_TEST(a_plain_body_is_the_prompt)
     ck_assert_int_eq(request_generate(&request, "", 0, true, tokenizer, &limits, &err), STATUS_OK);
     ck_assert_uint_eq(request.job->n_prompt, 1);
     job_destroy(request.job);
+    ck_assert_int_eq(request_generate(&request, NULL, 0, true, tokenizer, &limits, &err),
+                     STATUS_OK);
+    job_destroy(request.job);
+    ck_assert_int_eq(request_generate(&request, NULL, 0, false, tokenizer, &limits, &err),
+                     STATUS_FORMAT);
 }
 END_TEST
 
