@@ -136,6 +136,7 @@ enum status worker_start(struct worker *w, const struct worker_setup *setup, uns
     int number = pthread_create(&w->thread, NULL, run, w);
     if (number != 0)
         return error_errno(err, number, "starting a worker");
+    pthread_setname_np(w->thread, "sm-worker");
     w->has_thread = true;
     return STATUS_OK;
 }
