@@ -1,0 +1,257 @@
+/* test_attend.c - attention over pages: every table against the definition, bit for bit, with what
+ * lies beyond the visible positions full of NaN; the definition against a softmax in double
+ * precision. */
+#include "math_test.h"
+
+static const size_t head_dims[] = {2, 4, 8, 10, 16, 20, 24, 64, 80, 128};
+static const size_t positions[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 100, 511, 512};
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+
+struct span {
+    struct attend a; /* outputs NULL */
+    float *q;
+    uint8_t *pages;
+    const uint8_t *blocks[ATTEND_SPAN / KV_PAGE];
+    float *keys, *values; /* [n_positions][D], before rounding */
+};
+
+/* n positions stored by a table, into pages of 0xff: NaN in both types. */
+static void span_create(struct span *s, struct rng *r, const struct kernels *kernels,
+                        enum kv_type type, size_t head_dim, size_t n_heads, size_t n,
+                        enum values kind)
+{
+    size_t bytes = kv_block_bytes(type, head_dim);
+    ck_assert(bytes > 0 && bytes % 64 == 0);
+    s->q = random_floats(r, n_heads * head_dim, kind);
+    s->keys = random_floats(r, n * head_dim, kind);
+    s->values = random_floats(r, n * head_dim, kind);
+    s->pages = buffer(bytes * (ATTEND_SPAN / KV_PAGE));
+    memset(s->pages, 0xff, bytes * (ATTEND_SPAN / KV_PAGE));
+    for (size_t b = 0; b < ATTEND_SPAN / KV_PAGE; b++)
+        s->blocks[b] =
+            s->pages + (ATTEND_SPAN / KV_PAGE - 1 - b) * bytes; /* in any order in memory */
+    for (size_t pos = 0; pos < n; pos++) {
+        uint8_t *block = s->pages + (size_t)(s->blocks[pos / KV_PAGE] - s->pages);
+        kernels->kv_store[type](block, pos % KV_PAGE, head_dim, s->keys + pos * head_dim,
+                                s->values + pos * head_dim);
+    }
+    s->a = (struct attend){
+        .q = s->q, .n_heads = n_heads, .head_dim = head_dim, .blocks = s->blocks, .n_positions = n};
+}
+
+static void span_destroy(struct span *s)
+{
+    free(s->q);
+    free(s->keys);
+    free(s->values);
+    free(s->pages);
+}
+
+struct result {
+    float *max, *sum, *acc;
+};
+
+static struct result run(const struct kernels *kernels, enum kv_type type, const struct span *s)
+{
+    struct attend a = s->a;
+    size_t n_acc = a.n_heads * a.head_dim;
+    struct result out = {buffer((a.n_heads + 8) * 4), buffer((a.n_heads + 8) * 4),
+                         buffer((n_acc + 8) * 4)};
+    for (size_t i = 0; i < n_acc + 8; i++)
+        out.acc[i] = 777.0f;
+    a.max = out.max;
+    a.sum = out.sum;
+    a.acc = out.acc;
+    kernels->attend[type](&a);
+    return out;
+}
+
+static void result_destroy(struct result *r)
+{
+    free(r->max);
+    free(r->sum);
+    free(r->acc);
+}
+
+static void compare(const struct table_pair *pair, enum kv_type type, const struct span *s)
+{
+    struct result wanted = run(pair->wanted, type, s), found = run(pair->tested, type, s);
+    ck_same_floats(wanted.max, found.max, s->a.n_heads + 8);
+    ck_same_floats(wanted.sum, found.sum, s->a.n_heads + 8);
+    ck_same_floats(wanted.acc, found.acc, s->a.n_heads * s->a.head_dim + 8);
+    result_destroy(&wanted);
+    result_destroy(&found);
+}
+
+START_TEST(attention_has_the_definitions_bits)
+{
+    enum kv_type type = (enum kv_type)(_i % 2);
+    enum values kind = (enum values)(_i / 2);
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {10 + (uint64_t)_i};
+    for (size_t i = 0; i < n_pairs * N(head_dims) * N(positions); i++) {
+        size_t head_dim = head_dims[i / n_pairs % N(head_dims)],
+               n = positions[i / n_pairs / N(head_dims)];
+        if (head_dim > 24 && n > 100 && i % n_pairs == 0)
+            continue; /* the slow pair of two references */
+        struct span s;
+        span_create(&s, &r, pairs[i % n_pairs].wanted, type, head_dim, 1 + i % 9, n, kind);
+        compare(&pairs[i % n_pairs], type, &s);
+        span_destroy(&s);
+    }
+}
+END_TEST
+
+START_TEST(stored_pages_are_the_same_bytes)
+{
+    enum kv_type type = (enum kv_type)(_i % 2);
+    enum values kind = (enum values)(_i / 2);
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    for (size_t i = 0; i < n_pairs * N(head_dims); i++) {
+        size_t head_dim = head_dims[i / n_pairs];
+        if (kind == VALUES_SPECIAL)
+            continue; /* F32 NaN's bits may differ where it passes a register; the test above covers
+                         NaN */
+        struct rng r = {20}, again = {20};
+        struct span wanted, found;
+        span_create(&wanted, &r, pairs[i % n_pairs].wanted, type, head_dim, 1, 45, kind);
+        span_create(&found, &again, pairs[i % n_pairs].tested, type, head_dim, 1, 45, kind);
+        ck_assert_mem_eq(wanted.pages, found.pages,
+                         kv_block_bytes(type, head_dim) * (ATTEND_SPAN / KV_PAGE));
+        span_destroy(&wanted);
+        span_destroy(&found);
+    }
+}
+END_TEST
+
+START_TEST(a_head_gives_the_same_bits_alone_and_in_a_group)
+{
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {30};
+    struct span s;
+    span_create(&s, &r, &kernels_ref, KV_F16, 20, 7, 70, VALUES_NORMAL);
+    for (size_t i = 0; i < n_pairs; i++) {
+        struct result all = run(pairs[i].tested, KV_F16, &s);
+        for (size_t h = 0; h < 7; h++) {
+            struct span one = s;
+            one.a.q = s.q + h * 20;
+            one.a.n_heads = 1;
+            struct result alone = run(pairs[i].tested, KV_F16, &one);
+            ck_same_floats(all.acc + h * 20, alone.acc, 20);
+            ck_same_floats(all.sum + h, alone.sum, 1);
+            result_destroy(&alone);
+        }
+        result_destroy(&all);
+    }
+    span_destroy(&s);
+}
+END_TEST
+
+/* Scores that rise with every block, fall, are all equal, or are far apart: the running maximum's
+ * branches. */
+START_TEST(attention_follows_a_moving_maximum)
+{
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {40};
+    for (size_t i = 0; i < n_pairs * 5; i++) {
+        struct span s;
+        span_create(&s, &r, &kernels_ref, KV_F32, 8, 5, 200, VALUES_NORMAL);
+        for (size_t j = 0; j < 40; j++)
+            s.q[j] = 1.0f;
+        for (size_t pos = 0; pos < 200; pos++) {
+            float k[8] = {0},
+                  level[5] = {(float)pos, -(float)pos, 0.0f, pos % 2 == 0 ? 90.0f : -90.0f, -1e30f};
+            k[0] = level[i / n_pairs];
+            uint8_t *block = s.pages + (size_t)(s.blocks[pos / KV_PAGE] - s.pages);
+            kernels_ref.kv_store[KV_F32](block, pos % KV_PAGE, 8, k, s.values + pos * 8);
+        }
+        compare(&pairs[i % n_pairs], KV_F32, &s);
+        span_destroy(&s);
+    }
+}
+END_TEST
+
+/* Spans of one context, merged, against a softmax over all of it. */
+START_TEST(merged_spans_are_close_to_the_truth)
+{
+    enum { D = 20, HEADS = 3, SPANS = 3, LAST = 77 };
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    for (size_t i = 0; i < n_pairs; i++) {
+        struct rng r = {50};
+        struct span s[SPANS];
+        float max[SPANS * HEADS], sum[SPANS * HEADS], acc[SPANS * HEADS * D], out[HEADS * D];
+        for (size_t j = 0; j < SPANS; j++) {
+            span_create(&s[j], &r, &kernels_ref, KV_F32, D, HEADS,
+                        j + 1 < SPANS ? ATTEND_SPAN : LAST, VALUES_NORMAL);
+            memcpy(s[j].q, s[0].q, HEADS * D * sizeof(float));
+            s[j].a.max = max + j * HEADS;
+            s[j].a.sum = sum + j * HEADS;
+            s[j].a.acc = acc + j * HEADS * D;
+            pairs[i].tested->attend[KV_F32](&s[j].a);
+        }
+        pairs[i].wanted->attend_merge(max, sum, acc, SPANS, HEADS, D, out);
+        pairs[i].tested->attend_merge(max, sum, acc, SPANS, HEADS, D,
+                                      acc); /* onto the first span */
+        ck_same_floats(out, acc, HEADS * D);
+        for (size_t h = 0; h < HEADS; h++) {
+            double total = 0, truth[D] = {0};
+            for (size_t j = 0; j < SPANS; j++) {
+                for (size_t pos = 0; pos < s[j].a.n_positions; pos++) {
+                    double score = 0;
+                    for (size_t d = 0; d < D; d++)
+                        score += (double)s[0].q[h * D + d] * (double)s[j].keys[pos * D + d];
+                    total += exp(score);
+                    for (size_t d = 0; d < D; d++)
+                        truth[d] += exp(score) * (double)s[j].values[pos * D + d];
+                }
+            }
+            for (size_t d = 0; d < D; d++)
+                ck_assert_double_eq_tol((double)out[h * D + d], truth[d] / total, 5e-6);
+        }
+        for (size_t j = 0; j < SPANS; j++)
+            span_destroy(&s[j]);
+    }
+}
+END_TEST
+
+START_TEST(one_span_is_only_divided)
+{
+    float max[1] = {3.0f}, sum[1] = {4.0f}, acc[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, out[9];
+    const float wanted[9] = {0.25f, 0.5f, 0.75f, 1.0f, 1.25f, 1.5f, 1.75f, 2.0f, 2.25f};
+    kernels_ref.attend_merge(max, sum, acc, 1, 1, 9, out);
+    ck_same_floats(wanted, out, 9);
+}
+END_TEST
+
+START_TEST(a_page_of_a_type_not_built_has_no_bytes)
+{
+    ck_assert_uint_eq(kv_block_bytes(KV_Q8, 64), 0);
+    ck_assert_uint_eq(kv_block_bytes(KV_F16, 64), 64 * 32 * 2 * 2);
+    ck_assert_uint_eq(kv_block_bytes(KV_F32, 20), (20 + 24) * 32 * 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("attend");
+    TCase *c = tcase_create("attend");
+    tcase_set_timeout(c, 120);
+    tcase_add_loop_test(c, attention_has_the_definitions_bits, 0, 2 * VALUES_KINDS);
+    tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, 2 * VALUES_KINDS);
+    tcase_add_test(c, a_head_gives_the_same_bits_alone_and_in_a_group);
+    tcase_add_test(c, attention_follows_a_moving_maximum);
+    tcase_add_test(c, merged_spans_are_close_to_the_truth);
+    tcase_add_test(c, one_span_is_only_divided);
+    tcase_add_test(c, a_page_of_a_type_not_built_has_no_bytes);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
