@@ -2,13 +2,14 @@
  *
  * Scratch memory of one sampler, one thread at a time. The k highest of 150,000 logits are found
  * from the maxima of short blocks (one vectorised pass): at least k logits reach the k-th highest
- * maximum, and few more do, so only those are sorted.
+ * maximum, and few more do, so only those are sorted; a short vocabulary's floor is selected
+ * directly.
  */
 #include "text/candidates.h"
 
 #include <string.h>
 
-enum { SMALL_SORT = 48, BLOCK_MAX = 256, DIGIT_BITS = 11 };
+enum { SMALL_SORT = 64, SELECT_ROUNDS = 64, BLOCK_MAX = 256, DIGIT_BITS = 11 };
 
 size_t candidates_bytes(size_t n_vocab)
 {
@@ -109,18 +110,55 @@ void candidates_gather(struct candidates *c, const float *logits, float floor)
     c->n = n;
 }
 
+/* Moves the larger ones of x[lo, hi) in front of the smaller ones (Hoare, 1961); returns where the
+ * second part begins. hi - lo >= 3. */
+static size_t partition(float *x, size_t lo, size_t hi)
+{
+    float a = x[lo], b = x[lo + (hi - lo) / 2], c = x[hi - 1];
+    float pivot = a > b ? (b > c ? b : (a > c ? c : a)) : (a > c ? a : (b > c ? c : b));
+    size_t i = lo, j = hi - 1;
+    for (;;) {
+        while (x[i] > pivot)
+            i++;
+        while (pivot > x[j])
+            j--;
+        if (i >= j)
+            return i > lo ? i : lo + 1;
+        float t = x[i];
+        x[i++] = x[j];
+        x[j--] = t;
+    }
+}
+
+/* The k-th highest of x[n], 1 <= k <= n, which is shuffled. Whatever the values, a bounded number
+ * of rounds is tried before everything is sorted. */
+static float kth_highest(struct candidates *c, float *x, size_t n, size_t k)
+{
+    size_t lo = 0, hi = n;
+    for (int round = 0; hi - lo >= 3 && round < SELECT_ROUNDS; round++) {
+        size_t middle = partition(x, lo, hi);
+        if (k - 1 < middle)
+            hi = middle;
+        else
+            lo = middle;
+    }
+    for (size_t i = lo; i < hi; i++)
+        c->list[i - lo] = (struct candidate){.logit = x[i]};
+    radix_sort(c, c->list, hi - lo, UINT32_MAX);
+    return c->list[k - 1 - lo].logit;
+}
+
 /* The k-th highest of the maxima of n_blocks blocks; k <= n_blocks. */
 static float kth_maximum(struct candidates *c, const float *logits, size_t block, size_t n_blocks,
                          size_t k)
 {
     for (size_t b = 0; b < n_blocks; b++) {
         size_t begin = b * block, end = begin + block < c->n_vocab ? begin + block : c->n_vocab;
-        float m = c->kernels->max(logits + begin, end - begin);
-        c->maxima[b] = m;
-        c->list[b] = (struct candidate){.logit = m, .id = (int32_t)b};
+        c->maxima[b] = c->kernels->max(logits + begin, end - begin);
     }
-    radix_sort(c, c->list, n_blocks, UINT32_MAX);
-    return c->list[k - 1].logit;
+    float *shuffled = (float *)(void *)c->spare;
+    memcpy(shuffled, c->maxima, n_blocks * sizeof *shuffled);
+    return kth_highest(c, shuffled, n_blocks, k);
 }
 
 /* Ids reaching the floor, looking only into blocks whose maximum does. */
@@ -152,6 +190,10 @@ void candidates_top(struct candidates *c, const float *logits, size_t k)
     if (k <= n_blocks) {
         float floor = kth_maximum(c, logits, block, n_blocks, k);
         gather_blocks(c, logits, block, n_blocks, floor);
+    } else if (k < c->n_vocab) {
+        float *shuffled = (float *)(void *)c->spare;
+        memcpy(shuffled, logits, c->n_vocab * sizeof *shuffled);
+        candidates_gather(c, logits, kth_highest(c, shuffled, c->n_vocab, k));
     } else {
         candidates_gather(c, logits, -__builtin_inff());
     }
