@@ -17,8 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_CONTEXT = 4096 };
-
 /* Carves the arena, or, without a model, only counts what it would take: the same walk, so that
  * both always agree. */
 struct loader {
@@ -337,8 +335,8 @@ enum status model_load(struct model **out, const struct gguf *gguf, size_t n_con
     if (n_context > shape.n_context_train)
         return context_too_long(&shape, n_context, err);
     if (n_context == 0)
-        n_context =
-            shape.n_context_train < DEFAULT_CONTEXT ? shape.n_context_train : DEFAULT_CONTEXT;
+        n_context = shape.n_context_train < MODEL_DEFAULT_CONTEXT ? shape.n_context_train
+                                                                  : MODEL_DEFAULT_CONTEXT;
 
     struct model *model = calloc(1, sizeof *model);
     if (model == NULL)

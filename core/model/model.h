@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { MODEL_DEFAULT_CONTEXT = 4096 }; /* positions served when nobody asks, if the model was made for as many */
+
 enum norm_kind { NORM_RMS, NORM_LAYER };
 enum ffn_kind { FFN_SILU_GATED, FFN_GELU };
 enum rope_kind { ROPE_NONE, ROPE_INTERLEAVED, ROPE_NEOX };
@@ -79,7 +81,7 @@ enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct 
 /* Bytes that model_load's arena will take; shape from model_read_shape, n_context 1 to the trained one. */
 enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context, size_t *out, struct error *err);
 
-/* n_context 0: min(trained, 4096). More than trained is STATUS_INVALID and names it. Source pages are given back to the
+/* n_context 0: min(trained, MODEL_DEFAULT_CONTEXT). More than trained is STATUS_INVALID and names it. Source pages are given back to the
  * system tensor by tensor, so that the peak is the model and one tensor. gguf may be closed after. */
 enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context, struct error *err);
 void model_destroy(struct model *model); /* takes NULL */
