@@ -108,6 +108,8 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
 static size_t split_authority(const char *text, size_t n, const char **host, const char **port)
 {
     const char *end = text + n, *close = n > 0 && text[0] == '[' ? memchr(text, ']', n) : NULL;
+    if (close != NULL && close + 1 < end && close[1] != ':')
+        close = NULL; /* no address: the bracket is then part of a strange name */
     const char *colon = close != NULL ? (close + 1 < end && close[1] == ':' ? close + 1 : NULL)
                                       : memchr(text, ':', n);
     *port = colon != NULL ? colon + 1 : NULL;
