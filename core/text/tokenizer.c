@@ -223,7 +223,8 @@ size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_
             piece.bytes++;
             piece.n--;
         }
-        memcpy(out + n, piece.bytes, piece.n);
+        if (out)
+            memcpy(out + n, piece.bytes, piece.n);
         n += piece.n;
         after_special = is_special;
     }

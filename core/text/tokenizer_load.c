@@ -74,7 +74,7 @@ static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, st
                                "the entries of %s have %zu bytes: 4 GiB are the most",
                                KEY("tokens"), n_bytes);
     t->entries.bytes = malloc(n_bytes ? n_bytes : 1);
-    t->entries.offsets = malloc((t->n_vocab + 1) * sizeof *t->entries.offsets);
+    t->entries.offsets = calloc(t->n_vocab + 1, sizeof *t->entries.offsets);
     t->types = malloc(t->n_vocab);
     t->flags = calloc(t->n_vocab, 1);
     if (!t->entries.bytes || !t->entries.offsets || !t->types || !t->flags)
@@ -313,8 +313,7 @@ static void find_ends(struct tokenizer *t)
         "<|endoftext|>",
         "<end_of_turn>",
         "<EOT>",
-        "<\xef\xbd\x9c"
-        "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+        "<\xef\xbd\x9c\145nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         int32_t id = text_table_find(t, names[i], strlen(names[i]));

@@ -35,7 +35,7 @@ static enum status reserve(struct merger *merger, size_t n, struct error *err)
     size_t n_ranks = merger->t->n_ranks ? merger->t->n_ranks : 1;
     if (!merger->buckets) {
         merger->buckets = calloc(n_ranks, sizeof *merger->buckets);
-        merger->waiting = malloc(n_ranks * sizeof *merger->waiting);
+        merger->waiting = calloc(n_ranks, sizeof *merger->waiting);
         if (!merger->buckets || !merger->waiting)
             return error_no_memory(err, n_ranks * sizeof *merger->buckets, "encoding a text");
     }

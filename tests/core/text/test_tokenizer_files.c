@@ -5,6 +5,8 @@
 #include "base/utf8.h"
 #include "vocabulary.h"
 
+#include <pthread.h>
+
 static struct tokenizer *open_file(const char *path)
 {
     struct gguf *gguf = NULL;
@@ -88,6 +90,53 @@ START_TEST(the_builtin_vocabulary)
 }
 END_TEST
 
+enum { N_THREADS = 4, N_ROUNDS = 50 };
+
+struct share {
+    const struct tokenizer *t; /* shared */
+    const char *text;
+    size_t n, n_wrong;
+};
+
+static void *encode_often(void *arg)
+{
+    struct share *share = arg;
+    size_t max = tokenizer_max_ids(share->t, share->n), n_first = 0;
+    int32_t *first = malloc(2 * max * sizeof *first), *ids = first + max;
+    struct error err;
+    for (unsigned round = 0; first && round < N_ROUNDS; round++) {
+        size_t n_ids = 0;
+        int32_t *out = round ? ids : first;
+        share->n_wrong +=
+            tokenizer_encode(share->t, share->text, share->n, 3, out, &n_ids, &err) != STATUS_OK;
+        if (round == 0)
+            n_first = n_ids;
+        share->n_wrong += n_ids != n_first || memcmp(out, first, n_ids * sizeof *ids) != 0;
+    }
+    share->n_wrong += !first;
+    free(first);
+    return NULL;
+}
+
+START_TEST(threads_share_a_tokenizer)
+{
+    struct tokenizer *t = open_file(builtin_path());
+    static const char text[] =
+        "Once upon a time there were 3 little pigs.<|endoftext|>  \xc3\xa9\n\n";
+    struct share shares[N_THREADS];
+    pthread_t threads[N_THREADS];
+    for (size_t i = 0; i < N_THREADS; i++) {
+        shares[i] = (struct share){t, text, sizeof text - 1, 0};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, encode_often, &shares[i]), 0);
+    }
+    for (size_t i = 0; i < N_THREADS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_uint_eq(shares[i].n_wrong, 0);
+    }
+    tokenizer_destroy(t);
+}
+END_TEST
+
 /* Where the published vocabularies are; NULL, with a word, when they are not. */
 static const char *shared(void)
 {
@@ -161,6 +210,7 @@ int main(void)
     TCase *tc = tcase_create("facts");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, the_builtin_vocabulary);
+    tcase_add_test(tc, threads_share_a_tokenizer);
     tcase_add_loop_test(tc, published_vocabularies, 0, 6);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -142,19 +142,30 @@ static inline int32_t add_entry(struct vocabulary *v, const char *text, float sc
     return (int32_t)v->n++;
 }
 
+/* Puts a text behind the one in out, which has size bytes. */
+static inline void append(char *out, size_t size, const char *text)
+{
+    size_t n = strlen(out), n_text = strlen(text);
+    ck_assert_uint_lt(n + n_text, size);
+    memcpy(out + n, text, n_text + 1);
+}
+
 /* The merge's two tokens must be there; what they make is added where it is not. */
 static inline void add_merge(struct vocabulary *v, const char *left, const char *right)
 {
     char joined[64] = "";
-    ck_assert_uint_lt(strlen(left) + strlen(right) + 1, sizeof joined);
-    strcat(strcat(joined, left), right);
+    append(joined, sizeof joined, left);
+    append(joined, sizeof joined, right);
     bool found = false;
     for (size_t i = 0; i < v->n; i++)
         found = found || strcmp(v->texts[i], joined) == 0;
     if (!found)
         add_entry(v, joined, 0, 1);
     ck_assert_uint_lt(v->n_merges, VOCABULARY_MAX);
-    strcat(strcat(strcpy(v->merges[v->n_merges++], left), " "), right);
+    char *merge = v->merges[v->n_merges++];
+    append(merge, sizeof v->merges[0], left);
+    append(merge, sizeof v->merges[0], " ");
+    append(merge, sizeof v->merges[0], right);
 }
 
 /* <unk>, <s>, </s>, and the 256 bytes when asked for. */
@@ -277,7 +288,9 @@ static inline bool comes_back(const struct tokenizer *t, const char *text, size_
 {
     size_t n_ids = 0;
     int32_t *ids = ids_of(t, text, n, flags, &n_ids);
-    char *out = malloc(n_ids * tokenizer_max_piece(t) + 1);
+    size_t n_out = tokenizer_decode(t, ids, n_ids, NULL);
+    ck_assert_uint_le(n_out, n_ids * tokenizer_max_piece(t));
+    char *out = malloc(n_out + 1);
     ck_assert_ptr_nonnull(out);
     bool same = tokenizer_decode(t, ids, n_ids, out) == n && memcmp(out, text, n) == 0;
     free(out);
