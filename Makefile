@@ -68,8 +68,8 @@ fmt: ## format the C sources in place
 	@JOBS=$(JOBS) ./tools/lint.sh fix-format
 
 bench: ## measure the kernels against the machine's limits
-	@$(NEED) build test
-	@$(call configure,release,-DSMALLMIND_TESTS=ON)
+	@$(NEED) build
+	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
 	@$(call build,build,bench_kernels)
 	@build/bench_kernels $(ARGS)
 
