@@ -164,10 +164,12 @@ enum status read_biases(const char *field, const struct cJSON *value, size_t n_v
     const struct cJSON *item;
     cJSON_ArrayForEach(item, value)
     {
-        status = read_bias(field, item, n_vocab, &list.biases[list.n], err);
+        struct logit_bias bias = {0, 0};
+        status = read_bias(field, item, n_vocab, &bias, err);
         if (status != STATUS_OK)
             goto fail;
-        list.n_banned += isinf(list.biases[list.n++].bias) ? 1 : 0;
+        list.n_banned += isinf(bias.bias) ? 1 : 0;
+        list.biases[list.n++] = bias;
     }
     qsort(list.biases, list.n, sizeof *list.biases, by_id);
     for (size_t i = 1; i < list.n; i++) {

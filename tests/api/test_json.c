@@ -350,7 +350,7 @@ START_TEST(long_strings_are_not_cut_within_a_character)
         size_t n = shift;
         memset(text, 'x', shift);
         for (; n + 4 < 1500; n += 4)
-            memcpy(text + n, "\xf0\x9f\x98\x80", 4);
+            memcpy(text + n, (const char[]){'\xf0', '\x9f', '\x98', '\x80'}, 4);
         struct json_writer w = {.out = out, .room = sizeof out};
         json_string(&w, text, n);
         ck_assert_uint_eq(w.n, n + 2);

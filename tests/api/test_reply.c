@@ -44,21 +44,20 @@ START_TEST(each_status_is_one_kind_of_http)
 {
     static const struct {
         enum status status;
-        const char *param;
         unsigned http;
-        const char *code, *type;
+        const char *param, *code, *type;
     } rows[] = {
-        {STATUS_FORMAT, "", 400, "invalid_json", "invalid_request_error"},
-        {STATUS_INVALID, "seed", 400, "invalid_value", "invalid_request_error"},
-        {STATUS_UNSUPPORTED, "profile", 400, "unsupported_value", "invalid_request_error"},
-        {STATUS_TOO_LARGE, "prompt", 400, "context_length_exceeded", "invalid_request_error"},
-        {STATUS_TOO_LARGE, "max_tokens", 400, "context_length_exceeded", "invalid_request_error"},
-        {STATUS_TOO_LARGE, "", 413, "body_too_large", "invalid_request_error"},
-        {STATUS_FULL, "", 429, "queue_full", "overloaded_error"},
-        {STATUS_CANCELLED, "", 429, "deadline_unmeetable", "overloaded_error"},
-        {STATUS_NO_MEMORY, "", 503, "out_of_memory", "overloaded_error"},
-        {STATUS_INTERNAL, "", 500, "internal_error", "server_error"},
-        {STATUS_IO, "", 500, "internal_error", "server_error"},
+        {STATUS_FORMAT, 400, "", "invalid_json", "invalid_request_error"},
+        {STATUS_INVALID, 400, "seed", "invalid_value", "invalid_request_error"},
+        {STATUS_UNSUPPORTED, 400, "profile", "unsupported_value", "invalid_request_error"},
+        {STATUS_TOO_LARGE, 400, "prompt", "context_length_exceeded", "invalid_request_error"},
+        {STATUS_TOO_LARGE, 400, "max_tokens", "context_length_exceeded", "invalid_request_error"},
+        {STATUS_TOO_LARGE, 413, "", "body_too_large", "invalid_request_error"},
+        {STATUS_FULL, 429, "", "queue_full", "overloaded_error"},
+        {STATUS_CANCELLED, 429, "", "deadline_unmeetable", "overloaded_error"},
+        {STATUS_NO_MEMORY, 503, "", "out_of_memory", "overloaded_error"},
+        {STATUS_INTERNAL, 500, "", "internal_error", "server_error"},
+        {STATUS_IO, 500, "", "internal_error", "server_error"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error err;
