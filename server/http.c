@@ -23,7 +23,7 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-void conn_phase(struct conn *conn, int phase)
+void conn_enter(struct conn *conn, enum conn_phase phase)
 {
     conn->phase = phase;
     conn->since_ms = loop_now_ms(&conn->service->loop);
@@ -55,7 +55,7 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
     conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     conn->over = http->n_conns >= service->settings->max_connections;
     conn->fresh = true;
-    conn_phase(conn, CONN_WAITING);
+    conn_enter(conn, CONN_WAITING);
     conn->next = http->conns;
     if (conn->next != NULL)
         conn->next->prev = conn;
@@ -90,15 +90,18 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
         conn_close(cls, *place);
 }
 
-/* A request's first line is here. */
+/* A request's first line is here; only now is its target whole. */
 static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     (void)cls;
-    (void)uri;
     struct conn *conn = conn_of(mhd);
-    if (conn != NULL &&
-        !conn->fresh) /* the first request's time runs from the connection's start */
-        conn_phase(conn, CONN_READING);
+    if (conn == NULL)
+        return NULL;
+    if (!conn->fresh) /* the first request's time runs from the connection's start */
+        conn_enter(conn, CONN_READING);
+    conn->strange = false;
+    for (; *uri != '\0'; uri++)
+        conn->strange |= (unsigned char)*uri <= 0x20 || (unsigned char)*uri >= 0x7f;
     return NULL;
 }
 

@@ -16,21 +16,19 @@
 struct service;
 struct request;
 
+enum conn_phase { CONN_WAITING, CONN_READING, CONN_ANSWERING }; /* for, or of, a request */
+
 struct conn { /* one client's connection, from accept to close */
     struct conn *next, *prev;
     struct service *service;
     struct MHD_Connection *mhd;
     int fd;
-    enum {
-        CONN_WAITING,
-        CONN_READING,
-        CONN_ANSWERING
-    } phase;    /* for a request; reading it; answering it */
-    bool fresh; /* no request yet: the first may take no longer than any */
-    bool over;  /* one more than the limit: its request is refused */
-    bool
-        peek; /* the client's end may have been read with its request and show nowhere: look once */
-    uint64_t since_ms;       /* when the phase began, loop time */
+    enum conn_phase phase;
+    uint64_t since_ms; /* when the phase began, loop time */
+    bool fresh;        /* no request yet: the first may take no longer than any */
+    bool over;         /* one more than the limit: its request is refused */
+    bool strange;      /* its request's target has blanks, or bytes that no URL has */
+    bool peek;         /* the client's end may have been read with its request, unseen: look once */
     struct request *request; /* NULL: none under way */
 };
 
@@ -55,7 +53,7 @@ bool http_beat(struct http *http, uint64_t now_ms);
 /* Cuts a connection: libmicrohttpd then sees its end and does the rest. The caller drives the loop.
  */
 void conn_cut(struct conn *conn);
-void conn_phase(struct conn *conn, int phase);
+void conn_enter(struct conn *conn, enum conn_phase phase);
 /* Its next answer ends with the connection (a stream for HTTP/1.0): the library closes such a
  * connection from inside its reader, and then forgets it while an older one lives, unless it has a
  * timeout of its own, for it looks at all those in every run. */

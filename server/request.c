@@ -152,6 +152,9 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
         MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     if (!headers_check(h, version, &refusal, &why))
         refuse_later(r, refusal, "", why);
+    else if (r->conn->strange)
+        refuse_later(r, REFUSAL_BAD_REQUEST, "",
+                     "the request's target must be visible ASCII; encode other bytes with %");
     else if (n_header > r->service->settings->max_header_bytes)
         refuse_later(r, REFUSAL_HEADERS, "",
                      "the request's headers are too long (--max-header-bytes)");
@@ -262,7 +265,7 @@ enum MHD_Result request_whole(struct request *r)
     if (r->whole_ns == 0) {
         r->whole_ns = engine_now_ns();
         r->service->http.n_answering++;
-        conn_phase(r->conn, CONN_ANSWERING);
+        conn_enter(r->conn, CONN_ANSWERING);
         if (!r->refused && strcmp(r->method, "OPTIONS") != 0)
             check_state(r); /* a drain may have begun while the body came in */
     }
@@ -412,7 +415,7 @@ void request_end(struct request *r)
         r->service->http.n_answering--;
     r->conn->request = NULL;
     r->conn->fresh = false;
-    conn_phase(r->conn, CONN_WAITING);
+    conn_enter(r->conn, CONN_WAITING);
     free(r->body);
     free(r);
 }
