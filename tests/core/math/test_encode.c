@@ -1,0 +1,141 @@
+/* test_encode.c - facts about rounding weights: every block's bytes come back from its parts,
+ * values that a type can hold are kept, and the error stays below what the type's width allows.
+ */
+#include "math/encode.h"
+#include "math/encode_blocks.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 256 * 64 };
+
+static uint32_t state;
+
+static uint32_t next(void)
+{
+    state = state * 1664525u + 1013904223u;
+    return state >> 8;
+}
+
+static bool is_plain(enum weight_type type)
+{
+    return weight_infos[type].block_values == 1;
+}
+
+START_TEST(bytes_come_back_from_a_blocks_parts)
+{
+    enum weight_type type = (enum weight_type)_i;
+    uint8_t bytes[256], again[256];
+    state = 1;
+    if (is_plain(type))
+        return;
+    for (int round = 0; round < 200; round++) {
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)next();
+        if (weight_infos[type].block_values == 32) {
+            struct block32 b;
+            block32_decode(type, bytes, &b);
+            block32_encode(type, &b, again);
+        } else {
+            struct block256 b;
+            block256_decode(type, bytes, &b);
+            block256_encode(type, &b, again);
+        }
+        ck_assert_mem_eq(bytes, again, weight_infos[type].block_bytes);
+    }
+}
+END_TEST
+
+/* A sum of uniform numbers: near enough to a normal distribution. */
+static void fill(float *x)
+{
+    state = 7;
+    for (size_t i = 0; i < N; i++) {
+        float sum = 0;
+        for (int k = 0; k < 12; k++)
+            sum += (float)next() * 0x1p-24f;
+        x[i] = (sum - 6.0f) * 0.05f;
+    }
+}
+
+static double relative_error(const float *x, const float *y)
+{
+    double error = 0, square = 0;
+    for (size_t i = 0; i < N; i++) {
+        error += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+        square += (double)x[i] * x[i];
+    }
+    return sqrt(error / square);
+}
+
+START_TEST(the_error_is_what_the_width_allows)
+{
+    static const double most[WEIGHT_TYPES] = {
+        [WEIGHT_F32] = 0,      [WEIGHT_F16] = 0.0003,   [WEIGHT_BF16] = 0.002,
+        [WEIGHT_Q8_0] = 0.006, [WEIGHT_Q4_0] = 0.09,    [WEIGHT_Q4_1] = 0.08,
+        [WEIGHT_Q5_0] = 0.043, [WEIGHT_Q5_1] = 0.039,   [WEIGHT_Q2_K] = 0.27,
+        [WEIGHT_Q3_K] = 0.147, [WEIGHT_Q4_K] = 0.070,   [WEIGHT_Q5_K] = 0.035,
+        [WEIGHT_Q6_K] = 0.017, [WEIGHT_IQ4_NL] = 0.074, [WEIGHT_IQ4_XS] = 0.075,
+    };
+    static float x[N], y[N];
+    static uint8_t bytes[N * 4];
+    fill(x);
+    weight_from_f32((enum weight_type)_i, x, N, bytes);
+    weight_to_f32((enum weight_type)_i, bytes, N, y);
+    ck_assert_msg(relative_error(x, y) <= most[_i], "%s: %f", weight_infos[_i].name,
+                  relative_error(x, y));
+}
+END_TEST
+
+START_TEST(zeros_stay_zeros)
+{
+    static const float x[256];
+    static float y[256];
+    static uint8_t bytes[1024];
+    weight_from_f32((enum weight_type)_i, x, 256, bytes);
+    weight_to_f32((enum weight_type)_i, bytes, 256, y);
+    for (size_t i = 0; i < 256; i++)
+        ck_assert(y[i] == 0.0f);
+}
+END_TEST
+
+START_TEST(known_blocks_have_known_bytes)
+{
+    float x[32];
+    uint8_t bytes[34];
+    for (int i = 0; i < 32; i++)
+        x[i] = (float)(i - 16); /* -16 is largest: Q4_0's d is 2, its codes (i - 16) / 2 + 8.5 cut,
+                                   15 at most */
+    weight_from_f32(WEIGHT_Q4_0, x, 32, bytes);
+    ck_assert_int_eq(bytes[0] | bytes[1] << 8, 0x4000);
+    for (int i = 0; i < 16; i++) {
+        ck_assert_int_eq(bytes[2 + i] & 15, (int)((float)(i - 16) / 2 + 8.5f));
+        ck_assert_int_eq(bytes[2 + i] >> 4, i == 15 ? 15 : (int)((float)i / 2 + 8.5f));
+    }
+    for (int i = 0; i < 32; i++)
+        x[i] = (float)(4 * i) + 3; /* the largest is 127: d is 1 */
+    weight_from_f32(WEIGHT_Q8_0, x, 32, bytes);
+    ck_assert_int_eq(bytes[0] | bytes[1] << 8, 0x3c00);
+    for (int i = 0; i < 32; i++)
+        ck_assert_int_eq(bytes[2 + i], 4 * i + 3);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("encode");
+    TCase *facts = tcase_create("facts");
+    tcase_set_timeout(facts, 60);
+    tcase_add_loop_test(facts, bytes_come_back_from_a_blocks_parts, 0, WEIGHT_TYPES);
+    tcase_add_loop_test(facts, the_error_is_what_the_width_allows, 0, WEIGHT_TYPES);
+    tcase_add_loop_test(facts, zeros_stay_zeros, 0, WEIGHT_TYPES);
+    tcase_add_test(facts, known_blocks_have_known_bytes);
+    suite_add_tcase(suite, facts);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
