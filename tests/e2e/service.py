@@ -86,6 +86,7 @@ class Service:
             self.process = subprocess.Popen([str(BINARY), *args], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=environment)
         self.pid = self.process.pid
+        self.timeout = LIMIT  # of each wait for bytes
         try:
             self.address = unix or (host, self.wait_for_port(port_file))
             poll("ready", self.is_ready)
@@ -124,7 +125,7 @@ class Service:
     # --- requests ---
 
     def connect(self, timeout=None):
-        return http1.Connection(self.address, timeout or LIMIT)
+        return http1.Connection(self.address, timeout or self.timeout)
 
     @property
     def host(self):

@@ -49,7 +49,7 @@ def test_a_wrong_name_is_exit_2_and_names_the_nearest(args, named):
 
 
 @pytest.mark.parametrize("args, word", [
-    (["serve", "--threads", "x"], "threads"), 
+    (["serve", "--threads", "x"], "threads"),
     (["serve", "--threads", "-1"], "threads"), (["serve", "--port", "65536"], "port"),
     (["serve", "--kv-type", "f64"], "f16"), (["serve", "--cpu", "sse2"], "avx2"),
     (["serve", "--prefix-cache", "maybe"], "on"), (["serve", "--kv-memory", "5X"], "kv-memory"),

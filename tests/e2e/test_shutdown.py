@@ -16,19 +16,19 @@ def open_streams(service, n, max_tokens):
 
 def test_20_streams_end_whole_queued_ones_too(serve):
     service = serve("--workers", 1, "--max-batch", 8, model=models.slow())
-    streams = open_streams(service, 20, 60)
+    streams = open_streams(service, 20, 30)
     streams[0].read_tokens(1)
     service.signal()
     for stream in streams:
         answer = stream.finish()
         assert stream.done and answer["finish_reason"] == "length"
-        assert len(answer["tokens"]) == 60
+        assert len(answer["tokens"]) == 30
     assert service.wait() == 0
 
 
 def test_while_draining_new_work_is_503_and_the_socket_goes_on_listening(serve):
     service = serve("--workers", 1, model=models.slow())
-    stream = service.stream(prompt=[5] * 8, max_tokens=300, ignore_eos=True).read_tokens(1)
+    stream = service.stream(prompt=[5] * 8, max_tokens=200, ignore_eos=True).read_tokens(1)
     before = service.metrics().value("smallmind_requests_rejected_total", reason="draining")
     service.signal()
     ready = poll("draining", lambda: (r := service.get("/readyz")).status == 503 and r)
