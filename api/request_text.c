@@ -88,9 +88,7 @@ done:
 static enum status decode(const struct tokenizer *tokenizer, const struct id_list *list,
                           char **text, size_t *n_text, struct error *err)
 {
-    size_t n_bytes = 0, n_valid;
-    for (size_t i = 0; i < list->n; i++)
-        n_bytes += tokenizer_piece(tokenizer, list->ids[i], true).n;
+    size_t n_bytes = tokenizer_decode(tokenizer, list->ids, list->n, NULL), n_valid;
     if (!checked_add(n_bytes, 3, &n_valid) || !checked_mul(n_valid, 3, &n_valid))
         return error_set_param(err, STATUS_TOO_LARGE, "tokens", "tokens are too many");
     char *bytes = malloc(n_bytes + 1), *valid = malloc(n_valid);
