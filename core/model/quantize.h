@@ -1,0 +1,40 @@
+/* quantize.h - a GGUF file in another weight type.
+ *
+ * Metadata is taken over byte for byte (but for general.file_type and
+ * general.quantization_version), matrices are rounded with encode.h, vectors and learned positions
+ * stay as they are. Which type each matrix gets in a mix is llama.cpp's choice, so that files of
+ * the same name mean the same. Called by one thread; computes on a team of its own. Never prints.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Called after each tensor; bytes of the source. */
+typedef void quantize_progress(void *ctx, const char *tensor, uint64_t n_done, uint64_t n_total);
+
+struct quantize_job {
+    const char *in, *out;
+    const char *type; /* "Q4_0", "Q4_K_M", ... */
+    unsigned n_threads;
+    bool force;                  /* overwrite out; it must not be in's file */
+    quantize_progress *progress; /* may be NULL */
+    void *ctx;
+};
+
+struct quantize_result {
+    uint64_t in_bytes, out_bytes;
+    size_t n_quantized, n_kept,
+        n_fallback; /* tensors; fallback: too narrow for the type asked for */
+};
+
+/* Writes beside out and renames, so that out is whole or not there. STATUS_INVALID names the types
+ * there are; STATUS_IO. */
+enum status quantize_file(const struct quantize_job *job, struct quantize_result *out,
+                          struct error *err);
+
+/* "Q8_0 Q4_0 ...": what `type` may be. */
+const char *quantize_types(void);
