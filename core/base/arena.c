@@ -71,6 +71,7 @@ void arena_touch(struct arena *arena)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (size_t i = 0; i < arena->n_mapped; i += page) {
         volatile uint8_t *byte = arena->base + i;
-        *byte = *byte; /* what was already written stays */
+        uint8_t value = *byte;
+        *byte = value; /* what was already written stays */
     }
 }

@@ -52,7 +52,7 @@ static bool brand(char *out, size_t room)
 {
     unsigned words[13] = {0};
     for (unsigned i = 0; i < 3; i++) {
-        unsigned *w = words + 4 * i;
+        unsigned *w = words + (size_t)4 * i;
         if (!__get_cpuid(0x80000002u + i, &w[0], &w[1], &w[2], &w[3]))
             return false;
     }

@@ -8,45 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 4, 0))) static void
-fill(struct error *err, enum status status, const char *param, const char *format, va_list args)
+void error_fill(struct error *err, enum status status, const char *param, const char *format, ...)
 {
     if (err == NULL)
         return;
     /* The arguments may lie in *err itself, so it is written last. */
     char text[2 * sizeof err->text], name[2 * sizeof err->param];
+    va_list args;
+    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
+    va_end(args);
     snprintf(name, sizeof name, "%s", param);
     err->status = status;
     utf8_printable(err->param, sizeof err->param, name, strlen(name));
     utf8_printable(err->text, sizeof err->text, text, strlen(text));
 }
 
-enum status error_set(struct error *err, enum status status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fill(err, status, "", format, args);
-    va_end(args);
-    return status;
-}
-
-enum status error_set_param(struct error *err, enum status status, const char *param,
-                            const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fill(err, status, param, format, args);
-    va_end(args);
-    return status;
-}
-
-enum status error_no_memory(struct error *err, unsigned long long bytes, const char *what)
-{
-    return error_set(err, STATUS_NO_MEMORY, "out of memory: %llu bytes for %s", bytes, what);
-}
-
-enum status error_errno(struct error *err, int number, const char *format, ...)
+void error_fill_errno(struct error *err, int number, const char *format, ...)
 {
     char what[2 * sizeof err->text], reason[128];
     va_list args;
@@ -54,5 +32,5 @@ enum status error_errno(struct error *err, int number, const char *format, ...)
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     /* The GNU form: it may return a static text instead of filling the buffer. */
-    return error_set(err, STATUS_IO, "%s: %s", what, strerror_r(number, reason, sizeof reason));
+    error_fill(err, STATUS_IO, "", "%s: %s", what, strerror_r(number, reason, sizeof reason));
 }

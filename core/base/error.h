@@ -25,17 +25,30 @@ struct error {
     char text[384];  /* one sentence, UTF-8, no newline */
 };
 
-/* Fills err (which may be NULL) and returns status, so that a function can end with `return error_set(...)`. Text that
- * does not fit is cut at a character's border; control characters (a file's own strings are quoted here) become '?'. */
-enum status error_set(struct error *err, enum status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Each of these fills err (which may be NULL) and gives the status, so that a function can end with
+ * `return error_set(...)`. Text that does not fit is cut at a character's border; control characters (a file's own strings are
+ * quoted here) become '?'. They are macros so that compilers and analyzers see at the call that the status is not STATUS_OK.
+ *
+ * error_set(err, status, format, ...)
+ * error_set_param(err, status, param, format, ...): the same, naming what is at fault.
+ * error_errno(err, number, format, ...): STATUS_IO with errno's text: "WHAT: No such file or directory".
+ * error_no_memory(err, bytes, what): STATUS_NO_MEMORY, "out of memory: BYTES bytes for WHAT". */
+#define error_set(err, status, ...) error_result((error_fill(err, status, "", __VA_ARGS__), (status)))
+#define error_set_param(err, status, param, ...) error_result((error_fill(err, status, param, __VA_ARGS__), (status)))
+#define error_errno(err, number, ...) error_result((error_fill_errno(err, number, __VA_ARGS__), STATUS_IO))
 
-/* The same, naming what is at fault. */
-enum status error_set_param(struct error *err, enum status status, const char *param, const char *format, ...)
+/* What the macros call. */
+void error_fill(struct error *err, enum status status, const char *param, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+void error_fill_errno(struct error *err, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* "STATUS out of memory: N bytes for WHAT". */
-enum status error_no_memory(struct error *err, unsigned long long bytes, const char *what);
+static inline enum status error_result(enum status status)
+{
+    return status;
+}
 
-/* STATUS_IO with errno's text: "WHAT: No such file or directory". */
-enum status error_errno(struct error *err, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static inline enum status error_no_memory(struct error *err, unsigned long long bytes, const char *what)
+{
+    error_fill(err, STATUS_NO_MEMORY, "", "out of memory: %llu bytes for %s", bytes, what);
+    return STATUS_NO_MEMORY;
+}

@@ -100,8 +100,9 @@ void utf8_printable(char *out, size_t room, const char *bytes, size_t n)
 
 static size_t replace(char *out)
 {
-    memcpy(out, "\xef\xbf\xbd", 3);
-    return 3;
+    static const uint8_t replacement[3] = {0xef, 0xbf, 0xbd};
+    memcpy(out, replacement, sizeof replacement);
+    return sizeof replacement;
 }
 
 size_t utf8_stream_push(struct utf8_stream *stream, const char *bytes, size_t n, char *out)

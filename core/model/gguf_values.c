@@ -248,7 +248,7 @@ static bool integer_of(const struct gguf_value *v, uint64_t *out, bool *negative
         *out = gguf_load_u64(v->bytes);
         return true;
     case GGUF_I8:
-        s = (int8_t)v->bytes[0];
+        s = v->bytes[0] - (v->bytes[0] > INT8_MAX ? 256 : 0);
         break;
     case GGUF_I16:
         s = (int16_t)gguf_load_u16(v->bytes);

@@ -158,9 +158,9 @@ static enum status load_role(struct loader *l, const struct tensor_role *role, s
 {
     const struct gguf_tensor *t = role_find(l->gguf, role, layer);
     if (t == NULL)
-        return STATUS_OK;  /* an optional one: roles_check has seen the others */
-    struct model no_model; /* counting: places are formed, never written */
-    struct layer no_layer;
+        return STATUS_OK;        /* an optional one: roles_check has seen the others */
+    struct model no_model = {0}; /* counting: places are formed, never written */
+    struct layer no_layer = {0};
     struct model *model = l->model != NULL ? l->model : &no_model;
     struct layer *layers = l->model != NULL ? model->layers + layer : &no_layer;
     uint8_t *base = role->per_layer ? (uint8_t *)layers : (uint8_t *)model;

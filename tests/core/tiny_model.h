@@ -69,7 +69,7 @@ static inline void tiny_layer(struct gguf_builder *b, size_t layer, bool gpt2,
 #define TINY(suffix, kind, cols, rows, center)                                                     \
     (snprintf(name, sizeof name, "blk.%zu.%s", layer, suffix),                                     \
      tiny_tensor(b, name, kind, cols, rows, center))
-    size_t q = TINY_HEADS * TINY_HEAD_DIM, kv = TINY_KV_HEADS * TINY_HEAD_DIM;
+    size_t q = (size_t)TINY_HEADS * TINY_HEAD_DIM, kv = (size_t)TINY_KV_HEADS * TINY_HEAD_DIM;
     TINY("attn_norm.weight", WEIGHT_F32, TINY_EMBD, 0, 1);
     TINY("ffn_norm.weight", WEIGHT_F32, TINY_EMBD, 0, 1);
     TINY("attn_output.weight", type, q, TINY_EMBD, 0);

@@ -50,7 +50,7 @@ START_TEST(long_text_is_cut_at_a_characters_border)
             char text[1000] = "";
             memset(text, '.', shift);
             while (strlen(text) < 990)
-                strcat(text, characters[c]);
+                memcpy(text + strlen(text), characters[c], strlen(characters[c]) + 1);
             struct error err;
             error_set_param(&err, STATUS_INVALID, text, "%s", text);
             ck_assert_uint_eq(utf8_check(err.text, strlen(err.text)), strlen(err.text));

@@ -139,8 +139,8 @@ START_TEST(gpt2_q_k_and_v_are_cut_from_one_tensor)
         same_values(l->attn_norm.bias, name, 0, TINY_EMBD, TINY_EMBD);
         ck_assert_uint_eq(l->gate.w.n_rows, 0);
     }
-    same_values(m->positions, "position_embd.weight", 0, TINY_CONTEXT * TINY_EMBD,
-                TINY_CONTEXT * TINY_EMBD);
+    const size_t n = (size_t)TINY_CONTEXT * TINY_EMBD;
+    same_values(m->positions, "position_embd.weight", 0, n, n);
     ck_assert(m->rope_cos == NULL && m->rope_sin == NULL);
     model_destroy(m);
 }
@@ -210,7 +210,7 @@ START_TEST(parameters_are_counted_as_the_file_counts)
     open_built();
     struct model *m = loaded(0);
     size_t layer = 32 * 32 * 2 + 16 * 32 * 2 + 3 * 64 * 32 + 2 * 32;
-    ck_assert_uint_eq(m->n_params, TINY_LAYERS * layer + 2 * 32 * 32 + 32);
+    ck_assert_uint_eq(m->n_params, TINY_LAYERS * layer + (size_t)2 * 32 * 32 + 32);
     ck_assert_uint_eq(m->file_bytes, gguf_size(gguf));
     model_destroy(m);
 }
@@ -248,7 +248,8 @@ START_TEST(the_context_is_what_was_asked_and_at_most_the_models)
     model_destroy(m);
     m = loaded(10);
     ck_assert_uint_eq(m->n_context, 10);
-    same_values(m->positions, "position_embd.weight", 0, 10 * TINY_EMBD, 10 * TINY_EMBD);
+    same_values(m->positions, "position_embd.weight", 0, (size_t)10 * TINY_EMBD,
+                (size_t)10 * TINY_EMBD);
     model_destroy(m);
     m = NULL;
     struct error err;

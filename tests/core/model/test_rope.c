@@ -155,8 +155,8 @@ START_TEST(a_shorter_table_is_the_beginning_of_a_longer_one)
     struct shape s = plain_shape(32);
     rope_tables(&s, NULL, N_POSITIONS, c[0], d[0]);
     rope_tables(&s, NULL, 100, c[1], d[1]);
-    ck_assert_mem_eq(c[0], c[1], 100 * 16 * sizeof(float));
-    ck_assert_mem_eq(d[0], d[1], 100 * 16 * sizeof(float));
+    ck_assert_mem_eq(c[0], c[1], sizeof(float) * 100 * 16);
+    ck_assert_mem_eq(d[0], d[1], sizeof(float) * 100 * 16);
 }
 END_TEST
 
