@@ -19,7 +19,7 @@ struct given { /* one flag of the command line */
 struct command_line {
     struct given *flags; /* [argc], owned */
     size_t n_flags;
-    const char *words[2]; /* verb and argument */
+    const char *words[1 + SETTINGS_ARGUMENTS]; /* the verb and what follows it */
     size_t n_words;
     bool version, help;
 };
@@ -28,22 +28,17 @@ struct command_line {
 
 enum place_kind { PLACE_FLAG, PLACE_ENV, PLACE_INI };
 
-/* The known name nearest to one that is not, spelt as its place spells it, in out; false: none is
- * near. */
-static bool nearest_setting(const char *name, enum place_kind kind, unsigned verbs,
-                            char out[SETTING_NAME_MAX + 16])
+/* The known name nearest to one that is not, spelt as its place spells it, in out. */
+static void nearest_setting(const char *name, enum place_kind kind, char out[SETTING_NAME_MAX + 16])
 {
     const char *names[128];
     size_t n = 0;
-    for (size_t i = 0; i < settings_table_n && n < 128; i++)
-        if ((settings_table[i].verbs & verbs) != 0 &&
-            (kind != PLACE_INI || settings_table[i].section != NULL))
+    for (size_t i = 0; i < settings_table_n && n < 127; i++)
+        if (kind != PLACE_INI || settings_table[i].section != NULL)
             names[n++] = settings_table[i].name;
     if (kind == PLACE_FLAG)
         names[n++] = "version";
     const char *near = nearest_name(name, names, n);
-    if (near == NULL)
-        return false;
     const struct setting *setting = settings_find(near);
     if (kind == PLACE_FLAG)
         snprintf(out, SETTING_NAME_MAX + 16, "--%s", near);
@@ -51,19 +46,16 @@ static bool nearest_setting(const char *name, enum place_kind kind, unsigned ver
         settings_env_name(setting, out);
     else
         settings_ini_name(setting, out);
-    return true;
 }
 
 static enum status unknown_name(const char *place, const char *what, const char *name,
-                                enum place_kind kind, unsigned verbs, struct error *err)
+                                enum place_kind kind, struct error *err)
 {
     char near[SETTING_NAME_MAX + 16];
-    if (nearest_setting(name, kind, verbs, near) ||
-        (verbs != ~0u && nearest_setting(name, kind, ~0u, near)))
-        return error_set_param(err, STATUS_INVALID, name, "%s: unknown %s; nearest: %s", place,
-                               what, near);
+    nearest_setting(name, kind, near);
     return error_set_param(err, STATUS_INVALID, name,
-                           "%s: unknown %s; `smallmind --help` lists them all", place, what);
+                           "%s: unknown %s; nearest: %s (`smallmind --help` lists them all)", place,
+                           what, near);
 }
 
 /* "MAX_QUEUE" or "max_queue" to "max-queue"; false when it is too long to be a name. */
@@ -95,7 +87,7 @@ static enum status read_flag(struct command_line *line, int argc, char *const *a
     }
     const struct setting *setting = n < sizeof name ? settings_find(name) : NULL;
     if (setting == NULL)
-        return unknown_name(shown, "option", name, PLACE_FLAG, ~0u, err);
+        return unknown_name(shown, "option", name, PLACE_FLAG, err);
     if (text == NULL && setting->kind == KIND_FLAG)
         text = "on";
     if (text == NULL && *i + 1 < argc && strncmp(argv[*i + 1], "--", 2) != 0)
@@ -131,7 +123,7 @@ static enum status read_command_line(struct command_line *line, int argc, char *
         } else if (!words_only && word[0] == '-' && word[1] != '\0') {
             status = error_set(err, STATUS_INVALID,
                                "%s: options have two hyphens and a whole name, as in --port", word);
-        } else if (line->n_words < 2) {
+        } else if (line->n_words < sizeof line->words / sizeof *line->words) {
             line->words[line->n_words++] = word;
         } else {
             status =
@@ -155,9 +147,9 @@ static enum status find_verb(enum verb *out, const char *name, struct error *err
         }
     }
     const char *near = nearest_name(name, names, settings_verbs_n);
-    return error_set(err, STATUS_INVALID, "\"%s\": unknown verb; %s%s", name,
-                     near != NULL ? "nearest: " : "",
-                     near != NULL ? near : "`smallmind --help` lists them all");
+    return error_set(err, STATUS_INVALID,
+                     "\"%s\": unknown verb; nearest: %s (`smallmind --help` lists them all)", name,
+                     near);
 }
 
 /* verb and help, of `smallmind`, `smallmind --help`, `smallmind VERB --help` and `smallmind help
@@ -180,20 +172,35 @@ static enum status read_verb(struct settings *s, const struct command_line *line
     return status;
 }
 
-static enum status check_argument(struct settings *s, const struct command_line *line,
-                                  struct error *err)
+/* Words in an argument's description: "IN OUT TYPE" are three. */
+static size_t count_words(const char *text)
 {
-    const char *argument = line->n_words == 2 ? line->words[1] : NULL, *wanted = NULL;
+    size_t n = text != NULL;
+    for (; text != NULL && *text != '\0'; text++)
+        n += *text == ' ';
+    return n;
+}
+
+static enum status check_arguments(struct settings *s, const struct command_line *line,
+                                   struct error *err)
+{
+    const char *wanted = NULL, *name = settings_verb_name(s->verb);
     for (size_t i = 0; i < settings_verbs_n; i++)
         if (settings_verbs[i].verb == s->verb)
             wanted = settings_verbs[i].argument;
-    const char *name = settings_verb_name(s->verb);
-    if (argument != NULL && wanted == NULL)
-        return error_set(err, STATUS_INVALID, "%s takes no argument: \"%s\"", name, argument);
-    if (argument == NULL && wanted != NULL && wanted[0] != '[')
-        return error_set(err, STATUS_INVALID, "%s needs an argument: smallmind %s %s", name, name,
-                         wanted);
-    s->argument = argument;
+    size_t n = line->n_words > 0 ? line->n_words - 1 : 0, n_wanted = count_words(wanted);
+    if (n > 0 && wanted == NULL)
+        return error_set(err, STATUS_INVALID, "%s takes no argument: \"%s\"", name, line->words[1]);
+    if (n > n_wanted)
+        return error_set(err, STATUS_INVALID,
+                         "\"%s\": one argument too many; quote a prompt of several words",
+                         line->words[1 + n_wanted]);
+    if (n < n_wanted && wanted[0] != '[')
+        return error_set(err, STATUS_INVALID, "%s needs %s: smallmind %s %s", name,
+                         n_wanted == 1 ? "an argument" : "its arguments", name, wanted);
+    for (size_t i = 0; i < n; i++)
+        s->arguments[i] = line->words[1 + i];
+    s->argument = s->arguments[0];
     return STATUS_OK;
 }
 
@@ -203,14 +210,12 @@ static enum status apply_flags(struct resolved *r, const struct command_line *li
     const char *verb = settings_verb_name(r->settings.verb);
     for (size_t i = 0; i < line->n_flags; i++) {
         const struct setting *setting = line->flags[i].setting;
-        char place[SETTING_NAME_MAX + 2], near[SETTING_NAME_MAX + 16];
+        char place[SETTING_NAME_MAX + 2];
         snprintf(place, sizeof place, "--%s", setting->name);
-        if ((setting->verbs & (unsigned)r->settings.verb) == 0) {
-            bool is_near = nearest_setting(setting->name, PLACE_FLAG, r->settings.verb, near);
+        if ((setting->verbs & (unsigned)r->settings.verb) == 0)
             return error_set_param(err, STATUS_INVALID, setting->name,
-                                   "%s: not an option of %s%s%s; see `smallmind %s --help`", place,
-                                   verb, is_near ? "; nearest: " : "", is_near ? near : "", verb);
-        }
+                                   "%s: not an option of %s; see `smallmind %s --help`", place,
+                                   verb, verb);
         enum status status = value_set(r, setting, line->flags[i].text, ORIGIN_FLAG, place, err);
         if (status != STATUS_OK)
             return status;
@@ -232,7 +237,7 @@ static enum status take_entry(void *ctx, const char *name, const char *value, co
     if (setting != NULL)
         settings_ini_name(setting, ini_name);
     if (setting == NULL || setting->section == NULL || strcmp(name, ini_name) != 0)
-        return unknown_name(where, "setting", plain, PLACE_INI, ~0u, err);
+        return unknown_name(where, "setting", plain, PLACE_INI, err);
     if (setting->kind != KIND_STOPS && r->sources[setting - settings_table].origin == ORIGIN_FILE)
         return error_set_param(err, STATUS_INVALID, ini_name, "%s: given before, at %s", where,
                                r->sources[setting - settings_table].place);
@@ -281,7 +286,7 @@ static enum status take_variable(struct resolved *r, const char *variable, char 
     if (setting != NULL)
         settings_env_name(setting, env_name);
     if (setting == NULL || strcmp(shown, env_name) != 0 || strcmp(plain, "help") == 0)
-        return unknown_name(shown, "environment variable", plain, PLACE_ENV, ~0u, err);
+        return unknown_name(shown, "environment variable", plain, PLACE_ENV, err);
     if (value[0] == '\0') /* NAME= is how compose files say "not set" */
         return STATUS_OK;
     return value_set(r, setting, value, ORIGIN_ENVIRONMENT, shown, err);
@@ -340,7 +345,7 @@ static enum status resolve(struct resolved *r, struct command_line *line, int ar
         return status;
     if (s->help || s->verb == VERB_HELP ||
         s->verb == VERB_VERSION) /* they answer whatever the rest says */
-        return s->help ? STATUS_OK : check_argument(s, line, err);
+        return s->help ? STATUS_OK : check_arguments(s, line, err);
     const char *path = config_path(line, env);
     if (path[0] != '\0')
         status = ini_read(path, take_entry, r, err);
@@ -350,7 +355,7 @@ static enum status resolve(struct resolved *r, struct command_line *line, int ar
     if (status == STATUS_OK)
         status = apply_flags(r, line, err);
     if (status == STATUS_OK && !s->print_config)
-        status = check_argument(s, line, err);
+        status = check_arguments(s, line, err);
     return status != STATUS_OK ? status : check_together(s, err);
 }
 

@@ -1,8 +1,10 @@
-/* settings.h - every setting of the program: defaults < INI file < environment < flags, from one table.
+/* settings.h - every setting of the program: defaults < INI file < environment < flags, from one
+ * table.
  *
- * One row a setting: its name (flag --max-queue, environment SMALLMIND_MAX_QUEUE, INI max_queue are derived from it), type,
- * range, default, the verbs it belongs to and one line of help. Resolved and validated once, by the main thread, into a
- * struct that is const from then on. The INI file is read with libinih, here alone. Knows nothing of the engine or HTTP.
+ * One row a setting: its name (flag --max-queue, environment SMALLMIND_MAX_QUEUE, INI max_queue are
+ * derived from it), type, range, default, the verbs it belongs to and one line of help. Resolved
+ * and validated once, by the main thread, into a struct that is const from then on. The INI file is
+ * read with libinih, here alone. Knows nothing of the engine or HTTP.
  */
 #pragma once
 
@@ -14,14 +16,21 @@
 #include <stdio.h>
 
 enum verb { /* bits, so that a row can belong to several */
-    VERB_SERVE = 1, VERB_GENERATE = 2, VERB_INSPECT = 4, VERB_TOKENIZE = 8, VERB_DETOKENIZE = 16, VERB_PERPLEXITY = 32,
-    VERB_VERSION = 64, VERB_HELP = 128,
+            VERB_SERVE = 1,
+            VERB_GENERATE = 2,
+            VERB_INSPECT = 4,
+            VERB_TOKENIZE = 8,
+            VERB_DETOKENIZE = 16,
+            VERB_PERPLEXITY = 32,
+            VERB_VERSION = 64,
+            VERB_HELP = 128,
+            VERB_QUANTIZE = 256,
 };
 
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-enum { SETTINGS_STOPS = 16, SETTINGS_BIASES = 1024 };
+enum { SETTINGS_ARGUMENTS = 3, SETTINGS_STOPS = 16, SETTINGS_BIASES = 1024 };
 
 struct setting_bias {
     int32_t id;
@@ -30,9 +39,10 @@ struct setting_bias {
 
 struct settings { /* strings are owned by the settings; NULL: not set */
     enum verb verb;
-    const char *argument; /* FILE or PROMPT; NULL when absent */
+    const char *argument; /* the first behind the verb: FILE or PROMPT; NULL when absent */
+    const char *arguments[SETTINGS_ARGUMENTS]; /* all of them */
 
-    const char *model; /* "builtin" or a path */
+    const char *model;         /* "builtin" or a path */
     unsigned threads, workers; /* 0: automatic */
     size_t context;            /* 0: the model's, at most 4096 */
     int cpu;                   /* enum kernel_level: the table's words stand in its order */
@@ -53,19 +63,22 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
-    unsigned max_wait_seconds;       /* predicted queue wait that is refused; 0: none */
-    unsigned request_seconds;        /* from a request's first byte to its last */
-    unsigned idle_seconds, stall_seconds; /* idle keep-alive; a reader that takes nothing */
+    unsigned max_wait_seconds;                   /* predicted queue wait that is refused; 0: none */
+    unsigned request_seconds;                    /* from a request's first byte to its last */
+    unsigned idle_seconds, stall_seconds;        /* idle keep-alive; a reader that takes nothing */
 
     /* generate: the API's fields as flags */
     size_t max_tokens, min_tokens; /* 0: absent */
-    float temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty, frequency_penalty;
+    float temperature, top_p, min_p, typical_p, repetition_penalty, presence_penalty,
+        frequency_penalty;
     unsigned top_k, repetition_window;
     bool ignore_eos, parse_special;
     const char *stop[SETTINGS_STOPS];
     size_t n_stop;
     struct setting_bias *biases; /* [n_biases], owned; as given, ids not checked */
     size_t n_biases;
+
+    bool force; /* quantize: overwrite */
 
     /* tokenize */
     bool special, add_special;
@@ -75,16 +88,18 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool help; /* VERB --help */
 };
 
-/* Resolves everything. argv as main got it; env as environ. Lines for the log that are no errors (an ignored
- * SMALLMIND_PORT=tcp://...) are written to notes, one a line, cut to its size. STATUS_INVALID names the flag, variable or
- * file and line at fault and the nearest right name; STATUS_IO for the INI file. */
-enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env, char *notes,
-                             size_t notes_bytes, struct error *err);
+/* Resolves everything. argv as main got it; env as environ. Lines for the log that are no errors
+ * (an ignored SMALLMIND_PORT=tcp://...) are written to notes, one a line, cut to its size.
+ * STATUS_INVALID names the flag, variable or file and line at fault and the nearest right name;
+ * STATUS_IO for the INI file. */
+enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env,
+                             char *notes, size_t notes_bytes, struct error *err);
 void settings_free(struct settings *settings); /* takes NULL */
 
 /* --print-config: each value and where it came from (default, file:line, environment, flag). */
 void settings_print(const struct settings *settings, FILE *out);
 /* The whole usage (verb 0) or one verb's, made from the table. */
 void settings_help(enum verb verb, FILE *out);
-/* The INI file with every setting, its default and when to change it: config/smallmind.ini is this function's output. */
+/* The INI file with every setting, its default and when to change it: config/smallmind.ini is this
+ * function's output. */
 void settings_write_ini(FILE *out);

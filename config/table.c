@@ -8,7 +8,8 @@
 #define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY)
 #define TEXT    (VERB_TOKENIZE | VERB_DETOKENIZE)
 #define ALL                                                                                        \
-    (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE | VERB_PERPLEXITY)
+    (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
+     VERB_PERPLEXITY | VERB_QUANTIZE)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
@@ -20,6 +21,7 @@ const struct verb_info settings_verbs[] = {
     {"tokenize", VERB_TOKENIZE, NULL, "standard input to token ids, on one line"},
     {"detokenize", VERB_DETOKENIZE, NULL, "token ids on standard input back to text"},
     {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text"},
+    {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type"},
     {"version", VERB_VERSION, NULL, "the version"},
     {"help", VERB_HELP, "[VERB]", "this text, or one verb's"},
 };
@@ -33,7 +35,7 @@ const struct setting settings_table[] = {
      "positions one sequence may use (auto: the model's, at most 4096)",
      "Raise it for long prompts, up to what the model was made for; lower it to save KV memory."},
 
-    {"threads", "compute", KIND_NUMBER, FIELD(threads), COMPUTE, 1, 1024, "auto", NULL, "auto", "N",
+    {"threads", "compute", KIND_NUMBER, FIELD(threads), COMPUTE | VERB_QUANTIZE, 1, 1024, "auto", NULL, "auto", "N",
      "all compute threads, shared out evenly over the workers",
      "Lower it to leave cores to other programs; more threads than physical cores seldom help."},
     {"workers", "compute", KIND_NUMBER, FIELD(workers), VERB_SERVE, 1, 256, "auto", NULL, "auto", "N",
@@ -160,7 +162,7 @@ const struct setting settings_table[] = {
     {"frequency-penalty", "generate", KIND_REAL, FIELD(frequency_penalty), VERB_GENERATE, -2, 2, NULL, NULL, "0", "X",
      "the same, once for each time it stands there",
      "Above 0 against repeated words."},
-    {"logit-bias", "generate", KIND_BIASES, FIELD(biases), VERB_GENERATE, -100, 100, NULL, NULL, "", "ID:X,...",
+    {"logit-bias", "generate", KIND_BIASES, offsetof(struct settings, biases), 0, VERB_GENERATE, -100, 100, NULL, NULL, "", "ID:X,...",
      "added to the logits of these token ids; -100 bans",
      "To forbid or favour single tokens."},
     {"stop", "generate", KIND_STOPS, FIELD(stop), VERB_GENERATE, 0, 0, NULL, NULL, "", "TEXT",
@@ -183,6 +185,8 @@ const struct setting settings_table[] = {
      "add BOS and EOS as the model says",
      "To see what a request's prompt becomes."},
 
+    {"force", NULL, KIND_FLAG, FIELD(force), VERB_QUANTIZE, 0, 0, NULL, NULL, "off", NULL,
+     "overwrite OUT", NULL},
     {"config", NULL, KIND_TEXT, FIELD(config), ALL, 0, 0, NULL, NULL, "", "FILE",
      "INI file with settings (config/smallmind.ini shows them all)", NULL},
     {"print-config", NULL, KIND_FLAG, FIELD(print_config), ALL, 0, 0, NULL, NULL, "off", NULL,

@@ -39,6 +39,8 @@ static int run(const struct settings *settings, const char *notes)
         return verb_detokenize(settings);
     case VERB_PERPLEXITY:
         return verb_perplexity(settings);
+    case VERB_QUANTIZE:
+        return verb_quantize(settings);
     case VERB_VERSION:
         puts("smallmind " SMALLMIND_VERSION);
         return EXIT_DONE;

@@ -1,0 +1,163 @@
+/* test_quantize.c - facts about writing a file in another weight type: what changes, what stays,
+ * and what is refused. */
+#include "math/encode.h"
+#include "model/gguf.h"
+#include "model/model.h"
+#include "model/quantize.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[64], out_path[128];
+
+static void setup(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/smallmind-quantize-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(out_path, sizeof out_path, "%s/out.gguf", folder);
+}
+
+static void teardown(void)
+{
+    unlink(out_path);
+    ck_assert_int_eq(rmdir(folder), 0); /* nothing unfinished is left */
+}
+
+static const char *source(void)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/tests/fixtures/llama256.F16.gguf", TEST_SOURCE_DIR);
+    return path;
+}
+
+static enum status run(const char *in, const char *type, bool force, struct error *err)
+{
+    struct quantize_job job = {
+        .in = in, .out = out_path, .type = type, .n_threads = 2, .force = force};
+    struct quantize_result result;
+    return quantize_file(&job, &result, err);
+}
+
+static struct gguf *open_file(const char *path)
+{
+    struct gguf *gguf = NULL;
+    struct error err = {0};
+    ck_assert_msg(gguf_map(&gguf, path, &err) == STATUS_OK, "%s", err.text);
+    return gguf;
+}
+
+/* The tensor's bytes are those of rounding the source's values. */
+static void check_tensor(const struct gguf *in, const struct gguf *out, const char *name,
+                         enum weight_type type)
+{
+    struct error err = {0};
+    const struct gguf_tensor *a = gguf_find_tensor(in, name), *b = gguf_find_tensor(out, name);
+    ck_assert_ptr_nonnull(b);
+    ck_assert_str_eq(ggml_type_name(b->type), weight_infos[type].name);
+    ck_assert_int_eq(gguf_fetch(in, a, &err), STATUS_OK);
+    ck_assert_int_eq(gguf_fetch(out, b, &err), STATUS_OK);
+    size_t n = (size_t)(a->ne[0] * a->ne[1]);
+    float *values = malloc(n * sizeof *values);
+    uint8_t *bytes = malloc(weight_bytes(type, n));
+    weight_to_f32(weight_type_of_ggml(a->type), a->data, n, values);
+    weight_from_f32(type, values, n, bytes);
+    ck_assert_uint_eq(b->n_bytes, weight_bytes(type, n));
+    ck_assert_mem_eq(b->data, bytes, b->n_bytes);
+    free(values);
+    free(bytes);
+}
+
+START_TEST(matrices_are_rounded_and_the_rest_stays)
+{
+    struct error err = {0};
+    ck_assert_msg(run(source(), "Q4_0", false, &err) == STATUS_OK, "%s", err.text);
+    struct gguf *in = open_file(source()), *out = open_file(out_path);
+    ck_assert_uint_eq(gguf_n_tensors(in), gguf_n_tensors(out));
+    check_tensor(in, out, "blk.0.attn_q.weight", WEIGHT_Q4_0);
+    check_tensor(in, out, "token_embd.weight", WEIGHT_Q4_0);
+    check_tensor(in, out, "output.weight", WEIGHT_Q6_K); /* the head keeps more bits */
+    check_tensor(in, out, "output_norm.weight", WEIGHT_F32);
+    for (size_t i = 0; i < gguf_n_values(in); i++) {
+        char key[128];
+        struct gguf_string name = gguf_value_at(in, i)->key;
+        snprintf(key, sizeof key, "%.*s", (int)name.n, name.bytes);
+        ck_assert_ptr_nonnull(gguf_find(out, key));
+    }
+    struct shape shape;
+    ck_assert_msg(model_read_shape(&shape, out, &err) == STATUS_OK, "%s", err.text);
+    gguf_close(in);
+    gguf_close(out);
+}
+END_TEST
+
+START_TEST(a_mix_gives_some_matrices_more_bits)
+{
+    struct error err = {0};
+    ck_assert_int_eq(run(source(), "q4_k_m", false, &err), STATUS_OK);
+    struct gguf *in = open_file(source()), *out = open_file(out_path);
+    check_tensor(in, out, "blk.0.attn_v.weight", WEIGHT_Q4_K);
+    check_tensor(in, out, "blk.1.attn_v.weight", WEIGHT_Q6_K);
+    check_tensor(in, out, "blk.1.ffn_down.weight", WEIGHT_Q6_K);
+    check_tensor(in, out, "blk.1.ffn_up.weight", WEIGHT_Q4_K);
+    gguf_close(in);
+    gguf_close(out);
+}
+END_TEST
+
+START_TEST(what_must_not_be_is_refused)
+{
+    struct error err = {0};
+    ck_assert_int_eq(run(source(), "Q4_7", false, &err), STATUS_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "Q4_K_M"));
+    ck_assert_int_eq(run("/nowhere/x.gguf", "Q8_0", false, &err), STATUS_IO);
+    ck_assert_int_eq(access(out_path, F_OK), -1);
+    ck_assert_int_eq(run(source(), "Q8_0", false, &err), STATUS_OK);
+    ck_assert_int_eq(run(source(), "Q8_0", false, &err), STATUS_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "--force"));
+    ck_assert_int_eq(run(source(), "Q4_0", true, &err), STATUS_OK);
+    ck_assert_int_eq(run(out_path, "Q4_0", true, &err), STATUS_INVALID); /* onto itself */
+}
+END_TEST
+
+/* Files that llama.cpp's own tool wrote from the same source; only where the shared fixtures are.
+ */
+START_TEST(the_file_is_llama_cpps_byte_for_byte)
+{
+    static const char *const names[] = {"llama256", "gpt256"};
+    const char *shared = getenv("SMALLMIND_SHARED");
+    char in[512], expected[512], command[1200];
+    snprintf(in, sizeof in, "%s/fixtures/%s.f32.gguf",
+             shared ? shared : TEST_SOURCE_DIR "/../shared", names[_i]);
+    snprintf(expected, sizeof expected, "%s/fixtures/%s.Q8_0.gguf",
+             shared ? shared : TEST_SOURCE_DIR "/../shared", names[_i]);
+    if (access(in, R_OK) != 0) {
+        printf("skipped: %s is not there\n", in);
+        return;
+    }
+    struct error err = {0};
+    ck_assert_msg(run(in, "Q8_0", false, &err) == STATUS_OK, "%s", err.text);
+    snprintf(command, sizeof command, "cmp %s %s", out_path, expected);
+    ck_assert_int_eq(system(command), 0); /* NOLINT(bugprone-command-processor,cert-env33-c) */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("quantize");
+    TCase *facts = tcase_create("facts");
+    tcase_set_timeout(facts, 120);
+    tcase_add_checked_fixture(facts, setup, teardown);
+    tcase_add_test(facts, matrices_are_rounded_and_the_rest_stays);
+    tcase_add_test(facts, a_mix_gives_some_matrices_more_bits);
+    tcase_add_test(facts, what_must_not_be_is_refused);
+    tcase_add_loop_test(facts, the_file_is_llama_cpps_byte_for_byte, 0, 2);
+    suite_add_tcase(suite, facts);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
