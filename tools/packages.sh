@@ -33,6 +33,7 @@ look() {
         test)
             library_of check check
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
+            "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             ;;
         lint)
             has gcc || lacks gcc

@@ -3,6 +3,7 @@
 #include "base/nearest.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static size_t smallest(size_t a, size_t b, size_t c)
@@ -40,14 +41,15 @@ size_t nearest_distance(const char *a, const char *b)
 
 const char *nearest_name(const char *name, const char *const *names, size_t n)
 {
+    char front[NEAREST_MAX + 1];
+    snprintf(front, sizeof front, "%s", name);
     const char *best = NULL;
-    size_t best_slips = SIZE_MAX;
+    size_t fewest = SIZE_MAX;
     for (size_t i = 0; i < n; i++) {
-        size_t slips = nearest_distance(name, names[i]);
-        size_t length = strlen(name) > strlen(names[i]) ? strlen(name) : strlen(names[i]);
-        if (slips < best_slips && (slips <= 2 ? slips < length : slips <= length / 3)) {
+        size_t slips = nearest_distance(front, names[i]);
+        if (slips < fewest) {
             best = names[i];
-            best_slips = slips;
+            fewest = slips;
         }
     }
     return best;

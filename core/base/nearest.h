@@ -6,12 +6,12 @@
 
 #include <stddef.h>
 
-enum { NEAREST_MAX = 64 }; /* bytes of a name that are compared; longer ones have no near name */
+enum { NEAREST_MAX = 64 }; /* bytes of a name that are compared */
 
 /* Single typing slips (a letter added, lost, replaced, two swapped) that lead from one to the
- * other. */
+ * other; SIZE_MAX when either is longer than NEAREST_MAX. */
 size_t nearest_distance(const char *a, const char *b);
 
-/* The name with the fewest slips (the first among equals), or NULL when none is near: more slips
- * than a third of the longer name, and more than 2. names: [n]. */
+/* The name with the fewest slips, the first among equals; of a name that is too long only the front
+ * is compared. NULL when there is none. names: [n]. */
 const char *nearest_name(const char *name, const char *const *names, size_t n);

@@ -197,7 +197,7 @@ START_TEST(unknown_names_are_refused_with_the_nearest)
     refuses("--max_queue=3", "", "--max_queue:", "nearest: --max-queue");
     refuses("--hlep", "", "--hlep:", "nearest: --help");
     refuses("srve", "", "srve", "nearest: serve");
-    refuses("--zzzzzzzz", "", "--zzzzzzzz:", "--help");
+    refuses("--zzzzzzzz", "", "--zzzzzzzz:", "nearest: --");
     refuses("", "SMALLMIND_MAX_QEUE=3", "SMALLMIND_MAX_QEUE:", "nearest: SMALLMIND_MAX_QUEUE");
     refuses("", "SMALLMIND_max_queue=3", "SMALLMIND_max_queue:", "nearest: SMALLMIND_MAX_QUEUE");
     refuses(with_ini("\n\nmax_que = 3\n", ""), "", ":3: max_que:", "nearest: max_queue");

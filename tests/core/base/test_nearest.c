@@ -29,16 +29,18 @@ START_TEST(too_long_names_have_no_distance)
 }
 END_TEST
 
-START_TEST(the_nearest_name_is_near)
+START_TEST(the_nearest_name_has_the_fewest_slips)
 {
-    static const char *const names[] = {"max_tokens", "min_tokens", "top_k", "on"};
+    static const char *const names[] = {"max_tokens", "min_tokens", "top_k", "top_p"};
     ck_assert_str_eq(nearest_name("max_token", names, 4), "max_tokens");
     ck_assert_str_eq(nearest_name("mintokens", names, 4), "min_tokens");
-    ck_assert_str_eq(nearest_name("topk", names, 4), "top_k");
-    ck_assert_ptr_null(
-        nearest_name("x", names, 4)); /* two slips, but nothing in common with "on" */
-    ck_assert_ptr_null(nearest_name("temperature", names, 4));
+    ck_assert_str_eq(nearest_name("topp", names, 4), "top_p");
+    ck_assert_str_eq(nearest_name("top_x", names, 4), "top_k"); /* the first among equals */
     ck_assert_ptr_null(nearest_name("max_tokens", names, 0));
+    char endless[3 * NEAREST_MAX];
+    memset(endless, 'x', sizeof endless);
+    endless[sizeof endless - 1] = '\0';
+    ck_assert_ptr_nonnull(nearest_name(endless, names, 4));
 }
 END_TEST
 
@@ -48,7 +50,7 @@ int main(void)
     TCase *facts = tcase_create("facts");
     tcase_add_test(facts, each_kind_of_slip_counts_one);
     tcase_add_test(facts, too_long_names_have_no_distance);
-    tcase_add_test(facts, the_nearest_name_is_near);
+    tcase_add_test(facts, the_nearest_name_has_the_fewest_slips);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
