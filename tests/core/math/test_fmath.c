@@ -43,8 +43,8 @@ static double true_gelu(double x)
 
 START_TEST(exp_is_within_one_ulp)
 {
-    ck_assert_double_le(largest(fmath_exp, exp, -87.29, 88.72, 1000000), 0.9);
-    ck_assert_double_le(largest(fmath_exp, exp, -1, 1, 1000000), 0.9);
+    ck_assert_double_le(largest(fmath_exp, exp, -87.29, 88.72, 200000), 0.9);
+    ck_assert_double_le(largest(fmath_exp, exp, -1, 1, 200000), 0.9);
 }
 END_TEST
 
@@ -66,8 +66,8 @@ END_TEST
 START_TEST(exp_is_monotonic_where_softmax_uses_it)
 {
     float last = 0.0f;
-    for (int i = -2000000; i <= 0; i++) {
-        float y = fmath_exp((float)i * 2e-5f);
+    for (int i = -400000; i <= 0; i++) {
+        float y = fmath_exp((float)i * 1e-4f);
         ck_assert(y >= last);
         last = y;
     }
@@ -77,10 +77,10 @@ END_TEST
 START_TEST(log_and_tanh_are_within_half_an_ulp)
 {
     ck_assert_double_le(largest(fmath_log, log, 1e-30, 1e-3, 100000), 0.51);
-    ck_assert_double_le(largest(fmath_log, log, 0.001, 3, 500000), 0.51);
+    ck_assert_double_le(largest(fmath_log, log, 0.001, 3, 100000), 0.51);
     ck_assert_double_le(largest(fmath_log, log, 3, 3e38, 100000), 0.51);
-    ck_assert_double_le(largest(fmath_tanh, tanh, -10, 10, 500000), 0.51);
-    ck_assert_double_le(largest(fmath_tanh, tanh, -0.01, 0.01, 500000), 0.51);
+    ck_assert_double_le(largest(fmath_tanh, tanh, -10, 10, 100000), 0.51);
+    ck_assert_double_le(largest(fmath_tanh, tanh, -0.01, 0.01, 100000), 0.51);
     ck_assert(fmath_log(1.0f) == 0.0f && fmath_log(0.0f) == -INFINITY && isnan(fmath_log(-1.0f)));
     ck_assert(isnan(fmath_log(NAN)) && fmath_log(INFINITY) == INFINITY && isnan(fmath_tanh(NAN)));
     ck_assert_double_le(ulps(fmath_log(1e-45f), log((double)1e-45f)), 0.51);
@@ -91,9 +91,9 @@ END_TEST
 
 START_TEST(silu_and_gelu_are_close)
 {
-    ck_assert_double_le(largest(fmath_silu, true_silu, -87, 100, 1000000), 2.6);
+    ck_assert_double_le(largest(fmath_silu, true_silu, -87, 100, 200000), 2.6);
     struct rng r = {2};
-    for (size_t i = 0; i < 1000000; i++) {
+    for (size_t i = 0; i < 200000; i++) {
         float x = (float)((double)(rng_next(&r) >> 11) * 0x1p-53 * 24 - 12);
         double scale = fabs((double)x) > 1 ? fabs((double)x) : 1;
         ck_assert_double_le(fabs((double)fmath_gelu(x) - true_gelu((double)x)), 3e-7 * scale);
@@ -108,13 +108,13 @@ END_TEST
 START_TEST(double_functions_are_close)
 {
     struct rng r = {3};
-    for (size_t i = 0; i < 300000; i++) {
+    for (size_t i = 0; i < 60000; i++) {
         double u = (double)(rng_next(&r) >> 11) * 0x1p-53;
         double x = u * 1400 - 700, e = exp(x);
         ck_assert_double_le(fabs(fmath_exp_d(x) - e), 4e-16 * e);
         double l = log(e);
         ck_assert_double_le(fabs(fmath_log_d(e) - l), 2.5e-16 * (fabs(l) > 1 ? fabs(l) : 1));
-        double base = 1 + u * 1e6, power = -(double)i / 300000, p = pow(base, power);
+        double base = 1 + u * 1e6, power = -(double)i / 60000, p = pow(base, power);
         ck_assert_double_le(fabs(fmath_pow_d(base, power) - p), 1e-14 * p);
         double angle = i % 2 == 0 ? u * 100 - 50 : u * 4e9 - 2e9, s, c;
         fmath_sincos_d(angle, &s, &c);

@@ -41,6 +41,9 @@ static void compare_shapes(const struct table_pair *pair, enum weight_type type,
     uint8_t *src = random_weights(r, type, n_rows * n_cols, weights);
     struct matrix w = matrix_create(type, n_rows, n_cols, src);
     size_t n_panels = matrix_n_panels(&w);
+    /* Two builds of the reference treat each token alike: a few numbers of them tell all. */
+    if (strcmp(pair->tested->name, "ref") == 0 && n_tokens > 2)
+        n_tokens = 2;
     for (size_t i = 0; i < n_tokens; i++) {
         struct act x;
         act_create(&x, r, tokens[i], n_cols, values, pair->wanted);
@@ -67,9 +70,9 @@ START_TEST(matmul_has_the_definitions_bits_for_every_number_of_tokens)
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {100 + (uint64_t)_i};
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
-        compare_shapes(&pairs[i], type, &r, 7 * 16, 512, WEIGHTS_RANDOM, VALUES_NORMAL, all_tokens,
+        compare_shapes(&pairs[i], type, &r, 7 * 16, 256, WEIGHTS_RANDOM, VALUES_NORMAL, all_tokens,
                        N(all_tokens));
-        compare_shapes(&pairs[i], type, &r, 33, 256, WEIGHTS_RANDOM, VALUES_WIDE, all_tokens,
+        compare_shapes(&pairs[i], type, &r, 17, 512, WEIGHTS_RANDOM, VALUES_WIDE, all_tokens,
                        N(all_tokens));
     }
 }
@@ -101,10 +104,10 @@ START_TEST(matmul_has_the_definitions_bits_for_odd_widths)
     bool is_plain = weight_infos[type].block_values == 1;
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
         for (size_t j = 0; is_plain && j < N(plain); j++)
-            compare_shapes(&pairs[i], type, &r, 50, plain[j], WEIGHTS_RANDOM, VALUES_NORMAL,
+            compare_shapes(&pairs[i], type, &r, 34, plain[j], WEIGHTS_RANDOM, VALUES_NORMAL,
                            all_tokens, N(all_tokens));
         for (size_t j = 0; weight_infos[type].block_values == 32 && j < N(blocks); j++)
-            compare_shapes(&pairs[i], type, &r, 50, blocks[j], WEIGHTS_RANDOM, VALUES_NORMAL,
+            compare_shapes(&pairs[i], type, &r, 34, blocks[j], WEIGHTS_RANDOM, VALUES_NORMAL,
                            all_tokens, N(all_tokens));
     }
 }
@@ -119,7 +122,7 @@ START_TEST(matmul_has_the_definitions_bits_at_the_extremes)
     struct rng r = {400 + (uint64_t)_i};
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
         for (int values = 0; values < VALUES_KINDS; values++)
-            compare_shapes(&pairs[i], type, &r, 49, 512, weights, (enum values)values, few_tokens,
+            compare_shapes(&pairs[i], type, &r, 17, 512, weights, (enum values)values, few_tokens,
                            N(few_tokens));
     }
 }
