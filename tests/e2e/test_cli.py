@@ -159,7 +159,8 @@ def start_generate(**kwargs):
 
 
 def test_ctrl_c_ends_generate_cleanly():
-    process = start_generate(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Unbuffered: communicate() would pass over what a buffer had read ahead.
+    process = start_generate(stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     first = process.stdout.read(1)
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=LIMIT)
