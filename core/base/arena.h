@@ -1,7 +1,8 @@
 /* arena.h - one block of memory, carved from front to back, freed as a whole.
  *
- * Sized once and never grown: an arena that is full returns NULL, which its owner turns into an error. Zeroed, aligned to
- * 64 bytes (2 MiB for large ones, with huge pages advised). Not thread-safe: one owner at a time.
+ * Sized once and never grown: an arena that is full returns NULL, which its owner turns into an
+ * error. Zeroed, aligned to 64 bytes (2 MiB for large ones, with huge pages advised). Not
+ * thread-safe: one owner at a time.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct arena {
 
 enum { ARENA_ALIGN = 64 };
 
-/* Maps n_bytes of zeroed memory for the named purpose (the name is for the error). STATUS_NO_MEMORY. */
+/* Maps n_bytes of zeroed memory for the named purpose (the name is for the error).
+ * STATUS_NO_MEMORY. */
 enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err);
 void arena_free(struct arena *arena); /* takes a zeroed one */
 

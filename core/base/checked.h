@@ -1,4 +1,5 @@
-/* checked.h - arithmetic on sizes that come from outside. Each returns false on overflow and leaves *out alone. */
+/* checked.h - arithmetic on sizes that come from outside. Each returns false on overflow and leaves
+ * *out alone. */
 #pragma once
 
 #include <stdbool.h>

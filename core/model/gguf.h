@@ -1,9 +1,11 @@
-/* gguf.h - reads a GGUF v2/v3 file's header: keys, values and tensor descriptions, every byte of it checked.
+/* gguf.h - reads a GGUF v2/v3 file's header: keys, values and tensor descriptions, every byte of it
+ * checked.
  *
- * Takes (bytes, size), so that any truncation can be tested in-process; gguf_map opens a file that way. The reader never
- * trusts a length, a count or an offset, allocates in proportion to the bytes it was given, and says in each refusal which
- * key or tensor is at fault and what would be right. Knows the container only: what a key means is model.h's and
- * tokenizer.h's business. Any thread; read-only once open.
+ * Takes (bytes, size), so that any truncation can be tested in-process; gguf_map opens a file that
+ * way. The reader never trusts a length, a count or an offset, allocates in proportion to the bytes
+ * it was given, and says in each refusal which key or tensor is at fault and what would be right.
+ * Knows the container only: what a key means is model.h's and tokenizer.h's business. Any thread;
+ * read-only once open.
  */
 #pragma once
 
@@ -13,9 +15,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum gguf_value_type { /* as in the file */
-    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY,
-    GGUF_U64, GGUF_I64, GGUF_F64, GGUF_VALUE_TYPES,
+/* As in the file. */
+enum gguf_value_type {
+    GGUF_U8,
+    GGUF_I8,
+    GGUF_U16,
+    GGUF_I16,
+    GGUF_U32,
+    GGUF_I32,
+    GGUF_F32,
+    GGUF_BOOL,
+    GGUF_STRING,
+    GGUF_ARRAY,
+    GGUF_U64,
+    GGUF_I64,
+    GGUF_F64,
+    GGUF_VALUE_TYPES,
 };
 
 struct gguf_string {
@@ -29,15 +44,16 @@ struct gguf_value {
     enum gguf_value_type element_type; /* of an array */
     size_t n;                          /* elements of an array; 1 otherwise */
     const uint8_t *bytes;              /* the value's bytes, unaligned, little endian; borrowed */
-    const size_t *offsets;             /* of an array of strings: where element i's length field begins, from bytes */
+    const size_t *offsets; /* of an array of strings: where each begins, counted from bytes */
 };
 
 struct gguf_tensor {
     char name[64]; /* printable, unique */
     uint32_t type; /* GGML's type id, in the supported set of quant.h */
     uint32_t n_dims;
-    uint64_t ne[4]; /* ne[0] runs fastest (columns); unused ones are 1 */
-    const uint8_t *data; /* borrowed, there after gguf_fetch; in range, aligned in the file, overlapping no other */
+    uint64_t ne[4];      /* ne[0] runs fastest (columns); unused ones are 1 */
+    const uint8_t *data; /* borrowed, there after gguf_fetch; in range, aligned in the file,
+                            overlapping no other */
     size_t n_bytes;
 };
 
@@ -46,13 +62,15 @@ struct gguf; /* opaque */
 /* bytes stay borrowed until gguf_close. STATUS_FORMAT, STATUS_UNSUPPORTED, STATUS_NO_MEMORY. */
 enum status gguf_open(struct gguf **out, const uint8_t *bytes, size_t size, struct error *err);
 
-/* Opens a regular file, of which only the header is read; STATUS_IO too. Tensors are brought in one by one (gguf_fetch). */
+/* Opens a regular file, of which only the header is read; STATUS_IO too. Tensors are brought in one
+ * by one (gguf_fetch). */
 enum status gguf_map(struct gguf **out, const char *path, struct error *err);
 void gguf_close(struct gguf *gguf); /* takes NULL */
 
-/* Reads a tensor's data to where tensor->data points (nothing to do after gguf_open). A file that was cut or changed since
- * it was opened is STATUS_IO. */
-enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *err);
+/* Reads a tensor's data to where tensor->data points (nothing to do after gguf_open). A file that
+ * was cut or changed since it was opened is STATUS_IO. */
+enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor,
+                       struct error *err);
 
 /* Gives a fetched tensor's pages back to the system: its bytes have been taken over. */
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
@@ -66,17 +84,22 @@ size_t gguf_n_tensors(const struct gguf *gguf);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t i);
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *gguf, const char *name);
 
-/* Typed reads. Each leaves *out alone and returns STATUS_OK with *found = false when the key is absent; a wrong type is
- * STATUS_FORMAT naming key, type found and type wanted. Integers of any width are taken when the value fits; found may be
- * NULL for a key that must exist: absent is then STATUS_FORMAT. */
-enum status gguf_get_u64(const struct gguf *gguf, const char *key, uint64_t *out, bool *found, struct error *err);
-enum status gguf_get_f32(const struct gguf *gguf, const char *key, float *out, bool *found, struct error *err);
-enum status gguf_get_bool(const struct gguf *gguf, const char *key, bool *out, bool *found, struct error *err);
-enum status gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out, bool *found,
-                            struct error *err);
+/* Typed reads. Each leaves *out alone and returns STATUS_OK with *found = false when the key is
+ * absent; a wrong type is STATUS_FORMAT naming key, type found and type wanted. Integers of any
+ * width are taken when the value fits; found may be NULL for a key that must exist: absent is then
+ * STATUS_FORMAT. */
+enum status gguf_get_u64(const struct gguf *gguf, const char *key, uint64_t *out, bool *found,
+                         struct error *err);
+enum status gguf_get_f32(const struct gguf *gguf, const char *key, float *out, bool *found,
+                         struct error *err);
+enum status gguf_get_bool(const struct gguf *gguf, const char *key, bool *out, bool *found,
+                          struct error *err);
+enum status gguf_get_string(const struct gguf *gguf, const char *key, struct gguf_string *out,
+                            bool *found, struct error *err);
 /* An array of exactly this element type. */
-enum status gguf_get_array(const struct gguf *gguf, const char *key, enum gguf_value_type element_type,
-                           const struct gguf_value **out, bool *found, struct error *err);
+enum status gguf_get_array(const struct gguf *gguf, const char *key,
+                           enum gguf_value_type element_type, const struct gguf_value **out,
+                           bool *found, struct error *err);
 
 /* Elements of arrays; i < n, the type as declared. */
 struct gguf_string gguf_string_at(const struct gguf_value *array, size_t i);

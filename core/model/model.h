@@ -1,8 +1,10 @@
-/* model.h - one decoder-only transformer, loaded: its shape, its weights in the kernels' layout, its RoPE tables.
+/* model.h - one decoder-only transformer, loaded: its shape, its weights in the kernels' layout,
+ * its RoPE tables.
  *
- * One description per architecture (a row of options and a table of tensor roles, model_arch.c) drives reading, checking and
- * packing; forward.h runs all of them with one pass. Loaded once by the start-up thread, read-only and shared after. Keys and
- * tensors that change the arithmetic are honoured or refused by name, never ignored. Knows nothing of sequences or threads.
+ * One description per architecture (a row of options and a table of tensor roles, model_arch.c)
+ * drives reading, checking and packing; forward.h runs all of them with one pass. Loaded once by
+ * the start-up thread, read-only and shared after. Keys and tensors that change the arithmetic are
+ * honoured or refused by name, never ignored. Knows nothing of sequences or threads.
  */
 #pragma once
 
@@ -15,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MODEL_DEFAULT_CONTEXT = 4096 }; /* positions served when nobody asks, if the model was made for as many */
+/* Positions served when nobody asks, if the model was made for as many. */
+enum { MODEL_DEFAULT_CONTEXT = 4096 };
 
 enum norm_kind { NORM_RMS, NORM_LAYER };
 enum ffn_kind { FFN_SILU_GATED, FFN_GELU };
@@ -34,8 +37,8 @@ struct shape {
     float norm_eps;
     float rope_base;
     enum { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN } rope_scaling;
-    float rope_scale_factor;       /* 1 = none */
-    size_t rope_original_context;  /* yarn */
+    float rope_scale_factor;      /* 1 = none */
+    size_t rope_original_context; /* yarn */
     float yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow;
 };
 
@@ -58,30 +61,36 @@ struct layer {
 
 struct model {
     struct shape shape;
-    char name[96];             /* general.name, printable; or the architecture */
-    size_t n_context;          /* positions served: min(asked, trained) */
-    struct matrix embed;       /* [n_vocab][n_embd] */
-    const float *positions;    /* [n_context][n_embd], learned; NULL: none */
-    struct layer *layers;      /* [n_layers] */
+    char name[96];          /* general.name, printable; or the architecture */
+    size_t n_context;       /* positions served: min(asked, trained) */
+    struct matrix embed;    /* [n_vocab][n_embd] */
+    const float *positions; /* [n_context][n_embd], learned; NULL: none */
+    struct layer *layers;   /* [n_layers] */
     struct norm output_norm;
-    struct linear output;      /* w shares embed's panels when tied */
-    const float *rope_cos;     /* [n_context][rope_dim / 2]; yarn's attention factor is in them; NULL without RoPE */
+    struct linear output;  /* w shares embed's panels when tied */
+    const float *rope_cos; /* [n_context][rope_dim / 2]; yarn's attention factor is in them; NULL
+                              without RoPE */
     const float *rope_sin;
-    size_t n_params;           /* weights, as the file counts them */
+    size_t n_params; /* weights, as the file counts them */
     size_t file_bytes;
-    size_t bytes_per_token;    /* weight bytes that one decode step of one sequence reads */
-    char weights[32];          /* the type that most weights have: "Q4_0"; what model_info's label says */
-    struct arena arena;        /* owns every array above */
+    size_t bytes_per_token; /* weight bytes that one decode step of one sequence reads */
+    char weights[32];   /* the type that most weights have: "Q4_0"; what model_info's label says */
+    struct arena arena; /* owns every array above */
 };
 
-/* Reads and checks everything but the weights' values: the keys, and that every tensor has a role, its derived shape and a
- * type its role allows. What `inspect` shows. STATUS_FORMAT, STATUS_UNSUPPORTED. */
+/* Reads and checks everything but the weights' values: the keys, and that every tensor has a role,
+ * its derived shape and a type its role allows. What `inspect` shows. STATUS_FORMAT,
+ * STATUS_UNSUPPORTED. */
 enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct error *err);
 
-/* Bytes that model_load's arena will take; shape from model_read_shape, n_context 1 to the trained one. */
-enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context, size_t *out, struct error *err);
+/* Bytes that model_load's arena will take; shape from model_read_shape, n_context 1 to the trained
+ * one. */
+enum status model_memory(const struct gguf *gguf, const struct shape *shape, size_t n_context,
+                         size_t *out, struct error *err);
 
-/* n_context 0: min(trained, MODEL_DEFAULT_CONTEXT). More than trained is STATUS_INVALID and names it. Source pages are given back to the
- * system tensor by tensor, so that the peak is the model and one tensor. gguf may be closed after. */
-enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context, struct error *err);
+/* n_context 0: min(trained, MODEL_DEFAULT_CONTEXT). More than trained is STATUS_INVALID and names
+ * it. Source pages are given back to the system tensor by tensor, so that the peak is the model and
+ * one tensor. gguf may be closed after. */
+enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
+                       struct error *err);
 void model_destroy(struct model *model); /* takes NULL */

@@ -10,6 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A sanitizer makes everything many times slower by itself. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 struct world { /* what engines of one test program share */
     struct model *model;
     struct tokenizer *tokenizer;

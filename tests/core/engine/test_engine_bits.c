@@ -5,7 +5,7 @@
 
 #include "base/alloc_count.h"
 
-enum { N_REQUESTS = 28 };
+enum { N_REQUESTS = SANITIZED ? 12 : 28 };
 
 static struct request requests[N_REQUESTS];
 static struct job *alone[N_REQUESTS]; /* each by itself: one worker, one thread, no cache */

@@ -1,0 +1,354 @@
+/* test_torture.c - small files of each architecture and vocabulary, damaged in every way that one
+ * change can: each is refused in words, or is loaded as what it then says.
+ *
+ * Every number of the header set to the values at which programs break, each of its bits turned, an
+ * integer laid over every byte, the file cut at every byte. A fixed sample in the usual run; all of
+ * it with SMALLMIND_TORTURE=all. Under the sanitizers this is where a wrong length shows.
+ */
+#include "core/gguf_fields.h"
+#include "torture/files.h"
+#include "torture/honoured.h"
+#include "torture/memory_watch.h"
+
+#include <unistd.h>
+
+enum {
+    ROOM = 1 << 20,    /* bytes beside twice what the healthy file takes: the vocabulary's tables */
+    TIME_LIMIT_S = 20, /* for one file of a few kilobytes: far beyond what a slow machine needs */
+};
+
+static bool all_of_it;      /* else a sample */
+static size_t healthy_peak; /* bytes; 0 where nobody counts */
+static struct gguf_fields fields;
+
+/* One damaged file: where, and what stands there now. */
+struct damage {
+    const char *kind;
+    size_t at;
+    uint64_t value;
+};
+
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s at byte %zu: %#llx\n", d->kind, d->at,                             \
+                    (unsigned long long)d->value);                                                 \
+            ck_abort_msg(__VA_ARGS__);                                                             \
+        }                                                                                          \
+    } while (0)
+
+/* A refusal is a sentence that says where: a key, a tensor or the header. */
+static void check_refusal(enum status status, const struct error *err, const struct damage *d)
+{
+    static const char *const places[] = {"key", "tensor", "header", "GGUF", "tokenizer.ggml."};
+    bool named = err->param[0] != '\0';
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+        named = named || strstr(err->text, places[i]) != NULL;
+    CHECK(err->status == status && err->text[0] != '\0' && named, "status %d, text '%s'", status,
+          err->text);
+    CHECK(status == STATUS_FORMAT || status == STATUS_UNSUPPORTED || status == STATUS_TOO_LARGE,
+          "status %d, text '%s'", status, err->text);
+}
+
+/* The vocabulary is used, too: any text's ids are the vocabulary's, and decode. */
+static void use_tokenizer(const struct tokenizer *t, const struct damage *d)
+{
+    static const char text[] = "ab a<s> \xc3\xa9 <|end|><user>\n";
+    int32_t ids[256];
+    size_t n_ids = 0;
+    struct error err = {0};
+    CHECK(tokenizer_max_ids(t, sizeof text - 1) <= 256, "too many ids");
+    enum status status = tokenizer_encode(t, text, sizeof text - 1, 3, ids, &n_ids, &err);
+    CHECK(status == STATUS_OK || err.text[0] != '\0', "status %d", status);
+    if (status != STATUS_OK)
+        return;
+    for (size_t i = 0; i < n_ids; i++)
+        CHECK(ids[i] >= 0 && (size_t)ids[i] < tokenizer_n_vocab(t), "id %d", ids[i]);
+    size_t n = tokenizer_decode(t, ids, n_ids, NULL);
+    char *out = malloc(n + 1);
+    CHECK(out != NULL && tokenizer_decode(t, ids, n_ids, out) == n, "decoding");
+    free(out);
+}
+
+/* What a loaded file takes besides blocks: the arena. */
+static void check_memory(const struct model *m, const struct damage *d)
+{
+    size_t peak = watch_end() + (m != NULL ? m->arena.n_mapped : 0);
+    CHECK(healthy_peak == 0 || peak <= 2 * healthy_peak + ROOM, "%zu bytes; %zu is healthy", peak,
+          healthy_peak);
+}
+
+/* Opens, loads, compares; true when model and vocabulary are both there. */
+static bool survives(const uint8_t *bytes, size_t size, const struct damage *d)
+{
+    struct gguf *g = NULL;
+    struct model *m = NULL;
+    struct tokenizer *t = NULL;
+    struct error err = {0};
+    alarm(TIME_LIMIT_S);
+    watch_begin();
+    enum status status = gguf_open(&g, bytes, size, &err);
+    if (status != STATUS_OK) {
+        CHECK(g == NULL, "a refused file is handed out");
+        check_refusal(status, &err, d);
+        check_memory(NULL, d);
+        return false;
+    }
+    enum status of_model = model_load(&m, g, 0, &err);
+    if (of_model != STATUS_OK) {
+        CHECK(m == NULL, "a refused model is handed out");
+        check_refusal(of_model, &err, d);
+    }
+    enum status of_tokenizer = tokenizer_create(&t, g, &err);
+    if (of_tokenizer != STATUS_OK) {
+        CHECK(t == NULL, "a refused vocabulary is handed out");
+        check_refusal(of_tokenizer, &err, d);
+    }
+    check_memory(m, d);
+    gguf_close(g);
+    fields_walk(&fields, bytes, size);
+    CHECK(fields.whole, "what opens makes no sense to a second reader");
+    if (m != NULL)
+        honoured_model(&fields, m);
+    if (t != NULL) {
+        honoured_tokenizer(&fields, t);
+        use_tokenizer(t, d);
+    }
+    bool both = m != NULL && t != NULL;
+    model_destroy(m);
+    tokenizer_destroy(t);
+    return both;
+}
+
+/* The file in hand: intact bytes, a copy to damage, and where its fields are. */
+struct patient {
+    uint8_t *bytes, *copy; /* [size], owned */
+    size_t size, n_header;
+    struct gguf_fields *fields; /* of the intact file; owned */
+};
+
+static struct patient admit(size_t file)
+{
+    struct patient p = {0};
+    p.bytes = files_make(file, &p.size);
+    p.copy = malloc(p.size);
+    p.fields = malloc(sizeof *p.fields);
+    ck_assert(p.copy != NULL && p.fields != NULL);
+    memcpy(p.copy, p.bytes, p.size);
+    fields_walk(p.fields, p.bytes, p.size);
+    ck_assert(p.fields->whole);
+    p.n_header = p.fields->at;
+    const struct damage none = {files[file].name, 0, 0};
+    healthy_peak = 0;
+    ck_assert(survives(p.bytes, p.size, &none));
+    healthy_peak = watch_end();
+    watch_limit(2 * p.size + (8 << 20));
+    return p;
+}
+
+static void discharge(struct patient *p)
+{
+    free(p->bytes);
+    free(p->copy);
+    free(p->fields);
+    alarm(0);
+}
+
+/* n bytes of the copy become value; what was there comes back after. */
+static bool with_number(struct patient *p, const char *kind, size_t at, size_t n, uint64_t value)
+{
+    const struct damage d = {kind, at, value};
+    fields_put(p->copy + at, value, n);
+    bool survived = survives(p->copy, p->size, &d);
+    memcpy(p->copy + at, p->bytes + at, n);
+    return survived;
+}
+
+static const uint64_t breaking[] = {
+    0,
+    1,
+    UINT64_MAX,
+    (uint64_t)1 << 31,
+    (uint64_t)1 << 32,
+    (uint64_t)1 << 63,
+    ((uint64_t)1 << 31) - 1,
+    ((uint64_t)1 << 32) - 1,
+    ((uint64_t)1 << 63) - 1,
+    65536,
+    ((uint64_t)1 << 20) + 1, /* just above what a string may have */
+    ((uint64_t)1 << 24) + 1,
+    UINT64_MAX - 7, /* what rounding up wraps to 0 */
+};
+enum { N_BREAKING = sizeof breaking / sizeof breaking[0] };
+
+/* The breaking values, then one more and one less than what is there. */
+static uint64_t breaking_value(size_t i, uint64_t old)
+{
+    return i < N_BREAKING ? breaking[i] : i == N_BREAKING ? old + 1 : old - 1;
+}
+
+START_TEST(every_number_of_the_header_may_be_wrong)
+{
+    struct patient p = admit((size_t)_i);
+    for (size_t i = 0; i < p.fields->n; i++) {
+        const struct gguf_field *f = &p.fields->items[i];
+        if (f->kind == FIELD_TEXT || f->kind == FIELD_MAGIC)
+            continue;
+        uint64_t old = fields_int(p.bytes + f->at, f->n_bytes);
+        for (size_t v = 0; v < N_BREAKING + 2; v++)
+            with_number(&p, "a number", f->at, f->n_bytes, breaking_value(v, old));
+        for (uint64_t type = 0; f->kind == FIELD_TYPE && type < 48; type++)
+            with_number(&p, "a type", f->at, f->n_bytes, type);
+    }
+    discharge(&p);
+}
+END_TEST
+
+START_TEST(every_bit_of_the_header_may_be_turned)
+{
+    struct patient p = admit((size_t)_i);
+    size_t n_survived = 0;
+    for (size_t bit = 0; bit < 8 * p.n_header; bit += all_of_it ? 1 : 11)
+        n_survived +=
+            with_number(&p, "a bit", bit / 8, 1, p.bytes[bit / 8] ^ (uint64_t)1 << bit % 8);
+    ck_assert_uint_gt(n_survived, 0); /* a letter of a name, say, may well be another */
+    discharge(&p);
+}
+END_TEST
+
+/* As if an integer of 32 or 64 bits began at every byte. */
+START_TEST(an_integer_may_lie_over_every_byte)
+{
+    struct patient p = admit((size_t)_i);
+    for (size_t at = 0; at + 8 <= p.n_header; at += all_of_it ? 1 : 31) {
+        for (size_t n = 4; n <= 8; n *= 2) {
+            uint64_t old = fields_int(p.bytes + at, n);
+            for (size_t v = 0; v < N_BREAKING + 2; v++)
+                with_number(&p, "an integer", at, n, breaking_value(v, old));
+        }
+    }
+    discharge(&p);
+}
+END_TEST
+
+START_TEST(a_file_may_end_at_every_byte)
+{
+    struct patient p = admit((size_t)_i);
+    /* Of the data, which all end alike, a sample. */
+    for (size_t n = 0; n < p.size;
+         n += all_of_it || n < p.n_header + 64 || n + 64 > p.size ? 1 : 61) {
+        const struct damage d = {"the end", n, 0};
+        uint8_t *cut = malloc(n + (n == 0)); /* exactly as large: a read behind it is seen */
+        ck_assert_ptr_nonnull(cut);
+        memcpy(cut, p.bytes, n);
+        ck_assert_msg(!survives(cut, n, &d), "%zu of %zu bytes load", n, p.size);
+        free(cut);
+    }
+    discharge(&p);
+}
+END_TEST
+
+START_TEST(records_may_be_missing_or_there_twice)
+{
+    struct patient p = admit((size_t)_i);
+    const struct gguf_fields *f = p.fields;
+    uint8_t *made = malloc(2 * p.size);
+    ck_assert_ptr_nonnull(made);
+    for (size_t i = 0; i < f->n_values + f->n_tensors; i++) {
+        bool is_value = i < f->n_values;
+        size_t k = is_value ? i : i - f->n_values;
+        size_t start = is_value ? f->values[k].start : f->tensors[k].start;
+        size_t end = is_value ? f->values[k].end : f->tensors[k].end;
+        for (size_t times = 0; times <= 2; times += 2) {
+            const struct damage d = {"a record", start, times};
+            size_t n = start, count_at = is_value ? 16 : 8;
+            memcpy(made, p.bytes, start);
+            for (size_t t = 0; t < times; t++, n += end - start)
+                memcpy(made + n, p.bytes + start, end - start);
+            memcpy(made + n, p.bytes + end, f->at - end);
+            n += f->at - end;
+            memset(made + n, 0, 64);
+            n = (n + 31) / 32 * 32;
+            memcpy(made + n, p.bytes + f->data_start, p.size - f->data_start);
+            n += p.size - f->data_start;
+            fields_put(made + count_at, fields_int(p.bytes + count_at, 8) + times - 1, 8);
+            uint8_t *exact = malloc(n);
+            ck_assert_ptr_nonnull(exact);
+            memcpy(exact, made, n);
+            bool both = survives(exact, n, &d);
+            ck_assert_msg(times == 0 || !both, "a record twice, at byte %zu", start);
+            free(exact);
+        }
+    }
+    free(made);
+    discharge(&p);
+}
+END_TEST
+
+START_TEST(random_damage_does_no_harm)
+{
+    struct patient p = admit((size_t)_i);
+    uint64_t state = 20260202 + (uint64_t)_i;
+    for (int round = 0; round < (all_of_it ? 20000 : 1000); round++) {
+        const struct damage d = {"random damage", (size_t)round, 0};
+        for (uint32_t i = tiny_random(&state) % 4 + 1; i > 0; i--)
+            p.copy[tiny_random(&state) % p.n_header] = (uint8_t)tiny_random(&state);
+        survives(p.copy, p.size, &d);
+        memcpy(p.copy, p.bytes, p.n_header);
+    }
+    discharge(&p);
+}
+END_TEST
+
+/* Blocks whose scales are NaN or infinite are still weights: it is the logits that are looked at.
+ * Vectors are few, and looked at here. */
+START_TEST(scales_that_are_not_finite_load_and_vectors_do_not)
+{
+    static const float not_a_number[TINY_EMBD] = {NAN};
+    struct gguf_builder *b = tiny_model("llama", WEIGHT_Q8_0);
+    struct builder_tensor *t = builder_find_tensor(b, "blk.0.ffn_up.weight");
+    memcpy(t->data.p, "\x00\x7e", 2); /* an F16 NaN */
+    memcpy(t->data.p + 34, "\x00\xfc", 2);
+    struct gguf *g = NULL;
+    struct model *m = NULL;
+    struct error err;
+    size_t size;
+    uint8_t *bytes = gguf_build(b, &size);
+    ck_assert_int_eq(gguf_open(&g, bytes, size, &err), STATUS_OK);
+    ck_assert_int_eq(model_load(&m, g, 0, &err), STATUS_OK);
+    model_destroy(m);
+    gguf_close(g);
+    free(bytes);
+    memcpy(builder_find_tensor(b, "blk.1.ffn_norm.weight")->data.p, not_a_number,
+           sizeof not_a_number);
+    bytes = gguf_build(b, &size);
+    ck_assert_int_eq(gguf_open(&g, bytes, size, &err), STATUS_OK);
+    ck_assert_int_eq(model_load(&m, g, 0, &err), STATUS_FORMAT);
+    ck_assert_str_eq(err.text, "tensor 'blk.1.ffn_norm.weight': value 0 is not a finite number");
+    gguf_close(g);
+    free(bytes);
+    gguf_builder_free(b);
+}
+END_TEST
+
+int main(void)
+{
+    const char *how_much = getenv("SMALLMIND_TORTURE");
+    all_of_it = how_much != NULL && strcmp(how_much, "all") == 0;
+    Suite *suite = suite_create("torture");
+    TCase *tc = tcase_create("facts");
+    tcase_set_timeout(tc, all_of_it ? 3600 : 280);
+    tcase_add_loop_test(tc, every_number_of_the_header_may_be_wrong, 0, N_FILES);
+    tcase_add_loop_test(tc, every_bit_of_the_header_may_be_turned, 0, N_FILES);
+    tcase_add_loop_test(tc, an_integer_may_lie_over_every_byte, 0, N_FILES);
+    tcase_add_loop_test(tc, a_file_may_end_at_every_byte, 0, N_FILES);
+    tcase_add_loop_test(tc, records_may_be_missing_or_there_twice, 0, N_FILES);
+    tcase_add_loop_test(tc, random_damage_does_no_harm, 0, N_FILES);
+    tcase_add_test(tc, scales_that_are_not_finite_load_and_vectors_do_not);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
