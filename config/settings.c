@@ -229,7 +229,7 @@ static enum status take_entry(void *ctx, const char *name, const char *value, co
                               struct error *err)
 {
     struct resolved *r = ctx;
-    char plain[SETTING_NAME_MAX], ini_name[SETTING_NAME_MAX + 16], where[640];
+    char plain[SETTING_NAME_MAX], ini_name[SETTING_NAME_MAX + 16] = "", where[640];
     snprintf(where, sizeof where, "%s: %.64s", place, name);
     if (!plain_name(name, plain))
         return error_set(err, STATUS_INVALID, "%s: unknown setting", where);
@@ -270,7 +270,8 @@ static bool is_kubernetes(const char *name, const char *value)
 static enum status take_variable(struct resolved *r, const char *variable, char *notes,
                                  size_t notes_bytes, struct error *err)
 {
-    char shown[SETTING_NAME_MAX + 16], plain[SETTING_NAME_MAX], env_name[SETTING_NAME_MAX + 16];
+    char shown[SETTING_NAME_MAX + 16], plain[SETTING_NAME_MAX] = "";
+    char env_name[SETTING_NAME_MAX + 16] = "";
     size_t n_shown = strcspn(variable, "=");
     const char *value = variable + n_shown + (variable[n_shown] == '=' ? 1 : 0);
     snprintf(shown, sizeof shown, "%.*s", n_shown < sizeof shown ? (int)n_shown : (int)sizeof shown,
