@@ -1,0 +1,279 @@
+/* test_plan.c - what is decided from numbers alone: threads, workers, KV memory, a step's share of
+ * prompt, waits. */
+#include "engine/forecast.h"
+#include "engine/plan.h"
+#include "engine/rates.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+static const uint64_t SECOND = 1000000000;
+
+static struct model model_of(size_t weight_bytes, size_t n_context)
+{
+    return (struct model){
+        .shape = {.n_layers = 30, .n_kv_heads = 3, .head_dim = 64, .n_vocab = 49152},
+        .n_context = n_context,
+        .bytes_per_token = weight_bytes};
+}
+
+static struct cpu cpu_of(unsigned n_usable, unsigned n_domains, size_t memory)
+{
+    return (struct cpu){.n_affinity = n_usable,
+                        .n_physical = n_usable,
+                        .n_usable = n_usable,
+                        .n_domains = n_domains,
+                        .l3_bytes = 32 * MIB,
+                        .memory_bytes = memory};
+}
+
+static const struct engine_options automatic = {
+    .kv_type = KV_F16, .step_tokens = 512, .max_batch = 32, .max_queue = 128};
+
+static struct engine_plan plan_of(const struct model *model, const struct cpu *cpu,
+                                  const struct engine_options *o)
+{
+    struct engine_plan plan;
+    struct error err;
+    enum status status = plan_choose(&plan, model, cpu, o, &err);
+    ck_assert_msg(status == STATUS_OK, "%s", err.text);
+    ck_assert_uint_gt(strlen(plan.threads_why), 10);
+    ck_assert_uint_gt(strlen(plan.kv_why), 10);
+    return plan;
+}
+
+START_TEST(a_large_model_gets_one_worker_for_each_cache)
+{
+    struct model model = model_of(500 * MIB, 2048);
+    struct cpu cpu = cpu_of(16, 2, 64 * GIB);
+    struct engine_plan plan = plan_of(&model, &cpu, &automatic);
+    ck_assert_uint_eq(plan.n_threads, 16);
+    ck_assert_uint_eq(plan.n_workers, 2);
+    ck_assert_ptr_nonnull(strstr(plan.threads_why, "last-level cache"));
+}
+END_TEST
+
+START_TEST(a_tiny_model_gets_one_worker_for_each_core)
+{
+    struct model model = model_of(3 * MIB, 512);
+    struct cpu cpu = cpu_of(4, 1, 8 * GIB);
+    struct engine_plan plan = plan_of(&model, &cpu, &automatic);
+    ck_assert_uint_eq(plan.n_threads, 4);
+    ck_assert_uint_eq(plan.n_workers, 4);
+    ck_assert_ptr_nonnull(strstr(plan.threads_why, "fits the cache"));
+    cpu.l3_bytes = 2 * MIB;
+    ck_assert_uint_eq(plan_of(&model, &cpu, &automatic).n_workers, 1);
+}
+END_TEST
+
+START_TEST(what_was_asked_is_done)
+{
+    struct model model = model_of(500 * MIB, 2048);
+    struct cpu cpu = cpu_of(4, 1, 8 * GIB);
+    struct engine_options o = automatic;
+    o.n_workers = 6; /* more than there are cores: a thread each */
+    struct engine_plan plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.n_threads, 6);
+    o.n_threads = 7;
+    o.n_workers = 3;
+    plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.n_workers, 3);
+    ck_assert_uint_eq(plan_worker_threads(&plan, 0), 3);
+    ck_assert_uint_eq(plan_worker_threads(&plan, 1), 2);
+    ck_assert_uint_eq(plan_worker_threads(&plan, 2), 2);
+    struct error err;
+    o.n_workers = 8;
+    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &err), STATUS_INVALID);
+    ck_assert_str_eq(err.param, "workers");
+}
+END_TEST
+
+START_TEST(kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_context)
+{
+    struct model model = model_of(500 * MIB, 2048);
+    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    struct cpu cpu = cpu_of(4, 1, 1024 * GIB);
+    struct engine_plan plan = plan_of(&model, &cpu, &automatic);
+    ck_assert_uint_eq(plan.page_bytes, page);
+    ck_assert_uint_eq(plan.sequence_pages, 64);
+    ck_assert_uint_eq(plan.kv_pages, 32 * 64);
+    ck_assert_uint_eq(plan.kv_bytes, 32 * 64 * page);
+    cpu.memory_bytes = 1 * GIB;
+    plan = plan_of(&model, &cpu, &automatic);
+    ck_assert_uint_le(plan.kv_bytes, 256 * MIB);
+    ck_assert_uint_gt(plan.kv_bytes, 256 * MIB - page);
+    cpu.memory_bytes = 8 * MIB;
+    plan = plan_of(&model, &cpu, &automatic);
+    ck_assert_uint_eq(plan.kv_pages, 64);
+}
+END_TEST
+
+START_TEST(kv_memory_as_asked_is_shared_out_in_whole_pages)
+{
+    struct model model = model_of(500 * MIB, 2048);
+    struct cpu cpu = cpu_of(4, 1, 8 * GIB);
+    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    struct engine_options o = automatic;
+    o.n_workers = 2;
+    o.kv_bytes = 7 * page;
+    struct engine_plan plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.kv_pages, 6);
+    ck_assert_ptr_nonnull(strstr(plan.kv_why, "less than one full context"));
+    struct error err;
+    o.kv_bytes = 2 * page - 1;
+    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &err), STATUS_INVALID);
+    ck_assert_str_eq(err.param, "kv_memory");
+}
+END_TEST
+
+/* --- rates --- */
+
+START_TEST(a_prompts_share_of_a_step_is_time)
+{
+    struct rates r = {0};
+    rates_seed(&r, 1000000, 100000); /* 1 ms a step, 0.1 ms a prompt token */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 1000), 500); /* 50 ms alone */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 10);  /* as long again as the step itself */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 64);
+    rates_seed(&r, 1000, 100000000);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 1);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 1);
+}
+END_TEST
+
+START_TEST(rates_follow_what_is_measured)
+{
+    struct rates r = {0};
+    rates_seed(&r, 1000000, 100000);
+    for (int i = 0; i < 100; i++)
+        rates_step(&r, 1, 0, 2000000);
+    ck_assert_uint_ge(rates_decode(&r, 1), 1990000);
+    for (int i = 0; i < 100; i++)
+        rates_step(&r, 1, 10, 2000000 + 10 * 50000); /* 0.05 ms a token beside a decoding one */
+    size_t n = rates_prompt_budget(&r, 1, 1000);
+    ck_assert(n >= 38 && n <= 41);
+    uint64_t before = rates_decode(&r, 1);
+    rates_step(&r, 1, 0, 60 * SECOND); /* the machine slept */
+    ck_assert_uint_lt(rates_decode(&r, 1), 2 * before);
+}
+END_TEST
+
+START_TEST(a_larger_batch_is_never_predicted_to_be_faster)
+{
+    struct rates r = {0};
+    rates_seed(&r, 1000000, 100000);
+    ck_assert_uint_eq(rates_decode(&r, 11), 2000000); /* not seen: like a prompt's tokens */
+    for (int i = 0; i < 100; i++) {
+        rates_step(&r, 8, 0, 1500000);
+        rates_step(&r, 2, 0, 1700000);
+    }
+    uint64_t before = 0;
+    for (size_t n = 1; n <= 4096; n++) {
+        uint64_t ns = rates_decode(&r, n);
+        ck_assert_uint_ge(ns, before);
+        before = ns;
+    }
+}
+END_TEST
+
+START_TEST(requests_that_stop_early_shorten_what_is_predicted)
+{
+    struct rates r = {0};
+    rates_seed(&r, 1000000, 100000);
+    ck_assert_uint_eq(rates_decode_all(&r, 100, 1), 100 * 1000000);
+    for (int i = 0; i < 200; i++)
+        rates_finished(&r, 25, 100);
+    uint64_t ns = rates_decode_all(&r, 100, 1);
+    ck_assert(ns >= 24 * 1000000 && ns <= 27 * 1000000);
+}
+END_TEST
+
+/* --- the forecast --- */
+
+START_TEST(the_next_in_line_takes_the_first_free_place)
+{
+    struct forecast f;
+    struct error err;
+    ck_assert_int_eq(forecast_init(&f, 3, &err), STATUS_OK);
+    ck_assert_uint_eq(forecast_next(&f), 0);
+    forecast_add_place(&f, 30);
+    forecast_add_place(&f, 10);
+    forecast_add_place(&f, 20);
+    ck_assert_uint_eq(forecast_next(&f), 10);
+    forecast_take(&f, 100); /* 10 .. 110 */
+    ck_assert_uint_eq(forecast_next(&f), 20);
+    forecast_take(&f, 5); /* 20 .. 25 */
+    ck_assert_uint_eq(forecast_next(&f), 25);
+    forecast_take(&f, 5);
+    forecast_take(&f, 5); /* 30 .. 35, after 30 */
+    ck_assert_uint_eq(forecast_next(&f), 30);
+    forecast_clear(&f);
+    ck_assert_uint_eq(forecast_next(&f), 0);
+    forecast_free(&f);
+}
+END_TEST
+
+START_TEST(a_longer_line_never_waits_less)
+{
+    struct forecast f;
+    struct error err;
+    ck_assert_int_eq(forecast_init(&f, 100, &err), STATUS_OK);
+    uint64_t state = 5, before = 0;
+    for (int i = 0; i < 100; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        forecast_add_place(&f, state >> 40);
+    }
+    for (int i = 0; i < 1000; i++) {
+        ck_assert_uint_ge(forecast_next(&f), before);
+        before = forecast_next(&f);
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        forecast_take(&f, state >> 44);
+    }
+    forecast_free(&f);
+}
+END_TEST
+
+START_TEST(no_second_is_promised_to_more_than_it_has_places_for)
+{
+    struct forecast f;
+    struct error err;
+    ck_assert_int_eq(forecast_init(&f, 1, &err), STATUS_OK);
+    uint64_t now = 1000 * SECOND;
+    for (uint64_t i = 0; i < 40; i++)
+        ck_assert_uint_eq(forecast_tell(&f, now, 0, 16), 1 + i / 16);
+    ck_assert_uint_eq(forecast_told(&f, now), 40);
+    ck_assert_uint_eq(forecast_tell(&f, now, 4 * SECOND + 1, 16), 5);
+    ck_assert_uint_eq(forecast_told(&f, now + 2 * SECOND), 9); /* those told 1 or 2 s are due */
+    ck_assert_uint_eq(forecast_told(&f, now + 6 * SECOND), 0);
+    ck_assert_uint_eq(forecast_tell(&f, now, 100000 * SECOND, 16), 100000); /* beyond the ledger */
+    forecast_free(&f);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plan");
+    TCase *tc = tcase_create("plan");
+    tcase_add_test(tc, a_large_model_gets_one_worker_for_each_cache);
+    tcase_add_test(tc, a_tiny_model_gets_one_worker_for_each_core);
+    tcase_add_test(tc, what_was_asked_is_done);
+    tcase_add_test(tc, kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_context);
+    tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
+    tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
+    tcase_add_test(tc, rates_follow_what_is_measured);
+    tcase_add_test(tc, a_larger_batch_is_never_predicted_to_be_faster);
+    tcase_add_test(tc, requests_that_stop_early_shorten_what_is_predicted);
+    tcase_add_test(tc, the_next_in_line_takes_the_first_free_place);
+    tcase_add_test(tc, a_longer_line_never_waits_less);
+    tcase_add_test(tc, no_second_is_promised_to_more_than_it_has_places_for);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
