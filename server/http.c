@@ -170,8 +170,8 @@ static unsigned make_room(size_t n_wanted)
     getrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur >= needed)
         return (unsigned)n_wanted;
-    unsigned n =
-        limit.rlim_cur > 2 * FILES_SPARE ? (unsigned)limit.rlim_cur - FILES_SPARE : FILES_SPARE;
+    unsigned n = limit.rlim_cur > (rlim_t)2 * FILES_SPARE ? (unsigned)limit.rlim_cur - FILES_SPARE
+                                                          : FILES_SPARE;
     log_line(LOG_WARN, "the limit of open files (%llu) allows %u connections at once",
              (unsigned long long)limit.rlim_cur, n);
     return n;

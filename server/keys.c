@@ -127,9 +127,10 @@ size_t keys_count(const struct keys *keys)
 bool keys_match(const struct keys *keys, const char *presented, uint64_t *salt)
 {
     char text[KEY_BYTES_MAX] = {0};
-    if (presented == NULL || strlen(presented) >= sizeof text)
+    size_t n = presented != NULL ? strnlen(presented, sizeof text) : sizeof text;
+    if (n == sizeof text)
         return false;
-    memcpy(text, presented, strlen(presented));
+    memcpy(text, presented, n);
     bool found = false;
     for (size_t i = 0; i < keys->n; i++) { /* every key, every byte: the time says nothing */
         unsigned char difference = 0;

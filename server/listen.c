@@ -29,32 +29,34 @@ static void set_tcp_options(int fd, unsigned stall_seconds)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-static bool is_loopback(const struct sockaddr *address)
+union address { /* one memory under its four types */
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_storage largest;
+};
+
+static bool is_loopback(const union address *address)
 {
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
-        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+    const struct in6_addr *v6 = &address->v6.sin6_addr;
     return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
 static enum status describe_tcp(struct listener *l, struct error *err)
 {
-    struct sockaddr_storage address;
+    union address address = {.largest = {0}};
     socklen_t n = sizeof address;
     char host[NI_MAXHOST], port[NI_MAXSERV];
-    struct sockaddr *any = (struct sockaddr *)&address;
-    if (getsockname(l->fd, any, &n) != 0 ||
-        getnameinfo(any, n, host, sizeof host, port, sizeof port,
+    if (getsockname(l->fd, &address.any, &n) != 0 ||
+        getnameinfo(&address.any, n, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return error_errno(err, errno, "the socket's own address");
-    l->loopback = is_loopback(any);
-    l->port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                                  : ((struct sockaddr_in *)&address)->sin_port);
-    snprintf(l->url, sizeof l->url,
-             address.ss_family == AF_INET6 ? "http://[%.256s]:%u" : "http://%.256s:%u", host,
-             l->port);
+    bool v6 = address.any.sa_family == AF_INET6;
+    l->loopback = is_loopback(&address);
+    l->port = ntohs(v6 ? address.v6.sin6_port : address.v4.sin_port);
+    snprintf(l->url, sizeof l->url, v6 ? "http://[%.256s]:%u" : "http://%.256s:%u", host, l->port);
     return STATUS_OK;
 }
 

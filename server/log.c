@@ -92,8 +92,8 @@ size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum 
     if (format == LOG_JSON) {
         put(&line, ",\"message\":\"");
         put_text(&line, text, true);
-        memcpy(out + line.n, "\"}", 2);
-        line.n += 2;
+        out[line.n++] = '"';
+        out[line.n++] = '}';
     } else {
         put_text(&line, text, false);
     }
