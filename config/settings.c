@@ -195,7 +195,7 @@ static enum status check_arguments(struct settings *s, const struct command_line
         return error_set(err, STATUS_INVALID,
                          "\"%s\": one argument too many; quote a prompt of several words",
                          line->words[1 + n_wanted]);
-    if (n < n_wanted && wanted[0] != '[')
+    if (wanted != NULL && n < n_wanted && wanted[0] != '[')
         return error_set(err, STATUS_INVALID, "%s needs %s: smallmind %s %s", name,
                          n_wanted == 1 ? "an argument" : "its arguments", name, wanted);
     for (size_t i = 0; i < n; i++)
