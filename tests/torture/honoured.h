@@ -1,0 +1,296 @@
+/* honoured.h - does a loaded model say what its file says? Every key of the architecture, every
+ * tensor's shape, type and values, every vocabulary entry and special id, against a second reading
+ * of the same bytes (core/gguf_fields.h).
+ *
+ * A damaged file may load: the damage may have made another right file. Then it must be that other
+ * file which was loaded, and never a part of it ignored. Test code: aborts with Check's message.
+ */
+#pragma once
+
+#include "core/gguf_fields.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static inline bool text_is(const char *bytes, size_t n, const char *text)
+{
+    return n == strlen(text) && memcmp(bytes, text, n) == 0;
+}
+
+static inline struct gguf_string honoured_string(const struct gguf_fields *f, size_t at)
+{
+    return (struct gguf_string){(const char *)f->bytes + at + 8,
+                                (size_t)fields_int(f->bytes + at, 8)};
+}
+
+static inline double honoured_number(const struct gguf_fields *f, const struct fields_value *v)
+{
+    size_t n = fields_width(v->type);
+    uint64_t bits = fields_int(f->bytes + v->at, n);
+    if (v->type == GGUF_F32) {
+        float value;
+        memcpy(&value, f->bytes + v->at, 4);
+        return (double)value;
+    }
+    if (v->type == GGUF_F64) {
+        double value;
+        memcpy(&value, f->bytes + v->at, 8);
+        return value;
+    }
+    bool is_signed =
+        v->type == GGUF_I8 || v->type == GGUF_I16 || v->type == GGUF_I32 || v->type == GGUF_I64;
+    if (is_signed && n < 8 && bits >> (8 * n - 1) != 0)
+        return (double)bits - ldexp(1, 8 * (int)n);
+    return is_signed ? (double)(int64_t)bits : (double)bits;
+}
+
+/* One key behind the architecture's prefix: what the model has of it; NaN: the key is not known. */
+static inline double honoured_shape(const struct shape *s, const char *suffix, size_t n)
+{
+    const struct {
+        const char *suffix;
+        double value;
+    } keys[] = {
+        {"context_length", (double)s->n_context_train},
+        {"embedding_length", (double)s->n_embd},
+        {"block_count", (double)s->n_layers},
+        {"feed_forward_length", (double)s->n_ff},
+        {"attention.head_count", (double)s->n_heads},
+        {"attention.head_count_kv", (double)s->n_kv_heads},
+        {"vocab_size", (double)s->n_vocab},
+        {"attention.key_length", (double)s->head_dim},
+        {"attention.value_length", (double)s->head_dim},
+        {"attention.layer_norm_epsilon", (double)s->norm_eps},
+        {"attention.layer_norm_rms_epsilon", (double)s->norm_eps},
+        {"rope.freq_base", (double)s->rope_base},
+        {"rope.dimension_count", (double)s->rope_dim},
+        {"rope.scaling.original_context_length", (double)s->rope_original_context},
+        {"expert_count", 0},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (text_is(suffix, n, keys[i].suffix))
+            return keys[i].value;
+    }
+    return (double)NAN;
+}
+
+static inline void honoured_scaling(const struct gguf_fields *f, const struct shape *s)
+{
+    char key[64];
+    double factor = 0;
+    struct gguf_string type = {"linear", 6};
+    snprintf(key, sizeof key, "%s.rope.scaling.factor", s->arch);
+    const struct fields_value *v = fields_find(f, key);
+    if (v != NULL)
+        factor = honoured_number(f, v);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", s->arch);
+    if ((v = fields_find(f, key)) != NULL)
+        type = honoured_string(f, v->at);
+    bool yarn = text_is(type.bytes, type.n, "yarn");
+    bool scaled = text_is(type.bytes, type.n, "linear") && factor != 0 && factor != 1;
+    ck_assert_int_eq(s->rope_scaling, yarn     ? ROPE_SCALING_YARN
+                                      : scaled ? ROPE_SCALING_LINEAR
+                                               : ROPE_SCALING_NONE);
+    ck_assert((double)s->rope_scale_factor == (yarn || scaled ? fmax(factor, 1) : 1));
+}
+
+static inline void honoured_keys(const struct gguf_fields *f, const struct model *m)
+{
+    const struct shape *s = &m->shape;
+    size_t n_prefix = strlen(s->arch) + 1;
+    for (size_t i = 0; i < f->n_values; i++) {
+        const struct fields_value *v = &f->values[i];
+        for (size_t k = 0; k < i; k++)
+            ck_assert_msg(v->n_key != f->values[k].n_key ||
+                              memcmp(v->key, f->values[k].key, v->n_key) != 0,
+                          "two keys '%.*s'", (int)v->n_key, v->key);
+        if (v->n_key < n_prefix || memcmp(v->key, s->arch, n_prefix - 1) != 0 ||
+            v->key[n_prefix - 1] != '.')
+            continue;
+        const char *suffix = v->key + n_prefix;
+        size_t n = v->n_key - n_prefix;
+        if (text_is(suffix, n, "rope.scaling.type") || text_is(suffix, n, "rope.scaling.factor"))
+            continue;
+        ck_assert_msg(fields_width(v->type) != 0 &&
+                          honoured_number(f, v) == honoured_shape(s, suffix, n),
+                      "key '%.*s' is not what was loaded", (int)v->n_key, v->key);
+    }
+    if (s->rope != ROPE_NONE)
+        honoured_scaling(f, s);
+    const struct fields_value *v = fields_find(f, "general.quantization_version");
+    ck_assert(v == NULL || honoured_number(f, v) == 2);
+}
+
+/* Where a tensor's values must have come to lie: one matrix or vector, or the three of q, k, v. */
+struct honoured_place {
+    const struct matrix *w[3];
+    const float *values[3];
+    size_t n[3]; /* rows of each matrix, values of each vector */
+};
+
+static inline bool honoured_find(const struct model *m, struct gguf_string name,
+                                 struct honoured_place *out)
+{
+    const struct layer *l = &m->layers[0];
+    size_t q = l->q.w.n_rows, kv = l->k.w.n_rows, embd = m->shape.n_embd, head = m->shape.head_dim;
+    const struct {
+        const char *name;
+        struct honoured_place place;
+    } places[] = {
+        {"token_embd.weight", {{&m->embed}, {NULL}, {m->embed.n_rows}}},
+        {"output.weight", {{&m->output.w}, {NULL}, {m->output.w.n_rows}}},
+        {"position_embd.weight", {{NULL}, {m->positions}, {m->n_context * embd}}},
+        {"output_norm.weight", {{NULL}, {m->output_norm.weight}, {embd}}},
+        {"output_norm.bias", {{NULL}, {m->output_norm.bias}, {embd}}},
+        {"blk.0.attn_norm.weight", {{NULL}, {l->attn_norm.weight}, {embd}}},
+        {"blk.0.attn_norm.bias", {{NULL}, {l->attn_norm.bias}, {embd}}},
+        {"blk.0.ffn_norm.weight", {{NULL}, {l->ffn_norm.weight}, {embd}}},
+        {"blk.0.ffn_norm.bias", {{NULL}, {l->ffn_norm.bias}, {embd}}},
+        {"blk.0.attn_q_norm.weight", {{NULL}, {l->q_norm.weight}, {head}}},
+        {"blk.0.attn_k_norm.weight", {{NULL}, {l->k_norm.weight}, {head}}},
+        {"blk.0.attn_qkv.weight", {{&l->q.w, &l->k.w, &l->v.w}, {NULL}, {q, kv, kv}}},
+        {"blk.0.attn_qkv.bias", {{NULL}, {l->q.bias, l->k.bias, l->v.bias}, {q, kv, kv}}},
+        {"blk.0.attn_q.weight", {{&l->q.w}, {NULL}, {q}}},
+        {"blk.0.attn_k.weight", {{&l->k.w}, {NULL}, {kv}}},
+        {"blk.0.attn_v.weight", {{&l->v.w}, {NULL}, {kv}}},
+        {"blk.0.attn_q.bias", {{NULL}, {l->q.bias}, {q}}},
+        {"blk.0.attn_k.bias", {{NULL}, {l->k.bias}, {kv}}},
+        {"blk.0.attn_v.bias", {{NULL}, {l->v.bias}, {kv}}},
+        {"blk.0.attn_output.weight", {{&l->attn_output.w}, {NULL}, {l->attn_output.w.n_rows}}},
+        {"blk.0.attn_output.bias", {{NULL}, {l->attn_output.bias}, {embd}}},
+        {"blk.0.ffn_gate.weight", {{&l->gate.w}, {NULL}, {l->gate.w.n_rows}}},
+        {"blk.0.ffn_gate.bias", {{NULL}, {l->gate.bias}, {m->shape.n_ff}}},
+        {"blk.0.ffn_up.weight", {{&l->up.w}, {NULL}, {l->up.w.n_rows}}},
+        {"blk.0.ffn_up.bias", {{NULL}, {l->up.bias}, {m->shape.n_ff}}},
+        {"blk.0.ffn_down.weight", {{&l->down.w}, {NULL}, {l->down.w.n_rows}}},
+        {"blk.0.ffn_down.bias", {{NULL}, {l->down.bias}, {embd}}},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (text_is(name.bytes, name.n, places[i].name)) {
+            *out = places[i].place;
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline bool same_floats(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(isnan(a[i]) && isnan(b[i])))
+            return false;
+    }
+    return true;
+}
+
+/* RoPE's factors show in the tables alone, and there where no YaRN has its say. */
+static inline void honoured_factors(const struct model *m, const float *factors)
+{
+    const struct shape *s = &m->shape;
+    if (s->rope_scaling == ROPE_SCALING_YARN || m->n_context < 2)
+        return;
+    size_t half = s->rope_dim / 2;
+    for (size_t i = 0; i < half; i++) {
+        double angle = pow((double)s->rope_base, -2.0 * (double)i / (double)s->rope_dim) /
+                       (double)(factors[i] * s->rope_scale_factor);
+        ck_assert_double_eq_tol((double)m->rope_cos[half + i], cos(angle), 1e-5);
+        ck_assert_double_eq_tol((double)m->rope_sin[half + i], sin(angle), 1e-5);
+    }
+}
+
+static inline void honoured_tensor(const struct gguf_fields *f, const struct model *m,
+                                   const struct fields_tensor *t)
+{
+    struct gguf_string name = {t->name, t->n_name};
+    struct honoured_place place;
+    enum weight_type type = weight_type_of_ggml(t->type);
+    size_t n = (size_t)(t->ne[0] * t->ne[1]), row_bytes = weight_bytes(type, (size_t)t->ne[0]);
+    ck_assert_uint_eq(t->ne[2] * t->ne[3], 1);
+    ck_assert_uint_le(n, 1 << 20);
+    const uint8_t *data = f->bytes + f->data_start + t->offset;
+    ck_assert_uint_le(t->offset + row_bytes * t->ne[1], f->size - f->data_start);
+    float *wanted = malloc(n * sizeof *wanted), *row = malloc(n * sizeof *row);
+    ck_assert(wanted != NULL && row != NULL);
+    weight_to_f32(type, data, n, wanted);
+    if (text_is(t->name, t->n_name, "rope_freqs.weight")) {
+        ck_assert_uint_eq(n, m->shape.rope_dim / 2);
+        honoured_factors(m, wanted);
+        place = (struct honoured_place){0};
+    } else {
+        ck_assert_msg(honoured_find(m, name, &place), "tensor '%.*s' was ignored", (int)t->n_name,
+                      t->name);
+    }
+    const float *from = wanted;
+    for (size_t i = 0; i < 3; i++) {
+        const struct matrix *w = place.w[i];
+        for (size_t r = 0; w != NULL && r < place.n[i]; r++, from += t->ne[0]) {
+            ck_assert(w->n_cols == t->ne[0] && w->type == type && r < w->n_rows);
+            matrix_row(w, r, row);
+            ck_assert_msg(same_floats(row, from, w->n_cols), "tensor '%.*s': row %zu",
+                          (int)t->n_name, t->name, r);
+        }
+        if (place.values[i] != NULL) {
+            ck_assert_msg(same_floats(place.values[i], from, place.n[i]), "tensor '%.*s'",
+                          (int)t->n_name, t->name);
+            from += place.n[i];
+        }
+    }
+    bool cut = place.values[0] != NULL && place.values[0] == m->positions; /* to the context */
+    ck_assert_msg(place.n[0] == 0 || from == wanted + n || cut, "tensor '%.*s': some was ignored",
+                  (int)t->n_name, t->name);
+    free(wanted);
+    free(row);
+}
+
+static inline void honoured_model(const struct gguf_fields *f, const struct model *m)
+{
+    const struct fields_value *arch = fields_find(f, "general.architecture");
+    ck_assert(f->whole && arch != NULL);
+    struct gguf_string name = honoured_string(f, arch->at);
+    ck_assert(text_is(name.bytes, name.n, m->shape.arch));
+    ck_assert_uint_eq(m->shape.n_layers, 1);
+    honoured_keys(f, m);
+    bool has_head = false;
+    for (size_t i = 0; i < f->n_tensors; i++) {
+        honoured_tensor(f, m, &f->tensors[i]);
+        has_head = has_head || text_is(f->tensors[i].name, f->tensors[i].n_name, "output.weight");
+    }
+    ck_assert_int_eq(m->shape.tied_head, !has_head);
+}
+
+/* A special id's key; where it is absent the custom of the kind of vocabulary holds. */
+static inline void honoured_id(const struct gguf_fields *f, const char *key, int32_t id)
+{
+    const struct fields_value *v = fields_find(f, key);
+    if (v != NULL)
+        ck_assert_msg(honoured_number(f, v) == (double)id, "key '%s'", key);
+}
+
+static inline void honoured_tokenizer(const struct gguf_fields *f, const struct tokenizer *t)
+{
+    const struct fields_value *model = fields_find(f, "tokenizer.ggml.model"),
+                              *tokens = fields_find(f, "tokenizer.ggml.tokens"),
+                              *types = fields_find(f, "tokenizer.ggml.token_type"),
+                              *adds_bos = fields_find(f, "tokenizer.ggml.add_bos_token");
+    ck_assert(model != NULL && tokens != NULL);
+    struct gguf_string text = honoured_string(f, model->at);
+    ck_assert(text_is(text.bytes, text.n, tokenizer_model(t)));
+    ck_assert_uint_eq(tokens->n, tokenizer_n_vocab(t));
+    size_t at = tokens->at;
+    for (size_t id = 0; id < tokens->n; id++) {
+        struct gguf_string wanted = honoured_string(f, at);
+        struct gguf_string entry = tokenizer_entry(t, (int32_t)id);
+        ck_assert(entry.n == wanted.n && memcmp(entry.bytes, wanted.bytes, entry.n) == 0);
+        if (types != NULL && fields_int(f->bytes + types->at + 4 * id, 4) == 3)
+            ck_assert(tokenizer_is_control(t, (int32_t)id));
+        at += 8 + wanted.n;
+    }
+    honoured_id(f, "tokenizer.ggml.bos_token_id", tokenizer_bos(t));
+    honoured_id(f, "tokenizer.ggml.eos_token_id", tokenizer_eos(t));
+    if (adds_bos != NULL)
+        ck_assert_int_eq(f->bytes[adds_bos->at], tokenizer_adds_bos(t));
+}
