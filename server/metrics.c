@@ -1,6 +1,7 @@
 /* metrics.c - counting, the rates, and the text for a scrape. Loop thread. */
 #include "server/metrics.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <math.h>
 #include <stdarg.h>
@@ -10,24 +11,46 @@
 #include <time.h>
 #include <unistd.h>
 
-const double seconds_bounds[SECONDS_BUCKETS] = {
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,  0.02,   0.04,   0.08, 0.16, 0.32,
-    0.64,    1.28,   2.56,    5.12,   10.24, 20.48,  40.96, 81.92, 163.84, 327.68, 640,  1280, 2560,
+/* What OpenTelemetry recommends stands between the first and the last line of each. */
+/* clang-format off */
+static const double duration_values[] = {
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+    163.84, 327.68, 655.36, 1310.72, 2560,
 };
+static const double first_token_values[] = {
+    0.00005, 0.0001, 0.00025, 0.0005,
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+    20, 40, 80, 160, 320, 640, 1280, 2560,
+};
+static const double per_token_values[] = {
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5,
+    5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560,
+};
+#define BOUNDS(values) {(values), sizeof(values) / sizeof(values)[0]}
+/* clang-format on */
+const struct bounds duration_bounds = BOUNDS(duration_values);
+const struct bounds first_token_bounds = BOUNDS(first_token_values);
+const struct bounds per_token_bounds = BOUNDS(per_token_values);
+static const struct bounds step_bounds = {engine_step_bounds, ENGINE_STEP_BUCKETS};
+static const struct bounds size_bounds = {engine_size_bounds, ENGINE_SIZE_BUCKETS};
+static_assert(sizeof per_token_values / sizeof per_token_values[0] <= HISTOGRAM_BUCKETS_MAX,
+              "the longest");
 
 /* Every code that the service answers with; what is not here counts with the last one. */
 static const unsigned codes[METRICS_CODES] = {200, 204, 400, 401, 403, 404, 405,
                                               411, 413, 415, 417, 429, 431, CODE_CLIENT_LEFT,
-                                              503, 505, 501, 504, 500};
+                                              503, 505, 500};
 
 static const char *const reject_names[REJECT_REASONS] = {"queue_full", "deadline", "draining",
                                                          "too_large"};
 static const char *const phase_names[] = {"queued", "prefill", "decode"};
 
-void histogram_add(struct histogram *h, const double *bounds, size_t n_bounds, double value)
+void histogram_add(struct histogram *h, const struct bounds *bounds, double value)
 {
     size_t i = 0;
-    while (i < n_bounds && value > bounds[i])
+    while (i < bounds->n && value > bounds->values[i])
         i++;
     h->counts[i]++;
     h->sum += value;
@@ -80,23 +103,22 @@ void metrics_reject(struct metrics *m, enum reject_reason reason)
     m->rejected[reason]++;
 }
 
-static void add_seconds(struct histogram *h, uint64_t from_ns, uint64_t to_ns)
+static void add_span(struct histogram *h, const struct bounds *bounds, uint64_t from_ns,
+                     uint64_t to_ns)
 {
-    histogram_add(h, seconds_bounds, SECONDS_BUCKETS,
-                  to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0);
+    histogram_add(h, bounds, to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0);
 }
 
 void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_ns)
 {
-    add_seconds(&m->duration, job->arrived_ns, now_ns);
+    add_span(&m->duration, &duration_bounds, job->arrived_ns, now_ns);
     if (job->started_ns != 0)
-        add_seconds(&m->queue, job->arrived_ns, job->started_ns);
+        add_span(&m->queue, &duration_bounds, job->arrived_ns, job->started_ns);
     if (job->first_token_ns != 0)
-        add_seconds(&m->first_token, job->arrived_ns, job->first_token_ns);
+        add_span(&m->first_token, &first_token_bounds, job->arrived_ns, job->first_token_ns);
     if (job->n_completion > 1) {
         double decode = (double)(job->last_token_ns - job->first_token_ns) * 1e-9;
-        histogram_add(&m->per_token, seconds_bounds, SECONDS_BUCKETS,
-                      decode / (double)(job->n_completion - 1));
+        histogram_add(&m->per_token, &per_token_bounds, decode / (double)(job->n_completion - 1));
     }
 }
 
@@ -169,16 +191,16 @@ static void put_label(struct text *t, const char *name, const char *value)
     put(t, "\"");
 }
 
-static void put_histogram(struct text *t, const char *name, const char *help, const double *bounds,
-                          size_t n_bounds, const uint64_t *counts, double sum)
+static void put_histogram(struct text *t, const char *name, const char *help,
+                          const struct bounds *bounds, const uint64_t *counts, double sum)
 {
     put_head(t, name, "histogram", help);
     uint64_t total = 0;
-    for (size_t i = 0; i < n_bounds; i++) {
+    for (size_t i = 0; i < bounds->n; i++) {
         total += counts[i];
-        put(t, "%s_bucket{le=\"%.9g\"} %llu\n", name, bounds[i], (unsigned long long)total);
+        put(t, "%s_bucket{le=\"%.9g\"} %llu\n", name, bounds->values[i], (unsigned long long)total);
     }
-    total += counts[n_bounds];
+    total += counts[bounds->n];
     put(t, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)total);
     put(t, "%s_sum %.17g\n%s_count %llu\n", name, sum, name, (unsigned long long)total);
 }
@@ -229,11 +251,10 @@ static void put_tokens(struct text *t, struct metrics *m, const struct engine_st
 
 static void put_engine(struct text *t, const struct engine_stats *s)
 {
-    put_histogram(t, "smallmind_step_seconds", "Duration of a worker's step.", engine_step_bounds,
-                  ENGINE_STEP_BUCKETS, s->step_seconds, s->step_seconds_sum);
+    put_histogram(t, "smallmind_step_seconds", "Duration of a worker's step.", &step_bounds,
+                  s->step_seconds, s->step_seconds_sum);
     put_histogram(t, "smallmind_step_sequences", "Sequences with a row in a worker's step.",
-                  engine_size_bounds, ENGINE_SIZE_BUCKETS, s->step_sequences,
-                  (double)s->step_sequences_sum);
+                  &size_bounds, s->step_sequences, (double)s->step_sequences_sum);
     put_head(t, "smallmind_kv_pages", "gauge",
              "Pages of the KV cache: held by live sequences, kept for reuse, free.");
     put_series(t, "smallmind_kv_pages", "state", "used", s->kv.n_used);
@@ -252,17 +273,17 @@ static void put_engine(struct text *t, const struct engine_stats *s)
 static void put_times(struct text *t, const struct metrics *m)
 {
     put_histogram(t, "smallmind_request_queue_seconds",
-                  "From a generation's arrival to its first step.", seconds_bounds, SECONDS_BUCKETS,
+                  "From a generation's arrival to its first step.", &duration_bounds,
                   m->queue.counts, m->queue.sum);
     put_histogram(t, "gen_ai_server_request_duration_seconds",
-                  "From a generation's arrival to its last byte.", seconds_bounds, SECONDS_BUCKETS,
+                  "From a generation's arrival to its last byte.", &duration_bounds,
                   m->duration.counts, m->duration.sum);
     put_histogram(t, "gen_ai_server_time_to_first_token_seconds",
-                  "From a generation's arrival to its first token.", seconds_bounds,
-                  SECONDS_BUCKETS, m->first_token.counts, m->first_token.sum);
+                  "From a generation's arrival to its first token.", &first_token_bounds,
+                  m->first_token.counts, m->first_token.sum);
     put_histogram(t, "gen_ai_server_time_per_output_token_seconds",
-                  "Mean time of a generation's tokens after its first.", seconds_bounds,
-                  SECONDS_BUCKETS, m->per_token.counts, m->per_token.sum);
+                  "Mean time of a generation's tokens after its first.", &per_token_bounds,
+                  m->per_token.counts, m->per_token.sum);
 }
 
 static size_t count_open_files(void)

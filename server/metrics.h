@@ -20,22 +20,25 @@ enum reject_reason {
     REJECT_REASONS
 };
 
-enum { METRICS_ROUTES_MAX = 24, METRICS_CODES = 19 };
+enum { METRICS_ROUTES_MAX = 24, METRICS_CODES = 17 };
 enum {
     CODE_CLIENT_LEFT = 499
 }; /* never sent: the client was gone before its answer was complete */
 
-enum { SECONDS_BUCKETS = 26 };
-/* 50 us to 2560 s: OpenTelemetry's bounds for generative AI (0.01 ... 81.92, each twice the last),
- * extended at both ends. */
-extern const double seconds_bounds[SECONDS_BUCKETS];
+struct bounds { /* upper bounds of a histogram's buckets, ascending; +Inf is implied */
+    const double *values;
+    size_t n;
+};
+/* OpenTelemetry's for generative AI's servers, extended down to 50 us and up to 2560 s. */
+extern const struct bounds duration_bounds, first_token_bounds, per_token_bounds;
 
 enum { HISTOGRAM_BUCKETS_MAX = 32 };
 struct histogram {
-    uint64_t counts[HISTOGRAM_BUCKETS_MAX + 1]; /* not cumulative; the last is +Inf's */
+    uint64_t counts[HISTOGRAM_BUCKETS_MAX +
+                    1]; /* not cumulative; the one after the last bound's is +Inf's */
     double sum;
 };
-void histogram_add(struct histogram *h, const double *bounds, size_t n_bounds, double value);
+void histogram_add(struct histogram *h, const struct bounds *bounds, double value);
 
 /* A counter's growth over the last 10 s, whoever asks and how often: its value at the end of each
  * recent second. */

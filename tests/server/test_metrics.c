@@ -167,7 +167,7 @@ START_TEST(buckets_are_cumulative_and_end_with_the_count)
     ck_assert(has_line(all, "gen_ai_server_request_duration_seconds_bucket{le=\"2560\"} 1"));
     ck_assert(has_line(all, "gen_ai_server_request_duration_seconds_bucket{le=\"+Inf\"} 2"));
     ck_assert(has_line(all, "smallmind_request_queue_seconds_bucket{le=\"0.0025\"} 2"));
-    ck_assert(has_line(all, "gen_ai_server_time_to_first_token_seconds_bucket{le=\"0.0025\"} 0"));
+    ck_assert(has_line(all, "gen_ai_server_time_to_first_token_seconds_bucket{le=\"0.001\"} 0"));
     ck_assert(has_line(all, "gen_ai_server_time_to_first_token_seconds_bucket{le=\"0.005\"} 2"));
     /* one second over a hundred tokens; a lone token has no time between tokens */
     ck_assert(has_line(all, "gen_ai_server_time_per_output_token_seconds_count 1"));
@@ -178,17 +178,29 @@ END_TEST
 START_TEST(a_bound_belongs_to_its_bucket)
 {
     struct histogram h = {0};
-    const double bounds[] = {1, 2};
-    histogram_add(&h, bounds, 2, 1);
-    histogram_add(&h, bounds, 2, 1.5);
-    histogram_add(&h, bounds, 2, 2);
-    histogram_add(&h, bounds, 2, 3);
+    const double values[] = {1, 2};
+    const struct bounds bounds = {values, 2};
+    histogram_add(&h, &bounds, 1);
+    histogram_add(&h, &bounds, 1.5);
+    histogram_add(&h, &bounds, 2);
+    histogram_add(&h, &bounds, 3);
     ck_assert_uint_eq(h.counts[0], 1);
     ck_assert_uint_eq(h.counts[1], 2);
     ck_assert_uint_eq(h.counts[2], 1);
     ck_assert_double_eq(h.sum, 7.5);
-    for (size_t i = 1; i < SECONDS_BUCKETS; i++)
-        ck_assert(seconds_bounds[i] > seconds_bounds[i - 1]);
+}
+END_TEST
+
+START_TEST(bounds_ascend_from_50_us_to_2560_s)
+{
+    const struct bounds *const all[] = {&duration_bounds, &first_token_bounds, &per_token_bounds};
+    for (size_t k = 0; k < 3; k++) {
+        const struct bounds *b = all[k];
+        ck_assert_double_eq(b->values[0], 0.00005);
+        ck_assert_double_eq(b->values[b->n - 1], 2560);
+        for (size_t i = 1; i < b->n; i++)
+            ck_assert(b->values[i] > b->values[i - 1]);
+    }
 }
 END_TEST
 
@@ -257,6 +269,7 @@ int main(void)
     tcase_add_test(tcase, a_models_name_cannot_break_its_label);
     tcase_add_test(tcase, buckets_are_cumulative_and_end_with_the_count);
     tcase_add_test(tcase, a_bound_belongs_to_its_bucket);
+    tcase_add_test(tcase, bounds_ascend_from_50_us_to_2560_s);
     tcase_add_test(tcase, a_rate_looks_ten_seconds_back_and_no_scrape_resets_it);
     tcase_add_test(tcase, a_rate_without_scrapes_or_ticks_in_silence_is_right_too);
     tcase_add_test(tcase, a_young_rate_counts_from_the_start);
