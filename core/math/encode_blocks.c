@@ -4,9 +4,6 @@
 
 #include <string.h>
 
-const int8_t iq4_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                 1,    13,   25,  38,  53,  69,  89,  113};
-
 static void store16(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)v;

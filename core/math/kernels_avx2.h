@@ -87,6 +87,15 @@ AVX2_MATMUL(q8_0);
 AVX2_MATMUL(q4_0);
 AVX2_MATMUL(q4_k);
 AVX2_MATMUL(q6_k);
+AVX2_MATMUL(bf16);
+AVX2_MATMUL(q4_1);
+AVX2_MATMUL(q5_0);
+AVX2_MATMUL(q5_1);
+AVX2_MATMUL(iq4_nl);
+AVX2_MATMUL(q2_k);
+AVX2_MATMUL(q3_k);
+AVX2_MATMUL(q5_k);
+AVX2_MATMUL(iq4_xs);
 void avx2_quantize_q8(const struct act *x, size_t t);
 void avx2_quantize_q8k(const struct act *x, size_t t);
 void avx2_kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k,

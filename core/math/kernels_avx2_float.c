@@ -1,5 +1,5 @@
-/* kernels_avx2_float.c - products with F32 and F16 matrices in AVX2: y = fma(w, x, y) in ascending
- * inputs, a row a lane.
+/* kernels_avx2_float.c - products with F32, F16 and BF16 matrices in AVX2: y = fma(w, x, y) in
+ * ascending inputs, a row a lane.
  *
  * A row is one chain of dependent FMAs, so at least 8 chains run side by side: several panels for
  * few tokens, several tokens for one panel. The inputs go in chunks, with the chains' state in y
@@ -13,16 +13,25 @@
 enum {
     TILE = 6,          /* tokens at most: 12 chains, 2 weights and an input fill the 16 registers */
     CHUNK = 512,       /* inputs */
-    WIDEN_CHUNK = 256, /* inputs of an F16 panel held as F32: 16 KiB */
-    WIDEN_TOKENS = 12, /* from so many tokens on, widening an F16 panel once pays */
+    WIDEN_CHUNK = 256, /* inputs of a 16-bit panel held as F32: 16 KiB */
+    WIDEN_TOKENS = 12, /* from so many tokens on, widening a 16-bit panel once pays */
     GROUP_BYTES =
         1 << 18, /* of panels that pass the tokens' tiles together: half a second-level cache */
 };
+
+ALWAYS_INLINE size_t bytes_of(enum weight_type type)
+{
+    return type == WEIGHT_F32 ? sizeof(float) : sizeof(uint16_t);
+}
 
 ALWAYS_INLINE __m256 load_weights(const uint8_t *w, enum weight_type type)
 {
     if (type == WEIGHT_F16)
         return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)(const void *)w));
+    if (type == WEIGHT_BF16) {
+        __m256i wide = _mm256_cvtepu16_epi32(_mm_load_si128((const __m128i *)(const void *)w));
+        return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    }
     return _mm256_load_ps((const float *)(const void *)w);
 }
 
@@ -32,7 +41,7 @@ ALWAYS_INLINE void chunk(const uint8_t *w, size_t panel_bytes, enum weight_type 
                          const float *x, size_t x_stride, size_t n, size_t n_panels,
                          size_t n_tokens, bool first, float *y, size_t y_stride)
 {
-    const size_t value_bytes = type == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t value_bytes = bytes_of(type);
     __m256 acc[4][TILE][2];
 #pragma GCC unroll 4
     for (size_t p = 0; p < n_panels; p++) {
@@ -99,7 +108,7 @@ ALWAYS_INLINE void panels(const struct matrix *w, enum weight_type type, size_t 
                           const float *x, size_t x_stride, size_t k0, size_t n, size_t n_tokens,
                           float *y, size_t y_stride)
 {
-    const size_t line_bytes = PANEL_ROWS * (type == WEIGHT_F16 ? sizeof(uint16_t) : sizeof(float));
+    const size_t line_bytes = PANEL_ROWS * bytes_of(type);
     const uint8_t *panel = w->panels + p0 * w->panel_bytes + k0 * line_bytes;
     const bool first = k0 == 0;
     size_t p = p0;
@@ -127,11 +136,9 @@ ALWAYS_INLINE size_t tile_of(size_t left)
 ALWAYS_INLINE void matmul(const struct matrix *w, enum weight_type type, size_t p0, size_t p1,
                           const struct act *x, size_t n_tokens, float *y, size_t y_stride)
 {
-    const size_t n = w->n_cols, step = n_tokens <= TILE && n_tokens > 1 ? CHUNK
-                                       : n_tokens == 1                  ? n
-                                                                        : CHUNK;
-    size_t group =
-        n_tokens <= TILE || w->panel_bytes >= GROUP_BYTES ? 1 : GROUP_BYTES / w->panel_bytes;
+    /* One token's inputs stay in the cache by themselves. */
+    const size_t n = w->n_cols, step = n_tokens == 1 ? n : CHUNK;
+    size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
     if (n_tokens <= TILE)
         group = p1 - p0;
     for (size_t p = p0; p < p1; p += group) {
@@ -145,23 +152,21 @@ ALWAYS_INLINE void matmul(const struct matrix *w, enum weight_type type, size_t 
     }
 }
 
-void avx2_matmul_f32(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                     size_t n_tokens, float *y, size_t y_stride)
-{
-    matmul(w, WEIGHT_F32, p0, p1, x, n_tokens, y, y_stride);
-}
-
-/* Many tokens: a chunk of a panel becomes F32 once for all of them. */
-static void matmul_f16_widened(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                               size_t n_tokens, float *y, size_t y_stride)
+/* 16-bit weights. Many tokens: a chunk of a panel becomes F32 once for all of them. */
+ALWAYS_INLINE void matmul_16(const struct matrix *w, enum weight_type type, size_t p0, size_t p1,
+                             const struct act *x, size_t n_tokens, float *y, size_t y_stride)
 {
     _Alignas(64) float wide[WIDEN_CHUNK * PANEL_ROWS];
+    if (n_tokens < WIDEN_TOKENS) {
+        matmul(w, type, p0, p1, x, n_tokens, y, y_stride);
+        return;
+    }
     for (size_t p = p0; p < p1; p++) {
         const uint8_t *panel = w->panels + p * w->panel_bytes;
         for (size_t k = 0; k < w->n_cols; k += WIDEN_CHUNK) {
             size_t n = w->n_cols - k < WIDEN_CHUNK ? w->n_cols - k : WIDEN_CHUNK;
             for (size_t i = 0; i < 2 * n; i++)
-                _mm256_store_ps(wide + 8 * i, load_weights(panel + (k * 2 + i) * 16, WEIGHT_F16));
+                _mm256_store_ps(wide + 8 * i, load_weights(panel + (k * 2 + i) * 16, type));
             for (size_t t = 0, tile; t < n_tokens; t += tile) {
                 tile = tile_of(n_tokens - t);
                 chunk_of_tokens((const uint8_t *)wide, WEIGHT_F32, x->f32 + t * x->f32_stride + k,
@@ -172,12 +177,18 @@ static void matmul_f16_widened(const struct matrix *w, size_t p0, size_t p1, con
     }
 }
 
-void avx2_matmul_f16(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                     size_t n_tokens, float *y, size_t y_stride)
+AVX2_MATMUL(f32)
 {
-    if (n_tokens >= WIDEN_TOKENS)
-        matmul_f16_widened(w, p0, p1, x, n_tokens, y, y_stride);
-    else
-        matmul(w, WEIGHT_F16, p0, p1, x, n_tokens, y, y_stride);
+    matmul(w, WEIGHT_F32, p0, p1, x, n_tokens, y, y_stride);
+}
+
+AVX2_MATMUL(f16)
+{
+    matmul_16(w, WEIGHT_F16, p0, p1, x, n_tokens, y, y_stride);
+}
+
+AVX2_MATMUL(bf16)
+{
+    matmul_16(w, WEIGHT_BF16, p0, p1, x, n_tokens, y, y_stride);
 }
 #endif

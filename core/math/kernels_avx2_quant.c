@@ -1,29 +1,10 @@
-/* kernels_avx2_quant.c - products with quantized matrices in AVX2: exact integer sums of a block,
- * then one fma a block.
- *
- * A tile of up to 8 tokens passes a panel together. For each 32 inputs, 8 rows' quants are unpacked
- * once into 8 registers (a 32-bit lane holds a row's 4 consecutive inputs as bytes) and each
- * token's 4 bytes of the same inputs are broadcast to all lanes. The tokens' activations are first
- * laid out as the loop reads them: a record for each (block, token), a chunk of blocks at a time,
- * so that they stay in the first-level cache; between chunks the rows' chains rest in y.
- *
- * vpmaddubsw (u8 x s8, two products added to 16 bits) saturates; each use says why it cannot.
- * 16-bit additions wrap, which is harmless wherever the final value fits. Activations lie in
- * -127..127 (kernels.h). Pure; any thread. */
+/* kernels_avx2_quant.c - products with Q8_0, Q4_0, Q4_K and Q6_K matrices in AVX2, each in its own
+ * shape: exact integer sums of a block, then one fma a block. The other types are in
+ * kernels_avx2_types.c. Pure; any thread. */
 #include "math/kernels_tables.h"
 
 #if defined(__x86_64__)
-#include "math/kernels_avx2.h"
-#include "math/panel.h"
-
-enum {
-    TILE = 8, /* tokens */
-    CHUNK_BYTES =
-        24 << 10, /* of records: with the panel's lines they fit a 32 KiB first-level cache */
-    GROUP_BYTES =
-        1 << 18, /* of panels that pass the tokens' tiles together: half a second-level cache */
-    GROUPS = 8,  /* of 4 inputs in 32 */
-};
+#include "math/kernels_avx2_quant.h"
 
 /* What the inner loops read of one token and block. */
 struct act_q4_0 {
@@ -55,73 +36,6 @@ struct act_q6_k {
                          4i+2 and 4i+3 in the high */
     float scale;
 };
-
-ALWAYS_INLINE __m256i load32(const void *p)
-{
-    return _mm256_load_si256((const __m256i *)p);
-}
-
-ALWAYS_INLINE __m256i broadcast4(const void *p)
-{
-    int32_t word;
-    memcpy(&word, p, sizeof word);
-    return _mm256_set1_epi32(word);
-}
-
-ALWAYS_INLINE __m256 load_f16x8(const void *p)
-{
-    return _mm256_cvtph_ps(_mm_load_si128((const __m128i *)p));
-}
-
-/* Bytes at p to 16-bit pairs: lane r becomes (p[r], p[r]) for 8 rows. */
-ALWAYS_INLINE __m256i scale_pairs_u8(const uint8_t *p)
-{
-    int64_t bytes;
-    memcpy(&bytes, p, sizeof bytes);
-    return _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes),
-                               _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3,
-                                                -1, 4, -1, 4, -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1,
-                                                7, -1));
-}
-
-ALWAYS_INLINE __m256i scale_pairs_s8(const uint8_t *p)
-{
-    int64_t bytes;
-    memcpy(&bytes, p, sizeof bytes);
-    __m256i high = _mm256_shuffle_epi8(_mm256_set1_epi64x(bytes),
-                                       _mm256_setr_epi8(-1, 0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2,
-                                                        -1, 3, -1, 3, -1, 4, -1, 4, -1, 5, -1, 5,
-                                                        -1, 6, -1, 6, -1, 7, -1, 7));
-    return _mm256_srai_epi16(high, 8);
-}
-
-/* start + sum over n groups of maddubs(w, the token's 4 bytes), in 16 bits. */
-ALWAYS_INLINE __m256i chain16(__m256i start, const __m256i *w, const int8_t *q, size_t n)
-{
-#pragma GCC unroll 8
-    for (size_t g = 0; g < n; g++)
-        start = _mm256_add_epi16(start, _mm256_maddubs_epi16(w[g], broadcast4(q + 4 * g)));
-    return start;
-}
-
-/* The chains of a panel's two halves: zero at the first chunk, else where the last one left them.
- */
-ALWAYS_INLINE void load_chains(__m256 acc[2][TILE], size_t n_tokens, bool first, const float *y,
-                               size_t y_stride)
-{
-    for (size_t t = 0; t < n_tokens; t++) {
-        acc[0][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride);
-        acc[1][t] = first ? _mm256_setzero_ps() : _mm256_loadu_ps(y + t * y_stride + 8);
-    }
-}
-
-ALWAYS_INLINE void store_chains(__m256 acc[2][TILE], size_t n_tokens, float *y, size_t y_stride)
-{
-    for (size_t t = 0; t < n_tokens; t++) {
-        _mm256_storeu_ps(y + t * y_stride, acc[0][t]);
-        _mm256_storeu_ps(y + t * y_stride + 8, acc[1][t]);
-    }
-}
 
 /* ---- Q4_0 ---- */
 
@@ -155,8 +69,8 @@ ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const s
     const __m256i ones = _mm256_set1_epi16(1);
     load_chains(acc, n_tokens, first, y, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
-        const uint8_t *scales = panel + paired_scales(b, Q4_0_QUANTS);
-        const uint8_t *lines = panel + paired_quants(b, Q4_0_QUANTS);
+        const uint8_t *scales = panel + paired_scales(WEIGHT_Q4_0, b);
+        const uint8_t *lines = panel + paired_quants(WEIGHT_Q4_0, b);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
@@ -190,8 +104,8 @@ ALWAYS_INLINE void panel_q8_0(const uint8_t *panel, size_t b0, size_t n, const s
     const __m256i ones = _mm256_set1_epi16(1);
     load_chains(acc, n_tokens, first, y, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a++) {
-        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS);
-        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS);
+        const uint8_t *scales = panel + paired_scales(WEIGHT_Q8_0, b);
+        const uint8_t *lines = panel + paired_quants(WEIGHT_Q8_0, b);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum = _mm256_setzero_si256();
@@ -228,8 +142,8 @@ ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
     __m256 acc[2][TILE];
     load_chains(acc, n_tokens, first, y, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
-        const uint8_t *scales = panel + paired_scales(b, Q8_0_QUANTS);
-        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS);
+        const uint8_t *scales = panel + paired_scales(WEIGHT_Q8_0, b);
+        const uint8_t *lines = panel + paired_quants(WEIGHT_Q8_0, b);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
@@ -286,19 +200,19 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
     __m256 acc[2][TILE];
     const __m256i low = _mm256_set1_epi8(15);
     load_chains(acc, n_tokens, first, y, y_stride);
-    const uint8_t *block = panel + b0 * Q4_K_BLOCK;
-    for (size_t b = 0; b < n; b++, a += n_tokens, block += Q4_K_BLOCK) {
+    const uint8_t *block = panel + b0 * super_bytes(WEIGHT_Q4_K);
+    for (size_t b = 0; b < n; b++, a += n_tokens, block += super_bytes(WEIGHT_Q4_K)) {
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
             for (size_t t = 0; t < n_tokens; t++)
                 isum[t] = _mm256_setzero_si256();
             for (size_t pair = 0; pair < 4; pair++) {
-                const uint8_t *lines = block + Q4_K_QUANTS + pair * 8 * LINE + 32 * half;
+                const uint8_t *lines = block + super_low(WEIGHT_Q4_K) + pair * 8 * LINE + 32 * half;
 #pragma GCC unroll 2
                 for (size_t j = 2 * pair; j < 2 * pair + 2; j++) {
-                    const uint8_t *scales = block + Q4_K_SCALES + j * PANEL_ROWS + 8 * half;
-                    __m256i w[GROUPS], scale = scale_pairs_u8(scales);
+                    const uint8_t *scales = block + SUPER_SCALES + j * PANEL_ROWS + 8 * half;
+                    __m256i w[GROUPS], scale = scale_pairs(scales);
 #pragma GCC unroll 8
                     for (size_t g = 0; g < GROUPS; g++) {
                         __m256i bytes = load32(lines + g * LINE);
@@ -314,11 +228,12 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
             __m256i m[4];
 #pragma GCC unroll 4
             for (size_t j = 0; j < 4; j++) {
-                const uint8_t *mins = block + Q4_K_MINS + (j * PANEL_ROWS + 8 * half) * 2;
+                const uint8_t *mins =
+                    block + super_mins(WEIGHT_Q4_K) + (j * PANEL_ROWS + 8 * half) * 2;
                 m[j] = _mm256_cvtepu8_epi16(_mm_load_si128((const __m128i *)(const void *)mins));
             }
-            __m256 d = load_f16x8(block + Q4_K_D + 16 * half),
-                   dmin = load_f16x8(block + Q4_K_DMIN + 16 * half);
+            __m256 d = load_f16x8(block + SUPER_D + 16 * half),
+                   dmin = load_f16x8(block + SUPER_DMIN + 16 * half);
             for (size_t t = 0; t < n_tokens; t++) {
                 __m256i mins = _mm256_madd_epi16(m[0], broadcast4(a[t].sum));
 #pragma GCC unroll 4
@@ -355,14 +270,16 @@ static void lay_q6_k(const struct act *x, size_t t, size_t b, struct act_q6_k *o
     out->scale = x->q8k_scale[t * x->b_stride + b];
 }
 
-/* 8 rows by 32 inputs, quarter i of a half block: 6 bits, 0..63. */
-ALWAYS_INLINE void unpack_q6_k(const uint8_t *half_block, size_t quarter, __m256i w[GROUPS])
+/* 8 rows by 32 inputs, one quarter of a half block: 6 bits, 0..63. Quarters 0 and 2 share lines of
+ * low bits, 1 and 3 the next ones; quarter i has bits 2i and 2i + 1 of the high lines. */
+ALWAYS_INLINE void unpack_q6_k(const uint8_t *low_lines, const uint8_t *high_lines, size_t quarter,
+                               __m256i w[GROUPS])
 {
     const __m256i low4 = _mm256_set1_epi8(15), high2 = _mm256_set1_epi8(0x30);
 #pragma GCC unroll 8
     for (size_t g = 0; g < GROUPS; g++) {
-        __m256i low = load32(half_block + (quarter % 2 * 8 + g) * LINE);
-        __m256i high = load32(half_block + Q6_K_HIGH + g * LINE);
+        __m256i low = load32(low_lines + (quarter % 2 * 8 + g) * LINE);
+        __m256i high = load32(high_lines + g * LINE);
         if (quarter >= 2)
             low = _mm256_srli_epi16(low, 4);
         high = quarter == 0   ? _mm256_slli_epi16(high, 4)
@@ -380,22 +297,25 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
 {
     __m256 acc[2][TILE];
     load_chains(acc, n_tokens, first, y, y_stride);
-    const uint8_t *block = panel + b0 * Q6_K_BLOCK;
-    for (size_t b = 0; b < n; b++, a += n_tokens, block += Q6_K_BLOCK) {
+    const uint8_t *block = panel + b0 * super_bytes(WEIGHT_Q6_K);
+    for (size_t b = 0; b < n; b++, a += n_tokens, block += super_bytes(WEIGHT_Q6_K)) {
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
             for (size_t t = 0; t < n_tokens; t++)
                 isum[t] = _mm256_setzero_si256();
             for (size_t i = 0; i < 2; i++) {
-                const uint8_t *half_block = block + Q6_K_QUANTS + i * Q6_K_HALF + 32 * half;
+                const uint8_t *low_lines =
+                    block + super_low(WEIGHT_Q6_K) + i * 16 * LINE + 32 * half;
+                const uint8_t *high_lines =
+                    block + super_high(WEIGHT_Q6_K) + i * 8 * LINE + 32 * half;
 #pragma GCC unroll 4
                 for (size_t quarter = 0; quarter < 4; quarter++) {
                     size_t j = 8 * i + 2 * quarter;
-                    const uint8_t *scales = block + Q6_K_SCALES + j * PANEL_ROWS + 8 * half;
-                    __m256i w[GROUPS], s0 = scale_pairs_s8(scales),
-                                       s1 = scale_pairs_s8(scales + PANEL_ROWS);
-                    unpack_q6_k(half_block, quarter, w);
+                    const uint8_t *scales = block + SUPER_SCALES + j * PANEL_ROWS + 8 * half;
+                    __m256i w[GROUPS], s0 = scale_pairs(scales),
+                                       s1 = scale_pairs(scales + PANEL_ROWS);
+                    unpack_q6_k(low_lines, high_lines, quarter, w);
                     for (size_t t = 0; t < n_tokens; t++) {
                         __m256i v0 =
                             chain16(_mm256_set1_epi32(a[t].bias[j]), w, a[t].q + 16 * j, 4);
@@ -407,7 +327,7 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
                     }
                 }
             }
-            __m256 d = load_f16x8(block + Q6_K_D + 16 * half);
+            __m256 d = load_f16x8(block + SUPER_D + 16 * half);
             for (size_t t = 0; t < n_tokens; t++) {
                 __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(a[t].scale));
                 acc[half][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), scale, acc[half][t]);
@@ -417,61 +337,11 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
     store_chains(acc, n_tokens, y, y_stride);
 }
 
-/* ---- The loops around them ---- */
-
-/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. One token, whose
- * chains then stay in registers, is compiled by itself. */
-#define DEFINE_TILE(name, block_values)                                                            \
-    static void tile_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
-                            size_t t0, size_t n_tokens, float *y, size_t y_stride)                 \
-    {                                                                                              \
-        struct act_##name records[CHUNK_BYTES / sizeof(struct act_##name)];                        \
-        size_t n_blocks = w->n_cols / (block_values);                                              \
-        size_t step = sizeof records / sizeof records[0] / n_tokens;                               \
-        for (size_t b = 0; b < n_blocks; b += step) {                                              \
-            size_t n_now = n_blocks - b < step ? n_blocks - b : step;                              \
-            for (size_t i = 0; i < n_now; i++) {                                                   \
-                for (size_t t = 0; t < n_tokens; t++)                                              \
-                    lay_##name(x, t0 + t, b + i, &records[i * n_tokens + t]);                      \
-            }                                                                                      \
-            for (size_t p = p0; p < p1; p++) {                                                     \
-                const uint8_t *panel = w->panels + p * w->panel_bytes;                             \
-                float *rows = y + p * PANEL_ROWS;                                                  \
-                if (n_tokens == 1)                                                                 \
-                    panel_##name(panel, b, n_now, records, 1, b == 0, rows, y_stride);             \
-                else                                                                               \
-                    panel_##name(panel, b, n_now, records, n_tokens, b == 0, rows, y_stride);      \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-DEFINE_TILE(q4_0, 32)
-DEFINE_TILE(q8_0, 32)
-DEFINE_TILE(q8_0_wide, 32)
-DEFINE_TILE(q4_k, 256)
-DEFINE_TILE(q6_k, 256)
-
-typedef void tile_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                           size_t t0, size_t n_tokens, float *y, size_t y_stride);
-
-/* Groups of panels that stay in the second-level cache, tiles of tokens inside, as alike as can be:
- * 9 is 5 and 4. */
-ALWAYS_INLINE void matmul(tile_function *single, tile_function *several, const struct matrix *w,
-                          size_t p0, size_t p1, const struct act *x, size_t n_tokens, float *y,
-                          size_t y_stride)
-{
-    size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
-    if (n_tokens <= TILE)
-        group = p1 - p0;
-    for (size_t p = p0; p < p1; p += group) {
-        size_t end = p1 - p < group ? p1 : p + group;
-        for (size_t t = 0, n; t < n_tokens; t += n) {
-            size_t left = n_tokens - t, n_tiles = (left + TILE - 1) / TILE;
-            n = (left + n_tiles - 1) / n_tiles;
-            (n == 1 ? single : several)(w, p, end, x, t, n, y + t * y_stride, y_stride);
-        }
-    }
-}
+DEFINE_TILE(q4_0, act_q4_0, lay_q4_0, panel_q4_0, 32)
+DEFINE_TILE(q8_0, act_q8_0, lay_q8_0, panel_q8_0, 32)
+DEFINE_TILE(q8_0_wide, act_q8_0_wide, lay_q8_0_wide, panel_q8_0_wide, 32)
+DEFINE_TILE(q4_k, act_q4_k, lay_q4_k, panel_q4_k, 256)
+DEFINE_TILE(q6_k, act_q6_k, lay_q6_k, panel_q6_k, 256)
 
 AVX2_MATMUL(q8_0)
 {

@@ -37,140 +37,110 @@ static float load_f16(const uint8_t *p)
     return f16_to_f32(h);
 }
 
-/* ---- Matrix products. Each function gives one row's y for one token: a chain over ascending k.
- * ---- */
+/* ---- Matrix products: y[t][row] is a chain of fmaf over the row's inputs or blocks in ascending
+ * order, from 0. ---- */
 
-static float dot_f32(const struct matrix *w, const uint8_t *panel, size_t lane, const struct act *x,
-                     size_t t)
+static float plain_value(enum weight_type type, const uint8_t *p)
 {
-    const float *a = x->f32 + t * x->f32_stride;
-    float acc = 0.0f;
-    for (size_t k = 0; k < w->n_cols; k++) {
-        float value;
-        memcpy(&value, panel + (k * PANEL_ROWS + lane) * sizeof value, sizeof value);
-        acc = fmaf(value, a[k], acc);
-    }
-    return acc;
+    uint32_t bits;
+    float f;
+    if (type == WEIGHT_F16)
+        return load_f16(p);
+    if (type == WEIGHT_BF16)
+        bits = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 24;
+    else
+        memcpy(&bits, p, sizeof bits);
+    memcpy(&f, &bits, sizeof f);
+    return f;
 }
 
-static float dot_f16(const struct matrix *w, const uint8_t *panel, size_t lane, const struct act *x,
-                     size_t t)
+/* F32, F16, BF16: acc = fmaf(w, x, acc). A part of the row is taken out of the panel for all
+ * tokens. */
+static void matmul_plain(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                         size_t n_tokens, float *y, size_t y_stride)
 {
-    const float *a = x->f32 + t * x->f32_stride;
-    float acc = 0.0f;
-    for (size_t k = 0; k < w->n_cols; k++)
-        acc = fmaf(load_f16(panel + (k * PANEL_ROWS + lane) * sizeof(uint16_t)), a[k], acc);
-    return acc;
-}
-
-/* Blocks of 32: |isum| <= 32 * 128 * 127 < 2^24, so its conversion is exact; the product of the
- * scales is rounded. */
-static float dot_q8_0(const struct matrix *w, const uint8_t *panel, size_t lane,
-                      const struct act *x, size_t t)
-{
-    const int8_t *q = x->q8 + t * x->q_stride;
-    const float *scale = x->q8_scale + t * x->b_stride;
-    float acc = 0.0f;
-    for (size_t b = 0; b < w->n_cols / 32; b++, q += 32) {
-        const uint8_t *lines = panel + paired_quants(b, Q8_0_QUANTS) + 4 * lane;
-        float d = load_f16(panel + paired_scales(b, Q8_0_QUANTS) + 2 * lane);
-        int32_t isum = 0;
-        for (size_t k = 0; k < 32; k++)
-            isum += (int8_t)lines[k / 4 * LINE + k % 4] * q[k];
-        acc = fmaf((float)isum, d * scale[b], acc);
-    }
-    return acc;
-}
-
-static float dot_q4_0(const struct matrix *w, const uint8_t *panel, size_t lane,
-                      const struct act *x, size_t t)
-{
-    const int8_t *q = x->q8 + t * x->q_stride;
-    const float *scale = x->q8_scale + t * x->b_stride;
-    float acc = 0.0f;
-    for (size_t b = 0; b < w->n_cols / 32; b++, q += 32) {
-        const uint8_t *lines = panel + paired_quants(b, Q4_0_QUANTS) + 4 * lane;
-        float d = load_f16(panel + paired_scales(b, Q4_0_QUANTS) + 2 * lane);
-        int32_t isum = 0;
-        for (size_t k = 0; k < 16; k++) {
-            int byte = lines[k / 4 * LINE + k % 4];
-            isum += ((byte & 15) - 8) * q[k] + ((byte >> 4) - 8) * q[k + 16];
-        }
-        acc = fmaf((float)isum, d * scale[b], acc);
-    }
-    return acc;
-}
-
-/* Blocks of 256: |isum| <= 256 * 63 * 15 * 127 < 2^25, rounded once by its conversion; |mins| <=
- * 256 * 63 * 127. */
-static float dot_q4_k(const struct matrix *w, const uint8_t *panel, size_t lane,
-                      const struct act *x, size_t t)
-{
-    const int8_t *q = x->q8k + t * x->q_stride;
-    const float *scale = x->q8k_scale + t * x->b_stride;
-    const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride;
-    float acc = 0.0f;
-    for (size_t b = 0; b < w->n_cols / 256; b++, panel += Q4_K_BLOCK, q += 256, sum += 16) {
-        int32_t isum = 0, mins = 0;
-        for (size_t j = 0; j < 8; j++) { /* of 32 inputs */
-            const uint8_t *lines = panel + Q4_K_QUANTS + j / 2 * 8 * LINE + 4 * lane;
-            int32_t dot = 0;
-            for (size_t k = 0; k < 32; k++)
-                dot += (lines[k / 4 * LINE + k % 4] >> (j % 2 * 4) & 15) * q[32 * j + k];
-            isum += panel[Q4_K_SCALES + j * PANEL_ROWS + lane] * dot;
-            mins += panel[Q4_K_MINS + (j / 2 * PANEL_ROWS + lane) * 2 + j % 2] *
-                    (sum[2 * j] + sum[2 * j + 1]);
-        }
-        acc = fmaf((float)isum, load_f16(panel + Q4_K_D + 2 * lane) * scale[b], acc);
-        acc = fmaf(-(float)mins, load_f16(panel + Q4_K_DMIN + 2 * lane) * scale[b], acc);
-    }
-    return acc;
-}
-
-/* |isum| <= 256 * 128 * 32 * 127 < 2^31, rounded once by its conversion. */
-static float dot_q6_k(const struct matrix *w, const uint8_t *panel, size_t lane,
-                      const struct act *x, size_t t)
-{
-    const int8_t *q = x->q8k + t * x->q_stride;
-    const float *scale = x->q8k_scale + t * x->b_stride;
-    float acc = 0.0f;
-    for (size_t b = 0; b < w->n_cols / 256; b++, panel += Q6_K_BLOCK, q += 256) {
-        int32_t isum = 0;
-        for (size_t j = 0; j < 16; j++) { /* of 16 inputs */
-            const uint8_t *half = panel + Q6_K_QUANTS + j / 8 * Q6_K_HALF + 4 * lane;
-            size_t quarter = j % 8 / 2;
-            int32_t dot = 0;
-            for (size_t k = 0; k < 16; k++) {
-                size_t g = j % 2 * 4 + k / 4, i = k % 4;
-                int low = half[(quarter % 2 * 8 + g) * LINE + i] >> (quarter / 2 * 4) & 15;
-                int high = half[Q6_K_HIGH + g * LINE + i] >> (quarter * 2) & 3;
-                dot += ((low | high << 4) - 32) * q[16 * j + k];
+    enum { PART = 256 };
+    const size_t value_bytes = weight_infos[w->type].block_bytes;
+    for (size_t row = p0 * PANEL_ROWS; row < p1 * PANEL_ROWS; row++) {
+        const uint8_t *values =
+            w->panels + row / PANEL_ROWS * w->panel_bytes + row % PANEL_ROWS * value_bytes;
+        for (size_t k0 = 0; k0 < w->n_cols; k0 += PART) {
+            float part[PART];
+            size_t n = w->n_cols - k0 < PART ? w->n_cols - k0 : PART;
+            for (size_t k = 0; k < n; k++)
+                part[k] = plain_value(w->type, values + (k0 + k) * PANEL_ROWS * value_bytes);
+            for (size_t t = 0; t < n_tokens; t++) {
+                const float *a = x->f32 + t * x->f32_stride + k0;
+                float acc = k0 == 0 ? 0.0f : y[t * y_stride + row];
+                for (size_t k = 0; k < n; k++)
+                    acc = fmaf(part[k], a[k], acc);
+                y[t * y_stride + row] = acc;
             }
-            isum += (int8_t)panel[Q6_K_SCALES + j * PANEL_ROWS + lane] * dot;
         }
-        acc = fmaf((float)isum, load_f16(panel + Q6_K_D + 2 * lane) * scale[b], acc);
     }
-    return acc;
 }
 
-#define MATMUL(type)                                                                               \
-    static void matmul_##type(const struct matrix *w, size_t p0, size_t p1, const struct act *x,   \
-                              size_t n_tokens, float *y, size_t y_stride)                          \
-    {                                                                                              \
-        for (size_t p = p0; p < p1; p++) {                                                         \
-            for (size_t t = 0; t < n_tokens; t++) {                                                \
-                for (size_t lane = 0; lane < PANEL_ROWS; lane++)                                   \
-                    y[t * y_stride + p * PANEL_ROWS + lane] =                                      \
-                        dot_##type(w, w->panels + p * w->panel_bytes, lane, x, t);                 \
-            }                                                                                      \
-        }                                                                                          \
+static int32_t dot(const int8_t *a, const int8_t *b, size_t n)
+{
+    int32_t sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += a[k] * b[k];
+    return sum;
+}
+
+/* Blocks of 32. |isum| <= 32 * 128 * 127 < 2^24: its conversion is exact. The product of two scales
+ * is rounded. */
+static void matmul_32(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                      size_t n_tokens, float *y, size_t y_stride)
+{
+    for (size_t row = p0 * PANEL_ROWS; row < p1 * PANEL_ROWS; row++) {
+        const uint8_t *panel = w->panels + row / PANEL_ROWS * w->panel_bytes;
+        for (size_t b = 0; b < w->n_cols / 32; b++) {
+            struct block32 block;
+            panel_block32(w->type, panel, row % PANEL_ROWS, b, &block);
+            const float d = f16_to_f32(block.d), m = f16_to_f32(block.m);
+            for (size_t t = 0; t < n_tokens; t++) {
+                const float scale = x->q8_scale[t * x->b_stride + b];
+                int32_t isum = dot(block.q, x->q8 + t * x->q_stride + 32 * b, 32);
+                float acc = b == 0 ? 0.0f : y[t * y_stride + row];
+                acc = fmaf((float)isum, d * scale, acc);
+                if (quant_has_min(w->type))
+                    acc = fmaf((float)x->q8_sum[t * x->b_stride + b], m * scale, acc);
+                y[t * y_stride + row] = acc;
+            }
+        }
     }
-MATMUL(f32)
-MATMUL(f16)
-MATMUL(q8_0)
-MATMUL(q4_0)
-MATMUL(q4_k)
-MATMUL(q6_k)
+}
+
+/* Blocks of 256. |isum| <= 256 * 128 * 32 * 127 < 2^27 and |mins| <= 256 * 63 * 127 < 2^21 are
+ * exact; converting isum rounds once. */
+static void matmul_256(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                       size_t n_tokens, float *y, size_t y_stride)
+{
+    for (size_t row = p0 * PANEL_ROWS; row < p1 * PANEL_ROWS; row++) {
+        const uint8_t *panel = w->panels + row / PANEL_ROWS * w->panel_bytes;
+        for (size_t b = 0; b < w->n_cols / 256; b++) {
+            struct block256 block;
+            panel_block256(w->type, panel, row % PANEL_ROWS, b, &block);
+            const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+            for (size_t t = 0; t < n_tokens; t++) {
+                const float scale = x->q8k_scale[t * x->b_stride + b];
+                const int8_t *q = x->q8k + t * x->q_stride + 256 * b;
+                const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride + 16 * b;
+                int32_t isum = 0, mins = 0;
+                for (size_t j = 0; j < 16; j++) {
+                    isum += block.scale[j] * dot(block.q + 16 * j, q + 16 * j, 16);
+                    mins += block.min[j] * sum[j];
+                }
+                float acc = b == 0 ? 0.0f : y[t * y_stride + row];
+                acc = fmaf((float)isum, d * scale, acc);
+                if (quant_has_min(w->type))
+                    acc = fmaf(-(float)mins, dmin * scale, acc);
+                y[t * y_stride + row] = acc;
+            }
+        }
+    }
+}
 
 /* ---- Rounding of activations ---- */
 
@@ -453,12 +423,21 @@ static bool all_finite(const float *x, size_t n)
 
 const struct kernels KERNELS_REF_TABLE = {
     .name = "ref",
-    .matmul = {[WEIGHT_F32] = matmul_f32,
-               [WEIGHT_F16] = matmul_f16,
-               [WEIGHT_Q8_0] = matmul_q8_0,
-               [WEIGHT_Q4_0] = matmul_q4_0,
-               [WEIGHT_Q4_K] = matmul_q4_k,
-               [WEIGHT_Q6_K] = matmul_q6_k},
+    .matmul = {[WEIGHT_F32] = matmul_plain,
+               [WEIGHT_F16] = matmul_plain,
+               [WEIGHT_BF16] = matmul_plain,
+               [WEIGHT_Q8_0] = matmul_32,
+               [WEIGHT_Q4_0] = matmul_32,
+               [WEIGHT_Q4_1] = matmul_32,
+               [WEIGHT_Q5_0] = matmul_32,
+               [WEIGHT_Q5_1] = matmul_32,
+               [WEIGHT_IQ4_NL] = matmul_32,
+               [WEIGHT_Q2_K] = matmul_256,
+               [WEIGHT_Q3_K] = matmul_256,
+               [WEIGHT_Q4_K] = matmul_256,
+               [WEIGHT_Q5_K] = matmul_256,
+               [WEIGHT_Q6_K] = matmul_256,
+               [WEIGHT_IQ4_XS] = matmul_256},
     .quantize = {[ACT_Q8] = quantize_q8, [ACT_Q8K] = quantize_q8k},
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

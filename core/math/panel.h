@@ -1,53 +1,122 @@
 /* panel.h - where everything lies in a packed panel of 16 rows, for each weight type.
  *
- * A "line" is 64 bytes: one 32-bit lane for each of the 16 rows, in row order; a lane holds 4
- * consecutive inputs of its row as bytes (or, two to a byte, 4 of one group and 4 of another). A
- * kernel of 8 lanes reads half lines, one of 4 quarter lines. All parts begin on 64 bytes. Written
- * by matrix.c, read by every kernel; private to core/math.
+ * A "line" is 64 bytes: one 32-bit lane for each of the 16 rows, in row order. Each lane of line i
+ * holds bytes 4i..4i+3 of the row's quants in the file, whose order within a block is kept: mostly
+ * 4 consecutive inputs, or 4 of one group and 4 of another in the nibbles. A kernel of 8 lanes
+ * reads half lines, one of 4 quarter lines. All parts begin on 64 bytes.
  *
- *   F32 F16     [k][16] values.
- *   Q8_0        Blocks of 32 inputs go in pairs: a line of scales (2 x [16] F16), then for each
- * block 8 lines; line g holds inputs 4g..4g+3. Q4_0        The same with 4 lines a block: low
- * nibbles are inputs 4g..4g+3, high ones 16 + 4g..; value = nibble - 8. Q4_K        Each block of
- * 256: scales, then 32 lines: line 8j + g holds 4 inputs from 64j + 4g in its low nibbles, from 64j
- * + 32 + 4g in its high ones. Q6_K        Each block of 256: scales, then for each half 16 lines of
- * low 4 bits and 8 of high 2 bits, as in the file: of the half's four quarters of 32 inputs, 0 and
- * 2 share lines 0..7 (low and high nibbles), 1 and 3 share lines 8..15; quarter i has bits 2i, 2i+1
- * of line 16 + g. value = the 6 bits - 32.
+ *   F32 F16 BF16      [k][16] values.
+ *   blocks of 32      Two blocks share a head: a line of scales (2 x [16] F16) and, where the type
+ * has minimums, a line of those; then each block's low lines, then its high line (Q5_0, Q5_1: fifth
+ * bits). blocks of 256     A head (d, dmin, scales, minimums, each scale widened to a byte), low
+ * lines, high lines.
+ *
+ * Written by matrix.c, read by every kernel; private to core/math. The functions fold to constants
+ * where the type is one.
  */
 #pragma once
 
 #include "math/matrix.h"
+#include "math/quant_blocks.h"
 
 enum {
     LINE = 64,
-
-    Q8_0_QUANTS = 8 * LINE, /* bytes of one block's lines */
-    Q4_0_QUANTS = 4 * LINE,
-
-    /* Offsets in a block of 256. */
-    Q4_K_D = 0,       /* [16] F16 */
-    Q4_K_DMIN = 32,   /* [16] F16 */
-    Q4_K_SCALES = 64, /* [8][16], 0..63: one each 32 inputs */
-    Q4_K_MINS = 192,  /* [4][16][2], 0..63: of two consecutive 32s side by side */
-    Q4_K_QUANTS = 320,
-    Q4_K_BLOCK = Q4_K_QUANTS + 32 * LINE,
-
-    Q6_K_D = 0,       /* [16] F16, then 32 bytes unused */
-    Q6_K_SCALES = 64, /* [16][16] signed: one each 16 inputs */
-    Q6_K_QUANTS = 320,
-    Q6_K_HIGH = 16 * LINE, /* from a half's first line */
-    Q6_K_HALF = 24 * LINE,
-    Q6_K_BLOCK = Q6_K_QUANTS + 2 * Q6_K_HALF,
+    /* Offsets in the head of a block of 256. */
+    SUPER_D = 0,     /* [16] F16 */
+    SUPER_DMIN = 32, /* [16] F16; zero where the type has none */
+    SUPER_SCALES =
+        64, /* [8 or 16][16] bytes: one each 32 or 16 inputs; signed in Q3_K, Q6_K, IQ4_XS */
 };
 
-/* Types whose blocks of 32 go in pairs: quants is the bytes of one block's lines. */
-static inline size_t paired_scales(size_t block, size_t quants)
+/* Lines of a block's (low) bits. */
+static inline size_t panel_low_lines(enum weight_type type)
 {
-    return block / 2 * (LINE + 2 * quants) + block % 2 * 32;
+    switch ((int)type) {
+    case WEIGHT_Q8_0:
+        return 8;
+    case WEIGHT_Q2_K:
+    case WEIGHT_Q3_K:
+        return 16;
+    case WEIGHT_Q4_K:
+    case WEIGHT_Q5_K:
+    case WEIGHT_Q6_K:
+    case WEIGHT_IQ4_XS:
+        return 32;
+    default:
+        return 4;
+    }
 }
 
-static inline size_t paired_quants(size_t block, size_t quants)
+/* Lines of its remaining bits. */
+static inline size_t panel_high_lines(enum weight_type type)
 {
-    return (block / 2 + 1) * LINE + block * quants;
+    switch ((int)type) {
+    case WEIGHT_Q5_0:
+    case WEIGHT_Q5_1:
+        return 1;
+    case WEIGHT_Q3_K:
+    case WEIGHT_Q5_K:
+        return 8;
+    case WEIGHT_Q6_K:
+        return 16;
+    default:
+        return 0;
+    }
 }
+
+/* Bytes of a block's lines. */
+static inline size_t panel_quants_bytes(enum weight_type type)
+{
+    return (panel_low_lines(type) + panel_high_lines(type)) * LINE;
+}
+
+/* Blocks of 32: bytes of the head that two blocks share. */
+static inline size_t paired_head(enum weight_type type)
+{
+    return quant_has_min(type) ? 2 * LINE : LINE;
+}
+
+/* A block's [16] F16 scales; its minimums lie LINE behind. */
+static inline size_t paired_scales(enum weight_type type, size_t block)
+{
+    return block / 2 * (paired_head(type) + 2 * panel_quants_bytes(type)) + block % 2 * 32;
+}
+
+static inline size_t paired_quants(enum weight_type type, size_t block)
+{
+    return (block / 2 + 1) * paired_head(type) + block * panel_quants_bytes(type);
+}
+
+/* Blocks of 256: 8 scales (one each 32 inputs) or 16. */
+static inline size_t super_n_scales(enum weight_type type)
+{
+    return type == WEIGHT_Q4_K || type == WEIGHT_Q5_K || type == WEIGHT_IQ4_XS ? 8 : 16;
+}
+
+/* Minimums: [n_scales / 2][16][2] bytes, two consecutive ones side by side. */
+static inline size_t super_mins(enum weight_type type)
+{
+    return SUPER_SCALES + super_n_scales(type) * PANEL_ROWS;
+}
+
+static inline size_t super_low(enum weight_type type)
+{
+    return super_mins(type) + (quant_has_min(type) ? super_n_scales(type) * PANEL_ROWS : 0);
+}
+
+static inline size_t super_high(enum weight_type type)
+{
+    return super_low(type) + panel_low_lines(type) * LINE;
+}
+
+static inline size_t super_bytes(enum weight_type type)
+{
+    return super_low(type) + panel_quants_bytes(type);
+}
+
+/* One row's block out of a panel: matrix_row and the reference kernels read the layouts through
+ * these alone. */
+void panel_block32(enum weight_type type, const uint8_t *panel, size_t lane, size_t block,
+                   struct block32 *out);
+void panel_block256(enum weight_type type, const uint8_t *panel, size_t lane, size_t block,
+                    struct block256 *out);

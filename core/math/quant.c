@@ -17,19 +17,19 @@ _Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must round to float");
 const struct weight_info weight_infos[WEIGHT_TYPES] = {
     [WEIGHT_F32] = {"F32", 0, 1, 4, ACT_F32, 1},
     [WEIGHT_F16] = {"F16", 1, 1, 2, ACT_F32, 1},
-    [WEIGHT_BF16] = {"BF16", 30, 1, 2, ACT_F32, 0},
+    [WEIGHT_BF16] = {"BF16", 30, 1, 2, ACT_F32, 1},
     [WEIGHT_Q8_0] = {"Q8_0", 8, 32, 34, ACT_Q8, 1},
     [WEIGHT_Q4_0] = {"Q4_0", 2, 32, 18, ACT_Q8, 1},
-    [WEIGHT_Q4_1] = {"Q4_1", 3, 32, 20, ACT_Q8, 0},
-    [WEIGHT_Q5_0] = {"Q5_0", 6, 32, 22, ACT_Q8, 0},
-    [WEIGHT_Q5_1] = {"Q5_1", 7, 32, 24, ACT_Q8, 0},
-    [WEIGHT_Q2_K] = {"Q2_K", 10, 256, 84, ACT_Q8K, 0},
-    [WEIGHT_Q3_K] = {"Q3_K", 11, 256, 110, ACT_Q8K, 0},
+    [WEIGHT_Q4_1] = {"Q4_1", 3, 32, 20, ACT_Q8, 1},
+    [WEIGHT_Q5_0] = {"Q5_0", 6, 32, 22, ACT_Q8, 1},
+    [WEIGHT_Q5_1] = {"Q5_1", 7, 32, 24, ACT_Q8, 1},
+    [WEIGHT_Q2_K] = {"Q2_K", 10, 256, 84, ACT_Q8K, 1},
+    [WEIGHT_Q3_K] = {"Q3_K", 11, 256, 110, ACT_Q8K, 1},
     [WEIGHT_Q4_K] = {"Q4_K", 12, 256, 144, ACT_Q8K, 1},
-    [WEIGHT_Q5_K] = {"Q5_K", 13, 256, 176, ACT_Q8K, 0},
+    [WEIGHT_Q5_K] = {"Q5_K", 13, 256, 176, ACT_Q8K, 1},
     [WEIGHT_Q6_K] = {"Q6_K", 14, 256, 210, ACT_Q8K, 1},
-    [WEIGHT_IQ4_NL] = {"IQ4_NL", 20, 32, 18, ACT_Q8, 0},
-    [WEIGHT_IQ4_XS] = {"IQ4_XS", 23, 256, 136, ACT_Q8K, 0},
+    [WEIGHT_IQ4_NL] = {"IQ4_NL", 20, 32, 18, ACT_Q8, 1},
+    [WEIGHT_IQ4_XS] = {"IQ4_XS", 23, 256, 136, ACT_Q8K, 1},
 };
 
 enum weight_type weight_type_of_ggml(uint32_t ggml_id)
@@ -106,65 +106,60 @@ static uint16_t load16(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
-bool quant_has_min(enum weight_type type)
-{
-    return type == WEIGHT_Q4_1 || type == WEIGHT_Q5_1 || type == WEIGHT_Q2_K ||
-           type == WEIGHT_Q4_K || type == WEIGHT_Q5_K;
-}
-
 /* The 16 values an IQ4 code stands for. */
-static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                      1,    13,   25,  38,  53,  69,  89,  113};
+const int8_t iq4_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                 1,    13,   25,  38,  53,  69,  89,  113};
 
-/* 16 bytes of nibbles: low ones are the first 16 values. */
-static void nibbles(const uint8_t *qs, int zero, int8_t *q)
+const struct block_parts block_parts[WEIGHT_TYPES] = {
+    [WEIGHT_Q8_0] = {.d = 0, .low = 2, .n_low = 32},
+    [WEIGHT_Q4_0] = {.d = 0, .low = 2, .n_low = 16},
+    [WEIGHT_Q4_1] = {.d = 0, .m = 2, .low = 4, .n_low = 16},
+    [WEIGHT_Q5_0] = {.d = 0, .low = 6, .n_low = 16, .high = 2, .n_high = 4},
+    [WEIGHT_Q5_1] = {.d = 0, .m = 2, .low = 8, .n_low = 16, .high = 4, .n_high = 4},
+    [WEIGHT_IQ4_NL] = {.d = 0, .low = 2, .n_low = 16},
+    [WEIGHT_Q2_K] = {.d = 80, .m = 82, .low = 16, .n_low = 64},
+    [WEIGHT_Q3_K] = {.d = 108, .low = 32, .n_low = 64, .high = 0, .n_high = 32},
+    [WEIGHT_Q4_K] = {.d = 0, .m = 2, .low = 16, .n_low = 128},
+    [WEIGHT_Q5_K] = {.d = 0, .m = 2, .low = 48, .n_low = 128, .high = 16, .n_high = 32},
+    [WEIGHT_Q6_K] = {.d = 208, .low = 0, .n_low = 128, .high = 128, .n_high = 64},
+    [WEIGHT_IQ4_XS] = {.d = 0, .low = 8, .n_low = 128},
+};
+
+/* Value k of 32 in 16 bytes: the low nibbles are the first 16. */
+static int nibble(const uint8_t *low, int k)
 {
-    for (int i = 0; i < 16; i++) {
-        q[i] = (int8_t)((qs[i] & 15) - zero);
-        q[i + 16] = (int8_t)((qs[i] >> 4) - zero);
-    }
+    return low[k % 16] >> (k / 16 * 4) & 15;
 }
 
-static void nibbles_iq4(const uint8_t *qs, int8_t *q)
+static int fifth_bit(const uint8_t *high, int k)
 {
-    for (int i = 0; i < 16; i++) {
-        q[i] = iq4_values[qs[i] & 15];
-        q[i + 16] = iq4_values[qs[i] >> 4];
-    }
+    return (high[k / 8] >> k % 8 & 1) << 4;
 }
 
-/* The fifth bits lie in 4 bytes, bit k for value k. */
-static void nibbles_and_fifth(const uint8_t *qh, const uint8_t *qs, int zero, int8_t *q)
+void block32_quants(enum weight_type type, const uint8_t *low, const uint8_t *high, int8_t *q)
 {
-    nibbles(qs, zero, q);
+    int zero = type == WEIGHT_Q4_0 ? 8 : type == WEIGHT_Q5_0 ? 16 : 0;
+    if (type == WEIGHT_Q8_0) {
+        memcpy(q, low, 32);
+        return;
+    }
     for (int k = 0; k < 32; k++)
-        q[k] = (int8_t)(q[k] + ((qh[k / 8] >> k % 8 & 1) << 4));
+        q[k] = (int8_t)(nibble(low, k) - zero);
+    if (type == WEIGHT_Q5_0 || type == WEIGHT_Q5_1) {
+        for (int k = 0; k < 32; k++)
+            q[k] = (int8_t)(q[k] + fifth_bit(high, k));
+    } else if (type == WEIGHT_IQ4_NL) {
+        for (int k = 0; k < 32; k++)
+            q[k] = iq4_codebook[q[k]];
+    }
 }
 
 void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out)
 {
-    out->d = load16(src);
-    out->m = quant_has_min(type) ? load16(src + 2) : 0;
-    switch ((int)type) {
-    case WEIGHT_Q8_0:
-        memcpy(out->q, src + 2, 32);
-        break;
-    case WEIGHT_Q4_0:
-        nibbles(src + 2, 8, out->q);
-        break;
-    case WEIGHT_Q4_1:
-        nibbles(src + 4, 0, out->q);
-        break;
-    case WEIGHT_Q5_0:
-        nibbles_and_fifth(src + 2, src + 6, 16, out->q);
-        break;
-    case WEIGHT_Q5_1:
-        nibbles_and_fifth(src + 4, src + 8, 0, out->q);
-        break;
-    case WEIGHT_IQ4_NL:
-        nibbles_iq4(src + 2, out->q);
-        break;
-    }
+    const struct block_parts *parts = &block_parts[type];
+    out->d = load16(src + parts->d);
+    out->m = quant_has_min(type) ? load16(src + parts->m) : 0;
+    block32_quants(type, src + parts->low, src + parts->high, out->q);
 }
 
 void block32_values(enum weight_type type, const struct block32 *b, float *out)
@@ -177,12 +172,9 @@ void block32_values(enum weight_type type, const struct block32 *b, float *out)
     }
 }
 
-/* Q4_K and Q5_K: d, dmin, and 8 scales and 8 minimums of 6 bits in 12 bytes. */
-void block256_scales_6bit(const uint8_t *src, struct block256 *out)
+/* Q4_K and Q5_K: 8 scales and 8 minimums of 6 bits in 12 bytes. */
+static void scales_6bit(const uint8_t *s, struct block256 *out)
 {
-    const uint8_t *s = src + 4;
-    out->d = load16(src);
-    out->dmin = load16(src + 2);
     for (int j = 0; j < 8; j++) {
         int scale = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
         int min = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
@@ -191,96 +183,112 @@ void block256_scales_6bit(const uint8_t *src, struct block256 *out)
     }
 }
 
-static void decode_q2_k(const uint8_t *src, struct block256 *out)
+/* Q3_K: the low 4 bits of 16 scales in 8 bytes, the high 2 in 4. */
+static void scales_q3_k(const uint8_t *s, struct block256 *out)
 {
-    const uint8_t *qs = src + 16;
-    for (int j = 0; j < 16; j++) {
-        out->scale[j] = (int8_t)(src[j] & 15);
-        out->min[j] = src[j] >> 4;
-    }
-    for (int k = 0; k < 256; k++)
-        out->q[k] = (int8_t)(qs[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3);
-    out->d = load16(src + 80);
-    out->dmin = load16(src + 82);
-}
-
-static void decode_q3_k(const uint8_t *src, struct block256 *out)
-{
-    const uint8_t *high = src, *qs = src + 32, *s = src + 96;
     for (int j = 0; j < 16; j++) {
         int low4 = j < 8 ? s[j] & 15 : s[j - 8] >> 4;
         out->scale[j] = (int8_t)((low4 | (s[8 + j % 4] >> (j / 4 * 2) & 3) << 4) - 32);
     }
-    for (int k = 0; k < 256; k++) {
-        int low2 = qs[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
-        out->q[k] = (int8_t)(low2 - ((high[k % 32] >> k / 32 & 1) != 0 ? 0 : 4));
-    }
-    out->d = load16(src + 108);
 }
 
-static void decode_q4_k(const uint8_t *src, struct block256 *out)
+static void scales_iq4_xs(const uint8_t *src, struct block256 *out)
 {
-    block256_scales_6bit(src, out);
-    for (int k = 0; k < 256; k++)
-        out->q[k] = (int8_t)(src[16 + k / 64 * 32 + k % 32] >> (k % 64 / 32 * 4) & 15);
-}
-
-static void decode_q5_k(const uint8_t *src, struct block256 *out)
-{
-    block256_scales_6bit(src, out);
-    for (int k = 0; k < 256; k++) {
-        int low4 = src[48 + k / 64 * 32 + k % 32] >> (k % 64 / 32 * 4) & 15;
-        out->q[k] = (int8_t)(low4 | (src[16 + k % 32] >> k / 32 & 1) << 4);
-    }
-}
-
-static void decode_q6_k(const uint8_t *src, struct block256 *out)
-{
-    for (int k = 0; k < 256; k++) {
-        int half = k / 128, l = k % 128;
-        int low4 = src[half * 64 + l % 64] >> (l / 64 * 4) & 15;
-        int high2 = src[128 + half * 32 + l % 32] >> (l / 32 * 2) & 3;
-        out->q[k] = (int8_t)((low4 | high2 << 4) - 32);
-    }
-    memcpy(out->scale, src + 192, 16);
-    out->d = load16(src + 208);
-}
-
-static void decode_iq4_xs(const uint8_t *src, struct block256 *out)
-{
-    unsigned scales_high = load16(src + 2);
+    unsigned high2 = load16(src + 2);
     for (int j = 0; j < 8; j++) {
-        int scale = (src[4 + j / 2] >> (j % 2 * 4) & 15) | (int)(scales_high >> (2 * j) & 3) << 4;
+        int scale = (src[4 + j / 2] >> (j % 2 * 4) & 15) | (int)(high2 >> (2 * j) & 3) << 4;
         out->scale[2 * j] = out->scale[2 * j + 1] = (int8_t)(scale - 32);
-        nibbles_iq4(src + 8 + 16 * j, out->q + 32 * j);
     }
-    out->d = load16(src);
+}
+
+void block256_scales(enum weight_type type, const uint8_t *src, struct block256 *out)
+{
+    out->d = load16(src + block_parts[type].d);
+    out->dmin = quant_has_min(type) ? load16(src + block_parts[type].m) : 0;
+    memset(out->min, 0, sizeof out->min);
+    switch ((int)type) {
+    case WEIGHT_Q2_K:
+        for (int j = 0; j < 16; j++) {
+            out->scale[j] = (int8_t)(src[j] & 15);
+            out->min[j] = src[j] >> 4;
+        }
+        break;
+    case WEIGHT_Q3_K:
+        scales_q3_k(src + 96, out);
+        break;
+    case WEIGHT_Q4_K:
+    case WEIGHT_Q5_K:
+        scales_6bit(src + 4, out);
+        break;
+    case WEIGHT_Q6_K:
+        memcpy(out->scale, src + 192, 16);
+        break;
+    case WEIGHT_IQ4_XS:
+        scales_iq4_xs(src, out);
+        break;
+    }
+}
+
+/* Q2_K and Q3_K: 2 bits, 4 values to a byte, 32 bytes for each 128. */
+static int two_bits(const uint8_t *low, int k)
+{
+    return low[k / 128 * 32 + k % 32] >> (k % 128 / 32 * 2) & 3;
+}
+
+/* Q4_K and Q5_K: 32 bytes for each 64. */
+static int four_bits(const uint8_t *low, int k)
+{
+    return low[k / 64 * 32 + k % 32] >> (k % 64 / 32 * 4) & 15;
+}
+
+/* Q3_K and Q5_K: one bit more, 8 values to a byte. */
+static int one_bit(const uint8_t *high, int k)
+{
+    return high[k % 32] >> k / 32 & 1;
+}
+
+/* Q6_K: 4 bits, 64 bytes for each 128, and 2 bits, 32 bytes for each 128. */
+static int six_bits(const uint8_t *low, const uint8_t *high, int k)
+{
+    int l = k % 128, low4 = low[k / 128 * 64 + l % 64] >> (l / 64 * 4) & 15;
+    return low4 | two_bits(high, k) << 4;
+}
+
+void block256_quants(enum weight_type type, const uint8_t *low, const uint8_t *high, int8_t *q)
+{
+    switch ((int)type) {
+    case WEIGHT_Q2_K:
+        for (int k = 0; k < 256; k++)
+            q[k] = (int8_t)two_bits(low, k);
+        break;
+    case WEIGHT_Q3_K:
+        for (int k = 0; k < 256; k++)
+            q[k] = (int8_t)((two_bits(low, k) | one_bit(high, k) << 2) - 4);
+        break;
+    case WEIGHT_Q4_K:
+        for (int k = 0; k < 256; k++)
+            q[k] = (int8_t)four_bits(low, k);
+        break;
+    case WEIGHT_Q5_K:
+        for (int k = 0; k < 256; k++)
+            q[k] = (int8_t)(four_bits(low, k) | one_bit(high, k) << 4);
+        break;
+    case WEIGHT_Q6_K:
+        for (int k = 0; k < 256; k++)
+            q[k] = (int8_t)(six_bits(low, high, k) - 32);
+        break;
+    case WEIGHT_IQ4_XS:
+        for (int k = 0; k < 256; k++)
+            q[k] = iq4_codebook[nibble(low + k / 32 * 16, k % 32)];
+        break;
+    }
 }
 
 void block256_decode(enum weight_type type, const uint8_t *src, struct block256 *out)
 {
-    out->dmin = 0;
-    memset(out->min, 0, sizeof out->min);
-    switch ((int)type) {
-    case WEIGHT_Q2_K:
-        decode_q2_k(src, out);
-        break;
-    case WEIGHT_Q3_K:
-        decode_q3_k(src, out);
-        break;
-    case WEIGHT_Q4_K:
-        decode_q4_k(src, out);
-        break;
-    case WEIGHT_Q5_K:
-        decode_q5_k(src, out);
-        break;
-    case WEIGHT_Q6_K:
-        decode_q6_k(src, out);
-        break;
-    case WEIGHT_IQ4_XS:
-        decode_iq4_xs(src, out);
-        break;
-    }
+    const struct block_parts *parts = &block_parts[type];
+    block256_scales(type, src, out);
+    block256_quants(type, src + parts->low, src + parts->high, out->q);
 }
 
 void block256_values(enum weight_type type, const struct block256 *b, float *out)

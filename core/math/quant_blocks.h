@@ -25,9 +25,28 @@ struct block256 {
     int8_t q[256];
 };
 
-bool quant_has_min(enum weight_type type);
+/* Where the parts of a block lie in the file's bytes, but for scales and minimums within blocks of
+ * 256. */
+struct block_parts {
+    uint8_t d, m;         /* offsets of the F16 scale, and of the F16 minimum where quant_has_min */
+    uint8_t low, n_low;   /* offset and bytes of the quants' (low) bits */
+    uint8_t high, n_high; /* of their remaining bits; 0 bytes: none */
+};
+extern const struct block_parts block_parts[WEIGHT_TYPES];
+extern const int8_t iq4_codebook[16]; /* the values that the codes of IQ4_NL and IQ4_XS stand for */
+
+static inline bool quant_has_min(enum weight_type type)
+{
+    return type == WEIGHT_Q4_1 || type == WEIGHT_Q5_1 || type == WEIGHT_Q2_K ||
+           type == WEIGHT_Q4_K || type == WEIGHT_Q5_K;
+}
+
 void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out);
-void block256_scales_6bit(const uint8_t *src, struct block256 *out); /* Q4_K, Q5_K: all but q */
 void block256_decode(enum weight_type type, const uint8_t *src, struct block256 *out);
+void block256_scales(enum weight_type type, const uint8_t *src,
+                     struct block256 *out); /* all but q */
+/* From the bytes that block_parts names. */
+void block32_quants(enum weight_type type, const uint8_t *low, const uint8_t *high, int8_t *q);
+void block256_quants(enum weight_type type, const uint8_t *low, const uint8_t *high, int8_t *q);
 void block32_values(enum weight_type type, const struct block32 *b, float *out);   /* [32] */
 void block256_values(enum weight_type type, const struct block256 *b, float *out); /* [256] */

@@ -144,7 +144,8 @@ START_TEST(integer_sums_never_saturate)
             size_t n_bytes = weight_bytes(type, n_rows * n_cols),
                    block = weight_infos[type].block_bytes;
             uint8_t *src = buffer(n_bytes);
-            memset(src, bytes[j / 4], n_bytes);
+            for (size_t b = 0; b < n_bytes; b++)
+                src[b] = bytes[j / 4];
             for (size_t b = 0; b < n_bytes; b += block)
                 set_scales(type, src + b, 0x3c00, 0x3c00);
             struct matrix w = matrix_create(type, n_rows, n_cols, src);
