@@ -4,7 +4,8 @@
 
 static struct vocabulary v;
 
-static void expect_refusal(struct builder *b, enum status status, const char *key, const char *part)
+static void expect_refusal(struct gguf_builder *b, enum status status, const char *key,
+                           const char *part)
 {
     struct tokenizer *t = NULL;
     struct error err = {0};
@@ -22,73 +23,68 @@ static void small_spm(void)
 
 START_TEST(keys_that_must_be_there)
 {
-    struct builder b;
-    begin(&b);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.model", "");
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.tokens", "");
+    struct gguf_builder *b = gguf_builder_new();
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.model", "");
+    b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.tokens", "");
     begin_bytes(&v, "gpt-2");
     v.no_merges = true;
-    build(&b, &v);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.merges", "");
+    b = build(&v);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.merges", "");
 }
 END_TEST
 
 START_TEST(an_unknown_model_or_pre_tokenizer)
 {
-    struct builder b;
+    struct gguf_builder *b;
     small_spm();
     v.model = "t5";
-    build(&b, &v);
-    expect_refusal(&b, STATUS_UNSUPPORTED, "t5", "gpt2");
+    b = build(&v);
+    expect_refusal(b, STATUS_UNSUPPORTED, "t5", "gpt2");
     begin_bytes(&v, "no-such");
-    build(&b, &v);
-    expect_refusal(&b, STATUS_UNSUPPORTED, "no-such", "smollm");
+    b = build(&v);
+    expect_refusal(b, STATUS_UNSUPPORTED, "no-such", "smollm");
 }
 END_TEST
 
 START_TEST(wrong_types_of_keys)
 {
-    struct builder b;
-    begin(&b);
-    add_u32(&b, "tokenizer.ggml.model", 1);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.model", "string");
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    add_array(&b, "tokenizer.ggml.tokens", GGUF_U32, 1);
-    put_u32(&b, 1);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.tokens", "string");
+    struct gguf_builder *b = gguf_builder_new();
+    builder_u32(b, "tokenizer.ggml.model", 1);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.model", "string");
+    b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    builder_put_int(builder_array(b, "tokenizer.ggml.tokens", GGUF_U32, 1), 1, 4);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.tokens", "string");
     small_spm();
     v.no_scores = true;
-    build(&b, &v);
-    add_array(&b, "tokenizer.ggml.scores", GGUF_U8, v.n);
-    put(&b, "\0\0\0\0", v.n);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.scores", "f32");
+    b = build(&v);
+    builder_put(builder_array(b, "tokenizer.ggml.scores", GGUF_U8, v.n), "\0\0\0\0", v.n);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.scores", "f32");
     small_spm();
     v.no_types = true;
-    build(&b, &v);
-    add_array(&b, "tokenizer.ggml.token_type", GGUF_U8, v.n);
-    put(&b, "\0\0\0\0", v.n);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.token_type", "i32");
+    b = build(&v);
+    builder_put(builder_array(b, "tokenizer.ggml.token_type", GGUF_U8, v.n), "\0\0\0\0", v.n);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "i32");
 }
 END_TEST
 
 START_TEST(lengths_that_differ)
 {
-    struct builder b;
+    struct gguf_builder *b;
     small_spm();
     v.no_scores = true;
-    build(&b, &v);
-    add_array(&b, "tokenizer.ggml.scores", GGUF_F32, 1);
-    put(&b, v.scores, sizeof v.scores[0]);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.scores", "equally many");
+    b = build(&v);
+    builder_put(builder_array(b, "tokenizer.ggml.scores", GGUF_F32, 1), v.scores,
+                sizeof v.scores[0]);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.scores", "equally many");
     small_spm();
     v.no_types = true;
-    build(&b, &v);
-    add_array(&b, "tokenizer.ggml.token_type", GGUF_I32, v.n + 1);
-    put(&b, v.types, (v.n + 1) * sizeof v.types[0]);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.token_type", "equally many");
+    b = build(&v);
+    builder_put(builder_array(b, "tokenizer.ggml.token_type", GGUF_I32, v.n + 1), v.types,
+                (v.n + 1) * sizeof v.types[0]);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "equally many");
 }
 END_TEST
 
@@ -100,72 +96,71 @@ START_TEST(ids_outside_the_vocabulary)
         "tokenizer.ggml.eom_token_id",
     };
     for (size_t i = 0; i < 5; i++) {
-        struct builder b;
+        struct gguf_builder *b;
         small_spm();
-        build(&b, &v);
-        add_u32(&b, keys[i], (uint32_t)v.n);
-        expect_refusal(&b, STATUS_FORMAT, keys[i], "below");
-        build(&b, &v);
-        add_u32(&b, keys[i], UINT32_MAX);
-        expect_refusal(&b, STATUS_FORMAT, keys[i], "below");
+        b = build(&v);
+        builder_u32(b, keys[i], (uint32_t)v.n);
+        expect_refusal(b, STATUS_FORMAT, keys[i], "below");
+        b = build(&v);
+        builder_u32(b, keys[i], UINT32_MAX);
+        expect_refusal(b, STATUS_FORMAT, keys[i], "below");
     }
 }
 END_TEST
 
 START_TEST(tokens_of_no_known_type_and_bytes_that_are_none)
 {
-    struct builder b;
+    struct gguf_builder *b;
     small_spm();
     v.types[3] = 7;
-    build(&b, &v);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.token_type", "0 to 6");
+    b = build(&v);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "0 to 6");
     v.types[3] = -1;
-    build(&b, &v);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.token_type", "-1");
+    b = build(&v);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "-1");
     static const char *const texts[] = {"<0x-1>", "<0x1>",  "<0xGG>", "<0x411>", "<0x41 ",
                                         "0x41",   "<0x 1>", "a",      ""};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         small_spm();
         add_entry(&v, texts[i], 0, 6);
-        build(&b, &v);
-        expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.tokens", "<0xNN>");
+        b = build(&v);
+        expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.tokens", "<0xNN>");
     }
     small_spm();
     add_entry(&v, "<0xaF>", 0, 6);
-    build(&b, &v);
-    tokenizer_destroy(created(&b));
+    b = build(&v);
+    tokenizer_destroy(created(b));
 }
 END_TEST
 
 START_TEST(scores_that_are_not_numbers)
 {
-    struct builder b;
+    struct gguf_builder *b;
     small_spm();
     memcpy(&v.scores[2], &(uint32_t){0x7fc00001}, sizeof v.scores[2]);
-    build(&b, &v);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.scores", "element 2");
+    b = build(&v);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.scores", "element 2");
 }
 END_TEST
 
 START_TEST(no_entries_or_one_too_long)
 {
-    struct builder b;
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    add_array(&b, "tokenizer.ggml.tokens", GGUF_STRING, 0);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.tokens", "1 to");
+    struct gguf_builder *b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    (void)builder_array(b, "tokenizer.ggml.tokens", GGUF_STRING, 0);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.tokens", "1 to");
     static char text[4098];
     memset(text, 'a', 4097);
     const char *tokens[] = {"<unk>", text};
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    add_strings(&b, "tokenizer.ggml.tokens", tokens, 2);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.tokens", "entry 1");
+    b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    builder_strings(b, "tokenizer.ggml.tokens", tokens, 2);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.tokens", "entry 1");
     text[4096] = '\0';
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    add_strings(&b, "tokenizer.ggml.tokens", tokens, 2);
-    tokenizer_destroy(created(&b));
+    b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    builder_strings(b, "tokenizer.ggml.tokens", tokens, 2);
+    tokenizer_destroy(created(b));
 }
 END_TEST
 
@@ -174,11 +169,11 @@ START_TEST(merges_of_what_is_not_there)
     static const char *const bad[] = {"",     "a",    " ",   "ab", "a  b",
                                       "a zz", "zz a", "a b", "a ", " a"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct builder b;
+        struct gguf_builder *b;
         begin_bytes(&v, "gpt-2");
         snprintf(v.merges[v.n_merges++], sizeof v.merges[0], "%s", bad[i]);
-        build(&b, &v);
-        expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.merges", "merge 0");
+        b = build(&v);
+        expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.merges", "merge 0");
     }
 }
 END_TEST
@@ -197,14 +192,14 @@ END_TEST
 
 START_TEST(bos_or_eos_wanted_and_not_named)
 {
-    struct builder b;
+    struct gguf_builder *b;
     begin_bytes(&v, "gpt-2");
-    build(&b, &v);
-    add_bool(&b, "tokenizer.ggml.add_bos_token", true);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.add_bos_token", "bos_token_id");
-    build(&b, &v);
-    add_bool(&b, "tokenizer.ggml.add_eos_token", true);
-    expect_refusal(&b, STATUS_FORMAT, "tokenizer.ggml.add_eos_token", "eos_token_id");
+    b = build(&v);
+    builder_bool(b, "tokenizer.ggml.add_bos_token", true);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.add_bos_token", "bos_token_id");
+    b = build(&v);
+    builder_bool(b, "tokenizer.ggml.add_eos_token", true);
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.add_eos_token", "eos_token_id");
 }
 END_TEST
 
@@ -239,18 +234,17 @@ static void change_bytes(struct vocabulary *vocabulary, uint64_t seed)
 {
     static const char text[] = "ab abc <s> \xc3\xa9 <|end|> 123";
     for (unsigned round = 0; round < 3000; round++) {
-        struct builder b;
-        build(&b, vocabulary);
-        memcpy(b.bytes + 16, &b.n_keys, sizeof b.n_keys);
-        while (b.n % 32 != 0)
-            put(&b, "", 1);
+        struct gguf_builder *b = build(vocabulary);
+        size_t size;
+        uint8_t *bytes = gguf_build(b, &size);
+        gguf_builder_free(b);
         unsigned n_changes = 1 + next_random(&seed) % 4;
         for (unsigned i = 0; i < n_changes; i++)
-            b.bytes[24 + next_random(&seed) % (b.n - 24)] = (uint8_t)next_random(&seed);
+            bytes[24 + next_random(&seed) % (size - 24)] = (uint8_t)next_random(&seed);
         struct gguf *gguf = NULL;
         struct tokenizer *t = NULL;
         struct error err = {0};
-        if (gguf_open(&gguf, b.bytes, b.n, &err) == STATUS_OK) {
+        if (gguf_open(&gguf, bytes, size, &err) == STATUS_OK) {
             if (tokenizer_create(&t, gguf, &err) == STATUS_OK) {
                 int32_t ids[256];
                 size_t n_ids = 0;
@@ -263,7 +257,7 @@ static void change_bytes(struct vocabulary *vocabulary, uint64_t seed)
             }
             gguf_close(gguf);
         }
-        free(b.bytes);
+        free(bytes);
     }
 }
 

@@ -74,10 +74,9 @@ START_TEST(sentencepiece_joins_as_the_plain_search_does)
                 text[k] = (char)('a' + (char)(next_random(&seed) % 3));
             add_entry(&v, text, -(float)(next_random(&seed) % n_scores), 1);
         }
-        struct builder b;
-        build(&b, &v);
-        add_bool(&b, "tokenizer.ggml.add_space_prefix", false);
-        struct tokenizer *t = created(&b);
+        struct gguf_builder *b = build(&v);
+        builder_bool(b, "tokenizer.ggml.add_space_prefix", false);
+        struct tokenizer *t = created(b);
         compare_with_plain(t, true, &seed);
         tokenizer_destroy(t);
     }
@@ -200,14 +199,12 @@ START_TEST(long_special_tokens_do_not_slow_a_text_down)
     int32_t types[34] = {2, 1};
     for (size_t i = 2; i < 34; i++)
         types[i] = 4;
-    struct builder b;
-    begin(&b);
-    add_string(&b, "tokenizer.ggml.model", "llama");
-    add_strings(&b, "tokenizer.ggml.tokens", tokens, 34);
-    add_array(&b, "tokenizer.ggml.token_type", GGUF_I32, 34);
-    put(&b, types, sizeof types);
-    add_bool(&b, "tokenizer.ggml.add_space_prefix", false);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", "llama");
+    builder_strings(b, "tokenizer.ggml.tokens", tokens, 34);
+    builder_put(builder_array(b, "tokenizer.ggml.token_type", GGUF_I32, 34), types, sizeof types);
+    builder_bool(b, "tokenizer.ggml.add_space_prefix", false);
+    struct tokenizer *t = created(b);
     repeat(t, "a", MEBIBYTE, 0);
     memset(text, 'a', 4096);
     text[4095] = 'b';

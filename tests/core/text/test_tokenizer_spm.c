@@ -48,10 +48,9 @@ END_TEST
 START_TEST(a_space_stands_in_front_unless_the_file_says_no)
 {
     letters(true);
-    struct builder b;
-    build(&b, &v);
-    add_bool(&b, "tokenizer.ggml.add_space_prefix", false);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_bool(b, "tokenizer.ggml.add_space_prefix", false);
+    struct tokenizer *t = created(b);
     ck_assert_str_eq(tokens_of(t, "abc", 0), "abc");
     ck_assert_str_eq(tokens_of(t, " ab", 0), SPACE "|ab");
     ck_assert(comes_back(t, " a", 2, 0));
@@ -96,9 +95,8 @@ END_TEST
 START_TEST(bos_and_eos_are_added_as_the_model_says)
 {
     letters(true);
-    struct builder b;
-    build(&b, &v);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    struct tokenizer *t = created(b);
     ck_assert(tokenizer_adds_bos(t) && !tokenizer_adds_eos(t));
     ck_assert_int_eq(tokenizer_bos(t), 1);
     ck_assert_int_eq(tokenizer_eos(t), 2);
@@ -106,10 +104,10 @@ START_TEST(bos_and_eos_are_added_as_the_model_says)
     ck_assert_str_eq(tokens_of(t, "", TOKENIZER_ADD_SPECIAL), "<s>");
     ck_assert_str_eq(tokens_of(t, "", 0), "");
     tokenizer_destroy(t);
-    build(&b, &v);
-    add_bool(&b, "tokenizer.ggml.add_bos_token", false);
-    add_bool(&b, "tokenizer.ggml.add_eos_token", true);
-    t = created(&b);
+    b = build(&v);
+    builder_bool(b, "tokenizer.ggml.add_bos_token", false);
+    builder_bool(b, "tokenizer.ggml.add_eos_token", true);
+    t = created(b);
     ck_assert_str_eq(tokens_of(t, "a", TOKENIZER_ADD_SPECIAL), SPACE "a|</s>");
     tokenizer_destroy(t);
 }
@@ -208,12 +206,11 @@ START_TEST(without_types_bytes_and_special_ids_are_recognised)
 {
     letters(true);
     v.no_types = true;
-    struct builder b;
-    build(&b, &v);
-    add_u32(&b, "tokenizer.ggml.bos_token_id", 1);
-    add_u32(&b, "tokenizer.ggml.eos_token_id", 2);
-    add_u32(&b, "tokenizer.ggml.unknown_token_id", 0);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_u32(b, "tokenizer.ggml.bos_token_id", 1);
+    builder_u32(b, "tokenizer.ggml.eos_token_id", 2);
+    builder_u32(b, "tokenizer.ggml.unknown_token_id", 0);
+    struct tokenizer *t = created(b);
     ck_assert(tokenizer_is_control(t, 1) && tokenizer_is_control(t, 2) &&
               tokenizer_is_control(t, 0));
     ck_assert(!tokenizer_is_control(t, 3) && tokenizer_is_end(t, 2));
@@ -261,11 +258,10 @@ START_TEST(generation_ends_at_eos_eot_eom_and_known_names)
     letters(true);
     int32_t eot = add_entry(&v, "<turn>", 0, 3), eom = add_entry(&v, "<message>", 0, 3);
     int32_t named = add_entry(&v, "<|im_end|>", 0, 4), other = add_entry(&v, "<|im_start|>", 0, 3);
-    struct builder b;
-    build(&b, &v);
-    add_u32(&b, "tokenizer.ggml.eot_token_id", (uint32_t)eot);
-    add_u32(&b, "tokenizer.ggml.eom_token_id", (uint32_t)eom);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_u32(b, "tokenizer.ggml.eot_token_id", (uint32_t)eot);
+    builder_u32(b, "tokenizer.ggml.eom_token_id", (uint32_t)eom);
+    struct tokenizer *t = created(b);
     ck_assert(tokenizer_is_end(t, 2) && tokenizer_is_end(t, eot) && tokenizer_is_end(t, eom));
     ck_assert(tokenizer_is_end(t, named) && tokenizer_is_control(t, named));
     ck_assert(!tokenizer_is_end(t, 1) && !tokenizer_is_end(t, other));
@@ -277,10 +273,9 @@ START_TEST(phi3_special_tokens_swallow_the_white_space_behind)
 {
     letters(true);
     add_entry(&v, "<|end|>", 0, 3);
-    struct builder b;
-    build(&b, &v);
-    add_string(&b, "general.name", "Phi-3 mini");
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_string(b, "general.name", "Phi-3 mini");
+    struct tokenizer *t = created(b);
     ck_assert_str_eq(tokens_of(t, "<|end|>\n \tab", TOKENIZER_PARSE_SPECIAL),
                      "<|end|>|" SPACE "|ab");
     ck_assert_str_eq(tokens_of(t, "<|end|>\n<|end|> ", TOKENIZER_PARSE_SPECIAL), "<|end|>|<|end|>");
@@ -308,10 +303,9 @@ START_TEST(max_ids_holds_where_even_a_space_is_bytes)
 {
     begin_spm(&v, true);
     add_entry(&v, "!", 0, 4);
-    struct builder b;
-    build(&b, &v);
-    add_bool(&b, "tokenizer.ggml.add_eos_token", true);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_bool(b, "tokenizer.ggml.add_eos_token", true);
+    struct tokenizer *t = created(b);
     static const char *const texts[] = {"",         " ",    "!",    " ! ! ! !",
                                         "! ! ! ! ", "!!!!", "    ", "a b"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) { /* ids_of checks the bound */

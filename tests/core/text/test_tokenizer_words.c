@@ -174,10 +174,9 @@ START_TEST(a_word_that_is_a_token_is_kept_where_the_rules_say_so)
               "abc",
               0, 1);
     add_entry(&v, "zz", 0, 3);
-    struct builder b;
-    build(&b, &v);
-    add_u32(&b, "tokenizer.ggml.bos_token_id", 0);
-    struct tokenizer *t = created(&b);
+    struct gguf_builder *b = build(&v);
+    builder_u32(b, "tokenizer.ggml.bos_token_id", 0);
+    struct tokenizer *t = created(b);
     ck_assert(tokenizer_adds_bos(t));
     ck_assert_str_eq(tokens_of(t, "abc abc", TOKENIZER_ADD_SPECIAL), "<|end|>|a|b|c|\xc4\xa0"
                                                                      "abc");

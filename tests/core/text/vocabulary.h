@@ -1,10 +1,10 @@
-/* vocabulary.h - vocabularies for the tokenizer's tests: a GGUF file's bytes built in memory, and
- * ids as readable text.
+/* vocabulary.h - vocabularies for the tokenizer's tests, built in memory, and ids as readable text.
  *
  * Test code only; everything is checked by Check's assertions, nothing is handed back on failure.
  */
 #pragma once
 
+#include "core/gguf_builder.h"
 #include "model/gguf.h"
 #include "text/tokenizer.h"
 
@@ -13,109 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct builder {
-    uint8_t *bytes; /* owned */
-    size_t n, capacity;
-    uint64_t n_keys;
-};
-
-static inline void put(struct builder *b, const void *bytes, size_t n)
+/* Takes b along. */
+static inline enum status create_built(struct gguf_builder *b, struct tokenizer **t,
+                                       struct error *err)
 {
-    if (b->n + n > b->capacity) {
-        b->capacity = 2 * (b->n + n);
-        b->bytes = realloc(b->bytes, b->capacity);
-        ck_assert_ptr_nonnull(b->bytes);
-    }
-    if (n > 0)
-        memcpy(b->bytes + b->n, bytes, n);
-    b->n += n;
-}
-
-static inline void put_u32(struct builder *b, uint32_t value)
-{
-    put(b, &value, sizeof value);
-}
-
-static inline void put_u64(struct builder *b, uint64_t value)
-{
-    put(b, &value, sizeof value);
-}
-
-static inline void put_text(struct builder *b, const char *text)
-{
-    put_u64(b, strlen(text));
-    put(b, text, strlen(text));
-}
-
-static inline void begin(struct builder *b)
-{
-    *b = (struct builder){0};
-    put(b, "GGUF", 4);
-    put_u32(b, 3);
-    put_u64(b, 0); /* tensors */
-    put_u64(b, 0); /* keys: known at the end */
-}
-
-static inline void add_key(struct builder *b, const char *key, enum gguf_value_type type)
-{
-    put_text(b, key);
-    put_u32(b, type);
-    b->n_keys++;
-}
-
-static inline void add_string(struct builder *b, const char *key, const char *value)
-{
-    add_key(b, key, GGUF_STRING);
-    put_text(b, value);
-}
-
-static inline void add_u32(struct builder *b, const char *key, uint32_t value)
-{
-    add_key(b, key, GGUF_U32);
-    put_u32(b, value);
-}
-
-static inline void add_bool(struct builder *b, const char *key, bool value)
-{
-    add_key(b, key, GGUF_BOOL);
-    put(b, &(uint8_t){value}, 1);
-}
-
-static inline void add_array(struct builder *b, const char *key, enum gguf_value_type type,
-                             size_t n)
-{
-    add_key(b, key, GGUF_ARRAY);
-    put_u32(b, type);
-    put_u64(b, n);
-}
-
-static inline void add_strings(struct builder *b, const char *key, const char *const *values,
-                               size_t n)
-{
-    add_array(b, key, GGUF_STRING, n);
-    for (size_t i = 0; i < n; i++)
-        put_text(b, values[i]);
-}
-
-/* Opens what was built; the bytes stay b's, which end() frees after the file is closed. */
-static inline struct gguf *open_built(struct builder *b)
-{
-    memcpy(b->bytes + 16, &b->n_keys, sizeof b->n_keys);
-    while (b->n % 32 != 0)
-        put(b, "", 1);
+    size_t size;
+    uint8_t *bytes = gguf_build(b, &size);
+    gguf_builder_free(b);
     struct gguf *gguf = NULL;
-    struct error err = {0};
-    ck_assert_msg(gguf_open(&gguf, b->bytes, b->n, &err) == STATUS_OK, "%s", err.text);
-    return gguf;
-}
-
-static inline enum status create_built(struct builder *b, struct tokenizer **t, struct error *err)
-{
-    struct gguf *gguf = open_built(b);
+    ck_assert_msg(gguf_open(&gguf, bytes, size, err) == STATUS_OK, "%s", err->text);
     enum status status = tokenizer_create(t, gguf, err);
     gguf_close(gguf);
-    free(b->bytes);
-    b->bytes = NULL;
+    free(bytes);
     return status;
 }
 
@@ -213,31 +122,28 @@ static inline void begin_bytes(struct vocabulary *v, const char *pre)
     }
 }
 
-static inline void build(struct builder *b, const struct vocabulary *v)
+static inline struct gguf_builder *build(const struct vocabulary *v)
 {
     static const char *pointers[VOCABULARY_MAX];
-    begin(b);
-    add_string(b, "tokenizer.ggml.model", v->model);
+    struct gguf_builder *b = gguf_builder_new();
+    builder_string(b, "tokenizer.ggml.model", v->model);
     if (v->pre)
-        add_string(b, "tokenizer.ggml.pre", v->pre);
+        builder_string(b, "tokenizer.ggml.pre", v->pre);
     for (size_t i = 0; i < v->n; i++)
         pointers[i] = v->texts[i];
-    add_strings(b, "tokenizer.ggml.tokens", pointers, v->n);
-    if (!v->no_scores) {
-        add_array(b, "tokenizer.ggml.scores", GGUF_F32, v->n);
-        put(b, v->scores, v->n * sizeof v->scores[0]);
-    }
-    if (!v->no_types) {
-        add_array(b, "tokenizer.ggml.token_type", GGUF_I32, v->n);
-        put(b, v->types, v->n * sizeof v->types[0]);
-    }
+    builder_strings(b, "tokenizer.ggml.tokens", pointers, v->n);
+    if (!v->no_scores)
+        builder_f32s(b, "tokenizer.ggml.scores", v->scores, v->n);
+    if (!v->no_types)
+        builder_i32s(b, "tokenizer.ggml.token_type", v->types, v->n);
     for (size_t i = 0; i < v->n_merges; i++)
         pointers[i] = v->merges[i];
     if (strcmp(v->model, "gpt2") == 0 && !v->no_merges)
-        add_strings(b, "tokenizer.ggml.merges", pointers, v->n_merges);
+        builder_strings(b, "tokenizer.ggml.merges", pointers, v->n_merges);
+    return b;
 }
 
-static inline struct tokenizer *created(struct builder *b)
+static inline struct tokenizer *created(struct gguf_builder *b)
 {
     struct tokenizer *t = NULL;
     struct error err = {0};
@@ -247,9 +153,7 @@ static inline struct tokenizer *created(struct builder *b)
 
 static inline struct tokenizer *tokenizer_of(const struct vocabulary *v)
 {
-    struct builder b;
-    build(&b, v);
-    return created(&b);
+    return created(build(v));
 }
 
 /* The ids of a text, in memory of their own. */
