@@ -60,7 +60,8 @@ static struct act activations(const struct kernels *kernels)
     return x;
 }
 
-/* Random bytes that leave no exponent at an end of its range (subnormal values would be timed instead). */
+/* Random bytes that leave no exponent at an end of its range (subnormal values would be timed
+ * instead). */
 static struct matrix weights(enum weight_type type, size_t n_rows)
 {
     size_t bytes = weight_bytes(type, n_rows * COLS);

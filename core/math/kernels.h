@@ -26,12 +26,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a matrix's input is rounded to, once per input; chosen by the weight type alone (quant.h).
- */
+/* What a matrix's input is rounded to, once per input; chosen by the weight type alone. */
 enum act_format {
     ACT_F32, /* as it is */
     ACT_Q8,  /* blocks of 32: scale = max|x| / 127 rounded to F16, q = nearest-even(x * (127 / max))
-              * clamped to  -127..127 (NaN: 127), and the block's sum of q; scale 0: every q is 0 */
+              * clamped to -127..127 (NaN: 127), and the block's sum of q; scale 0: every q is 0 */
     ACT_Q8K, /* blocks of 256: the same with an F32 scale (0 when max < 2^-100), and sums of 16 */
     ACT_FORMATS,
 };
@@ -59,21 +58,22 @@ enum kv_type { KV_F32, KV_F16, KV_Q8, KV_TYPES };
  * so that positions lie in lanes; V as [KV_PAGE][D_pad], so that D lies in lanes (D_pad: D rounded
  * up to 8). */
 enum { KV_PAGE = 32 };
-size_t kv_block_bytes(enum kv_type type,
-                      size_t head_dim); /* K and V together, a multiple of 64; 0: type not built */
+
+/* K and V together, a multiple of 64; 0: a type not built. */
+size_t kv_block_bytes(enum kv_type type, size_t head_dim);
+
+/* Positions of a span of attention: fixed, so that the number of partial results depends on the
+ * context alone. */
+enum { ATTEND_SPAN = 512 };
 
 /* Attention of one query row's heads that share one KV head, over a span of positions aligned to
  * ATTEND_SPAN. */
-enum {
-    ATTEND_SPAN = 512
-}; /* positions: fixed, so that the number of partial results depends on the context alone */
-
 struct attend {
     const float *q;  /* [n_heads][D], already scaled by 1/sqrt(D) */
     size_t n_heads;  /* of the group */
     size_t head_dim; /* D */
-    const uint8_t *const
-        *blocks;        /* [ceil(n_positions / KV_PAGE)]: the span's blocks in ascending order */
+    /* [ceil(n_positions / KV_PAGE)]: the span's blocks in ascending order */
+    const uint8_t *const *blocks;
     size_t n_positions; /* of this span that the query may see, 1..ATTEND_SPAN */
     float *max;         /* out [n_heads] */
     float *sum; /* out [n_heads]: sum of exp(score - max), after the fixed tree of 8 lanes */
@@ -101,8 +101,8 @@ struct kernels {
     void (*layer_norm)(const float *x, const float *w, const float *b, size_t n, float eps,
                        float *y);
     void (*add)(float *y, const float *x, size_t n); /* y += x */
-    void (*silu_mul)(float *gate, const float *up,
-                     size_t n);       /* gate = silu(gate) * up  (Shazeer, 2020) */
+    /* gate = silu(gate) * up  (Shazeer, 2020) */
+    void (*silu_mul)(float *gate, const float *up, size_t n);
     void (*gelu)(float *x, size_t n); /* in place, tanh form */
     /* Rotates pairs (Su et al., 2021). interleaved: (x[2i], x[2i+1]), the "llama" order; else
      * (x[i], x[i + n/2]), the "neox" order. cos, sin: [n/2]. Then every x (all head_dim of them) is
@@ -121,13 +121,12 @@ struct kernels {
                          size_t n_heads, size_t head_dim, float *out);
 
     /* Over the vocabulary. */
-    float (*max)(const float *x,
-                 size_t n); /* n >= 1; NaN anywhere: result unspecified, see all_finite */
-    size_t (*argmax)(
-        const float *x,
-        size_t n); /* the lowest index among equals; NaN anywhere: some index below n */
-    float (*sum_exp)(const float *x, size_t n,
-                     float max); /* sum of exp(x[i] - max) in 8 lanes and the fixed tree */
+    /* n >= 1; NaN anywhere: result unspecified, see all_finite. */
+    float (*max)(const float *x, size_t n);
+    /* The lowest index among equals; NaN anywhere: some index below n. */
+    size_t (*argmax)(const float *x, size_t n);
+    /* Sum of exp(x[i] - max) in 8 lanes and the fixed tree. */
+    float (*sum_exp)(const float *x, size_t n, float max);
     bool (*all_finite)(const float *x, size_t n);
 };
 

@@ -9,23 +9,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum weight_type { /* ours, dense; the file's ids are in the table */
-                   WEIGHT_F32,
-                   WEIGHT_F16,
-                   WEIGHT_BF16,
-                   WEIGHT_Q8_0,
-                   WEIGHT_Q4_0,
-                   WEIGHT_Q4_1,
-                   WEIGHT_Q5_0,
-                   WEIGHT_Q5_1,
-                   WEIGHT_Q2_K,
-                   WEIGHT_Q3_K,
-                   WEIGHT_Q4_K,
-                   WEIGHT_Q5_K,
-                   WEIGHT_Q6_K,
-                   WEIGHT_IQ4_NL,
-                   WEIGHT_IQ4_XS,
-                   WEIGHT_TYPES,
+/* Ours, dense; the file's ids are in the table. */
+enum weight_type {
+    WEIGHT_F32,
+    WEIGHT_F16,
+    WEIGHT_BF16,
+    WEIGHT_Q8_0,
+    WEIGHT_Q4_0,
+    WEIGHT_Q4_1,
+    WEIGHT_Q5_0,
+    WEIGHT_Q5_1,
+    WEIGHT_Q2_K,
+    WEIGHT_Q3_K,
+    WEIGHT_Q4_K,
+    WEIGHT_Q5_K,
+    WEIGHT_Q6_K,
+    WEIGHT_IQ4_NL,
+    WEIGHT_IQ4_XS,
+    WEIGHT_TYPES,
 };
 
 struct weight_info {
@@ -41,8 +42,8 @@ extern const struct weight_info weight_infos[WEIGHT_TYPES];
 
 /* WEIGHT_TYPES when the id is not one of them. */
 enum weight_type weight_type_of_ggml(uint32_t ggml_id);
-const char *ggml_type_name(uint32_t ggml_id); /* of every id GGML ever gave, for messages; "type 99"
-                                                 forms are the caller's */
+/* Of every id GGML ever gave, for messages; NULL for others. */
+const char *ggml_type_name(uint32_t ggml_id);
 
 /* Bytes of n values (a multiple of block_values). */
 size_t weight_bytes(enum weight_type type, size_t n);
