@@ -13,7 +13,7 @@ from service import poll
 
 WAYS = ["fin", "rst", "half"]
 PHASES = ["queued", "prefill", "decode"]
-LONG = dict(max_tokens=1000, ignore_eos=True)
+LONG = dict(max_tokens=1100, ignore_eos=True)
 
 
 def go(connection, way):
