@@ -300,7 +300,7 @@ int main(void)
     TCase *facts = tcase_create("facts");
     tcase_set_timeout(facts, 120);
     tcase_add_loop_test(facts, another_engine_says_the_same, 0, N_RANDOM_MODELS);
-    tcase_add_loop_test(facts, chunks_threads_and_kernels_give_the_same_bits, 0, N_RANDOM_MODELS);
+    tcase_add_loop_test(facts, chunks_threads_and_kernels_give_the_same_bits, 0, N_OWN_MODELS);
     tcase_add_loop_test(facts, neighbours_in_the_batch_change_nothing, 0, N_OWN_MODELS);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
