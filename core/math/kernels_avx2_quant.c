@@ -59,9 +59,10 @@ ALWAYS_INLINE void unpack_q4_0(const uint8_t *lines, __m256i w[GROUPS])
     }
 }
 
-/* A 16-bit lane sums 16 of the block's 32 inputs with weights u = 0..15, plus the bias, -4 times
- * the sum of all 32. It ends within 16 * 11 * 127 + 16 * 4 * 127 = 30480 (one product pair: 2 * 15
- * * 127 = 3810), and both lanes together are the sum of (u - 8) * q. */
+/* A 16-bit lane starts at the bias, -4 times the sum of all 32 inputs, and adds 16 of them with
+ * weights u = 0..15 (a product pair: 2 * 15 * 127 = 3810). At every step its own inputs count -4 to
+ * 11 times, the other lane's -4 times: within 16 * 11 * 127 + 16 * 4 * 127 = 30480. Both lanes
+ * together are the sum of (u - 8) * q. */
 ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const struct act_q4_0 *a,
                               size_t n_tokens, bool first, float *y, size_t y_stride)
 {
@@ -290,8 +291,9 @@ ALWAYS_INLINE void unpack_q6_k(const uint8_t *low_lines, const uint8_t *high_lin
     }
 }
 
-/* A 16-bit lane sums 8 inputs of a 16 with weights u = 0..63 (a pair: 2 * 63 * 127 = 16002) and the
- * bias, -32 times the same inputs: it ends within 8 * 32 * 127 = 32512. */
+/* A 16-bit lane starts at the bias, -32 times the sum of 8 inputs of a 16, and adds them with
+ * weights u = 0..63 (a product pair: 2 * 63 * 127 = 16002). At every step each counts -32 to 31
+ * times: within 8 * 32 * 127 = 32512. */
 ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const struct act_q6_k *a,
                               size_t n_tokens, bool first, float *y, size_t y_stride)
 {

@@ -7,9 +7,9 @@
  * laid out as the loop reads them: a record for each (block, token), a chunk of blocks at a time,
  * so that they stay in the first-level cache; between chunks the rows' chains rest in y.
  *
- * vpmaddubsw (u8 x s8, two products added to 16 bits) saturates; each use says why it cannot.
- * 16-bit additions wrap, which is harmless wherever the final value fits. Activations lie in
- * -127..127 (kernels.h). Private to core/math; only for files compiled with AVX2, FMA and F16C.
+ * vpmaddubsw (u8 x s8, two products added to 16 bits) saturates and 16-bit additions wrap; each use
+ * says why neither can happen. Activations lie in -127..127 (kernels.h). Private to core/math; only
+ * for files compiled with AVX2, FMA and F16C.
  */
 #pragma once
 

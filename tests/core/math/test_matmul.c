@@ -246,6 +246,33 @@ START_TEST(activations_round_to_the_definitions_bits)
 }
 END_TEST
 
+/* Values half way between two quants: the last bit of the inverse decides. */
+START_TEST(activations_between_two_quants_round_alike)
+{
+    struct table_pair pairs[2];
+    const size_t n_pairs = table_pairs(pairs);
+    for (size_t i = 0; i < n_pairs * 100; i++) {
+        struct rng r = {1000 + i};
+        struct act a, b;
+        act_create(&a, &r, 1, 1024, VALUES_NORMAL, pairs[i % n_pairs].wanted);
+        act_create(&b, &r, 1, 1024, VALUES_NORMAL, pairs[i % n_pairs].wanted);
+        float max = 1.0f + fabsf(rng_normal(&r));
+        for (size_t k = 0; k < 1024; k++) {
+            float half_way = ((float)rng_below(&r, 253) - 126.0f + 0.5f) * (max / 127.0f);
+            a.f32[k] = b.f32[k] = k % 32 == 0 ? max : half_way;
+        }
+        for (int format = ACT_Q8; format < ACT_FORMATS; format++) {
+            pairs[i % n_pairs].wanted->quantize[format](&a, 0);
+            pairs[i % n_pairs].tested->quantize[format](&b, 0);
+        }
+        ck_assert_mem_eq(a.q8, b.q8, 1024);
+        ck_assert_mem_eq(a.q8k, b.q8k, 1024);
+        act_destroy(&a);
+        act_destroy(&b);
+    }
+}
+END_TEST
+
 START_TEST(activations_round_to_nearest_even_within_their_range)
 {
     struct rng r = {7};
@@ -318,6 +345,7 @@ int main(void)
     tcase_add_loop_test(c, integer_sums_never_saturate, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, definition_is_close_to_the_truth, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, activations_round_to_the_definitions_bits, 0, VALUES_KINDS);
+    tcase_add_test(c, activations_between_two_quants_round_alike);
     tcase_add_test(c, activations_round_to_nearest_even_within_their_range);
     tcase_add_loop_test(c, what_is_not_finite_spreads, 0, WEIGHT_TYPES);
     suite_add_tcase(suite, c);
