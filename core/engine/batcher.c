@@ -204,11 +204,13 @@ static uint64_t turn_ns(struct batcher *b, size_t n)
     return forecast_next(&b->forecast) + beyond;
 }
 
-/* Says when to come back: after wait_ns at the earliest. */
+/* Says when to come back: after wait_ns at the earliest, and half of it more. A client that comes
+ * too early is refused anew, one that comes late loses little; and a crowd that arrives at once is
+ * judged by rates that were measured without it. */
 static void tell(struct batcher *b, uint64_t now, uint64_t wait_ns, uint64_t *retry_ms)
 {
     size_t per_second = b->max_queue > 0 ? b->max_queue : 1;
-    *retry_ms = 1000 * forecast_tell(&b->forecast, now, wait_ns, per_second);
+    *retry_ms = 1000 * forecast_tell(&b->forecast, now, wait_ns + wait_ns / 2, per_second);
 }
 
 static enum status refuse_full(struct batcher *b, uint64_t now, uint64_t *retry_ms,
