@@ -1,4 +1,5 @@
-"""HTTP/1.1 over plain sockets: shows what really came over the wire, and sends what no library would."""
+"""HTTP/1.1 over plain sockets: what really came over the wire, and what no library would
+send."""
 import json
 import socket
 import struct
@@ -42,7 +43,7 @@ def encode_body(body):
 
 
 def build_request(method, path, body=None, headers=None, host="127.0.0.1", version="1.1"):
-    """The bytes of one request. headers override the default ones; a value of None leaves one out."""
+    """The bytes of one request. headers override the default ones; None leaves one out."""
     body = encode_body(body)
     fields = {"Host": host}
     if body is not None:
@@ -166,7 +167,7 @@ class Connection:
 
 
 class Stream:
-    """One server-sent answer, event by event. After the last one, `done` says whether [DONE] came."""
+    """One server-sent answer, event by event. At its end `done` says whether [DONE] came."""
 
     def __init__(self, connection, request):
         self.connection = connection

@@ -1,4 +1,4 @@
-"""Model files: those in tests/fixtures, those in the shared folder, and random ones written on demand."""
+"""Model files: of tests/fixtures, of the shared folder, and random ones written on demand."""
 import functools
 import importlib.util
 import os
@@ -52,11 +52,11 @@ def small():
 
 
 def slow():
-    """Slow enough that a request can be met in every phase: some milliseconds a token, a second for a prompt
-    of a thousand. Under the thread sanitizer every model is slow."""
+    """Slow enough that a request can be met in every phase: some milliseconds a token, a second
+    for a prompt of a thousand. Under the thread sanitizer every model is slow."""
     layers = "3" if sanitizer() == "thread" else "8"
-    return random_model("custom", "--arch", "llama", "--dim", "512", "--layers", layers, "--heads", "8",
-                        "--kv", "4", "--ffn", "1536", "--context", "2048", "--vocab", "512",
+    return random_model("custom", "--arch", "llama", "--dim", "512", "--layers", layers,
+                        "--heads", "8", "--kv", "4", "--ffn", "1536", "--context", "2048", "--vocab", "512",
                         "--type", "Q8_0")
 
 

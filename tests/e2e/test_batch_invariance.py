@@ -1,5 +1,5 @@
-"""A request's bytes depend on itself alone: not on its neighbours, the cutting of prompts, the cache,
-threads, workers or kernels."""
+"""A request's bytes depend on itself alone: not on its neighbours, the cutting of prompts, the
+cache, threads, workers or kernels."""
 import concurrent.futures
 import itertools
 import random
@@ -55,7 +55,8 @@ REDUCED = [  # every value of every setting, and the pairs that share code
     ("builtin", 1, 1, "auto", 16, "on"), ("builtin", 2, 2, "auto", 512, "on"),
     ("builtin", 1, 2, "ref", 16, "off"), ("llama256.Q4_0.gguf", 1, 2, "auto", 16, "on"),
     ("llama256.Q4_K_M.gguf", 2, 2, "auto", 16, "off"), ("gpt256.Q8_0.gguf", 1, 2, "ref", 512, "on"),
-    ("llama256.F16.gguf", 1, 1, "auto", 512, "off"), ("llama256.Q6_K.gguf", 1, 2, "auto", 512, "on")]
+    ("llama256.F16.gguf", 1, 1, "auto", 512, "off"),
+    ("llama256.Q6_K.gguf", 1, 2, "auto", 512, "on")]
 WHOLE = [(model, workers, threads, cpu, step, cache)
          for model, workers, threads, cpu, step, cache in itertools.product(
              MODELS, (1, 2), (1, 2), ("ref", "auto"), (16, 512), ("on", "off"))
@@ -97,7 +98,7 @@ def test_in_a_crowd_as_alone(serve, alone, name, workers, threads, cpu, step, ca
 
 
 def test_a_small_kv_memory_makes_requests_wait_and_changes_nothing(serve, alone):
-    """Room for little more than one context: sequences come and go, pages are evicted all the time."""
+    """Room for little more than one context: sequences come and go, pages are evicted."""
     made, expected = alone("builtin")
     page_bytes = 32 * 6 * 2 * 2 * 32 * 2  # positions, layers, K and V, heads, width, F16
     small = serve("--workers", 1, "--kv-memory", page_bytes * 20, "--max-queue", 256,

@@ -1,4 +1,4 @@
-"""One name in four places: defaults < INI file < environment < flags, and --print-config says which won."""
+"""One name in four places: defaults < INI file < environment < flags; --print-config says which."""
 import re
 
 import pytest

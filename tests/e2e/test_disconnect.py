@@ -128,8 +128,8 @@ def test_leaving_in_decode(slow, way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_less_than_a_steps_tokens_are_made_for_nobody(slow, way):
-    """The process is stopped while the client leaves, so that what was sent can be told from what came
-    after: the step under way, and the tokens it had made but not yet sent."""
+    """The process is stopped while the client leaves, so that what was sent can be told from what
+    came after: the step under way, and the tokens it had made but not yet sent."""
     base = Base(slow)
     stream = open_streams(slow, 1)[0].read_tokens(3)
     slow.signal(signal.SIGSTOP)

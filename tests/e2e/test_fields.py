@@ -1,4 +1,4 @@
-"""Fields of /generate: ranges, types, names; every refusal names the field and what would be right."""
+"""Fields of /generate: ranges, types, names; a refusal names the field and what is right."""
 import json
 
 import pytest

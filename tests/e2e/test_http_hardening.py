@@ -1,4 +1,4 @@
-"""Requests that try to be understood differently by two readers: refused, closed, nothing smuggled."""
+"""Requests that two readers could understand differently: refused, closed, nothing smuggled."""
 import re
 
 import pytest
@@ -88,7 +88,7 @@ REFUSED = {  # name: (bytes, the statuses that are right); INNER must never be t
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_and_closed_and_nothing_smuggled(service, name):
-    """What libmicrohttpd refuses by itself has its head twice: the connection closes all the same."""
+    """What libmicrohttpd refuses by itself has its head twice; the connection closes as well."""
     data, statuses = REFUSED[name]
     before = service.metrics().sum("smallmind_requests_total", route="other", code="404")
     with service.connect() as connection:
@@ -148,7 +148,8 @@ def test_control_bytes_in_an_echoed_header_never_come_back(service):
 
 def test_a_client_that_never_finishes_its_request_is_closed(serve):
     service = serve("--request-seconds", 1, "--idle-seconds", 60)
-    for start in (b"", b"GET /li", b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"):
+    for start in (b"", b"GET /li",
+                  b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"):
         with service.connect() as connection:
             connection.send(start)
             received = connection.read_to_end()

@@ -9,8 +9,8 @@ from service import run_verb
 
 MIB = 1 << 20
 LLAMA = "\U0001f999"
-MEGABYTES = {"spaces": " " * MIB, "a": "a" * MIB, "emoji": LLAMA * (MIB // 4), "newlines": "\n" * MIB,
-             "digits": "7" * MIB, "mixed": " a\n7" * (MIB // 4)}
+MEGABYTES = {"spaces": " " * MIB, "a": "a" * MIB, "emoji": LLAMA * (MIB // 4),
+             "newlines": "\n" * MIB, "digits": "7" * MIB, "mixed": " a\n7" * (MIB // 4)}
 
 
 @pytest.mark.parametrize("name", MEGABYTES)

@@ -5,7 +5,8 @@ import pytest
 
 from service import FULL
 
-PAGE_BYTES = 32 * 6 * 2 * 2 * 32 * 2  # of the built-in model: positions, layers, K and V, heads, width, F16
+# Of the built-in model: positions, layers, K and V, heads, width, F16.
+PAGE_BYTES = 32 * 6 * 2 * 2 * 32 * 2
 
 
 def ids(seed, n):
