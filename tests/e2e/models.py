@@ -56,8 +56,8 @@ def slow():
     for a prompt of a thousand. Under the thread sanitizer every model is slow."""
     layers = "3" if sanitizer() == "thread" else "8"
     return random_model("custom", "--arch", "llama", "--dim", "512", "--layers", layers,
-                        "--heads", "8", "--kv", "4", "--ffn", "1536", "--context", "2048", "--vocab", "512",
-                        "--type", "Q8_0")
+                        "--heads", "8", "--kv", "4", "--ffn", "1536", "--context", "2048",
+                        "--vocab", "512", "--type", "Q8_0")
 
 
 def smol135():

@@ -110,7 +110,8 @@ def test_a_navigation_to_the_page_from_elsewhere_is_let_in(service):
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost:1", "a.localhost",
-                                  "127.0.0.1", "127.9.8.7:80", "[::1]", "[::1]:8080", "a.b.localhost:9"])
+                                  "127.0.0.1", "127.9.8.7:80", "[::1]", "[::1]:8080",
+                                  "a.b.localhost:9"])
 def test_names_of_this_machine_are_right_hosts(service, host):
     assert status(service, {"Host": host}) == 200
 

@@ -1,4 +1,4 @@
-"""GET /metrics: every promised name from the start, counters that add up to what clients counted."""
+"""GET /metrics: each promised name from the start; counters add up to what clients counted."""
 import shutil
 import subprocess
 
