@@ -15,6 +15,8 @@ PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 # Options for pytest, such as "-k stream -x"; E2E=off leaves the end-to-end tests out.
 SMALLMIND_PYTEST_ARGS ?=
 E2E ?= on
+FUZZ ?= gguf body tokenizer
+FUZZ_SECONDS ?= 60
 export SUDO PYTHON
 # It is a variable of these verbs, not a setting of the program that they start.
 unexport SMALLMIND_PYTEST_ARGS
@@ -31,7 +33,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve test asan tsan lint fmt bench install clean help
+.PHONY: all serve test asan tsan torture fuzz lint fmt bench install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -59,6 +61,27 @@ tsan: ## the same under the thread sanitizer
 	@$(call build,build-tsan)
 	$(call run_suite,build-tsan,15)
 
+torture: ## small model files damaged in every way one change can, under the sanitizers: some 10 minutes
+	@$(NEED) build test
+	@$(call configure,asan)
+	@$(call build,build-asan,torture_test_torture)
+	@printf '%s\n' numbers bits integers ends rest | \
+		SMALLMIND_TORTURE=all xargs -P $(JOBS) -I CASE env CK_RUN_CASE=CASE build-asan/torture_test_torture
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer"; what goes wrong joins the corpus
+	@$(NEED) build test fuzz
+	@$(call configure,fuzz)
+	@$(call build,build-fuzz,$(addprefix fuzz_,$(FUZZ)))
+	@set -e; for t in $(FUZZ); do \
+		mkdir -p build-fuzz/corpus/$$t; \
+		echo "fuzz: $$t, $(FUZZ_SECONDS) s"; \
+		build-fuzz/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256 \
+			-max_len=16384 -print_final_stats=1 -artifact_prefix=tests/fuzz/corpus/$$t/ \
+			build-fuzz/corpus/$$t tests/fuzz/corpus/$$t >build-fuzz/$$t.log 2>&1 || \
+			{ tail -n 60 build-fuzz/$$t.log; exit 1; }; \
+		grep -a 'DONE\|stat::number_of_executed_units' build-fuzz/$$t.log; \
+	done
+
 lint: ## warnings of gcc and clang as errors, clang-tidy, cppcheck, formatting, direction of includes
 	@$(NEED) build test lint
 	@JOBS=$(JOBS) ./tools/lint.sh
@@ -77,7 +100,7 @@ install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install build --prefix $(PREFIX)
 
 clean: ## remove everything that was built
-	@rm -rf build build-asan build-tsan build-lint-gcc build-lint-clang
+	@rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

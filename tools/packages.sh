@@ -1,7 +1,7 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh build [test] [lint]
+# usage: packages.sh build [test] [lint] [fuzz]
 # Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints
 # what to install. Prints nothing and changes nothing where all is there.
 set -eu
@@ -11,6 +11,10 @@ has() { command -v "$1" >/dev/null 2>&1; }
 lacks() { packages="$packages $*"; }
 command_of() { has "$1" || has "$1-14" || lacks "$2"; } # COMMAND PACKAGE; Debian 12's clang tools are 14
 library_of() { { has pkg-config && pkg-config --exists "$1"; } || lacks "$2"; } # MODULE PACKAGE
+
+runtime_of() { # a library of clang's own, a package of its own
+    { has clang && [ -e "$(clang -print-file-name="libclang_rt.$1-$(uname -m).a")" ]; } || lacks libclang-rt-14-dev
+}
 
 look() {
     packages=""
@@ -34,6 +38,10 @@ look() {
             library_of check check
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
+            ;;
+        fuzz)
+            has clang || lacks clang
+            runtime_of fuzzer
             ;;
         lint)
             has gcc || lacks gcc

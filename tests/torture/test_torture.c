@@ -224,7 +224,7 @@ START_TEST(an_integer_may_lie_over_every_byte)
     for (size_t at = 0; at + 8 <= p.n_header; at += all_of_it ? 1 : 97) {
         for (size_t n = 4; n <= 8; n *= 2) {
             uint64_t old = fields_int(p.bytes + at, n);
-            for (size_t v = 0; v < N_BREAKING + 2; v++)
+            for (size_t v = at % 3; v < N_BREAKING + 2; v += 3) /* in turns */
                 with_number(&p, "an integer", at, n, breaking_value(v, old));
         }
     }
@@ -288,7 +288,7 @@ START_TEST(random_damage_does_no_harm)
 {
     struct patient p = admit((size_t)_i);
     uint64_t state = 20260202 + (uint64_t)_i;
-    for (int round = 0; round < (all_of_it ? 20000 : 200); round++) {
+    for (int round = 0; round < (all_of_it ? 5000 : 200); round++) {
         const struct damage d = {"random damage", (size_t)round, 0};
         for (uint32_t i = tiny_random(&state) % 4 + 1; i > 0; i--)
             p.copy[tiny_random(&state) % p.n_header] = (uint8_t)tiny_random(&state);
@@ -335,16 +335,27 @@ int main(void)
     const char *how_much = getenv("SMALLMIND_TORTURE");
     all_of_it = how_much != NULL && strcmp(how_much, "all") == 0;
     Suite *suite = suite_create("torture");
-    TCase *tc = tcase_create("facts");
-    tcase_set_timeout(tc, all_of_it ? 3600 : 280);
-    tcase_add_loop_test(tc, every_number_of_the_header_may_be_wrong, 0, N_FILES);
-    tcase_add_loop_test(tc, every_bit_of_the_header_may_be_turned, 0, N_FILES);
-    tcase_add_loop_test(tc, an_integer_may_lie_over_every_byte, 0, N_FILES);
-    tcase_add_loop_test(tc, a_file_may_end_at_every_byte, 0, N_FILES);
-    tcase_add_loop_test(tc, records_may_be_missing_or_there_twice, 0, N_FILES);
-    tcase_add_loop_test(tc, random_damage_does_no_harm, 0, N_FILES);
+    const struct {
+        const char *name;
+        const TTest *test;
+    } loops[] = {
+        {"numbers", every_number_of_the_header_may_be_wrong},
+        {"bits", every_bit_of_the_header_may_be_turned},
+        {"integers", an_integer_may_lie_over_every_byte},
+        {"ends", a_file_may_end_at_every_byte},
+        {"rest", records_may_be_missing_or_there_twice},
+        {"rest", random_damage_does_no_harm},
+    };
+    TCase *tc = NULL;
+    for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
+        if (i == 0 || strcmp(loops[i].name, loops[i - 1].name) != 0) {
+            tc = tcase_create(loops[i].name);
+            tcase_set_timeout(tc, all_of_it ? 3600 : 280);
+            suite_add_tcase(suite, tc);
+        }
+        tcase_add_loop_test(tc, loops[i].test, 0, N_FILES);
+    }
     tcase_add_test(tc, scales_that_are_not_finite_load_and_vectors_do_not);
-    suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
