@@ -210,6 +210,14 @@ struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool w
     return strings_at(&t->pieces, (size_t)id);
 }
 
+/* Did encoding begin anew behind this token? The unknown one is found in a text as the special ones
+ * are; where the vocabulary lacks bytes it also stands for a character, within a word. */
+static bool ends_fragment(const struct tokenizer *t, uint8_t type)
+{
+    return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED ||
+           (type == TOKEN_UNKNOWN && t->byte_ids[0x80] != TOKEN_NONE);
+}
+
 /* The inverse of encoding: the space is taken off wherever it was put in front of a fragment. */
 size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, char *out)
 {
@@ -218,7 +226,7 @@ size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_
     for (size_t i = 0; i < n_ids; i++) {
         struct gguf_string piece = tokenizer_piece(t, ids[i], true);
         uint8_t type = is_known(t, ids[i]) ? t->types[ids[i]] : TOKEN_UNDEFINED;
-        bool is_special = type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED;
+        bool is_special = ends_fragment(t, type);
         if (t->adds_space && after_special && !is_special && piece.n > 0 && piece.bytes[0] == ' ') {
             piece.bytes++;
             piece.n--;

@@ -136,7 +136,8 @@ START_TEST(decoding_takes_off_each_space_put_in_front)
     letters(true);
     struct tokenizer *t = tokenizer_of(&v);
     static const char *const texts[] = {
-        "abc", " abc", "  a", "</s>a", "a</s>b</s></s> c", "</s>", "<s>", "", " ", "\n",
+        "abc", " abc", "  a", "</s>a", "a</s>b</s></s> c", "</s>",         "<s>",
+        "",    " ",    "\n",  "<unk>", "a<unk>b",          "<unk> <unk>a",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         ck_assert_msg(comes_back(t, texts[i], strlen(texts[i]), 0), "'%s'", texts[i]);
