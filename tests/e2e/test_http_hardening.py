@@ -1,5 +1,6 @@
 """Requests that two readers could understand differently: refused, closed, nothing smuggled."""
 import re
+import resource
 
 import pytest
 
@@ -215,3 +216,19 @@ def is_live(service):
         return service.get("/livez").status == 200
     except (Closed, ConnectionError):
         return False
+
+
+def test_running_out_of_descriptors_is_survived(serve):
+    service = serve()
+    limits = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
+    n = service.count_fds() + 6
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (n, limits[1]))
+    held = [service.connect() for _ in range(30)]
+    for connection in held:
+        connection.send(service.build("GET", "/livez"))
+    assert held[0].read_response().status == 200
+    for connection in held:
+        connection.close()
+    poll("served again", lambda: is_live(service))
+    for _ in range(3):
+        assert service.answer(prompt="Once", max_tokens=2)["tokens"]

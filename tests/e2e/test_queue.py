@@ -2,8 +2,11 @@
 import threading
 import time
 
+import pytest
+
 import models
-from service import LIMIT, poll
+from service import FULL, LIMIT, poll
+from test_prefix_cache import PAGE_BYTES
 
 
 def blocker(service, seed=0):
@@ -151,7 +154,25 @@ def test_first_come_first_served(shared):
 
 
 def test_what_could_never_fit_the_kv_memory_is_400_at_once(serve):
+    service = serve("--workers", 1, "--kv-memory", 8 * PAGE_BYTES)
+    error = service.refusal(400, prompt=[5] * 250, max_tokens=20)
+    assert error["type"] == "invalid_request_error"
+    assert len(service.answer(prompt=[5] * 200, max_tokens=20, ignore_eos=True)["tokens"]) == 20
+
+
+def test_a_smaller_context_is_the_limit(serve):
     service = serve("--workers", 1, "--context", 128)
     assert service.refusal(400, prompt=[5] * 100, max_tokens=29)["code"] \
         == "context_length_exceeded"
     assert service.answer(prompt=[5] * 100, max_tokens=28)
+
+
+@pytest.mark.skipif(not FULL, reason="takes a quarter of a minute: SMALLMIND_FULL=1")
+def test_a_stream_that_waits_is_kept_alive_by_comments(serve):
+    service = serve("--workers", 1, "--max-batch", 1, "--max-wait-seconds", "off",
+                    model=models.slow())
+    streams = [blocker(service), *fill(service, 20, 1900)]
+    waiting = service.stream(prompt=[6] * 8, max_tokens=2, ignore_eos=True)
+    first = next(waiting.parts)
+    assert first.startswith(b":") and first.endswith(b"\n\n")
+    leave([*streams, waiting])
