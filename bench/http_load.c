@@ -263,5 +263,8 @@ int main(int argc, char **argv)
         }
     }
     make_request(&load);
-    return run(&load);
+    int code = run(&load);
+    free(load.clients);
+    free(load.first);
+    return code;
 }
