@@ -36,8 +36,8 @@ struct engine_options {
     size_t max_batch;        /* sequences in one step of one worker */
     size_t max_queue;        /* jobs waiting */
     uint64_t max_wait_ms;    /* a predicted wait beyond it is refused; 0: no such bound */
-    void (*wake)(void *ctx); /* called by a worker when any of its jobs progressed; must only
-                                signal. NULL: none */
+    void (*wake)(void *ctx); /* called by a worker when any of its jobs progressed, by whoever ends
+                                a waiting one; must only signal. NULL: none */
     void *wake_ctx;
 };
 
@@ -59,20 +59,22 @@ struct engine_stats { /* summed over the workers; counters since start, warm-up 
     size_t running, queued;
     struct kv_stats kv;
     uint64_t allocations; /* alloc_count() */
-    uint64_t
-        last_step_ns; /* CLOCK_MONOTONIC: when a step last ended, or work last began to exist */
+    /* CLOCK_MONOTONIC: when a step last ended, or work last began to exist */
+    uint64_t last_step_ns;
 };
 
 /* What was chosen, and one sentence why: for the log and /info. */
 struct engine_plan {
     unsigned n_threads, n_workers;
-    size_t kv_bytes, kv_pages, page_bytes,
-        sequence_pages; /* of all workers; pages that one full-context sequence needs */
+    size_t kv_bytes, kv_pages; /* of all workers */
+    size_t page_bytes;
+    size_t sequence_pages; /* that one sequence of the whole context needs */
     char threads_why[200], kv_why[200];
 };
 
 /* Takes all memory, starts the workers and warms them up. model and tokenizer stay borrowed until
- * engine_destroy. STATUS_INVALID (threads < workers, a budget below one sequence's),
+ * engine_destroy. STATUS_INVALID (threads < workers, a budget below one page on each
+ * worker; with less than a context's, requests that could never fit are refused one by one),
  * STATUS_NO_MEMORY, STATUS_IO. */
 enum status engine_create(struct engine **out, const struct model *model,
                           const struct tokenizer *tokenizer, const struct cpu *cpu,
@@ -84,7 +86,8 @@ const struct engine_plan *engine_plan(const struct engine *engine);
 
 /* Queues a job. STATUS_FULL: the queue is full, or the predicted wait exceeds max_wait_ms;
  * STATUS_CANCELLED: its deadline cannot be met (both with *retry_ms, from the backlog and the
- * measured rates, >= 1); STATUS_INVALID: it could never fit the KV memory. The job then stays the
+ * measured rates: whole seconds, >= 1000, no second told to more jobs than the queue has places);
+ * STATUS_INVALID: it could never fit the KV memory. The job then stays the
  * caller's. */
 enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
                           struct error *err);

@@ -187,6 +187,53 @@ static inline void same_answer(const struct job *a, const struct job *b)
     }
 }
 
+enum { LONG = 400 }; /* tokens: far more than are made while a test looks at a job */
+
+#define SECOND UINT64_C(1000000000)
+
+/* One place and the plain kernels: what runs long does so for half a second, however busy the
+ * machine. */
+static inline struct engine_options small(void)
+{
+    struct engine_options o = options_of(1, 1);
+    struct error err;
+    ok(kernels_select(&o.kernels, SANITIZED ? KERNELS_AUTO : KERNELS_REF, &world.cpu, &err), &err);
+    o.max_batch = 1;
+    o.max_queue = 4;
+    return o;
+}
+
+/* Runs until its first token is there. */
+static inline struct job *start_long(struct engine *engine, uint32_t seed)
+{
+    struct request r = simple(4, LONG, seed);
+    struct job *job = job_of(&r);
+    submit(engine, job);
+    engine_wait(engine, job, 0);
+    return job;
+}
+
+static inline struct job *queue_job(struct engine *engine, const struct request *r)
+{
+    struct job *job = job_of(r);
+    submit(engine, job);
+    return job;
+}
+
+static inline struct engine_stats stats_of(struct engine *engine)
+{
+    struct engine_stats s;
+    engine_stats(engine, &s);
+    return s;
+}
+
+static inline void cancel_and_free(struct engine *engine, struct job *job)
+{
+    engine_cancel(engine, job);
+    wait_finished(engine, job);
+    job_destroy(job);
+}
+
 static inline int run_suite(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);
