@@ -25,17 +25,19 @@ int main(int argc, char **argv)
 {
     size_t n = 0;
     for (int i = 1; i < argc; i++) {
-        DIR *folder = opendir(argv[i]);
-        FUZZ_CHECK(folder != NULL, "%s", argv[i]);
-        for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        struct dirent **entries;
+        int n_entries = scandir(argv[i], &entries, NULL, alphasort);
+        FUZZ_CHECK(n_entries >= 0, "%s", argv[i]);
+        for (int k = 0; k < n_entries; k++) {
             char path[1024];
-            if (entry->d_name[0] == '.')
-                continue;
-            snprintf(path, sizeof path, "%s/%s", argv[i], entry->d_name);
-            replay(path);
-            n++;
+            snprintf(path, sizeof path, "%s/%s", argv[i], entries[k]->d_name);
+            if (entries[k]->d_name[0] != '.') {
+                replay(path);
+                n++;
+            }
+            free(entries[k]);
         }
-        closedir(folder);
+        free(entries);
     }
     printf("%zu inputs\n", n);
     return n > 0 ? EXIT_SUCCESS : EXIT_FAILURE;

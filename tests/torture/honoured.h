@@ -181,7 +181,10 @@ static inline bool honoured_find(const struct model *m, struct gguf_string name,
 static inline bool same_floats(const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(isnan(a[i]) && isnan(b[i])))
+        uint32_t x, y;
+        memcpy(&x, &a[i], sizeof x);
+        memcpy(&y, &b[i], sizeof y);
+        if (x != y && !(isnan(a[i]) && isnan(b[i])))
             return false;
     }
     return true;
