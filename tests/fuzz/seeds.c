@@ -13,9 +13,10 @@ int main(int argc, char **argv)
         uint8_t *bytes = files_make(i, &size);
         snprintf(path, sizeof path, "%s/%s", argv[1], files[i].name);
         FILE *file = fopen(path, "wb");
-        if (file == NULL || fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
-            return EXIT_FAILURE;
+        bool written = file != NULL && fwrite(bytes, 1, size, file) == size;
         free(bytes);
+        if (file == NULL || fclose(file) != 0 || !written)
+            return EXIT_FAILURE;
     }
     return argc == 2 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
