@@ -164,7 +164,7 @@ static uint64_t job_ns(const struct batcher *b, const struct job *job)
         sum += rates_decode_all(&w->rates, job->max_tokens, n_batch) +
                job->n_prompt * n_batch * get(&w->rates.alone_ns);
     }
-    return sum / b->n_workers;
+    return b->n_workers > 0 ? sum / b->n_workers : 0;
 }
 
 /* Fills the forecast with the running sequences. */

@@ -357,7 +357,8 @@ enum status worker_warm_up(struct worker *w, struct error *err)
         decode = i == 0 || ns < decode ? ns : decode;
     }
     size_t n = decode > 0 ? WARM_UP_NS / decode : 1;
-    n = n < 1 ? 1 : n < most ? n : most;
+    n = n < most ? n : most;
+    n = n > 0 ? n : 1;
     trial(w, tokens, n);
     uint64_t prompt = trial(w, tokens, n);
     kv_clear(w->kv);

@@ -10,7 +10,8 @@
 #include "math/kernels_avx2.h"
 
 /* n values, 8 at a time; the last time some may be masked. */
-#define FOR_EACH_8(i, n) for (size_t i = 0; i < (n); i += 8)
+#define FOR_EACH_8(i, n)                                                                           \
+    for (size_t i = 0; i < (n); i += 8) /* NOLINT(bugprone-macro-parentheses): i is a name */
 
 ALWAYS_INLINE __m256 load_masked(const float *p, size_t left)
 {

@@ -4,5 +4,5 @@
 
 #if defined(__x86_64__)
 #define KERNELS_REF_TABLE kernels_ref_fma
-#include "kernels_ref.c"
+#include "kernels_ref.c" /* NOLINT(bugprone-suspicious-include): compiled twice on purpose */
 #endif

@@ -335,7 +335,7 @@ void weight_to_f32(enum weight_type type, const void *src, size_t n, float *out)
             block32_decode(type, bytes, &b);
             block32_values(type, &b, out + i);
         } else {
-            struct block256 b;
+            struct block256 b = {0};
             block256_decode(type, bytes, &b);
             block256_values(type, &b, out + i);
         }
