@@ -48,7 +48,7 @@ static enum status reserve(struct merger *merger, size_t n, struct error *err)
     merger->symbols_capacity = 0;
     merger->symbols = malloc(capacity * sizeof *merger->symbols);
     merger->candidates = malloc(3 * capacity * sizeof *merger->candidates);
-    merger->heap = malloc(3 * capacity * sizeof *merger->heap);
+    merger->heap = calloc(3 * capacity, sizeof *merger->heap);
     if (!merger->symbols || !merger->candidates || !merger->heap)
         return error_no_memory(err, capacity * (sizeof *merger->symbols + 6 * sizeof *merger->heap),
                                "encoding a text");
