@@ -47,7 +47,7 @@ static enum status reserve(struct merger *merger, size_t n, struct error *err)
     free(merger->heap);
     merger->symbols_capacity = 0;
     merger->symbols = malloc(capacity * sizeof *merger->symbols);
-    merger->candidates = malloc(3 * capacity * sizeof *merger->candidates);
+    merger->candidates = calloc(3 * capacity, sizeof *merger->candidates);
     merger->heap = calloc(3 * capacity, sizeof *merger->heap);
     if (!merger->symbols || !merger->candidates || !merger->heap)
         return error_no_memory(err, capacity * (sizeof *merger->symbols + 6 * sizeof *merger->heap),
