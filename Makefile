@@ -61,7 +61,7 @@ tsan: ## the same under the thread sanitizer
 	@$(call build,build-tsan)
 	$(call run_suite,build-tsan,15)
 
-torture: ## small model files damaged in every way one change can, under the sanitizers: some 10 minutes
+torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test
 	@$(call configure,asan)
 	@$(call build,build-asan,torture_test_torture)

@@ -16,6 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Check's own assertions report every success, millions here. */
+#define MUST(condition, ...)                                                                       \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg(#condition ": " __VA_ARGS__);                                             \
+    } while (0)
+
+#define HOLDS(condition) MUST(condition, "false")
+
 static inline bool text_is(const char *bytes, size_t n, const char *text)
 {
     return n == strlen(text) && memcmp(bytes, text, n) == 0;
@@ -92,10 +101,10 @@ static inline void honoured_scaling(const struct gguf_fields *f, const struct sh
         type = honoured_string(f, v->at);
     bool yarn = text_is(type.bytes, type.n, "yarn");
     bool scaled = text_is(type.bytes, type.n, "linear") && factor != 0 && factor != 1;
-    ck_assert_int_eq(s->rope_scaling, yarn     ? ROPE_SCALING_YARN
-                                      : scaled ? ROPE_SCALING_LINEAR
-                                               : ROPE_SCALING_NONE);
-    ck_assert((double)s->rope_scale_factor == (yarn || scaled ? fmax(factor, 1) : 1));
+    HOLDS(s->rope_scaling == (yarn     ? ROPE_SCALING_YARN
+                              : scaled ? ROPE_SCALING_LINEAR
+                                       : ROPE_SCALING_NONE));
+    HOLDS((double)s->rope_scale_factor == (yarn || scaled ? fmax(factor, 1) : 1));
 }
 
 static inline void honoured_keys(const struct gguf_fields *f, const struct model *m)
@@ -105,9 +114,8 @@ static inline void honoured_keys(const struct gguf_fields *f, const struct model
     for (size_t i = 0; i < f->n_values; i++) {
         const struct fields_value *v = &f->values[i];
         for (size_t k = 0; k < i; k++)
-            ck_assert_msg(v->n_key != f->values[k].n_key ||
-                              memcmp(v->key, f->values[k].key, v->n_key) != 0,
-                          "two keys '%.*s'", (int)v->n_key, v->key);
+            MUST(v->n_key != f->values[k].n_key || memcmp(v->key, f->values[k].key, v->n_key) != 0,
+                 "two keys '%.*s'", (int)v->n_key, v->key);
         if (v->n_key < n_prefix || memcmp(v->key, s->arch, n_prefix - 1) != 0 ||
             v->key[n_prefix - 1] != '.')
             continue;
@@ -115,14 +123,13 @@ static inline void honoured_keys(const struct gguf_fields *f, const struct model
         size_t n = v->n_key - n_prefix;
         if (text_is(suffix, n, "rope.scaling.type") || text_is(suffix, n, "rope.scaling.factor"))
             continue;
-        ck_assert_msg(fields_width(v->type) != 0 &&
-                          honoured_number(f, v) == honoured_shape(s, suffix, n),
-                      "key '%.*s' is not what was loaded", (int)v->n_key, v->key);
+        MUST(fields_width(v->type) != 0 && honoured_number(f, v) == honoured_shape(s, suffix, n),
+             "key '%.*s' is not what was loaded", (int)v->n_key, v->key);
     }
     if (s->rope != ROPE_NONE)
         honoured_scaling(f, s);
     const struct fields_value *v = fields_find(f, "general.quantization_version");
-    ck_assert(v == NULL || honoured_number(f, v) == 2);
+    HOLDS(v == NULL || honoured_number(f, v) == 2);
 }
 
 /* Where a tensor's values must have come to lie: one matrix or vector, or the three of q, k, v. */
@@ -200,8 +207,8 @@ static inline void honoured_factors(const struct model *m, const float *factors)
     for (size_t i = 0; i < half; i++) {
         double angle = pow((double)s->rope_base, -2.0 * (double)i / (double)s->rope_dim) /
                        (double)(factors[i] * s->rope_scale_factor);
-        ck_assert_double_eq_tol((double)m->rope_cos[half + i], cos(angle), 1e-5);
-        ck_assert_double_eq_tol((double)m->rope_sin[half + i], sin(angle), 1e-5);
+        MUST(fabs((double)m->rope_cos[half + i] - cos(angle)) <= 1e-5, "pair %zu", i);
+        MUST(fabs((double)m->rope_sin[half + i] - sin(angle)) <= 1e-5, "pair %zu", i);
     }
 }
 
@@ -212,39 +219,38 @@ static inline void honoured_tensor(const struct gguf_fields *f, const struct mod
     struct honoured_place place;
     enum weight_type type = weight_type_of_ggml(t->type);
     size_t n = (size_t)(t->ne[0] * t->ne[1]), row_bytes = weight_bytes(type, (size_t)t->ne[0]);
-    ck_assert_uint_eq(t->ne[2] * t->ne[3], 1);
-    ck_assert_uint_le(n, 1 << 20);
+    HOLDS(t->ne[2] * t->ne[3] == 1);
+    HOLDS(n <= 1 << 20);
     const uint8_t *data = f->bytes + f->data_start + t->offset;
-    ck_assert_uint_le(t->offset + row_bytes * t->ne[1], f->size - f->data_start);
+    HOLDS(t->offset + row_bytes * t->ne[1] <= f->size - f->data_start);
     float *wanted = malloc(n * sizeof *wanted), *row = malloc(n * sizeof *row);
-    ck_assert(wanted != NULL && row != NULL);
+    HOLDS(wanted != NULL && row != NULL);
     weight_to_f32(type, data, n, wanted);
     if (text_is(t->name, t->n_name, "rope_freqs.weight")) {
-        ck_assert_uint_eq(n, m->shape.rope_dim / 2);
+        HOLDS(n == m->shape.rope_dim / 2);
         honoured_factors(m, wanted);
         place = (struct honoured_place){0};
     } else {
-        ck_assert_msg(honoured_find(m, name, &place), "tensor '%.*s' was ignored", (int)t->n_name,
-                      t->name);
+        MUST(honoured_find(m, name, &place), "tensor '%.*s' was ignored", (int)t->n_name, t->name);
     }
     const float *from = wanted;
     for (size_t i = 0; i < 3; i++) {
         const struct matrix *w = place.w[i];
         for (size_t r = 0; w != NULL && r < place.n[i]; r++, from += t->ne[0]) {
-            ck_assert(w->n_cols == t->ne[0] && w->type == type && r < w->n_rows);
+            HOLDS(w->n_cols == t->ne[0] && w->type == type && r < w->n_rows);
             matrix_row(w, r, row);
-            ck_assert_msg(same_floats(row, from, w->n_cols), "tensor '%.*s': row %zu",
-                          (int)t->n_name, t->name, r);
+            MUST(same_floats(row, from, w->n_cols), "tensor '%.*s': row %zu", (int)t->n_name,
+                 t->name, r);
         }
         if (place.values[i] != NULL) {
-            ck_assert_msg(same_floats(place.values[i], from, place.n[i]), "tensor '%.*s'",
-                          (int)t->n_name, t->name);
+            MUST(same_floats(place.values[i], from, place.n[i]), "tensor '%.*s'", (int)t->n_name,
+                 t->name);
             from += place.n[i];
         }
     }
     bool cut = place.values[0] != NULL && place.values[0] == m->positions; /* to the context */
-    ck_assert_msg(place.n[0] == 0 || from == wanted + n || cut, "tensor '%.*s': some was ignored",
-                  (int)t->n_name, t->name);
+    MUST(place.n[0] == 0 || from == wanted + n || cut, "tensor '%.*s': some was ignored",
+         (int)t->n_name, t->name);
     free(wanted);
     free(row);
 }
@@ -252,17 +258,17 @@ static inline void honoured_tensor(const struct gguf_fields *f, const struct mod
 static inline void honoured_model(const struct gguf_fields *f, const struct model *m)
 {
     const struct fields_value *arch = fields_find(f, "general.architecture");
-    ck_assert(f->whole && arch != NULL);
+    HOLDS(f->whole && arch != NULL);
     struct gguf_string name = honoured_string(f, arch->at);
-    ck_assert(text_is(name.bytes, name.n, m->shape.arch));
-    ck_assert_uint_eq(m->shape.n_layers, 1);
+    HOLDS(text_is(name.bytes, name.n, m->shape.arch));
+    HOLDS(m->shape.n_layers == 1);
     honoured_keys(f, m);
     bool has_head = false;
     for (size_t i = 0; i < f->n_tensors; i++) {
         honoured_tensor(f, m, &f->tensors[i]);
         has_head = has_head || text_is(f->tensors[i].name, f->tensors[i].n_name, "output.weight");
     }
-    ck_assert_int_eq(m->shape.tied_head, !has_head);
+    HOLDS(m->shape.tied_head == !has_head);
 }
 
 /* A special id's key; where it is absent the custom of the kind of vocabulary holds. */
@@ -270,7 +276,7 @@ static inline void honoured_id(const struct gguf_fields *f, const char *key, int
 {
     const struct fields_value *v = fields_find(f, key);
     if (v != NULL)
-        ck_assert_msg(honoured_number(f, v) == (double)id, "key '%s'", key);
+        MUST(honoured_number(f, v) == (double)id, "key '%s'", key);
 }
 
 static inline void honoured_tokenizer(const struct gguf_fields *f, const struct tokenizer *t)
@@ -279,21 +285,21 @@ static inline void honoured_tokenizer(const struct gguf_fields *f, const struct 
                               *tokens = fields_find(f, "tokenizer.ggml.tokens"),
                               *types = fields_find(f, "tokenizer.ggml.token_type"),
                               *adds_bos = fields_find(f, "tokenizer.ggml.add_bos_token");
-    ck_assert(model != NULL && tokens != NULL);
+    HOLDS(model != NULL && tokens != NULL);
     struct gguf_string text = honoured_string(f, model->at);
-    ck_assert(text_is(text.bytes, text.n, tokenizer_model(t)));
-    ck_assert_uint_eq(tokens->n, tokenizer_n_vocab(t));
+    HOLDS(text_is(text.bytes, text.n, tokenizer_model(t)));
+    HOLDS(tokens->n == tokenizer_n_vocab(t));
     size_t at = tokens->at;
     for (size_t id = 0; id < tokens->n; id++) {
         struct gguf_string wanted = honoured_string(f, at);
         struct gguf_string entry = tokenizer_entry(t, (int32_t)id);
-        ck_assert(entry.n == wanted.n && memcmp(entry.bytes, wanted.bytes, entry.n) == 0);
+        HOLDS(entry.n == wanted.n && memcmp(entry.bytes, wanted.bytes, entry.n) == 0);
         if (types != NULL && fields_int(f->bytes + types->at + 4 * id, 4) == 3)
-            ck_assert(tokenizer_is_control(t, (int32_t)id));
+            HOLDS(tokenizer_is_control(t, (int32_t)id));
         at += 8 + wanted.n;
     }
     honoured_id(f, "tokenizer.ggml.bos_token_id", tokenizer_bos(t));
     honoured_id(f, "tokenizer.ggml.eos_token_id", tokenizer_eos(t));
     if (adds_bos != NULL)
-        ck_assert_int_eq(f->bytes[adds_bos->at], tokenizer_adds_bos(t));
+        HOLDS(f->bytes[adds_bos->at] == tokenizer_adds_bos(t));
 }

@@ -209,7 +209,7 @@ START_TEST(every_bit_of_the_header_may_be_turned)
 {
     struct patient p = admit((size_t)_i);
     size_t n_survived = 0;
-    for (size_t bit = 0; bit < 8 * p.n_header; bit += all_of_it ? 1 : 41)
+    for (size_t bit = 0; bit < 8 * p.n_header; bit += all_of_it ? 1 : 11)
         n_survived +=
             with_number(&p, "a bit", bit / 8, 1, p.bytes[bit / 8] ^ (uint64_t)1 << bit % 8);
     ck_assert_uint_gt(n_survived, 0); /* a letter of a name, say, may well be another */
@@ -221,10 +221,10 @@ END_TEST
 START_TEST(an_integer_may_lie_over_every_byte)
 {
     struct patient p = admit((size_t)_i);
-    for (size_t at = 0; at + 8 <= p.n_header; at += all_of_it ? 1 : 97) {
+    for (size_t at = 0; at + 8 <= p.n_header; at += all_of_it ? 1 : 61) {
         for (size_t n = 4; n <= 8; n *= 2) {
             uint64_t old = fields_int(p.bytes + at, n);
-            for (size_t v = at % 3; v < N_BREAKING + 2; v += 3) /* in turns */
+            for (size_t v = 0; v < N_BREAKING + 2; v++)
                 with_number(&p, "an integer", at, n, breaking_value(v, old));
         }
     }
@@ -235,12 +235,12 @@ END_TEST
 START_TEST(a_file_may_end_at_every_byte)
 {
     struct patient p = admit((size_t)_i);
-    for (size_t n = 0; n < p.size; n += all_of_it || n + 64 > p.size ? 1 : 23) {
+    for (size_t n = 0; n < p.size; n += all_of_it || n + 64 > p.size ? 1 : 7) {
         const struct damage d = {"the end", n, 0};
         uint8_t *cut = malloc(n + (n == 0)); /* exactly as large: a read behind it is seen */
-        ck_assert_ptr_nonnull(cut);
+        MUST(cut != NULL, "memory");
         memcpy(cut, p.bytes, n);
-        ck_assert_msg(!survives(cut, n, &d), "%zu of %zu bytes load", n, p.size);
+        MUST(!survives(cut, n, &d), "%zu of %zu bytes load", n, p.size);
         free(cut);
     }
     discharge(&p);
@@ -288,7 +288,7 @@ START_TEST(random_damage_does_no_harm)
 {
     struct patient p = admit((size_t)_i);
     uint64_t state = 20260202 + (uint64_t)_i;
-    for (int round = 0; round < (all_of_it ? 5000 : 200); round++) {
+    for (int round = 0; round < (all_of_it ? 20000 : 500); round++) {
         const struct damage d = {"random damage", (size_t)round, 0};
         for (uint32_t i = tiny_random(&state) % 4 + 1; i > 0; i--)
             p.copy[tiny_random(&state) % p.n_header] = (uint8_t)tiny_random(&state);
