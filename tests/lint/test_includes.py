@@ -18,7 +18,7 @@ MAY = {
     "core/model": ["core/base", "core/math"],
     "core/text": ["core/base", "core/math", "core/model"],
     "core/engine": ["core/base", "core/math", "core/model", "core/text"],
-    "core/profile": ["core/base"],
+    "core/profile": ["core/base", "core/math"],
     "config": ["core/base"],
     "api": ["core/base", "core/math", "core/model", "core/text", "core/engine"],
     "server": ["core/base", "core/math", "core/model", "core/text", "core/engine", "core/profile", "api", "config"],
