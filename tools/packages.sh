@@ -1,7 +1,7 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh build [test] [lint] [fuzz]
+# usage: packages.sh PURPOSE...: build test lint fuzz model
 # Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints
 # what to install. Prints nothing and changes nothing where all is there.
 set -eu
@@ -38,6 +38,9 @@ look() {
             library_of check check
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
+            ;;
+        model)
+            "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip
             ;;
         fuzz)
             has clang || lacks clang
