@@ -39,9 +39,10 @@ enum status limits_create(struct limits **out, const struct cpu *cpu, const stru
 void limits_destroy(struct limits *limits); /* takes NULL */
 
 /* Bytes a second that n_threads threads read together, each going over its own share of n_bytes
- * again and again: the working set decides which cache answers. memory: n_bytes to read, borrowed
- * for the call (a model's weights, say); NULL: memory of its own, kept for the next call.
- * STATUS_NO_MEMORY, STATUS_IO (no thread), STATUS_INVALID (n_bytes below 4096 a thread). */
+ * again and again: the working set decides which cache answers. memory: n_bytes to read, 64-byte
+ * aligned, borrowed for the call (a model's weights, say); NULL: memory of its own, kept for the
+ * next call. STATUS_NO_MEMORY, STATUS_IO (no thread), STATUS_INVALID (n_bytes below 4096 a thread).
+ */
 enum status limits_read(struct limits *limits, const void *memory, size_t n_bytes,
                         unsigned n_threads, double *bytes_per_second, struct error *err);
 
