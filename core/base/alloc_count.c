@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 static _Thread_local bool counted;
-static _Atomic uint64_t n_calls;
+static _Atomic uint64_t n_calls, n_bytes_asked;
 
 void alloc_count_enter(void)
 {
@@ -29,10 +29,17 @@ uint64_t alloc_count(void)
     return atomic_load_explicit(&n_calls, memory_order_relaxed);
 }
 
-static inline void count(void)
+uint64_t alloc_bytes(void)
 {
-    if (__builtin_expect(counted, false))
-        atomic_fetch_add_explicit(&n_calls, 1, memory_order_relaxed);
+    return atomic_load_explicit(&n_bytes_asked, memory_order_relaxed);
+}
+
+static inline void count(size_t n)
+{
+    if (__builtin_expect(!counted, true))
+        return;
+    atomic_fetch_add_explicit(&n_calls, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&n_bytes_asked, n, memory_order_relaxed);
 }
 
 void *__real_malloc(size_t n);
@@ -53,42 +60,42 @@ void *__wrap_mmap(void *address, size_t n, int protection, int flags, int fd, of
 
 void *__wrap_malloc(size_t n)
 {
-    count();
+    count(n);
     return __real_malloc(n);
 }
 
 void *__wrap_calloc(size_t n, size_t size)
 {
-    count();
+    count(n * size);
     return __real_calloc(n, size);
 }
 
 void *__wrap_realloc(void *p, size_t n)
 {
-    count();
+    count(n);
     return __real_realloc(p, n);
 }
 
 void *__wrap_reallocarray(void *p, size_t n, size_t size)
 {
-    count();
+    count(n * size);
     return __real_reallocarray(p, n, size);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t n)
 {
-    count();
+    count(n);
     return __real_aligned_alloc(alignment, n);
 }
 
 int __wrap_posix_memalign(void **out, size_t alignment, size_t n)
 {
-    count();
+    count(n);
     return __real_posix_memalign(out, alignment, n);
 }
 
 void *__wrap_mmap(void *address, size_t n, int protection, int flags, int fd, off_t offset)
 {
-    count();
+    count(n);
     return __real_mmap(address, n, protection, flags, fd, offset);
 }

@@ -12,3 +12,4 @@
 void alloc_count_enter(void); /* from here on this thread's calls are counted */
 void alloc_count_leave(void);
 uint64_t alloc_count(void); /* calls counted so far, all threads */
+uint64_t alloc_bytes(void); /* and the bytes that they asked for */

@@ -8,6 +8,8 @@
  */
 #include "base/team.h"
 
+#include "base/alloc_count.h"
+
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -39,13 +41,14 @@ struct helper {
 };
 
 struct team {
-    struct line epoch;     /* raised by the leader: a step, or the end */
-    struct line sleepers;  /* helpers in futex_wait, or about to be */
-    struct line done;      /* chunks of this step */
-    struct line gate;      /* helpers inside, and GATE_CLOSED between steps */
-    struct team_work work; /* with step and ends: of the step whose gate is open */
-    uint32_t step;         /* its epoch: a helper that is late by a step must see so */
-    uint32_t *ends;        /* [max_phases]: chunks up to and including each phase's */
+    struct line epoch;              /* raised by the leader: a step, or the end */
+    struct line sleepers;           /* helpers in futex_wait, or about to be */
+    struct line done;               /* chunks of this step */
+    struct line gate;               /* helpers inside, and GATE_CLOSED between steps */
+    struct team_work work;          /* with step and ends: of the step whose gate is open */
+    const struct team_marks *marks; /* NULL: nobody asks */
+    uint32_t step;                  /* its epoch: a helper that is late by a step must see so */
+    uint32_t *ends;                 /* [max_phases]: chunks up to and including each phase's */
     _Atomic uint32_t
         *claims; /* [n_threads][claim_stride]: chunks claimed of each thread's run, by phase */
     void *claim_memory;     /* of claims, owned */
@@ -137,10 +140,32 @@ static uint32_t run_begin(const struct team *team, uint32_t n, unsigned rank)
     return (uint32_t)(((uint64_t)n * rank + team->n_threads - 1) / team->n_threads);
 }
 
+/* This thread's mark of a phase, begun; NULL: nobody asks. Helpers write theirs inside the gate, so
+ * that the leader may read all of them when team_run has ended. */
+static struct team_mark *begin_mark(const struct team *team, size_t n_phases, size_t phase,
+                                    unsigned rank)
+{
+    const struct team_marks *marks = team->marks;
+    if (__builtin_expect(marks == NULL, true))
+        return NULL;
+    struct team_mark *mark = marks->marks + rank * n_phases + phase;
+    mark->allocated = alloc_bytes();
+    mark->begin = marks->clock();
+    return mark;
+}
+
+/* Before the phase's chunks count as done, so that it ends before the next phase begins. */
+static void end_mark(const struct team *team, struct team_mark *mark)
+{
+    if (__builtin_expect(mark != NULL, false))
+        mark->end = team->marks->clock();
+}
+
 /* Does what is left of a phase: this thread's own run, then the others'. */
 static void do_phase(struct team *team, size_t phase, unsigned rank)
 {
     uint32_t n = team->work.n_chunks[phase], n_done = 0;
+    struct team_mark *mark = begin_mark(team, team->work.n_phases, phase, rank);
     for (unsigned i = 0; i < team->n_threads && n > 0; i++) {
         unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
         uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
@@ -153,6 +178,7 @@ static void do_phase(struct team *team, size_t phase, unsigned rank)
             n_done++;
         }
     }
+    end_mark(team, mark);
     if (n_done > 0)
         atomic_fetch_add_explicit(&team->done.value, n_done, memory_order_acq_rel);
 }
@@ -258,19 +284,26 @@ unsigned team_size(const struct team *team)
     return team->n_threads;
 }
 
+void team_set_marks(struct team *team, const struct team_marks *marks)
+{
+    team->marks = marks;
+}
+
 /* Alone there is nobody to share with: no claims, no counts. */
-static void run_alone(const struct team_work *work)
+static void run_alone(struct team *team, const struct team_work *work)
 {
     for (size_t phase = 0; phase < work->n_phases; phase++) {
+        struct team_mark *mark = begin_mark(team, work->n_phases, phase, 0);
         for (uint32_t chunk = 0; chunk < work->n_chunks[phase]; chunk++)
             work->fn(work->arg, phase, chunk, 0);
+        end_mark(team, mark);
     }
 }
 
 void team_run(struct team *team, const struct team_work *work)
 {
     if (team->n_threads == 1) {
-        run_alone(work);
+        run_alone(team, work);
         return;
     }
     team->work = *work;

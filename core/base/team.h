@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/ticks.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,3 +38,20 @@ unsigned team_size(const struct team *team);
 /* Does all phases and returns. What the leader wrote before is visible to every chunk, what a chunk
  * wrote to every chunk of later phases and to the leader after. Leader only. */
 void team_run(struct team *team, const struct team_work *work);
+
+/* --- for a profile: when each thread worked on each phase --- */
+
+struct team_mark {
+    uint64_t begin, end; /* in the clock's ticks; end 0: the thread never came to the phase */
+    uint64_t part;       /* ticks of a part that the phase's function sets apart */
+    uint64_t allocated;  /* alloc_bytes() at its begin */
+};
+
+struct team_marks {
+    ticks_fn *clock;
+    struct team_mark *marks; /* [n_threads][n_phases], zeroed by who asks */
+};
+
+/* What the next runs mark, until it is called with NULL. Borrowed. Leader only, outside team_run.
+ */
+void team_set_marks(struct team *team, const struct team_marks *marks);

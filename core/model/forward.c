@@ -22,6 +22,7 @@ enum {
     SPLIT_TASKS = 4,   /* a thread's worth of attention tasks below which spans are split up */
     THREAD_CHUNKS = 4, /* chunks of a phase for each thread: who is late leaves some to others */
     SPAN_BLOCKS = ATTEND_SPAN / (int)KV_PAGE, /* pages of a span */
+    PART_STRIDE = 8,                          /* a cache line for each thread */
 };
 
 struct span_part {    /* one span's partial results of one KV head's group */
@@ -54,6 +55,9 @@ struct forward {
     uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
     size_t n_wanted;
     uint32_t *n_chunks; /* [forward_max_phases()] */
+
+    const struct team_marks *marks; /* for a profile; NULL: nobody asks */
+    uint64_t *part_ticks; /* [n_threads][PART_STRIDE]: of the part of the chunk under way */
 };
 
 /* --- creation --- */
@@ -119,6 +123,7 @@ static void carve_all(struct forward *f)
     f->logits = carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = carve(arena, t, sizeof *f->wanted);
     f->n_chunks = carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
+    f->part_ticks = carve(arena, (size_t)team_size(f->team) * PART_STRIDE, sizeof *f->part_ticks);
 }
 
 enum status forward_create(struct forward **out, const struct model *model,
@@ -200,6 +205,19 @@ static size_t panels_on(const struct forward *f, size_t layer, const struct line
     return rows_on(f, layer) > 0 ? matrix_n_panels(&l->w) : 0;
 }
 
+/* --- what a phase sets apart, for a profile: two looks at the clock around its second part --- */
+
+static inline uint64_t part_begin(const struct forward *f)
+{
+    return __builtin_expect(f->marks != NULL, false) ? f->marks->clock() : 0;
+}
+
+static inline void part_end(const struct forward *f, unsigned rank, uint64_t begin)
+{
+    if (__builtin_expect(f->marks != NULL, false))
+        f->part_ticks[rank * PART_STRIDE] += f->marks->clock() - begin;
+}
+
 /* --- the parts of a layer: each says how many items it has, and computes a range of them --- */
 
 static size_t embed_items(const struct forward *f, size_t layer)
@@ -236,7 +254,7 @@ static void quantize_row(const struct forward *f, const struct act *act, size_t 
 }
 
 static void norm_rows(struct forward *f, const struct norm *norm, struct range r,
-                      const struct linear *const *readers, size_t n_readers)
+                      const struct linear *const *readers, size_t n_readers, unsigned rank)
 {
     const struct shape *s = &f->model->shape;
     for (size_t t = r.begin; t < r.end; t++) {
@@ -246,15 +264,16 @@ static void norm_rows(struct forward *f, const struct norm *norm, struct range r
             f->kernels->layer_norm(x, norm->weight, norm->bias, s->n_embd, s->norm_eps, y);
         else
             f->kernels->rms_norm(x, norm->weight, s->n_embd, s->norm_eps, y);
+        uint64_t part = part_begin(f);
         quantize_row(f, &f->normed, t, readers, n_readers);
+        part_end(f, rank, part);
     }
 }
 
 static void norm_attention(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct layer *l = &f->model->layers[layer];
-    (void)rank;
-    norm_rows(f, &l->attn_norm, r, (const struct linear *[]){&l->q, &l->k, &l->v}, 3);
+    norm_rows(f, &l->attn_norm, r, (const struct linear *[]){&l->q, &l->k, &l->v}, 3, rank);
 }
 
 /* y = W x + b for panels [p0, p1). */
@@ -321,7 +340,6 @@ static void store_kv(struct forward *f, size_t layer, struct range r, unsigned r
     const struct layer *l = &f->model->layers[layer];
     float scale = 1.0f / sqrtf((float)s->head_dim);
     size_t heads = s->n_heads + s->n_kv_heads;
-    (void)rank;
     for (size_t i = r.begin; i < r.end; i++) {
         size_t t = i / heads, h = i % heads;
         const struct row *row = &f->rows[t];
@@ -334,7 +352,9 @@ static void store_kv(struct forward *f, size_t layer, struct range r, unsigned r
         const float *v = f->v + t * f->kv_stride + h * s->head_dim;
         rotate(f, &l->k_norm, k, row->position, 1.0f);
         uint8_t *block = kv_block(f->kv, row->seq->pages[row->position / KV_PAGE], layer, h);
+        uint64_t part = part_begin(f);
         f->kernels->kv_store[kv_type(f->kv)](block, row->position % KV_PAGE, s->head_dim, k, v);
+        part_end(f, rank, part);
     }
 }
 
@@ -455,12 +475,14 @@ static void round_attended(struct forward *f, size_t layer, struct range r, unsi
 
 /* x += W act + b. */
 static void project_residual(struct forward *f, const struct linear *l, const struct act *act,
-                             size_t n_rows, struct range r)
+                             size_t n_rows, struct range r, unsigned rank)
 {
     linear_panels(f, l, r.begin, r.end, act, n_rows, f->proj, f->embd_stride);
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
+    uint64_t part = part_begin(f);
     for (size_t t = 0; t < n_rows; t++)
         f->kernels->add(f->x + t * f->embd_stride + begin, f->proj + t * f->embd_stride + begin, n);
+    part_end(f, rank, part);
 }
 
 static size_t attended_items(const struct forward *f, size_t layer)
@@ -470,15 +492,14 @@ static size_t attended_items(const struct forward *f, size_t layer)
 
 static void project_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    (void)rank;
-    project_residual(f, &f->model->layers[layer].attn_output, &f->attended, rows_on(f, layer), r);
+    project_residual(f, &f->model->layers[layer].attn_output, &f->attended, rows_on(f, layer), r,
+                     rank);
 }
 
 static void norm_ffn(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct layer *l = &f->model->layers[layer];
-    (void)rank;
-    norm_rows(f, &l->ffn_norm, r, (const struct linear *[]){&l->gate, &l->up}, 2);
+    norm_rows(f, &l->ffn_norm, r, (const struct linear *[]){&l->gate, &l->up}, 2, rank);
 }
 
 static size_t expand_items(const struct forward *f, size_t layer)
@@ -493,17 +514,20 @@ static void expand(struct forward *f, size_t layer, struct range r, unsigned ran
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
     size_t n_rows = rows_on(f, layer), stride = f->hidden.f32_stride;
     float *hidden = f->hidden.f32;
-    (void)rank;
+    uint64_t part;
     if (f->model->shape.ffn == FFN_SILU_GATED) {
         linear_panels(f, &l->gate, r.begin, r.end, &f->normed, n_rows, hidden, stride);
         linear_panels(f, &l->up, r.begin, r.end, &f->normed, n_rows, f->up, f->ff_stride);
+        part = part_begin(f);
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->silu_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
     } else {
         linear_panels(f, &l->up, r.begin, r.end, &f->normed, n_rows, hidden, stride);
+        part = part_begin(f);
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->gelu(hidden + t * stride + begin, n);
     }
+    part_end(f, rank, part);
 }
 
 static void round_hidden(struct forward *f, size_t layer, struct range r, unsigned rank)
@@ -519,8 +543,7 @@ static size_t down_items(const struct forward *f, size_t layer)
 
 static void project_hidden(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    (void)rank;
-    project_residual(f, &f->model->layers[layer].down, &f->hidden, rows_on(f, layer), r);
+    project_residual(f, &f->model->layers[layer].down, &f->hidden, rows_on(f, layer), r, rank);
 }
 
 /* --- the head --- */
@@ -534,8 +557,8 @@ static size_t wanted_items(const struct forward *f, size_t layer)
 static void norm_output(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct linear *output = &f->model->output;
-    (void)layer, (void)rank;
-    norm_rows(f, &f->model->output_norm, r, &output, 1);
+    (void)layer;
+    norm_rows(f, &f->model->output_norm, r, &output, 1, rank);
 }
 
 static size_t output_items(const struct forward *f, size_t layer)
@@ -556,24 +579,26 @@ static void project_output(struct forward *f, size_t layer, struct range r, unsi
 struct phase {
     size_t (*items)(const struct forward *f, size_t layer);
     void (*run)(struct forward *f, size_t layer, struct range r, unsigned rank);
+    enum scope scope, part; /* part: what its function sets apart; the scope itself: nothing */
 };
 
-static const struct phase first_phases[] = {{embed_items, embed}};
+static const struct phase first_phases[] = {{embed_items, embed, SCOPE_EMBED, SCOPE_EMBED}};
 static const struct phase layer_phases[] = {
-    {embed_items, norm_attention},
-    {qkv_items, project_qkv},
-    {head_items, store_kv},
-    {attend_items, attend},
-    {merge_items, merge},
-    {rows_on, round_attended},
-    {attended_items, project_attended},
-    {rows_on, norm_ffn},
-    {expand_items, expand},
-    {rows_on, round_hidden},
-    {down_items, project_hidden},
+    {embed_items, norm_attention, SCOPE_ATTN_NORM, SCOPE_QKV_ROUND},
+    {qkv_items, project_qkv, SCOPE_QKV, SCOPE_QKV},
+    {head_items, store_kv, SCOPE_ROPE, SCOPE_KV_STORE},
+    {attend_items, attend, SCOPE_ATTENTION, SCOPE_ATTENTION},
+    {merge_items, merge, SCOPE_ATTENTION_MERGE, SCOPE_ATTENTION_MERGE},
+    {rows_on, round_attended, SCOPE_OUTPUT_ROUND, SCOPE_OUTPUT_ROUND},
+    {attended_items, project_attended, SCOPE_OUTPUT, SCOPE_OUTPUT_ADD},
+    {rows_on, norm_ffn, SCOPE_FFN_NORM, SCOPE_GATE_UP_ROUND},
+    {expand_items, expand, SCOPE_GATE_UP, SCOPE_ACTIVATION},
+    {rows_on, round_hidden, SCOPE_DOWN_ROUND, SCOPE_DOWN_ROUND},
+    {down_items, project_hidden, SCOPE_DOWN, SCOPE_DOWN_ADD},
 };
-static const struct phase head_phases[] = {{wanted_items, norm_output},
-                                           {output_items, project_output}};
+static const struct phase head_phases[] = {
+    {wanted_items, norm_output, SCOPE_HEAD_NORM, SCOPE_HEAD_ROUND},
+    {output_items, project_output, SCOPE_HEAD, SCOPE_HEAD}};
 
 enum {
     N_FIRST = sizeof first_phases / sizeof *first_phases,
@@ -586,17 +611,42 @@ size_t forward_max_phases(const struct model *model)
     return N_FIRST + model->shape.n_layers * N_LAYER + N_HEAD;
 }
 
-/* The i-th phase of a step, and its layer. */
-static const struct phase *phase_at(const struct forward *f, size_t i, size_t *layer)
+/* The i-th phase of a step, and its layer (n_layers: of none). */
+static const struct phase *phase_of(size_t n_layers, size_t i, size_t *layer)
 {
-    *layer = 0;
+    *layer = n_layers;
     if (i < N_FIRST)
         return &first_phases[i];
     i -= N_FIRST;
+    if (i >= n_layers * N_LAYER)
+        return &head_phases[i - n_layers * N_LAYER];
     *layer = i / N_LAYER;
-    if (*layer < f->model->shape.n_layers)
-        return &layer_phases[i % N_LAYER];
-    return &head_phases[i - f->model->shape.n_layers * N_LAYER];
+    return &layer_phases[i % N_LAYER];
+}
+
+static const struct phase *phase_at(const struct forward *f, size_t i, size_t *layer)
+{
+    return phase_of(f->model->shape.n_layers, i, layer);
+}
+
+struct forward_phase forward_phase(const struct model *model, size_t i)
+{
+    size_t layer;
+    const struct phase *phase = phase_of(model->shape.n_layers, i, &layer);
+    return (struct forward_phase){phase->scope, phase->part, layer};
+}
+
+void forward_set_marks(struct forward *f, const struct team_marks *marks)
+{
+    f->marks = marks;
+}
+
+/* What a chunk's function has set apart belongs to its phase's mark. */
+static void keep_part(const struct forward *f, size_t i, unsigned rank)
+{
+    size_t n_phases = forward_max_phases(f->model);
+    f->marks->marks[rank * n_phases + i].part += f->part_ticks[rank * PART_STRIDE];
+    f->part_ticks[rank * PART_STRIDE] = 0;
 }
 
 static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
@@ -607,6 +657,8 @@ static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
     size_t n_items = phase->items(f, layer), n_chunks = f->n_chunks[i];
     struct range r = {n_items * chunk / n_chunks, n_items * (chunk + 1) / n_chunks};
     phase->run(f, layer, r, rank);
+    if (__builtin_expect(f->marks != NULL, false))
+        keep_part(f, i, rank);
 }
 
 void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
@@ -624,5 +676,7 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
         size_t layer, n_items = phase_at(f, i, &layer)->items(f, layer);
         f->n_chunks[i] = (uint32_t)(n_items < max_chunks ? n_items : max_chunks);
     }
+    team_set_marks(f->team, f->marks);
     team_run(f->team, &(struct team_work){run_chunk, f, f->n_chunks, n_phases});
+    team_set_marks(f->team, NULL);
 }

@@ -13,6 +13,7 @@
 #include "math/kernels.h"
 #include "model/kv.h"
 #include "model/model.h"
+#include "profile/scope.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -43,3 +44,16 @@ void forward_run(struct forward *forward, const struct row *rows, size_t n_rows)
  * until the next run. The caller may change them. */
 float *forward_logits(const struct forward *forward, size_t i);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
+
+/* --- for a profile --- */
+
+struct forward_phase {
+    enum scope scope;
+    enum scope part; /* what its marks set apart (team_mark.part); the scope itself: nothing */
+    size_t layer;    /* shape.n_layers: of none */
+};
+/* The i-th of forward_max_phases. */
+struct forward_phase forward_phase(const struct model *model, size_t i);
+
+/* What the next runs mark, phase by phase; NULL: nothing. Borrowed. */
+void forward_set_marks(struct forward *forward, const struct team_marks *marks);

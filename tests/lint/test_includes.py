@@ -15,12 +15,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 MAY = {
     "core/base": [],
     "core/math": ["core/base"],
-    "core/model": ["core/base", "core/math"],
+    "core/model": ["core/base", "core/math", "core/profile"],
     "core/text": ["core/base", "core/math", "core/model"],
-    "core/engine": ["core/base", "core/math", "core/model", "core/text"],
+    "core/engine": ["core/base", "core/math", "core/profile", "core/model", "core/text"],
     "core/profile": ["core/base", "core/math"],
     "config": ["core/base"],
-    "api": ["core/base", "core/math", "core/model", "core/text", "core/engine"],
+    "api": ["core/base", "core/math", "core/profile", "core/model", "core/text", "core/engine"],
     "server": ["core/base", "core/math", "core/model", "core/text", "core/engine", "core/profile", "api", "config"],
 }
 # Which rooms may know a library; the standard headers are everybody's.

@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { THREADS = 4, PHASES = 2000, CHUNKS = 7 };
@@ -110,6 +111,45 @@ START_TEST(on_start_runs_once_on_each_helper)
 }
 END_TEST
 
+/* A clock that never stands still. */
+static uint64_t count_up(void)
+{
+    static _Atomic uint64_t now;
+    return atomic_fetch_add(&now, 1) + 1;
+}
+
+START_TEST(marks_say_who_worked_on_what_in_order)
+{
+    enum { N_PHASES = 40 };
+    static uint32_t n_chunks[N_PHASES];
+    for (size_t i = 0; i < N_PHASES; i++)
+        n_chunks[i] = (uint32_t)(i % 5);
+    for (unsigned n = 1; n <= THREADS; n++) {
+        struct team_mark marks[THREADS * N_PHASES] = {0};
+        struct sums s = {0};
+        struct team *team = start(n, N_PHASES, NULL);
+        team_set_marks(team, &(struct team_marks){count_up, marks});
+        team_run(team, &(struct team_work){count_phases, &s, n_chunks, N_PHASES});
+        team_set_marks(team, NULL);
+        struct team_mark after[THREADS * N_PHASES];
+        memcpy(after, marks, sizeof after);
+        team_run(team, &(struct team_work){count_phases, &s, n_chunks, N_PHASES});
+        ck_assert_int_eq(memcmp(after, marks, sizeof after), 0); /* nobody asked for these */
+        for (size_t i = 0; i < N_PHASES; i++) {
+            const struct team_mark *leader = &marks[i];
+            ck_assert_uint_gt(leader->begin, i > 0 ? leader[-1].end : 0);
+            ck_assert_uint_gt(leader->end, leader->begin);
+            for (unsigned rank = 1; rank < n; rank++) {
+                const struct team_mark *mark = &marks[rank * N_PHASES + i];
+                ck_assert(mark->end == 0 || mark->end > mark->begin);
+                ck_assert(mark->end == 0 || i == 0 || mark->begin > leader[-1].begin);
+            }
+        }
+        team_destroy(team);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("team");
@@ -118,6 +158,7 @@ int main(void)
     tcase_add_test(facts, a_phase_begins_when_the_one_before_is_done);
     tcase_add_test(facts, every_chunk_is_done_once_in_every_step);
     tcase_add_test(facts, on_start_runs_once_on_each_helper);
+    tcase_add_test(facts, marks_say_who_worked_on_what_in_order);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

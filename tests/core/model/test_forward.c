@@ -294,6 +294,49 @@ START_TEST(neighbours_in_the_batch_change_nothing)
 }
 END_TEST
 
+START_TEST(marks_change_no_bit_and_lie_within_their_phases)
+{
+    const char *file = random_models[_i], *folder;
+    if (!locate(file, &folder))
+        return;
+    int32_t tokens[MAX_TOKENS];
+    make_tokens(tokens, MAX_TOKENS, 7);
+    size_t n_vocab;
+    float *expected = decode_alone(folder, file, tokens, &n_vocab);
+    struct rig rig;
+    rig_open(&rig, folder, file, KERNELS_AUTO, 2, KV_F16);
+    size_t n_phases = forward_max_phases(rig.model), n_parts = 0;
+    struct team_mark *marks = calloc(2 * n_phases, sizeof *marks);
+    const struct team_marks asked = {ticks_clock(), marks};
+    forward_set_marks(rig.forward, &asked);
+    struct kv_seq seq;
+    seq_begin(&rig, &seq, tokens, 1);
+    for (size_t i = 0; i < MAX_TOKENS; i += MAX_TOKENS / 2) {
+        size_t to = i + MAX_TOKENS / 2;
+        const float *logits = feed(&rig, &seq, tokens, i, to);
+        ck_assert_mem_eq(logits, expected + (to - 1) * n_vocab, n_vocab * sizeof(float));
+        for (size_t k = 0; k < n_phases; k++) {
+            struct forward_phase phase = forward_phase(rig.model, k);
+            bool of_layer = scope_infos[phase.scope].place == PLACE_LAYER;
+            ck_assert_uint_le(phase.layer, rig.model->shape.n_layers);
+            ck_assert_int_eq(of_layer, phase.layer < rig.model->shape.n_layers);
+            ck_assert_uint_gt(marks[k].end, marks[k].begin);
+            for (size_t rank = 0; rank < 2; rank++) {
+                const struct team_mark *mark = &marks[rank * n_phases + k];
+                ck_assert_uint_le(mark->part, mark->end - mark->begin);
+                ck_assert(mark->part == 0 || phase.part != phase.scope);
+                n_parts += mark->part > 0;
+            }
+        }
+        memset(marks, 0, 2 * n_phases * sizeof *marks);
+    }
+    ck_assert_uint_gt(n_parts, 0);
+    free(marks);
+    free(expected);
+    rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("forward");
@@ -302,6 +345,7 @@ int main(void)
     tcase_add_loop_test(facts, another_engine_says_the_same, 0, N_RANDOM_MODELS);
     tcase_add_loop_test(facts, chunks_threads_and_kernels_give_the_same_bits, 0, N_OWN_MODELS);
     tcase_add_loop_test(facts, neighbours_in_the_batch_change_nothing, 0, N_OWN_MODELS);
+    tcase_add_loop_test(facts, marks_change_no_bit_and_lie_within_their_phases, 0, N_OWN_MODELS);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,50 @@
+/* scope.h - the parts that a step's time is told apart into.
+ *
+ * One list for the recorder, the costs and the reports. A scope belongs to a layer, to the head, or
+ * to the step itself. Static data; any thread.
+ */
+#pragma once
+
+/* In the order in which a step comes to them. */
+enum scope {
+    SCOPE_SCHEDULE, /* who takes part; their rows and pages */
+    SCOPE_EMBED,
+
+    SCOPE_ATTN_NORM,
+    SCOPE_QKV_ROUND, /* activations to the format that the next matrices read */
+    SCOPE_QKV,
+    SCOPE_ROPE,
+    SCOPE_KV_STORE, /* keys and values rounded into the cache */
+    SCOPE_ATTENTION,
+    SCOPE_ATTENTION_MERGE,
+    SCOPE_OUTPUT_ROUND,
+    SCOPE_OUTPUT,
+    SCOPE_OUTPUT_ADD, /* to the residual */
+    SCOPE_FFN_NORM,
+    SCOPE_GATE_UP_ROUND,
+    SCOPE_GATE_UP,
+    SCOPE_ACTIVATION,
+    SCOPE_DOWN_ROUND,
+    SCOPE_DOWN,
+    SCOPE_DOWN_ADD,
+
+    SCOPE_HEAD_NORM,
+    SCOPE_HEAD_ROUND,
+    SCOPE_HEAD, /* the logits */
+
+    SCOPE_SAMPLE,
+    SCOPE_TEXT,    /* ids to text, stop strings */
+    SCOPE_PUBLISH, /* pages given back, waiting jobs placed, readers woken */
+    SCOPE_RECORD,  /* the profile's own bookkeeping */
+    SCOPES,
+};
+
+enum scope_place { PLACE_STEP, PLACE_LAYER, PLACE_HEAD };
+
+struct scope_info {
+    const char *name;  /* "ffn_gate_up": what JSON says */
+    const char *label; /* "FFN gate/up": what people read */
+    enum scope_place place;
+};
+
+extern const struct scope_info scope_infos[SCOPES];
