@@ -108,7 +108,7 @@ static void bench(enum weight_type type, const struct kernels *const *tables, si
             double macs = (double)n_rows * COLS * (double)tokens[i];
             if (j == 0)
                 ref = seconds;
-            printf("%-7s %4zu x %d  %2zu tokens  %-5s %8.2f GMAC/s %7.2f GB/s  %6.1f x\n",
+            printf("%-7s %4zu x %d  %2zu tokens  %-7s %8.2f GMAC/s %7.2f GB/s  %6.1f x\n",
                    weight_infos[type].name, n_rows, COLS, tokens[i], tables[j]->name,
                    macs / seconds * 1e-9,
                    (double)matrix_packed_bytes(type, n_rows, COLS) / seconds * 1e-9, ref / seconds);
@@ -120,22 +120,22 @@ static void bench(enum weight_type type, const struct kernels *const *tables, si
 
 int main(int argc, char **argv)
 {
-    const struct kernels *tables[2] = {0};
+    const struct kernels *tables[KERNEL_LEVELS] = {0};
     struct cpu cpu;
     struct error err;
     cpu_detect(&cpu);
     cpu_set_float_mode();
-    if (kernels_select(&tables[0], KERNELS_REF, &cpu, &err) != STATUS_OK ||
-        kernels_select(&tables[1], KERNELS_AUTO, &cpu, &err) != STATUS_OK) {
-        fprintf(stderr, "%s\n", err.text);
-        return 1;
+    size_t n_tables = 0;
+    for (int level = KERNELS_REF; level < KERNEL_LEVELS; level++) {
+        if (kernels_select(&tables[n_tables], (enum kernel_level)level, &cpu, &err) == STATUS_OK)
+            n_tables++;
     }
     printf("%s\n", cpu.name);
     struct act x = activations(tables[0]);
     for (int type = 0; type < WEIGHT_TYPES; type++) {
         bool wanted = argc < 2 || strcmp(argv[1], weight_infos[type].name) == 0;
         if (weight_infos[type].supported && wanted)
-            bench((enum weight_type)type, tables, 2, &x);
+            bench((enum weight_type)type, tables, n_tables, &x);
     }
     return 0;
 }

@@ -13,6 +13,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     COMPILE_OPTIONS "${KERNELS_PLAIN};-mfma")
   file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx2*.c)
   set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_avxvnni.c PROPERTIES
+    COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c;-mavxvnni")
+  file(GLOB KERNELS_AVX512 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx512*.c)
+  set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS
+    "-O2;-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni")
 endif()
 
 # bench_kernels: run by hand.

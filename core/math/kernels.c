@@ -2,11 +2,15 @@
 #include "math/kernels.h"
 
 #include "math/kernels_tables.h"
+#include "math/kv_layout.h"
 
 size_t kv_block_bytes(enum kv_type type, size_t head_dim)
 {
-    size_t value_bytes = type == KV_F32 ? sizeof(float) : type == KV_F16 ? sizeof(uint16_t) : 0;
-    return (head_dim + (head_dim + 7) / 8 * 8) * KV_PAGE * value_bytes;
+    size_t n_values = kv_value_at(head_dim, KV_PAGE);
+    size_t bytes = type == KV_F32   ? n_values * sizeof(float)
+                   : type == KV_F16 ? n_values * sizeof(uint16_t)
+                                    : kv_value_scales_at(head_dim, kv_groups(head_dim));
+    return (bytes + 63) / 64 * 64;
 }
 
 static const struct kernels *reference(const struct cpu *cpu)
@@ -20,12 +24,31 @@ static const struct kernels *reference(const struct cpu *cpu)
     return &kernels_ref;
 }
 
-static const struct kernels *best(const struct cpu *cpu)
+/* The table of a level other than AUTO and REF; NULL: the processor lacks its instructions, or it is
+ * not built. */
+static const struct kernels *table_of(enum kernel_level level, const struct cpu *cpu)
 {
 #if defined(__x86_64__)
-    if (cpu->avx2)
+    if (level == KERNELS_AVX2 && cpu->avx2)
         return &kernels_avx2;
+    if (level == KERNELS_AVXVNNI && cpu->avxvnni)
+        return &kernels_avxvnni;
+    if (level == KERNELS_AVX512 && cpu->avx512)
+        return &kernels_avx512;
+#else
+    (void)level, (void)cpu;
 #endif
+    return NULL;
+}
+
+static const struct kernels *best(const struct cpu *cpu)
+{
+    static const enum kernel_level best_first[] = {KERNELS_AVX512, KERNELS_AVXVNNI, KERNELS_AVX2};
+    for (size_t i = 0; i < sizeof best_first / sizeof *best_first; i++) {
+        const struct kernels *found = table_of(best_first[i], cpu);
+        if (found != NULL)
+            return found;
+    }
     return reference(cpu);
 }
 
@@ -34,21 +57,14 @@ enum status kernels_select(const struct kernels **out, enum kernel_level level,
 {
     static const char *const names[KERNEL_LEVELS] = {"auto",    "ref",    "avx2",
                                                      "avxvnni", "avx512", "neon"};
-    const struct kernels *found = NULL;
-    if (level == KERNELS_AUTO)
-        found = best(cpu);
-    else if (level == KERNELS_REF)
-        found = reference(cpu);
-#if defined(__x86_64__)
-    else if (level == KERNELS_AVX2 && cpu->avx2)
-        found = &kernels_avx2;
-#endif
+    const struct kernels *found = level == KERNELS_AUTO  ? best(cpu)
+                                  : level == KERNELS_REF ? reference(cpu)
+                                                         : table_of(level, cpu);
     if (found == NULL) {
         const char *name = (unsigned)level < KERNEL_LEVELS ? names[level] : "unknown";
-        bool lacking = level == KERNELS_AVX2;
         return error_set_param(err, STATUS_UNSUPPORTED, "cpu",
                                "kernels \"%s\" are not %s; \"auto\" takes the best there is", name,
-                               lacking ? "supported by this processor" : "built yet");
+                               level == KERNELS_NEON ? "built yet" : "supported by this processor");
     }
     *out = found;
     return STATUS_OK;

@@ -52,14 +52,16 @@ struct act {
     size_t b_stride;   /* elements: K / 32 rounded up to 16 */
 };
 
+/* KV_Q8: int8, and a BF16 scale for every 32 values of a position's K or V. */
 enum kv_type { KV_F32, KV_F16, KV_Q8, KV_TYPES };
 
 /* One block of KV_PAGE positions of one layer and KV head, in one page: K transposed [D][KV_PAGE],
  * so that positions lie in lanes; V as [KV_PAGE][D_pad], so that D lies in lanes (D_pad: D rounded
- * up to 8). */
+ * up to 8); then the scales of KV_Q8 (kv_layout.h). */
 enum { KV_PAGE = 32 };
 
-/* K and V together, a multiple of 64; 0: a type not built. */
+/* K and V together, a multiple of 64: KV_PAGE * (D + D_pad) values, and of KV_Q8 KV_PAGE * 4 bytes
+ * of scales for every 32 of D or fewer. */
 size_t kv_block_bytes(enum kv_type type, size_t head_dim);
 
 /* Positions of a span of attention: fixed, so that the number of partial results depends on the
@@ -111,7 +113,7 @@ struct kernels {
                  bool interleaved, float scale);
 
     /* Rounds one position's K and V of one head into slot pos % KV_PAGE of a block (64-byte
-     * aligned). NULL: not built. */
+     * aligned). */
     void (*kv_store[KV_TYPES])(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                                const float *v);
     void (*attend[KV_TYPES])(const struct attend *a);

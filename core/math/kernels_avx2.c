@@ -26,7 +26,7 @@ ALWAYS_INLINE void store_masked(float *p, size_t left, __m256 v)
         _mm256_maskstore_ps(p, first_lanes(left), v);
 }
 
-static void rms_norm(const float *x, const float *w, size_t n, float eps, float *y)
+void avx2_rms_norm(const float *x, const float *w, size_t n, float eps, float *y)
 {
     __m256 lanes = _mm256_setzero_ps();
     FOR_EACH_8(i, n)
@@ -42,8 +42,7 @@ static void rms_norm(const float *x, const float *w, size_t n, float eps, float 
     }
 }
 
-static void layer_norm(const float *x, const float *w, const float *b, size_t n, float eps,
-                       float *y)
+void avx2_layer_norm(const float *x, const float *w, const float *b, size_t n, float eps, float *y)
 {
     __m256 lanes = _mm256_setzero_ps(), squares = _mm256_setzero_ps();
     FOR_EACH_8(i, n)
@@ -65,13 +64,13 @@ static void layer_norm(const float *x, const float *w, const float *b, size_t n,
     }
 }
 
-static void add(float *y, const float *x, size_t n)
+void avx2_add(float *y, const float *x, size_t n)
 {
     FOR_EACH_8(i, n)
     store_masked(y + i, n - i, _mm256_add_ps(load_masked(y + i, n - i), load_masked(x + i, n - i)));
 }
 
-static void silu_mul(float *gate, const float *up, size_t n)
+void avx2_silu_mul(float *gate, const float *up, size_t n)
 {
     FOR_EACH_8(i, n)
     {
@@ -80,7 +79,7 @@ static void silu_mul(float *gate, const float *up, size_t n)
     }
 }
 
-static void gelu(float *x, size_t n)
+void avx2_gelu(float *x, size_t n)
 {
     FOR_EACH_8(i, n)
     store_masked(x + i, n - i, gelu8(load_masked(x + i, n - i)));
@@ -106,8 +105,8 @@ static void rope_interleaved(float *x, const float *cos, const float *sin, size_
     }
 }
 
-static void rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
-                 bool interleaved, float scale)
+void avx2_rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
+               bool interleaved, float scale)
 {
     __m256 factor = _mm256_set1_ps(scale);
     size_t half = n / 2;
@@ -131,7 +130,7 @@ static void rope(float *x, const float *cos, const float *sin, size_t n, size_t 
 }
 
 /* The running maximum is the second operand: it stays when the other is NaN. */
-static float max_of(const float *x, size_t n)
+float avx2_max(const float *x, size_t n)
 {
     __m256 m[4];
     for (size_t j = 0; j < 4; j++)
@@ -147,9 +146,9 @@ static float max_of(const float *x, size_t n)
     return max + 0.0f;
 }
 
-static size_t argmax(const float *x, size_t n)
+size_t avx2_argmax(const float *x, size_t n)
 {
-    float max = max_of(x, n);
+    float max = avx2_max(x, n);
     __m256 wanted = _mm256_set1_ps(max);
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
@@ -164,7 +163,7 @@ static size_t argmax(const float *x, size_t n)
     return 0; /* NaN: unspecified, but an index */
 }
 
-static float sum_exp(const float *x, size_t n, float max)
+float avx2_sum_exp(const float *x, size_t n, float max)
 {
     __m256 lanes = _mm256_setzero_ps(), top = _mm256_set1_ps(max);
     size_t i = 0;
@@ -178,7 +177,7 @@ static float sum_exp(const float *x, size_t n, float max)
     return tree8(lanes);
 }
 
-static bool all_finite(const float *x, size_t n)
+bool avx2_all_finite(const float *x, size_t n)
 {
     const __m256i exponent = _mm256_set1_epi32(0x7f800000);
     __m256i bad = _mm256_setzero_si256();
@@ -192,34 +191,7 @@ static bool all_finite(const float *x, size_t n)
 
 const struct kernels kernels_avx2 = {
     .name = "avx2",
-    .matmul = {[WEIGHT_F32] = avx2_matmul_f32,
-               [WEIGHT_F16] = avx2_matmul_f16,
-               [WEIGHT_Q8_0] = avx2_matmul_q8_0,
-               [WEIGHT_Q4_0] = avx2_matmul_q4_0,
-               [WEIGHT_Q4_K] = avx2_matmul_q4_k,
-               [WEIGHT_Q6_K] = avx2_matmul_q6_k,
-               [WEIGHT_BF16] = avx2_matmul_bf16,
-               [WEIGHT_Q4_1] = avx2_matmul_q4_1,
-               [WEIGHT_Q5_0] = avx2_matmul_q5_0,
-               [WEIGHT_Q5_1] = avx2_matmul_q5_1,
-               [WEIGHT_Q2_K] = avx2_matmul_q2_k,
-               [WEIGHT_Q3_K] = avx2_matmul_q3_k,
-               [WEIGHT_Q5_K] = avx2_matmul_q5_k,
-               [WEIGHT_IQ4_NL] = avx2_matmul_iq4_nl,
-               [WEIGHT_IQ4_XS] = avx2_matmul_iq4_xs},
-    .quantize = {[ACT_Q8] = avx2_quantize_q8, [ACT_Q8K] = avx2_quantize_q8k},
-    .rms_norm = rms_norm,
-    .layer_norm = layer_norm,
-    .add = add,
-    .silu_mul = silu_mul,
-    .gelu = gelu,
-    .rope = rope,
-    .kv_store = {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16},
-    .attend = {[KV_F32] = avx2_attend_f32, [KV_F16] = avx2_attend_f16},
-    .attend_merge = avx2_attend_merge,
-    .max = max_of,
-    .argmax = argmax,
-    .sum_exp = sum_exp,
-    .all_finite = all_finite,
+    .matmul = {AVX2_MATMUL_FLOAT, MATMUL_QUANT_ENTRIES(avx2)},
+    AVX2_ROWS,
 };
 #endif

@@ -77,32 +77,68 @@ ALWAYS_INLINE __m256 gelu8(__m256 x)
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
 }
 
-/* The parts of the table that live in files of their own. */
-#define AVX2_MATMUL(type)                                                                          \
-    void avx2_matmul_##type(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
-                            size_t n_tokens, float *y, size_t y_stride)
+/* The products with quantized matrices of a table: their declarations, and their places in it. */
+#define MATMUL(table, type)                                                                        \
+    void table##_matmul_##type(const struct matrix *w, size_t p0, size_t p1, const struct act *x,  \
+                               size_t n_tokens, float *y, size_t y_stride)
+#define MATMUL_QUANT(table)                                                                        \
+    MATMUL(table, q8_0);                                                                           \
+    MATMUL(table, q4_0);                                                                           \
+    MATMUL(table, q4_1);                                                                           \
+    MATMUL(table, q5_0);                                                                           \
+    MATMUL(table, q5_1);                                                                           \
+    MATMUL(table, q2_k);                                                                           \
+    MATMUL(table, q3_k);                                                                           \
+    MATMUL(table, q4_k);                                                                           \
+    MATMUL(table, q5_k);                                                                           \
+    MATMUL(table, q6_k);                                                                           \
+    MATMUL(table, iq4_nl);                                                                         \
+    MATMUL(table, iq4_xs);
+#define MATMUL_QUANT_ENTRIES(table)                                                                \
+    [WEIGHT_Q8_0] = table##_matmul_q8_0, [WEIGHT_Q4_0] = table##_matmul_q4_0,                      \
+    [WEIGHT_Q4_1] = table##_matmul_q4_1, [WEIGHT_Q5_0] = table##_matmul_q5_0,                      \
+    [WEIGHT_Q5_1] = table##_matmul_q5_1, [WEIGHT_Q2_K] = table##_matmul_q2_k,                      \
+    [WEIGHT_Q3_K] = table##_matmul_q3_k, [WEIGHT_Q4_K] = table##_matmul_q4_k,                      \
+    [WEIGHT_Q5_K] = table##_matmul_q5_k, [WEIGHT_Q6_K] = table##_matmul_q6_k,                      \
+    [WEIGHT_IQ4_NL] = table##_matmul_iq4_nl, [WEIGHT_IQ4_XS] = table##_matmul_iq4_xs
+
+/* AVX2's, which wider tables take over where they have nothing better. */
+#define AVX2_MATMUL(type) MATMUL(avx2, type)
+MATMUL_QUANT(avx2)
 AVX2_MATMUL(f32);
 AVX2_MATMUL(f16);
-AVX2_MATMUL(q8_0);
-AVX2_MATMUL(q4_0);
-AVX2_MATMUL(q4_k);
-AVX2_MATMUL(q6_k);
 AVX2_MATMUL(bf16);
-AVX2_MATMUL(q4_1);
-AVX2_MATMUL(q5_0);
-AVX2_MATMUL(q5_1);
-AVX2_MATMUL(iq4_nl);
-AVX2_MATMUL(q2_k);
-AVX2_MATMUL(q3_k);
-AVX2_MATMUL(q5_k);
-AVX2_MATMUL(iq4_xs);
+#define AVX2_MATMUL_FLOAT                                                                          \
+    [WEIGHT_F32] = avx2_matmul_f32, [WEIGHT_F16] = avx2_matmul_f16, [WEIGHT_BF16] = avx2_matmul_bf16
 void avx2_quantize_q8(const struct act *x, size_t t);
 void avx2_quantize_q8k(const struct act *x, size_t t);
 void avx2_kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                        const float *v);
 void avx2_kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                        const float *v);
+void avx2_kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v);
 void avx2_attend_f32(const struct attend *a);
 void avx2_attend_f16(const struct attend *a);
+void avx2_attend_q8(const struct attend *a);
 void avx2_attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
                        size_t n_heads, size_t head_dim, float *out);
+void avx2_rms_norm(const float *x, const float *w, size_t n, float eps, float *y);
+void avx2_layer_norm(const float *x, const float *w, const float *b, size_t n, float eps, float *y);
+void avx2_add(float *y, const float *x, size_t n);
+void avx2_silu_mul(float *gate, const float *up, size_t n);
+void avx2_gelu(float *x, size_t n);
+void avx2_rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
+               bool interleaved, float scale);
+float avx2_max(const float *x, size_t n);
+size_t avx2_argmax(const float *x, size_t n);
+float avx2_sum_exp(const float *x, size_t n, float max);
+bool avx2_all_finite(const float *x, size_t n);
+#define AVX2_ROWS                                                                                  \
+    .quantize = {[ACT_Q8] = avx2_quantize_q8, [ACT_Q8K] = avx2_quantize_q8k},                      \
+    .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
+    .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
+    .kv_store =                                                                                    \
+        {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
+    .attend = {[KV_F32] = avx2_attend_f32, [KV_F16] = avx2_attend_f16, [KV_Q8] = avx2_attend_q8},  \
+    .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \
+    .sum_exp = avx2_sum_exp, .all_finite = avx2_all_finite

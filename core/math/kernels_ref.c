@@ -7,6 +7,7 @@
  * (kernels_ref_fma.c). Pure; any thread. */
 #include "math/fmath_inline.h"
 #include "math/kernels_tables.h"
+#include "math/kv_layout.h"
 #include "math/panel.h"
 
 #include <math.h>
@@ -270,44 +271,105 @@ static void rope(float *x, const float *cos, const float *sin, size_t n, size_t 
 
 /* ---- Attention ---- */
 
-static size_t padded(size_t head_dim)
-{
-    return (head_dim + 7) / 8 * 8;
-}
-
 static void kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                          const float *v)
 {
-    float *keys = (float *)(void *)block,
-          *values = keys + KV_PAGE * head_dim + slot * padded(head_dim);
+    float *keys = (float *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d++) {
         keys[d * KV_PAGE + slot] = k[d];
         values[d] = v[d];
     }
-    for (size_t d = head_dim; d < padded(head_dim); d++)
+    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
         values[d] = 0.0f;
 }
 
 static void kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                          const float *v)
 {
-    uint16_t *keys = (uint16_t *)(void *)block,
-             *values = keys + KV_PAGE * head_dim + slot * padded(head_dim);
+    uint16_t *keys = (uint16_t *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d++) {
         keys[d * KV_PAGE + slot] = f32_to_f16(k[d]);
         values[d] = f32_to_f16(v[d]);
     }
-    for (size_t d = head_dim; d < padded(head_dim); d++)
+    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
         values[d] = 0;
 }
 
-static float kv_value(const uint8_t *block, enum kv_type type, size_t i)
+/* Every 32 values of a key, and of a value, are rounded to multiples of their scale. */
+static void kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float *k,
+                        const float *v)
+{
+    int8_t *keys = (int8_t *)block, *values = keys + kv_value_at(head_dim, slot);
+    for (size_t d0 = 0; d0 < head_dim; d0 += KV_GROUP) {
+        size_t n = head_dim - d0 < KV_GROUP ? head_dim - d0 : KV_GROUP;
+        uint16_t k_scale = kv_scale_of(max_abs(k + d0, n)),
+                 v_scale = kv_scale_of(max_abs(v + d0, n));
+        for (size_t d = d0; d < d0 + n; d++) {
+            keys[d * KV_PAGE + slot] = round_quant(k[d] * kv_scale_inverse(k_scale));
+            values[d] = round_quant(v[d] * kv_scale_inverse(v_scale));
+        }
+        size_t at = slot * sizeof k_scale;
+        memcpy(block + kv_key_scales_at(head_dim, d0 / KV_GROUP) + at, &k_scale, sizeof k_scale);
+        memcpy(block + kv_value_scales_at(head_dim, d0 / KV_GROUP) + at, &v_scale, sizeof v_scale);
+    }
+    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
+        values[d] = 0;
+}
+
+/* A key's or value's number, of KV_Q8 without its scale. */
+static float kv_number(const uint8_t *block, enum kv_type type, size_t i)
 {
     float f;
     if (type == KV_F16)
         return load_f16(block + i * sizeof(uint16_t));
+    if (type == KV_Q8)
+        return (float)(int8_t)block[i];
     memcpy(&f, block + i * sizeof f, sizeof f);
     return f;
+}
+
+static float kv_scale(const uint8_t *scales, size_t pos)
+{
+    uint16_t scale;
+    memcpy(&scale, scales + pos * sizeof scale, sizeof scale);
+    return kv_scale_value(scale);
+}
+
+/* Part of q . k, [d0, d1): one chain in ascending d. */
+static float attend_dot(const uint8_t *block, enum kv_type type, const float *q, size_t d0,
+                        size_t d1, size_t pos)
+{
+    float sum = 0.0f;
+    for (size_t d = d0; d < d1; d++)
+        sum = fmaf(q[d], kv_number(block, type, d * KV_PAGE + pos), sum);
+    return sum;
+}
+
+/* q . k: of KV_Q8 the groups' sums, each times its scale, make a chain of their own. */
+static float attend_score(const uint8_t *block, enum kv_type type, const float *q, size_t head_dim,
+                          size_t pos)
+{
+    if (type != KV_Q8)
+        return attend_dot(block, type, q, 0, head_dim, pos);
+    float sum = 0.0f;
+    for (size_t g = 0; g < kv_groups(head_dim); g++) {
+        size_t d0 = g * KV_GROUP, d1 = head_dim - d0 < KV_GROUP ? head_dim : d0 + KV_GROUP;
+        sum = fmaf(attend_dot(block, type, q, d0, d1, pos),
+                   kv_scale(block + kv_key_scales_at(head_dim, g), pos), sum);
+    }
+    return sum;
+}
+
+/* acc += p * v; of KV_Q8 the product of p and the value's scale is rounded first. */
+static void attend_add(const uint8_t *block, enum kv_type type, float p, size_t head_dim,
+                       size_t pos, float *acc)
+{
+    float weight = p;
+    for (size_t d = 0; d < head_dim; d++) {
+        if (type == KV_Q8 && d % KV_GROUP == 0)
+            weight = p * kv_scale(block + kv_value_scales_at(head_dim, d / KV_GROUP), pos);
+        acc[d] = fmaf(weight, kv_number(block, type, kv_value_at(head_dim, pos) + d), acc[d]);
+    }
 }
 
 /* One block's n visible positions, for one head: scores, the running maximum, the lanes of the sum,
@@ -315,15 +377,11 @@ static float kv_value(const uint8_t *block, enum kv_type type, size_t i)
 static void attend_block(const struct attend *a, enum kv_type type, const uint8_t *block, size_t n,
                          size_t h, float *lane)
 {
-    const float *q = a->q + h * a->head_dim;
     float *acc = a->acc + h * a->head_dim, score[KV_PAGE];
     float max = a->max[h];
     for (size_t pos = 0; pos < n; pos++) {
-        float s = 0.0f;
-        for (size_t d = 0; d < a->head_dim; d++)
-            s = fmaf(q[d], kv_value(block, type, d * KV_PAGE + pos), s);
-        score[pos] = s;
-        max = larger(s, max);
+        score[pos] = attend_score(block, type, a->q + h * a->head_dim, a->head_dim, pos);
+        max = larger(score[pos], max);
     }
     if (max > a->max[h]) { /* what was summed so far shrinks */
         float shrink = fmath_exp_inline(a->max[h] - max);
@@ -334,11 +392,9 @@ static void attend_block(const struct attend *a, enum kv_type type, const uint8_
         a->max[h] = max;
     }
     for (size_t pos = 0; pos < n; pos++) {
-        const size_t row = KV_PAGE * a->head_dim + pos * padded(a->head_dim);
         float p = fmath_exp_inline(score[pos] - max);
         lane[pos % LANES] += p;
-        for (size_t d = 0; d < a->head_dim; d++)
-            acc[d] = fmaf(p, kv_value(block, type, row + d), acc[d]);
+        attend_add(block, type, p, a->head_dim, pos, acc);
     }
 }
 
@@ -365,6 +421,11 @@ static void attend_f32(const struct attend *a)
 static void attend_f16(const struct attend *a)
 {
     attend(a, KV_F16);
+}
+
+static void attend_q8(const struct attend *a)
+{
+    attend(a, KV_Q8);
 }
 
 static void attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
@@ -445,8 +506,8 @@ const struct kernels KERNELS_REF_TABLE = {
     .silu_mul = silu_mul,
     .gelu = gelu,
     .rope = rope,
-    .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16},
-    .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16},
+    .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16, [KV_Q8] = kv_store_q8},
+    .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16, [KV_Q8] = attend_q8},
     .attend_merge = attend_merge,
     .max = max_of,
     .argmax = argmax,

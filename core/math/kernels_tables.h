@@ -9,4 +9,6 @@ extern const struct kernels kernels_ref; /* fmaf as the library has it */
 extern const struct kernels
     kernels_ref_fma; /* the same source with the FMA instruction: the same bits, sooner */
 extern const struct kernels kernels_avx2;
+extern const struct kernels kernels_avxvnni;
+extern const struct kernels kernels_avx512;
 #endif

@@ -214,7 +214,9 @@ struct table_pair {
     const struct kernels *wanted, *tested;
 };
 
-static inline size_t table_pairs(struct table_pair out[2])
+enum { MAX_PAIRS = 4 };
+
+static inline size_t table_pairs(struct table_pair out[MAX_PAIRS])
 {
     size_t n = 0;
 #if defined(__x86_64__)
@@ -224,6 +226,10 @@ static inline size_t table_pairs(struct table_pair out[2])
         out[n++] = (struct table_pair){&kernels_ref, &kernels_ref_fma};
         out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_avx2};
     }
+    if (cpu.avxvnni)
+        out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_avxvnni};
+    if (cpu.avx512)
+        out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_avx512};
 #else
     out[n++] = (struct table_pair){&kernels_ref, &kernels_ref};
 #endif

@@ -68,7 +68,7 @@ static const size_t few_tokens[] = {1, 2, 3, 8};
 START_TEST(matmul_has_the_definitions_bits_for_every_number_of_tokens)
 {
     enum weight_type type = (enum weight_type)_i;
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {100 + (uint64_t)_i};
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
@@ -84,7 +84,7 @@ END_TEST
 START_TEST(matmul_has_the_definitions_bits_for_long_rows)
 {
     enum weight_type type = (enum weight_type)_i;
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {200 + (uint64_t)_i};
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
@@ -99,7 +99,7 @@ END_TEST
 START_TEST(matmul_has_the_definitions_bits_for_odd_widths)
 {
     enum weight_type type = (enum weight_type)_i;
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {300 + (uint64_t)_i};
     static const size_t plain[] = {1, 2, 7, 20, 172, 513}, blocks[] = {32, 96, 288};
@@ -119,7 +119,7 @@ START_TEST(matmul_has_the_definitions_bits_at_the_extremes)
 {
     enum weight_type type = (enum weight_type)(_i / WEIGHTS_KINDS);
     enum weights weights = (enum weights)(_i % WEIGHTS_KINDS);
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {400 + (uint64_t)_i};
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
@@ -135,7 +135,7 @@ END_TEST
 START_TEST(integer_sums_never_saturate)
 {
     enum weight_type type = (enum weight_type)_i;
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     if (!supported(type) || weight_infos[type].activation == ACT_F32)
         return;
@@ -237,7 +237,7 @@ static void compare_quantize(const struct table_pair *pair, size_t n_cols, enum 
 
 START_TEST(activations_round_to_the_definitions_bits)
 {
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     for (size_t i = 0; i < n_pairs; i++) {
         for (uint64_t seed = 0; seed < 20; seed++) {
@@ -251,7 +251,7 @@ END_TEST
 /* Values half way between two quants: the last bit of the inverse decides. */
 START_TEST(activations_between_two_quants_round_alike)
 {
-    struct table_pair pairs[2];
+    struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     for (size_t i = 0; i < n_pairs * 100; i++) {
         struct rng r = {1000 + i};
