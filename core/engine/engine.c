@@ -84,7 +84,7 @@ enum status engine_create(struct engine **out, const struct model *model,
     struct engine_plan plan;
     enum status status = check_options(options, err);
     if (status == STATUS_OK)
-        status = plan_choose(&plan, model, cpu, options, err);
+        status = plan_measure(&plan, model, cpu, options, err);
     if (status != STATUS_OK)
         return status;
     struct engine *e = calloc(1, sizeof *e);

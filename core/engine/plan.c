@@ -2,8 +2,9 @@
  *
  * Workers: sequences of one worker are computed together, so that the weights cross the memory bus
  * once for all of them; one worker per last-level cache keeps its team's barriers inside that
- * cache. A model so small that every core reads it from its own side of the cache gains nothing
- * from a team but barriers: there each core works alone. Pure; any thread.
+ * cache. A model that the cache holds gains nothing from that; where a team does not make one
+ * sequence of it clearly faster than a thread alone (measured, calibrate.h), each core works alone
+ * and many sequences gain. Any thread.
  */
 #include "engine/plan.h"
 
@@ -11,14 +12,20 @@
 
 #define MIB ((size_t)1 << 20)
 
-enum { TINY_MIB = 16 }; /* where L3 is unknown, or larger */
+enum {
+    CACHED_MIB = 32, /* where the last-level cache's size is unknown, or larger (a part of it is
+                        others') */
+    TEAM_GAIN = 125, /* in hundredths: below it a team is not worth its cores */
+};
 
-static bool fits_cache(const struct model *model, const struct cpu *cpu)
+bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
+                            const struct engine_options *options)
 {
-    size_t limit = TINY_MIB * MIB;
+    size_t limit = CACHED_MIB * MIB;
     if (cpu->l3_bytes > 0 && cpu->l3_bytes < limit)
         limit = cpu->l3_bytes;
-    return model->bytes_per_token <= limit;
+    unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;
+    return options->n_workers == 0 && n_threads > 1 && model->bytes_per_token <= limit;
 }
 
 static const char *limit_of_cores(const struct cpu *cpu)
@@ -29,9 +36,27 @@ static const char *limit_of_cores(const struct cpu *cpu)
     return cpu->n_physical < cpu->n_affinity ? "physical cores" : "all that may be used";
 }
 
-static enum status choose_threads(struct engine_plan *plan, const struct model *model,
-                                  const struct cpu *cpu, const struct engine_options *options,
-                                  struct error *err)
+static unsigned choose_workers(unsigned n_threads, const struct cpu *cpu,
+                               const struct calibration *measured, char *why, size_t room)
+{
+    const double alone = (double)measured->alone_ns, team = (double)measured->team_ns;
+    if (measured->alone_ns > 0 && alone * 100 < team * TEAM_GAIN) {
+        snprintf(why, room, "a token takes %.0f us alone, %.0f us in a team: each core works alone",
+                 alone / 1e3, team / 1e3);
+        return n_threads;
+    }
+    unsigned n = cpu->n_domains < n_threads ? cpu->n_domains : n_threads;
+    if (measured->alone_ns > 0)
+        snprintf(why, room, "a token takes %.0f us alone, %.0f us in a team: one for each cache",
+                 alone / 1e3, team / 1e3);
+    else
+        snprintf(why, room, "one for each last-level cache");
+    return n > 0 ? n : 1;
+}
+
+static enum status choose_threads(struct engine_plan *plan, const struct cpu *cpu,
+                                  const struct engine_options *options,
+                                  const struct calibration *measured, struct error *err)
 {
     unsigned n_threads = options->n_threads, n_workers = options->n_workers;
     if (n_threads > 0 && n_workers > n_threads)
@@ -43,15 +68,9 @@ static enum status choose_threads(struct engine_plan *plan, const struct model *
         n_threads = cpu->n_usable > n_workers ? cpu->n_usable : n_workers;
         threads_why = n_threads == cpu->n_usable ? limit_of_cores(cpu) : "one for each worker";
     }
-    const char *workers_why = "as asked";
-    if (n_workers == 0 && fits_cache(model, cpu)) {
-        n_workers = n_threads;
-        workers_why = "the model fits the cache, so each core works alone";
-    } else if (n_workers == 0) {
-        n_workers = cpu->n_domains < n_threads ? cpu->n_domains : n_threads;
-        n_workers = n_workers > 0 ? n_workers : 1;
-        workers_why = "one for each last-level cache";
-    }
+    char workers_why[96] = "as asked";
+    if (n_workers == 0)
+        n_workers = choose_workers(n_threads, cpu, measured, workers_why, sizeof workers_why);
     plan->n_threads = n_threads;
     plan->n_workers = n_workers;
     snprintf(plan->threads_why, sizeof plan->threads_why, "threads: %u (%s); workers: %u (%s)",
@@ -100,15 +119,27 @@ static enum status choose_kv(struct engine_plan *plan, const struct model *model
 }
 
 enum status plan_choose(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
-                        const struct engine_options *options, struct error *err)
+                        const struct engine_options *options, const struct calibration *measured,
+                        struct error *err)
 {
     struct engine_plan plan = {0};
-    enum status status = choose_threads(&plan, model, cpu, options, err);
+    enum status status = choose_threads(&plan, cpu, options, measured, err);
     if (status == STATUS_OK)
         status = choose_kv(&plan, model, cpu, options, err);
     if (status == STATUS_OK)
         *out = plan;
     return status;
+}
+
+enum status plan_measure(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
+                         const struct engine_options *options, struct error *err)
+{
+    struct calibration measured = {0};
+    enum status status = STATUS_OK;
+    if (plan_wants_calibration(model, cpu, options))
+        status = calibrate(&measured, model, options->kernels, options->kv_type,
+                           options->n_threads > 0 ? options->n_threads : cpu->n_usable, err);
+    return status == STATUS_OK ? plan_choose(out, model, cpu, options, &measured, err) : status;
 }
 
 unsigned plan_worker_threads(const struct engine_plan *plan, unsigned i)

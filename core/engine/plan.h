@@ -1,15 +1,24 @@
-/* plan.h - how many threads, workers and KV pages: decided once, from the model, the machine and
- * what was asked.
+/* plan.h - how many threads, workers and KV pages: decided once, from the model, the machine, what
+ * was asked and, where that leaves a choice, a measurement.
  *
- * A pure function of its arguments, and one sentence that says why.
+ * Pure functions of their arguments but for plan_measure, and one sentence that says why.
  */
 #pragma once
 
+#include "engine/calibrate.h"
 #include "engine/engine.h"
 
-/* STATUS_INVALID: more workers than threads, or a KV budget that does not hold one page on each
- * worker. */
+/* Whether the choice of workers is open and a measurement would tell. */
+bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
+                            const struct engine_options *options);
+/* measured: zeroed where nothing was. STATUS_INVALID: more workers than threads, or a KV budget
+ * that does not hold one page on each worker. */
 enum status plan_choose(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
-                        const struct engine_options *options, struct error *err);
+                        const struct engine_options *options, const struct calibration *measured,
+                        struct error *err);
+/* The same, measuring first where that would tell: some tens of milliseconds. Also
+ * STATUS_NO_MEMORY, STATUS_IO. */
+enum status plan_measure(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
+                         const struct engine_options *options, struct error *err);
 /* Threads of worker i: all of them, shared out evenly. */
 unsigned plan_worker_threads(const struct engine_plan *plan, unsigned i);

@@ -34,16 +34,25 @@ static struct cpu cpu_of(unsigned n_usable, unsigned n_domains, size_t memory)
 static const struct engine_options automatic = {
     .kv_type = KV_F16, .step_tokens = 512, .max_batch = 32, .max_queue = 128};
 
-static struct engine_plan plan_of(const struct model *model, const struct cpu *cpu,
-                                  const struct engine_options *o)
+static const struct calibration unmeasured = {0};
+
+static struct engine_plan measured_plan(const struct model *model, const struct cpu *cpu,
+                                        const struct engine_options *o,
+                                        const struct calibration *measured)
 {
     struct engine_plan plan;
     struct error err;
-    enum status status = plan_choose(&plan, model, cpu, o, &err);
+    enum status status = plan_choose(&plan, model, cpu, o, measured, &err);
     ck_assert_msg(status == STATUS_OK, "%s", err.text);
     ck_assert_uint_gt(strlen(plan.threads_why), 10);
     ck_assert_uint_gt(strlen(plan.kv_why), 10);
     return plan;
+}
+
+static struct engine_plan plan_of(const struct model *model, const struct cpu *cpu,
+                                  const struct engine_options *o)
+{
+    return measured_plan(model, cpu, o, &unmeasured);
 }
 
 START_TEST(a_large_model_gets_one_worker_for_each_cache)
@@ -57,16 +66,35 @@ START_TEST(a_large_model_gets_one_worker_for_each_cache)
 }
 END_TEST
 
-START_TEST(a_tiny_model_gets_one_worker_for_each_core)
+START_TEST(each_core_works_alone_where_a_team_gains_little)
 {
     struct model model = model_of(3 * MIB, 512);
     struct cpu cpu = cpu_of(4, 1, 8 * GIB);
-    struct engine_plan plan = plan_of(&model, &cpu, &automatic);
+    ck_assert(plan_wants_calibration(&model, &cpu, &automatic));
+    struct engine_plan plan =
+        measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 45000});
     ck_assert_uint_eq(plan.n_threads, 4);
     ck_assert_uint_eq(plan.n_workers, 4);
-    ck_assert_ptr_nonnull(strstr(plan.threads_why, "fits the cache"));
+    ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 45 us in a team"));
+    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 30000});
+    ck_assert_uint_eq(plan.n_workers, 1);
+    ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 30 us in a team"));
+}
+END_TEST
+
+START_TEST(only_an_open_question_is_measured)
+{
+    struct model small = model_of(3 * MIB, 512), large = model_of(500 * MIB, 512);
+    struct cpu cpu = cpu_of(4, 1, 8 * GIB), one = cpu_of(1, 1, 8 * GIB);
+    struct engine_options asked = automatic, threads = automatic;
+    asked.n_workers = 2;
+    threads.n_threads = 1;
+    ck_assert(!plan_wants_calibration(&large, &cpu, &automatic));
+    ck_assert(!plan_wants_calibration(&small, &one, &automatic));
+    ck_assert(!plan_wants_calibration(&small, &cpu, &asked));
+    ck_assert(!plan_wants_calibration(&small, &cpu, &threads));
     cpu.l3_bytes = 2 * MIB;
-    ck_assert_uint_eq(plan_of(&model, &cpu, &automatic).n_workers, 1);
+    ck_assert(!plan_wants_calibration(&small, &cpu, &automatic));
 }
 END_TEST
 
@@ -87,7 +115,7 @@ START_TEST(what_was_asked_is_done)
     ck_assert_uint_eq(plan_worker_threads(&plan, 2), 2);
     struct error err;
     o.n_workers = 8;
-    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &err), STATUS_INVALID);
+    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &unmeasured, &err), STATUS_INVALID);
     ck_assert_str_eq(err.param, "workers");
 }
 END_TEST
@@ -125,7 +153,7 @@ START_TEST(kv_memory_as_asked_is_shared_out_in_whole_pages)
     ck_assert_ptr_nonnull(strstr(plan.kv_why, "less than one full context"));
     struct error err;
     o.kv_bytes = 2 * page - 1;
-    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &err), STATUS_INVALID);
+    ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &unmeasured, &err), STATUS_INVALID);
     ck_assert_str_eq(err.param, "kv_memory");
 }
 END_TEST
@@ -259,7 +287,8 @@ int main(void)
     Suite *suite = suite_create("plan");
     TCase *tc = tcase_create("plan");
     tcase_add_test(tc, a_large_model_gets_one_worker_for_each_cache);
-    tcase_add_test(tc, a_tiny_model_gets_one_worker_for_each_core);
+    tcase_add_test(tc, each_core_works_alone_where_a_team_gains_little);
+    tcase_add_test(tc, only_an_open_question_is_measured);
     tcase_add_test(tc, what_was_asked_is_done);
     tcase_add_test(tc, kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_context);
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);

@@ -1,0 +1,88 @@
+/* calibrate.c - a few decode steps on one thread and in a team, in turn. See calibrate.h. */
+#include "engine/calibrate.h"
+
+#include "base/cpu.h"
+#include "base/team.h"
+#include "engine/engine.h"
+#include "model/forward.h"
+#include "model/kv.h"
+
+enum {
+    STEPS = KV_PAGE / 2, /* of one trial: positions of the one page it takes */
+    ROUNDS = 5,          /* of both, in turn: what else runs disturbs both */
+    TRIAL_NS = 8000000,  /* a trial stops after it */
+};
+
+struct trial {
+    struct kv *kv;
+    struct team *team;
+    struct forward *forward;
+};
+
+static void trial_free(struct trial *t)
+{
+    forward_destroy(t->forward);
+    team_destroy(t->team);
+    kv_destroy(t->kv);
+}
+
+static enum status trial_create(struct trial *t, const struct model *model,
+                                const struct kernels *kernels, enum kv_type kv_type,
+                                unsigned n_threads, struct error *err)
+{
+    enum status status =
+        team_create(&t->team, n_threads, forward_max_phases(model), cpu_set_float_mode, err);
+    if (status == STATUS_OK)
+        status =
+            kv_create(&t->kv, model, kv_type, kv_page_bytes(&model->shape, kv_type), 1, false, err);
+    if (status == STATUS_OK)
+        status = forward_create(&t->forward, model, kernels, t->kv, t->team, 1, 1, err);
+    return status;
+}
+
+/* The best step of one sequence that begins anew; 0: no page for it. */
+static uint64_t best_step(struct trial *t)
+{
+    static const int32_t token = 0;
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    if (!kv_begin(t->kv, &seq, 0, &token, 1, STEPS, &n_cached))
+        return 0;
+    uint64_t best = 0, begin = engine_now_ns(), end = begin;
+    for (uint32_t i = 0; i < STEPS && end - begin < TRIAL_NS; i++) {
+        struct row row = {.token = token, .position = i, .seq = &seq, .wants_logits = true};
+        kv_extend(t->kv, &seq, 1);
+        uint64_t before = engine_now_ns();
+        forward_run(t->forward, &row, 1);
+        end = engine_now_ns();
+        best = best == 0 || end - before < best ? end - before : best;
+    }
+    kv_end(t->kv, &seq);
+    return best;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+enum status calibrate(struct calibration *out, const struct model *model,
+                      const struct kernels *kernels, enum kv_type kv_type, unsigned n_threads,
+                      struct error *err)
+{
+    struct trial alone = {0}, team = {0};
+    struct calibration found = {0};
+    cpu_set_float_mode();
+    enum status status = trial_create(&alone, model, kernels, kv_type, 1, err);
+    if (status == STATUS_OK)
+        status = trial_create(&team, model, kernels, kv_type, n_threads, err);
+    for (int i = 0; status == STATUS_OK && i < ROUNDS; i++) {
+        found.alone_ns = least(found.alone_ns, best_step(&alone));
+        found.team_ns = least(found.team_ns, best_step(&team));
+    }
+    trial_free(&alone);
+    trial_free(&team);
+    if (status == STATUS_OK)
+        *out = found;
+    return status;
+}
