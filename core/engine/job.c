@@ -35,7 +35,7 @@ static bool text_bytes(const struct job_size *size, size_t *out)
 enum status job_create(struct job **out, const struct job_size *size, struct error *err)
 {
     size_t total = sizeof(struct job), n_text;
-    size_t prompt, biases, stops, borders, tokens, logprobs, text;
+    size_t prompt, biases, stops, borders, tokens, logprobs, profile, text;
     size_t n_logprobs = size->logprobs ? size->max_tokens : 0;
     if (!text_bytes(size, &n_text) || !add_part(&total, size->n_prompt, sizeof(int32_t), &prompt) ||
         !add_part(&total, size->n_biases, sizeof(struct logit_bias), &biases) ||
@@ -43,6 +43,7 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
         !add_part(&total, size->stop_bytes, 1, &stops) ||
         !add_part(&total, size->max_tokens, sizeof(struct token_record), &tokens) ||
         !add_part(&total, n_logprobs, sizeof(struct logprob_record), &logprobs) ||
+        !add_part(&total, size->profile, sizeof(struct job_profile), &profile) ||
         !add_part(&total, n_text, 1, &text))
         return error_set(err, STATUS_TOO_LARGE,
                          "a request for %zu tokens is beyond any limit of memory",
@@ -60,6 +61,7 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
     job->stop_memory = base + stops;
     job->tokens = (struct token_record *)(void *)(base + tokens);
     job->logprobs = size->logprobs ? (struct logprob_record *)(void *)(base + logprobs) : NULL;
+    job->profile = size->profile ? (struct job_profile *)(void *)(base + profile) : NULL;
     job->text = base + text;
     *out = job;
     return STATUS_OK;

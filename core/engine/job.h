@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "profile/recorder.h"
 #include "text/sampler.h"
 
 #include <stdatomic.h>
@@ -44,6 +45,18 @@ struct logprob_record { /* of one token; only when n_logprobs >= 0 */
     struct logprob top[JOB_LOGPROBS_MAX];
 };
 
+struct job_share {    /* of a job's prompt, or of its answer: the steps it took part in */
+    uint64_t n_steps; /* n_recorded of them in detail */
+    uint64_t n_recorded;
+    double wall_ns;          /* of all steps */
+    struct step_times times; /* sums over the recorded ones */
+    struct record_work work; /* likewise: of all who took part in them */
+};
+
+struct job_profile { /* only when asked for */
+    struct job_share prompt, answer;
+};
+
 struct job {
     /* --- the request: written before engine_submit, read-only after --- */
     const int32_t *prompt; /* [n_prompt], owned */
@@ -64,6 +77,7 @@ struct job {
     char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
     struct token_record *tokens;     /* [max_tokens], owned */
     struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
+    struct job_profile *profile;     /* NULL: not asked for; owned; final once finished */
     _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to
                                  tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
@@ -101,7 +115,7 @@ struct job_size {
     size_t n_biases;
     size_t stop_bytes; /* of all stop strings together */
     size_t max_piece;  /* the tokenizer's */
-    bool logprobs;
+    bool logprobs, profile;
 };
 
 /* One allocation for everything; zeroed but for n_logprobs = -1. The submitter then copies its

@@ -217,7 +217,9 @@ static void sample_all(struct worker *w)
 {
     uint32_t n = (uint32_t)w->n_sampling;
     if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
+        team_set_marks(w->team, recorder_sample_marks(w->recorder));
         team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
+        team_set_marks(w->team, NULL);
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -282,6 +284,7 @@ void worker_step(struct worker *w)
 {
     uint64_t begin = engine_now_ns();
     bool ended = false;
+    recorder_begin(w->recorder, step_profile_wanted(w));
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = active(w, i);
         slot->finish = cut_short(w, slot, begin);
@@ -299,15 +302,23 @@ void worker_step(struct worker *w)
         return;
 
     size_t n_prompt, n_decode = build_rows(w, begin, &n_prompt);
+    forward_set_marks(w->forward, recorder_forward_marks(w->recorder));
+    recorder_cut(w->recorder, CUT_SCHEDULE);
     forward_run(w->forward, w->rows, w->n_rows);
+    recorder_cut(w->recorder, CUT_FORWARD);
     sample_all(w);
+    recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = engine_now_ns();
     for (size_t i = 0; i < w->n_sampling; i++)
         take_sample(w, &w->slots[w->sampling[i]], now);
+    recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), n_prompt, now - begin);
     rates_step(&w->rates, n_decode, n_prompt, now - begin);
     atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
+    if (recorder_is_active(w->recorder))
+        step_profile(w, n_decode, n_prompt, now - begin);
     settle(w);
+    recorder_end(w->recorder);
 }
 
 /* --- warm-up --- */

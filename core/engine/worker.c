@@ -55,6 +55,27 @@ static enum status take_arena(struct worker *w, struct error *err)
     return STATUS_OK;
 }
 
+/* What is kept of single steps in a profile, at most: some hundred of a small model's. */
+static const size_t profile_line_bytes = (size_t)8 << 20;
+
+static enum status take_recorder(struct worker *w, struct error *err)
+{
+    const struct model *model = w->setup->model;
+    size_t n_phases = forward_max_phases(model);
+    struct scope_phase *phases = calloc(n_phases, sizeof *phases);
+    if (phases == NULL)
+        return error_no_memory(err, n_phases * sizeof *phases, "a profile");
+    for (size_t i = 0; i < n_phases; i++)
+        phases[i] = forward_phase(model, i);
+    const struct record_shape shape = {.phases = phases,
+                                       .n_phases = n_phases,
+                                       .n_layers = model->shape.n_layers,
+                                       .n_threads = w->n_threads};
+    enum status status = recorder_create(&w->recorder, &shape, profile_line_bytes, err);
+    free(phases);
+    return status;
+}
+
 static enum status take_memory(struct worker *w, struct error *err)
 {
     const struct worker_setup *s = w->setup;
@@ -71,6 +92,8 @@ static enum status take_memory(struct worker *w, struct error *err)
                                 o->max_batch + o->step_tokens, o->max_batch, err);
     for (unsigned i = 0; status == STATUS_OK && i < w->n_threads; i++)
         status = sampler_create(&w->samplers[i], s->model->shape.n_vocab, o->kernels, err);
+    if (status == STATUS_OK)
+        status = take_recorder(w, err);
     return status == STATUS_OK ? worker_warm_up(w, err) : status;
 }
 
@@ -170,6 +193,7 @@ void worker_destroy(struct worker *w)
     if (w->has_thread)
         pthread_join(w->thread, NULL);
     kv_destroy(w->kv);
+    recorder_destroy(w->recorder);
     arena_free(&w->arena);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);

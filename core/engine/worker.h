@@ -14,6 +14,7 @@
 #include "engine/progress.h"
 #include "engine/rates.h"
 #include "model/forward.h"
+#include "profile/recorder.h"
 #include "text/sampler.h"
 
 #include <pthread.h>
@@ -86,6 +87,7 @@ struct worker {
     size_t n_sampling;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
+    struct recorder *recorder;
 
     struct worker_counters counters;
     struct rates rates;
@@ -111,6 +113,10 @@ bool worker_look(struct worker *w, const struct job *job, struct worker_offer *o
 bool worker_place(struct worker *w, struct job *job);
 void worker_abort(
     struct worker *w); /* what runs now ends with FINISH_ERROR and the setup's abort_text */
+
+/* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it */
+bool step_profile_wanted(const struct worker *w); /* by a job */
+void step_profile(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns);
 
 /* step.c */
 void worker_step(struct worker *w); /* one step of all active sequences */

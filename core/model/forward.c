@@ -629,11 +629,37 @@ static const struct phase *phase_at(const struct forward *f, size_t i, size_t *l
     return phase_of(f->model->shape.n_layers, i, layer);
 }
 
-struct forward_phase forward_phase(const struct model *model, size_t i)
+/* Of the matrices that a scope multiplies by, the first one's. */
+static unsigned matrix_of(const struct model *model, enum scope scope, size_t layer)
+{
+    const struct layer *l = &model->layers[layer < model->shape.n_layers ? layer : 0];
+    switch ((int)scope) {
+    case SCOPE_QKV:
+        return l->q.w.type;
+    case SCOPE_OUTPUT:
+        return l->attn_output.w.type;
+    case SCOPE_GATE_UP:
+        return l->up.w.type;
+    case SCOPE_DOWN:
+        return l->down.w.type;
+    case SCOPE_HEAD:
+        return model->output.w.type;
+    default:
+        return WEIGHT_TYPES;
+    }
+}
+
+struct scope_phase forward_phase(const struct model *model, size_t i)
 {
     size_t layer;
     const struct phase *phase = phase_of(model->shape.n_layers, i, &layer);
-    return (struct forward_phase){phase->scope, phase->part, layer};
+    return (struct scope_phase){phase->scope, phase->part, layer,
+                                matrix_of(model, phase->scope, layer)};
+}
+
+const uint32_t *forward_chunks(const struct forward *f)
+{
+    return f->n_chunks;
 }
 
 void forward_set_marks(struct forward *f, const struct team_marks *marks)

@@ -47,13 +47,11 @@ size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
 /* --- for a profile --- */
 
-struct forward_phase {
-    enum scope scope;
-    enum scope part; /* what its marks set apart (team_mark.part); the scope itself: nothing */
-    size_t layer;    /* shape.n_layers: of none */
-};
-/* The i-th of forward_max_phases. */
-struct forward_phase forward_phase(const struct model *model, size_t i);
+/* What the i-th of forward_max_phases is. */
+struct scope_phase forward_phase(const struct model *model, size_t i);
+
+/* Of the last run: chunks of each phase; 0: it had nothing to do. */
+const uint32_t *forward_chunks(const struct forward *forward);
 
 /* What the next runs mark, phase by phase; NULL: nothing. Borrowed. */
 void forward_set_marks(struct forward *forward, const struct team_marks *marks);

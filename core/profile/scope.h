@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 /* In the order in which a step comes to them. */
 enum scope {
     SCOPE_SCHEDULE, /* who takes part; their rows and pages */
@@ -48,3 +50,12 @@ struct scope_info {
 };
 
 extern const struct scope_info scope_infos[SCOPES];
+
+/* What one phase of a step is (team.h). */
+struct scope_phase {
+    enum scope scope;
+    enum scope part; /* what its marks set apart (team_mark.part); the scope itself: nothing */
+    size_t layer;    /* the number of layers: of none */
+    unsigned
+        matrix; /* enum weight_type of the matrices that it multiplies by; WEIGHT_TYPES: none */
+};

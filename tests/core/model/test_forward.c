@@ -197,11 +197,11 @@ static void make_tokens(int32_t *tokens, size_t n, unsigned seed)
 
 /* The logits after each of MAX_TOKENS tokens, fed one by one, one thread, the reference kernels:
  * what all else must equal. */
-static float *decode_alone(const char *folder, const char *file, const int32_t *tokens,
-                           size_t *n_vocab)
+static float *decode_alone(const char *folder, const char *file, enum kv_type type,
+                           const int32_t *tokens, size_t *n_vocab)
 {
     struct rig rig;
-    rig_open(&rig, folder, file, KERNELS_REF, 1, KV_F16);
+    rig_open(&rig, folder, file, KERNELS_REF, 1, type);
     *n_vocab = rig.model->shape.n_vocab;
     float *all = malloc(MAX_TOKENS * *n_vocab * sizeof(float));
     struct kv_seq seq;
@@ -223,16 +223,17 @@ static const struct way { /* to compute the same sequence */
 
 START_TEST(chunks_threads_and_kernels_give_the_same_bits)
 {
-    const char *file = random_models[_i], *folder;
+    const char *file = random_models[_i / KV_TYPES], *folder;
     if (!locate(file, &folder))
         return;
+    enum kv_type type = (enum kv_type)(_i % KV_TYPES);
     int32_t tokens[MAX_TOKENS];
     make_tokens(tokens, MAX_TOKENS, 7);
     size_t n_vocab;
-    float *expected = decode_alone(folder, file, tokens, &n_vocab);
+    float *expected = decode_alone(folder, file, type, tokens, &n_vocab);
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
         struct rig rig;
-        rig_open(&rig, folder, file, ways[w].level, ways[w].threads, KV_F16);
+        rig_open(&rig, folder, file, ways[w].level, ways[w].threads, type);
         struct kv_seq seq;
         seq_begin(&rig, &seq, tokens, 1);
         for (size_t i = 0; i < MAX_TOKENS;) {
@@ -258,7 +259,7 @@ START_TEST(neighbours_in_the_batch_change_nothing)
     size_t n_vocab = 0;
     for (unsigned s = 0; s < SEQUENCES; s++) {
         make_tokens(tokens[s], MAX_TOKENS, s);
-        expected[s] = decode_alone(folder, file, tokens[s], &n_vocab);
+        expected[s] = decode_alone(folder, file, KV_F16, tokens[s], &n_vocab);
     }
     struct rig rig;
     rig_open(&rig, folder, file, KERNELS_AUTO, 2, KV_F16);
@@ -302,7 +303,7 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
     int32_t tokens[MAX_TOKENS];
     make_tokens(tokens, MAX_TOKENS, 7);
     size_t n_vocab;
-    float *expected = decode_alone(folder, file, tokens, &n_vocab);
+    float *expected = decode_alone(folder, file, KV_F16, tokens, &n_vocab);
     struct rig rig;
     rig_open(&rig, folder, file, KERNELS_AUTO, 2, KV_F16);
     size_t n_phases = forward_max_phases(rig.model), n_parts = 0;
@@ -316,7 +317,7 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
         const float *logits = feed(&rig, &seq, tokens, i, to);
         ck_assert_mem_eq(logits, expected + (to - 1) * n_vocab, n_vocab * sizeof(float));
         for (size_t k = 0; k < n_phases; k++) {
-            struct forward_phase phase = forward_phase(rig.model, k);
+            struct scope_phase phase = forward_phase(rig.model, k);
             bool of_layer = scope_infos[phase.scope].place == PLACE_LAYER;
             ck_assert_uint_le(phase.layer, rig.model->shape.n_layers);
             ck_assert_int_eq(of_layer, phase.layer < rig.model->shape.n_layers);
@@ -343,7 +344,8 @@ int main(void)
     TCase *facts = tcase_create("facts");
     tcase_set_timeout(facts, 120);
     tcase_add_loop_test(facts, another_engine_says_the_same, 0, N_RANDOM_MODELS);
-    tcase_add_loop_test(facts, chunks_threads_and_kernels_give_the_same_bits, 0, N_OWN_MODELS);
+    tcase_add_loop_test(facts, chunks_threads_and_kernels_give_the_same_bits, 0,
+                        N_OWN_MODELS * KV_TYPES);
     tcase_add_loop_test(facts, neighbours_in_the_batch_change_nothing, 0, N_OWN_MODELS);
     tcase_add_loop_test(facts, marks_change_no_bit_and_lie_within_their_phases, 0, N_OWN_MODELS);
     suite_add_tcase(suite, facts);

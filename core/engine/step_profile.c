@@ -1,0 +1,79 @@
+/* step_profile.c - what a step had to do, and to whose profiles its time goes.
+ *
+ * The worker's thread, while somebody is interested: between the step's samples and the publishing
+ * of its results, so that a finished job's profile is final. A job is given the whole time of the
+ * steps it took part in, as its client waited for all of it.
+ */
+#include "engine/worker.h"
+
+static struct slot *active(const struct worker *w, size_t i)
+{
+    return &w->slots[w->order[i]];
+}
+
+bool step_profile_wanted(const struct worker *w)
+{
+    for (size_t i = 0; i < w->n_active; i++)
+        if (active(w, i)->job->profile != NULL)
+            return true;
+    return false;
+}
+
+static void count_row(struct record_work *work, const struct row *row, bool last_of_sequence)
+{
+    double n_blocks = (double)(row->position / KV_PAGE + 1);
+    work->n_positions += (double)row->position + 1;
+    work->n_kv_blocks += last_of_sequence ? n_blocks : 0;
+    work->n_sequences += last_of_sequence;
+    if (!row->wants_logits)
+        return;
+    work->n_wanted++;
+    work->n_positions_wanted += (double)row->position + 1;
+    work->n_kv_blocks_wanted += n_blocks;
+}
+
+static void measure_work(const struct worker *w, struct record_work *out)
+{
+    struct record_work work = {
+        .n_steps = 1, .n_rows = (double)w->n_rows, .n_sampled = (double)w->n_sampling};
+    for (size_t i = 0; i < w->n_rows; i++)
+        count_row(&work, &w->rows[i], i + 1 == w->n_rows || w->rows[i + 1].seq != w->rows[i].seq);
+    work.n_steps_wanted = work.n_wanted > 0;
+    *out = work;
+}
+
+static void give_to_job(struct job_share *share, uint64_t step_ns, const struct step_times *times,
+                        const struct record_work *work)
+{
+    share->n_steps++;
+    share->wall_ns += (double)step_ns;
+    if (times == NULL)
+        return;
+    share->n_recorded++;
+    share->times.wall += times->wall;
+    share->times.waiting += times->waiting;
+    for (size_t i = 0; i < SCOPES; i++)
+        share->times.total[i] += times->total[i];
+    for (size_t i = 0; i < WEIGHT_TYPES; i++)
+        share->times.matrix[i] += times->matrix[i];
+    record_work_add(&share->work, work);
+}
+
+void step_profile(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns)
+{
+    struct record_work work;
+    measure_work(w, &work);
+    enum record_kind kind = n_prompt == 0   ? RECORD_DECODE
+                            : n_decode == 0 ? RECORD_PREFILL
+                                            : RECORD_MIXED;
+    const struct step_times *times =
+        recorder_fold(w->recorder, kind, &work, forward_chunks(w->forward));
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        struct job_profile *profile = slot->job->profile;
+        if (profile == NULL || slot->n_rows == 0)
+            continue;
+        bool reads_prompt = slot->kv.n_positions < slot->job->n_prompt; /* not committed yet */
+        give_to_job(reads_prompt ? &profile->prompt : &profile->answer, step_ns, times, &work);
+    }
+}

@@ -1,0 +1,184 @@
+/* record.c - a record's memory: one block, carved once. One owner. */
+#include "profile/record.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const record_kind_names[RECORD_KINDS] = {
+    [RECORD_DECODE] = "decode", [RECORD_PREFILL] = "prefill", [RECORD_MIXED] = "mixed"};
+
+const enum scope record_sections[RECORD_SECTIONS] = {SCOPE_SCHEDULE, SCOPE_SAMPLE, SCOPE_TEXT,
+                                                     SCOPE_RECORD, SCOPE_PUBLISH};
+
+/* --- memory --- */
+
+/* The next n * size bytes of the block, on a border of 64; with memory NULL it only measures. */
+static void *carve(struct record *r, size_t n, size_t size)
+{
+    void *here = r->memory != NULL ? (char *)r->memory + r->n_bytes : NULL;
+    size_t bytes;
+    if (!checked_mul(n, size, &bytes) || !checked_align(bytes, 64, &bytes) ||
+        !checked_add(r->n_bytes, bytes, &r->n_bytes))
+        r->n_bytes = SIZE_MAX;
+    return here;
+}
+
+static void carve_all(struct record *r)
+{
+    const struct record_shape *s = &r->shape;
+    r->n_bytes = 0;
+    r->thread_busy = carve(r, s->n_threads, sizeof *r->thread_busy);
+    r->cells = carve(r, RECORD_KINDS * (s->n_layers + 1) * (SCOPES + 1), sizeof *r->cells);
+    r->histograms =
+        carve(r, (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS, sizeof *r->histograms);
+    r->n_sums = r->n_bytes;
+    struct scope_phase *phases = carve(r, s->n_phases, sizeof *phases);
+    if (phases != NULL)
+        memcpy(phases, s->phases, s->n_phases * sizeof *phases);
+    if (phases != NULL)
+        r->shape.phases = phases;
+    r->series = carve(r, RECORD_SERIES, sizeof *r->series);
+    r->lines = carve(r, r->max_lines, sizeof *r->lines);
+    r->spans = carve(r, r->max_lines * s->n_threads * s->n_phases, sizeof *r->spans);
+}
+
+static enum status create(struct record **out, const struct record_shape *shape, size_t max_lines,
+                          struct error *err)
+{
+    struct record *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return error_no_memory(err, sizeof *r, "a profile");
+    r->shape = *shape;
+    r->max_lines = max_lines;
+    carve_all(r); /* measures */
+    size_t n_bytes = r->n_bytes;
+    r->memory = n_bytes < SIZE_MAX ? calloc(1, n_bytes) : NULL; /* large: pages not touched yet */
+    if (r->memory == NULL) {
+        free(r);
+        return error_no_memory(err, n_bytes, "a profile");
+    }
+    carve_all(r);
+    *out = r;
+    return STATUS_OK;
+}
+
+enum status record_create(struct record **out, const struct record_shape *shape, size_t line_bytes,
+                          struct error *err)
+{
+    size_t line = sizeof(struct record_line) +
+                  shape->n_threads * shape->n_phases * sizeof(struct record_span);
+    return create(out, shape, line_bytes / line, err);
+}
+
+void record_destroy(struct record *r)
+{
+    if (r == NULL)
+        return;
+    free(r->memory);
+    free(r);
+}
+
+void record_reset(struct record *r, uint64_t begin_ns)
+{
+    memset(r->memory, 0, r->n_sums);
+    r->totals = (struct record_totals){.begin_ns = begin_ns, .end_ns = begin_ns};
+}
+
+enum status record_copy(struct record **out, const struct record *r, struct error *err)
+{
+    struct record *copy;
+    enum status status = create(&copy, &r->shape, r->totals.n_lines, err);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(copy->memory, r->memory, r->n_sums);
+    copy->totals = r->totals;
+    memcpy(copy->series, r->series, r->totals.n_series * sizeof *r->series);
+    memcpy(copy->lines, r->lines, r->totals.n_lines * sizeof *r->lines);
+    memcpy(copy->spans, r->spans,
+           r->totals.n_lines * r->shape.n_threads * r->shape.n_phases * sizeof *r->spans);
+    *out = copy;
+    return STATUS_OK;
+}
+
+/* --- places --- */
+
+struct record_cell *record_cell(const struct record *r, enum record_kind kind, size_t layer,
+                                size_t scope)
+{
+    return r->cells + ((size_t)kind * (r->shape.n_layers + 1) + layer) * (SCOPES + 1) + scope;
+}
+
+uint32_t *record_histogram(const struct record *r, enum record_kind kind, size_t scope)
+{
+    return r->histograms + ((size_t)kind * (SCOPES + 1) + scope) * HISTOGRAM_BUCKETS;
+}
+
+/* --- sums --- */
+
+void record_cell_add(struct record_cell *to, const struct record_cell *from)
+{
+    if (from->n > 0) {
+        to->min = to->n == 0 || from->min < to->min ? from->min : to->min;
+        to->max = from->max > to->max ? from->max : to->max;
+    }
+    to->n += from->n;
+    to->total += from->total;
+    to->busy += from->busy;
+    to->allocated += from->allocated;
+}
+
+void record_work_add(struct record_work *to, const struct record_work *from)
+{
+    to->n_steps += from->n_steps;
+    to->n_rows += from->n_rows;
+    to->n_wanted += from->n_wanted;
+    to->n_steps_wanted += from->n_steps_wanted;
+    to->n_positions += from->n_positions;
+    to->n_kv_blocks += from->n_kv_blocks;
+    to->n_positions_wanted += from->n_positions_wanted;
+    to->n_kv_blocks_wanted += from->n_kv_blocks_wanted;
+    to->n_sampled += from->n_sampled;
+    to->n_sequences += from->n_sequences;
+}
+
+static void add_steps(struct record_steps *to, const struct record_steps *from)
+{
+    to->n_seen += from->n_seen;
+    to->n_recorded += from->n_recorded;
+    to->seen_ns += from->seen_ns;
+    to->recorded_ns += from->recorded_ns;
+    record_work_add(&to->work, &from->work);
+    record_work_add(&to->seen_work, &from->seen_work);
+}
+
+static void add_totals(struct record_totals *to, const struct record_totals *from)
+{
+    to->begin_ns = from->begin_ns < to->begin_ns ? from->begin_ns : to->begin_ns;
+    to->end_ns = from->end_ns > to->end_ns ? from->end_ns : to->end_ns;
+    to->idle_ns += from->idle_ns;
+    to->allocated += from->allocated;
+    to->allocations += from->allocations;
+    if (from->every_min > 0 && (to->every_min == 0 || from->every_min < to->every_min))
+        to->every_min = from->every_min;
+    if (from->every_max > to->every_max)
+        to->every_max = from->every_max;
+    for (int kind = 0; kind < RECORD_KINDS; kind++)
+        add_steps(&to->steps[kind], &from->steps[kind]);
+}
+
+void record_add(struct record *to, const struct record *from)
+{
+    const struct record_shape *a = &to->shape, *b = &from->shape;
+    size_t n_threads = a->n_threads < b->n_threads ? a->n_threads : b->n_threads;
+    add_totals(&to->totals, &from->totals);
+    for (size_t i = 0; i < n_threads; i++)
+        to->thread_busy[i] += from->thread_busy[i];
+    size_t n_cells = (size_t)RECORD_KINDS * (a->n_layers + 1) * (SCOPES + 1);
+    for (size_t i = 0; i < n_cells; i++)
+        record_cell_add(&to->cells[i], &from->cells[i]);
+    size_t n_counts = (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS;
+    for (size_t i = 0; i < n_counts; i++)
+        to->histograms[i] += from->histograms[i];
+}

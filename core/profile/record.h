@@ -1,0 +1,114 @@
+/* record.h - where the steps of one worker have spent their time: what a recorder has gathered.
+ *
+ * Time is that of the whole team: a scope's busy time is its threads' time divided by their number,
+ * its total adds the time in which threads had nothing to do while others worked on it. So the
+ * totals of all scopes add up to the steps' wall time, on any number of threads. Steps are told
+ * apart by what they did: decoding, reading prompts, or both at once. Plain data; one owner. Knows
+ * nothing of models.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "profile/histogram.h"
+#include "profile/scope.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum record_kind { RECORD_DECODE, RECORD_PREFILL, RECORD_MIXED, RECORD_KINDS };
+extern const char *const record_kind_names[RECORD_KINDS]; /* "decode", "prefill", "mixed" */
+
+/* What steps had to do: sums, from which bytes and operations follow by the model's shapes. */
+struct record_work {
+    double n_steps, n_rows, n_wanted;
+    double n_steps_wanted; /* steps in which a row wanted logits */
+    double n_positions;    /* over rows: the positions that each sees */
+    double n_kv_blocks;    /* over sequences: blocks of KV_PAGE positions that its last row sees */
+    double n_positions_wanted, n_kv_blocks_wanted; /* the same of the rows that want logits */
+    double n_sampled;
+    double n_sequences; /* with a row */
+};
+
+struct record_cell { /* one scope of one layer in one kind of step; ns */
+    uint64_t n;      /* times that it ran */
+    double total, busy;
+    double min, max;    /* of one total */
+    uint64_t allocated; /* bytes asked of the heap meanwhile, by any compute thread */
+};
+
+struct record_steps { /* of one kind */
+    uint64_t n_seen;  /* steps; n_recorded of them are recorded */
+    uint64_t n_recorded;
+    double seen_ns, recorded_ns;
+    struct record_work work, seen_work; /* of the recorded ones; of all */
+};
+
+/* --- the first steps in detail --- */
+
+struct record_span { /* ns since the step's begin; end 0: never */
+    uint32_t begin, end;
+};
+
+enum { RECORD_SECTIONS = 5 }; /* schedule, sample, text, record, publish: the leader's */
+
+struct record_line {   /* one step */
+    uint64_t begin_ns; /* since the record's begin */
+    uint32_t wall_ns;
+    uint32_t n_rows, n_sequences;
+    enum record_kind kind;
+    struct record_span sections[RECORD_SECTIONS];
+};
+extern const enum scope record_sections[RECORD_SECTIONS];
+
+struct record_shape {
+    const struct scope_phase *phases; /* [n_phases] */
+    size_t n_phases, n_layers;
+    unsigned n_threads;
+};
+
+enum { RECORD_SERIES = 4096 }; /* steps whose wall time is kept one by one */
+
+struct record_totals {
+    uint64_t begin_ns, end_ns; /* CLOCK_MONOTONIC: what it covers */
+    struct record_steps steps[RECORD_KINDS];
+    double idle_ns;                  /* between steps */
+    uint64_t every_min, every_max;   /* one step in so many was recorded; 0: none was */
+    uint64_t allocated, allocations; /* bytes and calls in recorded steps */
+    size_t n_lines, n_series;
+};
+
+struct record {
+    struct record_shape shape; /* its phases are owned */
+    struct record_totals totals;
+    double *thread_busy;       /* [n_threads] ns of work in recorded steps */
+    struct record_cell *cells; /* [RECORD_KINDS][n_layers + 1][SCOPES + 1]: see record_cell */
+    uint32_t *histograms;      /* [RECORD_KINDS][SCOPES + 1][HISTOGRAM_BUCKETS] */
+    uint32_t *series;          /* [RECORD_SERIES]: ns of decoding steps, shifted left by one, the
+                                  lowest bit says whether it was recorded */
+    struct record_line *lines; /* [max_lines] */
+    struct record_span *spans; /* [max_lines][n_threads][n_phases] */
+    size_t max_lines;
+    void *memory;           /* owns all arrays */
+    size_t n_bytes, n_sums; /* of memory; the part at its begin that a reset clears */
+};
+
+/* line_bytes: for the steps in detail, at most. Memory is not touched before it is needed.
+ * STATUS_NO_MEMORY. */
+enum status record_create(struct record **out, const struct record_shape *shape, size_t line_bytes,
+                          struct error *err);
+void record_destroy(struct record *record); /* takes NULL */
+void record_reset(struct record *record, uint64_t begin_ns);
+/* A copy, with no room for more lines than there are. STATUS_NO_MEMORY. */
+enum status record_copy(struct record **out, const struct record *record, struct error *err);
+/* Adds what another one gathered, of the same shape or of one that differs in threads; lines and
+ * series stay. */
+void record_add(struct record *to, const struct record *from);
+
+/* layer n_layers: what belongs to none. scope SCOPES: the layer as a whole; of no layer: the step.
+ */
+struct record_cell *record_cell(const struct record *record, enum record_kind kind, size_t layer,
+                                size_t scope);
+uint32_t *record_histogram(const struct record *record, enum record_kind kind, size_t scope);
+void record_cell_add(struct record_cell *to, const struct record_cell *from);
+void record_work_add(struct record_work *to, const struct record_work *from);

@@ -1,0 +1,431 @@
+/* recorder.c - marks to sums.
+ *
+ * The leader's marks cut a step into its phases without gaps: a phase lasts from the leader's
+ * arrival to its arrival at the next one. What the threads' marks do not fill of that is waiting.
+ * The lock guards the record; a worker holds it from fold to end, so that whoever takes the record
+ * finds whole steps.
+ */
+#include "profile/recorder.h"
+
+#include "base/alloc_count.h"
+#include "base/ticks.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVERY_MAX = 64, MEAN_OF = 16 /* steps, about */ };
+
+struct cut {
+    uint64_t ticks, allocated;
+};
+
+struct recorder {
+    pthread_mutex_t lock;
+    struct record *record; /* under the lock */
+    _Atomic bool on;       /* written under the lock */
+    _Atomic unsigned every;
+
+    /* the worker's */
+    ticks_fn *clock;
+    struct team_mark *memory; /* owned */
+    struct team_marks forward, sample;
+    bool active, recording, locked;
+    uint64_t begin_ns, last_end_ns;
+    uint64_t begin_calls; /* alloc_count() */
+    struct cut begin, cuts[RECORDER_CUTS];
+    uint64_t skip, n_every; /* steps still to pass over; one in so many is recorded */
+    double mean_ns;         /* of a step */
+    double scale;           /* ns of a tick, in this step */
+    enum record_kind kind;
+    uint32_t n_rows, n_sequences;
+    struct cut folded;
+    struct step_times times;
+};
+
+enum status recorder_create(struct recorder **out, const struct record_shape *shape,
+                            size_t line_bytes, struct error *err)
+{
+    struct recorder *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return error_no_memory(err, sizeof *r, "a profile");
+    pthread_mutex_init(&r->lock, NULL);
+    size_t n_marks = shape->n_threads * (shape->n_phases + 1);
+    r->memory = calloc(n_marks, sizeof *r->memory);
+    enum status status = STATUS_OK;
+    if (r->memory == NULL)
+        status = error_no_memory(err, n_marks * sizeof *r->memory, "a profile");
+    if (status == STATUS_OK)
+        status = record_create(&r->record, shape, line_bytes, err);
+    if (status != STATUS_OK) {
+        recorder_destroy(r);
+        return status;
+    }
+    r->clock = ticks_clock();
+    r->forward = (struct team_marks){r->clock, r->memory};
+    r->sample = (struct team_marks){r->clock, r->memory + shape->n_threads * shape->n_phases};
+    *out = r;
+    return STATUS_OK;
+}
+
+void recorder_destroy(struct recorder *r)
+{
+    if (r == NULL)
+        return;
+    record_destroy(r->record);
+    pthread_mutex_destroy(&r->lock);
+    free(r->memory);
+    free(r);
+}
+
+/* --- any thread --- */
+
+void recorder_start(struct recorder *r, const struct record_options *options)
+{
+    pthread_mutex_lock(&r->lock);
+    record_reset(r->record, ticks_monotonic());
+    atomic_store_explicit(&r->every, options->every, memory_order_relaxed);
+    atomic_store_explicit(&r->on, true, memory_order_release);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void recorder_stop(struct recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    if (atomic_load_explicit(&r->on, memory_order_relaxed))
+        r->record->totals.end_ns = ticks_monotonic();
+    atomic_store_explicit(&r->on, false, memory_order_release);
+    pthread_mutex_unlock(&r->lock);
+}
+
+enum status recorder_take(struct recorder *r, struct record **out, struct error *err)
+{
+    pthread_mutex_lock(&r->lock);
+    if (atomic_load_explicit(&r->on, memory_order_relaxed))
+        r->record->totals.end_ns = ticks_monotonic();
+    enum status status = record_copy(out, r->record, err);
+    pthread_mutex_unlock(&r->lock);
+    return status;
+}
+
+/* --- a step --- */
+
+static struct cut cut_now(const struct recorder *r)
+{
+    return (struct cut){r->clock(), alloc_bytes()};
+}
+
+/* One step in so many, from how long steps are on the average. */
+static uint64_t choose_every(const struct recorder *r)
+{
+    unsigned every = atomic_load_explicit(&r->every, memory_order_relaxed);
+    if (every > 0)
+        return every;
+    if (r->mean_ns <= 0 || r->mean_ns >= RECORD_SHORT_NS)
+        return 1;
+    uint64_t n = (uint64_t)(RECORD_SHORT_NS / r->mean_ns) + 1;
+    return n < EVERY_MAX ? n : EVERY_MAX;
+}
+
+void recorder_begin(struct recorder *r, bool wanted)
+{
+    bool on = atomic_load_explicit(&r->on, memory_order_acquire);
+    r->active = on || wanted;
+    r->recording = false;
+    if (__builtin_expect(!r->active, true)) {
+        r->last_end_ns = 0;
+        return;
+    }
+    r->begin_ns = ticks_monotonic();
+    r->recording = r->skip == 0;
+    if (!r->recording) {
+        r->skip--;
+        return;
+    }
+    r->n_every = choose_every(r);
+    r->skip = r->n_every - 1;
+    r->begin_calls = alloc_count();
+    r->begin = cut_now(r);
+}
+
+bool recorder_is_active(const struct recorder *r)
+{
+    return r->active;
+}
+
+bool recorder_is_recording(const struct recorder *r)
+{
+    return r->recording;
+}
+
+void recorder_cut(struct recorder *r, enum recorder_cut cut)
+{
+    if (__builtin_expect(r->recording, false))
+        r->cuts[cut] = cut_now(r);
+}
+
+const struct team_marks *recorder_forward_marks(const struct recorder *r)
+{
+    return r->recording ? &r->forward : NULL;
+}
+
+const struct team_marks *recorder_sample_marks(const struct recorder *r)
+{
+    return r->recording ? &r->sample : NULL;
+}
+
+/* --- the fold --- */
+
+struct portion {        /* of a step, given to one scope */
+    double total, busy; /* ns */
+    uint64_t allocated;
+    bool ran;
+};
+
+static void add_to_cell(struct record_cell *cell, const struct portion *p)
+{
+    record_cell_add(cell, &(struct record_cell){.n = p->ran,
+                                                .total = p->total,
+                                                .busy = p->busy,
+                                                .min = p->total,
+                                                .max = p->total,
+                                                .allocated = p->allocated});
+}
+
+/* To the step's own sums, and to the record when it is being made. */
+static void give(struct recorder *r, size_t layer, enum scope scope, const struct portion *p)
+{
+    r->times.total[scope] += p->total;
+    r->times.waiting += p->total - p->busy;
+    if (!r->locked)
+        return;
+    add_to_cell(record_cell(r->record, r->kind, layer, scope), p);
+    if (p->ran)
+        record_histogram(r->record, r->kind, scope)[histogram_bucket((uint64_t)p->total)]++;
+}
+
+/* A span in which the leader worked alone, or its team with marks of its own. */
+static void give_section(struct recorder *r, enum scope scope, struct cut begin, struct cut end,
+                         const struct team_mark *marks)
+{
+    const struct record_shape *shape = &r->record->shape;
+    double busy = 0;
+    for (unsigned rank = 0; rank < shape->n_threads; rank++) {
+        uint64_t ticks = marks != NULL && marks[0].end > 0 ? marks[rank].end - marks[rank].begin
+                         : rank == 0                       ? end.ticks - begin.ticks
+                                                           : 0;
+        busy += (double)ticks * r->scale;
+        if (r->locked)
+            r->record->thread_busy[rank] += (double)ticks * r->scale;
+    }
+    give(r, shape->n_layers, scope,
+         &(struct portion){.total = (double)(end.ticks - begin.ticks) * r->scale,
+                           .busy = busy / shape->n_threads,
+                           .allocated = end.allocated - begin.allocated,
+                           .ran = true});
+}
+
+/* The threads' work between two ticks, and what of it was set apart; ticks of all threads. */
+static void sum_marks(struct recorder *r, size_t phase, uint64_t begin, uint64_t end,
+                      uint64_t *busy, uint64_t *part)
+{
+    const struct record_shape *shape = &r->record->shape;
+    *busy = *part = 0;
+    for (unsigned rank = 0; rank < shape->n_threads; rank++) {
+        const struct team_mark *mark = &r->forward.marks[rank * shape->n_phases + phase];
+        uint64_t from = mark->begin > begin ? mark->begin : begin;
+        uint64_t to = mark->end < end ? mark->end : end;
+        if (mark->end == 0 || to <= from)
+            continue;
+        *busy += to - from;
+        *part += mark->part;
+        if (r->locked)
+            r->record->thread_busy[rank] += (double)(to - from) * r->scale;
+    }
+    if (*part > *busy)
+        *part = *busy;
+}
+
+static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struct cut end, bool ran)
+{
+    const struct record_shape *shape = &r->record->shape;
+    const struct scope_phase *p = &shape->phases[phase];
+    uint64_t busy_ticks, part_ticks;
+    sum_marks(r, phase, begin.ticks, end.ticks, &busy_ticks, &part_ticks);
+    double per_thread = r->scale / shape->n_threads;
+    double wall = (double)(end.ticks - begin.ticks) * r->scale;
+    double busy = (double)busy_ticks * per_thread, part = (double)part_ticks * per_thread;
+    if (p->part == p->scope)
+        part = 0;
+    give(r, p->layer, p->scope,
+         &(struct portion){wall - part, busy - part, end.allocated - begin.allocated, ran});
+    if (p->part != p->scope)
+        give(r, p->layer, p->part, &(struct portion){part, part, 0, ran});
+    if (p->matrix < WEIGHT_TYPES)
+        r->times.matrix[p->matrix] += wall - part;
+}
+
+/* The leader's arrival at a phase; behind the last one: the pass's end. */
+static struct cut arrival(const struct recorder *r, size_t phase)
+{
+    if (phase == r->record->shape.n_phases)
+        return r->cuts[CUT_FORWARD];
+    return (struct cut){r->forward.marks[phase].begin, r->forward.marks[phase].allocated};
+}
+
+static void fold_forward(struct recorder *r, const uint32_t *chunks)
+{
+    const struct record_shape *shape = &r->record->shape;
+    struct cut begin = arrival(r, 0), of_layer = begin;
+    for (size_t i = 0; i < shape->n_phases; i++) {
+        struct cut end = arrival(r, i + 1);
+        fold_phase(r, i, begin, end, chunks[i] > 0);
+        size_t layer = shape->phases[i].layer;
+        size_t next = i + 1 < shape->n_phases ? shape->phases[i + 1].layer : shape->n_layers;
+        if (r->locked && layer < shape->n_layers && next != layer)
+            add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
+                        &(struct portion){(double)(end.ticks - of_layer.ticks) * r->scale, 0,
+                                          end.allocated - of_layer.allocated, true});
+        if (next != layer)
+            of_layer = end;
+        begin = end;
+    }
+}
+
+/* --- the first steps in detail --- */
+
+static uint32_t since_begin(const struct recorder *r, uint64_t ticks)
+{
+    double ns = ticks > r->begin.ticks ? (double)(ticks - r->begin.ticks) * r->scale : 0;
+    return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+}
+
+static void keep_line(struct recorder *r)
+{
+    struct record *record = r->record;
+    const struct record_shape *shape = &record->shape;
+    if (record->totals.n_lines == record->max_lines)
+        return;
+    struct record_line *line = &record->lines[record->totals.n_lines];
+    struct record_span *spans =
+        record->spans + record->totals.n_lines * shape->n_threads * shape->n_phases;
+    for (size_t i = 0; i < shape->n_threads * shape->n_phases; i++) {
+        const struct team_mark *mark = &r->forward.marks[i];
+        spans[i] = (struct record_span){0};
+        if (mark->end > 0)
+            spans[i] = (struct record_span){since_begin(r, mark->begin), since_begin(r, mark->end)};
+    }
+    *line = (struct record_line){.begin_ns = r->begin_ns - record->totals.begin_ns,
+                                 .kind = r->kind,
+                                 .n_rows = r->n_rows,
+                                 .n_sequences = r->n_sequences};
+    const uint64_t borders[RECORD_SECTIONS][2] = {
+        {r->begin.ticks, r->forward.marks[0].begin},
+        {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_SAMPLE].ticks},
+        {r->cuts[CUT_SAMPLE].ticks, r->cuts[CUT_TEXT].ticks},
+    };
+    for (int i = 0; i < 3; i++)
+        line->sections[i] =
+            (struct record_span){since_begin(r, borders[i][0]), since_begin(r, borders[i][1])};
+}
+
+/* --- */
+
+static void count_seen(struct recorder *r, const struct record_work *work)
+{
+    struct record_totals *totals = &r->record->totals;
+    struct record_steps *steps = &totals->steps[r->kind];
+    steps->n_seen++;
+    record_work_add(&steps->seen_work, work);
+    if (r->last_end_ns > totals->begin_ns)
+        totals->idle_ns += (double)(r->begin_ns - r->last_end_ns);
+    if (!r->recording)
+        return;
+    steps->n_recorded++;
+    record_work_add(&steps->work, work);
+    if (totals->every_min == 0 || r->n_every < totals->every_min)
+        totals->every_min = r->n_every;
+    if (r->n_every > totals->every_max)
+        totals->every_max = r->n_every;
+}
+
+const struct step_times *recorder_fold(struct recorder *r, enum record_kind kind,
+                                       const struct record_work *work, const uint32_t *chunks)
+{
+    r->kind = kind;
+    r->n_rows = (uint32_t)work->n_rows;
+    r->n_sequences = (uint32_t)work->n_sequences;
+    pthread_mutex_lock(&r->lock);
+    /* A step that began before the record did belongs to none. */
+    r->locked = atomic_load_explicit(&r->on, memory_order_relaxed) &&
+                r->begin_ns >= r->record->totals.begin_ns;
+    if (!r->locked)
+        pthread_mutex_unlock(&r->lock);
+    else
+        count_seen(r, work);
+    if (!r->recording)
+        return NULL;
+    struct cut now = cut_now(r);
+    uint64_t ticks = now.ticks - r->begin.ticks;
+    r->scale = ticks > 0 ? (double)(ticks_monotonic() - r->begin_ns) / (double)ticks : 0;
+    memset(&r->times, 0, sizeof r->times);
+    r->times.wall = (double)ticks * r->scale;
+    give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, 0), NULL);
+    fold_forward(r, chunks);
+    give_section(r, SCOPE_SAMPLE, r->cuts[CUT_FORWARD], r->cuts[CUT_SAMPLE], r->sample.marks);
+    give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
+    if (r->locked)
+        keep_line(r);
+    const struct record_shape *shape = &r->record->shape;
+    memset(r->memory, 0, shape->n_threads * (shape->n_phases + 1) * sizeof *r->memory);
+    r->folded = cut_now(r);
+    return &r->times;
+}
+
+/* What is behind the fold, and the step as a whole. */
+static void end_record(struct recorder *r, uint64_t end_ns)
+{
+    struct record *record = r->record;
+    struct record_totals *totals = &record->totals;
+    struct record_steps *steps = &totals->steps[r->kind];
+    double wall = (double)(end_ns - r->begin_ns);
+    steps->seen_ns += wall;
+    if (r->kind == RECORD_DECODE && totals->n_series < RECORD_SERIES && wall < 2e9)
+        record->series[totals->n_series++] = (uint32_t)wall << 1 | (r->recording ? 1u : 0u);
+    if (!r->recording)
+        return;
+    struct cut end = cut_now(r);
+    give_section(r, SCOPE_RECORD, r->cuts[CUT_TEXT], r->folded, NULL);
+    give_section(r, SCOPE_PUBLISH, r->folded, end, NULL);
+    struct portion step = {(double)(end.ticks - r->begin.ticks) * r->scale, 0,
+                           end.allocated - r->begin.allocated, true};
+    add_to_cell(record_cell(record, r->kind, record->shape.n_layers, SCOPES), &step);
+    record_histogram(record, r->kind, SCOPES)[histogram_bucket((uint64_t)step.total)]++;
+    steps->recorded_ns += step.total;
+    totals->allocated += step.allocated;
+    totals->allocations += alloc_count() - r->begin_calls;
+    if (totals->n_lines == record->max_lines)
+        return;
+    struct record_line *line = &record->lines[totals->n_lines++];
+    uint32_t texted = since_begin(r, r->cuts[CUT_TEXT].ticks);
+    uint32_t folded = since_begin(r, r->folded.ticks);
+    line->wall_ns = since_begin(r, end.ticks);
+    line->sections[3] = (struct record_span){texted, folded};
+    line->sections[4] = (struct record_span){folded, line->wall_ns};
+}
+
+void recorder_end(struct recorder *r)
+{
+    if (__builtin_expect(!r->active, true))
+        return;
+    uint64_t end_ns = ticks_monotonic();
+    double wall = (double)(end_ns - r->begin_ns);
+    r->mean_ns += r->mean_ns > 0 ? (wall - r->mean_ns) / MEAN_OF : wall;
+    if (r->locked) {
+        end_record(r, end_ns);
+        r->locked = false;
+        pthread_mutex_unlock(&r->lock);
+    }
+    r->last_end_ns = end_ns;
+}

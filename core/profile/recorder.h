@@ -1,0 +1,64 @@
+/* recorder.h - one worker's recorder: it marks a step while it runs, and adds it up afterwards.
+ *
+ * Off, it costs a worker one look at a flag a step. The worker's thread calls the functions between
+ * recorder_begin and recorder_end, in that order; start, stop and take may come from any thread,
+ * while steps run. A step is recorded whole or not at all. All memory is taken at creation. Knows
+ * nothing of jobs or models.
+ */
+#pragma once
+
+#include "base/team.h"
+#include "math/quant.h"
+#include "profile/record.h"
+
+struct recorder;
+
+/* line_bytes: as in record_create. STATUS_NO_MEMORY. */
+enum status recorder_create(struct recorder **out, const struct record_shape *shape,
+                            size_t line_bytes, struct error *err);
+void recorder_destroy(struct recorder *recorder); /* takes NULL */
+
+/* --- any thread --- */
+
+/* Steps shorter than this are recorded one in so many that the recorder's share stays as small as
+ * it is for longer ones. */
+enum { RECORD_SHORT_NS = 200000 };
+
+struct record_options {
+    unsigned every; /* one step in so many is recorded; 0: every one, or as RECORD_SHORT_NS says */
+};
+
+/* Forgets what there was and begins. */
+void recorder_start(struct recorder *recorder, const struct record_options *options);
+void recorder_stop(struct recorder *recorder);
+/* What has been gathered; the copy is the caller's. STATUS_NO_MEMORY. */
+enum status recorder_take(struct recorder *recorder, struct record **out, struct error *err);
+
+/* --- the worker's thread --- */
+
+/* A step begins; wanted: someone wants to know of this step, even when the recorder is off. */
+void recorder_begin(struct recorder *recorder, bool wanted);
+/* Whether anyone wants to know about this step (its work at least), and whether it is recorded. */
+bool recorder_is_active(const struct recorder *recorder);
+bool recorder_is_recording(const struct recorder *recorder);
+
+/* The sections of a step: what has just ended. */
+enum recorder_cut { CUT_SCHEDULE, CUT_FORWARD, CUT_SAMPLE, CUT_TEXT, RECORDER_CUTS };
+void recorder_cut(struct recorder *recorder, enum recorder_cut cut);
+
+/* Where the forward pass, and a team that samples in one phase, put their marks; NULL when the step
+ * is not recorded. */
+const struct team_marks *recorder_forward_marks(const struct recorder *recorder);
+const struct team_marks *recorder_sample_marks(const struct recorder *recorder);
+
+struct step_times { /* of a recorded step until its fold; ns */
+    double wall;
+    double total[SCOPES];        /* busy and waiting */
+    double waiting;              /* of all scopes: threads without work */
+    double matrix[WEIGHT_TYPES]; /* the totals of what multiplies by matrices of each type */
+};
+
+/* Adds the step up. chunks: forward_chunks. Only when active; NULL when it was not recorded. */
+const struct step_times *recorder_fold(struct recorder *recorder, enum record_kind kind,
+                                       const struct record_work *work, const uint32_t *chunks);
+void recorder_end(struct recorder *recorder);
