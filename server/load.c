@@ -37,17 +37,11 @@ enum status load_tokenizer(struct tokenizer **out, const char *model, struct err
 static enum status load_kernels(struct loaded *loaded, const struct settings *settings,
                                 struct error *err)
 {
-    static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
     struct error cause;
     enum status status =
         kernels_select(&loaded->kernels, (enum kernel_level)settings->cpu, &loaded->cpu, &cause);
     if (status != STATUS_OK)
         return error_set_param(err, status, "--cpu", "--cpu: %s", cause.text);
-    enum kv_type type = (enum kv_type)settings->kv_type;
-    if (loaded->kernels->attend[type] == NULL)
-        return error_set_param(err, STATUS_UNSUPPORTED, "--kv-type",
-                               "--kv-type %s is not built in this version; f32 and f16 are",
-                               names[type]);
     return STATUS_OK;
 }
 

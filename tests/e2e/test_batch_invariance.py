@@ -68,14 +68,14 @@ def alone(all_shared):
     """Each model's answers one by one: one thread, nothing cached, nobody else."""
     known = {}
 
-    def of(name):
-        if name not in known:
+    def of(name, kv_type="f16"):
+        if (name, kv_type) not in known:
             path, context, vocabulary = MODELS[name]
             service = all_shared.get("--workers", 1, "--threads", 1, "--prefix-cache", "off",
-                                     "--max-batch", 4, model=path())
+                                     "--max-batch", 4, "--kv-type", kv_type, model=path())
             made = requests(N, context, vocabulary)
-            known[name] = made, [seen(service.answer(**fields)) for fields in made]
-        return known[name]
+            known[name, kv_type] = made, [seen(service.answer(**fields)) for fields in made]
+        return known[name, kv_type]
     return of
 
 
@@ -95,6 +95,28 @@ def test_in_a_crowd_as_alone(serve, alone, name, workers, threads, cpu, step, ca
     if cache == "on":
         assert service.metrics().value("smallmind_prefix_cache_hit_tokens_total") > 0
     assert service.metrics().value("smallmind_engine_allocations_total") == 0
+
+
+@pytest.mark.parametrize("cpu", ["auto", "ref"])
+def test_q8_keys_and_values_in_a_crowd_as_alone(serve, alone, cpu):
+    """Rounded coarsely, and still the same for everyone; /info says what they take."""
+    made, expected = alone("builtin", "q8")
+    if cpu == "ref":
+        made = made[:N // 4]
+    cpu_flags = [] if EXTRA and cpu == "auto" else ["--cpu", cpu]
+    service = serve("--workers", 1, "--threads", 2, "--kv-type", "q8", "--max-queue", 256,
+                    "--max-wait-seconds", "off", *cpu_flags)
+    service.timeout *= 8
+    for temperature in ("cold", "warm"):
+        for k, (got, right) in enumerate(zip(ask_all(service, made), expected)):
+            assert got == right, f"{temperature}, request {k}: {made[k]}"
+    assert service.metrics().value("smallmind_prefix_cache_hit_tokens_total") > 0
+    _, f16 = alone("builtin")
+    assert expected != f16
+    kv = service.info()["kv"]
+    assert kv["type"] == "q8"
+    assert kv["page_bytes"] == 32 * 6 * 2 * 2 * 34  # positions, layers, K and V, heads, 32 + scale
+    assert kv["bytes"] == kv["pages"] * kv["page_bytes"]
 
 
 def test_a_small_kv_memory_makes_requests_wait_and_changes_nothing(serve, alone):

@@ -66,7 +66,7 @@ def test_a_wrong_value_is_exit_2_and_says_what_would_be_right(args, word):
 
 @pytest.mark.parametrize("args, word", [
     (["--threads", "1", "--workers", "2"], "workers"), (["--context", "100000"], "512"),
-    (["--kv-type", "q8"], "q8"), (["--cpu", "neon"], "neon"), (["--kv-memory", "1024"], "kv")])
+    (["--cpu", "neon"], "neon"), (["--kv-memory", "1024"], "kv")])
 def test_what_this_machine_or_model_cannot_do_is_an_error_before_serving(args, word):
     done = run_verb("serve", "--port", "0", *args)
     assert done.returncode in (1, 2)

@@ -23,6 +23,13 @@ def test_stories260k_has_the_known_perplexity():
     assert abs(margin - 0.0760) <= 0.002
 
 
+def test_q8_keys_and_values_cost_less_than_a_fifth_of_a_percent():
+    model, text = models.fixture("stories260K.gguf"), models.fixture("tinystories-40k.txt")
+    f16, q8 = (perplexity(text, "--context", 256, "--kv-type", kind, "--model", model)[0]
+               for kind in ("f16", "q8"))
+    assert q8 != f16 and abs(q8 / f16 - 1) <= 0.002
+
+
 def story(tmp_path, times):
     path = tmp_path / "story.txt"
     path.write_text("Once upon a time there was a cat. The cat sat on a mat.\n" * times)
