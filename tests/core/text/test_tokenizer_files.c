@@ -213,5 +213,5 @@ int main(void)
     tcase_add_test(tc, threads_share_a_tokenizer);
     tcase_add_loop_test(tc, published_vocabularies, 0, 6);
     suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_text_suite(suite);
 }

@@ -295,5 +295,5 @@ int main(void)
     tcase_add_test(tc, odd_vocabularies_that_are_allowed);
     tcase_add_test(tc, changed_bytes_do_no_harm);
     suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_text_suite(suite);
 }

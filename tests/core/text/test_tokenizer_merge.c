@@ -224,5 +224,5 @@ int main(void)
     tcase_add_loop_test(tc, a_long_run_of_one_thing_by_every_rule_set, 0, 8);
     tcase_add_test(tc, long_special_tokens_do_not_slow_a_text_down);
     suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_text_suite(suite);
 }

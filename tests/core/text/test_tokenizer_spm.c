@@ -343,5 +343,5 @@ int main(void)
     tcase_add_test(tc, a_text_that_is_not_utf8_is_refused_by_the_byte);
     tcase_add_test(tc, max_ids_holds_where_even_a_space_is_bytes);
     suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_text_suite(suite);
 }

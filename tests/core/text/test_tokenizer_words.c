@@ -266,5 +266,5 @@ int main(void)
     tcase_add_test(tc, each_byte_has_its_piece);
     tcase_add_test(tc, a_byte_without_a_token_is_refused);
     suite_add_tcase(suite, tc);
-    return run_suite(suite);
+    return run_text_suite(suite);
 }

@@ -209,7 +209,7 @@ static inline uint32_t next_random(uint64_t *state)
     return (uint32_t)(*state >> 33);
 }
 
-static inline int run_suite(Suite *suite)
+static inline int run_text_suite(Suite *suite)
 {
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
