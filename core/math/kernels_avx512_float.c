@@ -83,13 +83,24 @@ ALWAYS_INLINE void advance(struct work *c, size_t n_panels)
     c->y += n_panels * PANEL_ROWS;
 }
 
-/* One chunk of inputs for n panels, `together` of them at a time. */
+/* One chunk of inputs for n panels: `together` of them at a time, at last half as many and half
+ * again. */
 ALWAYS_INLINE void panels(struct work c, enum weight_type type, size_t n, size_t together,
                           size_t n_tokens)
 {
     for (; n >= together; n -= together, advance(&c, together))
         chunk(&c, type, together, n_tokens);
-    for (; n > 0; n--, advance(&c, 1))
+    if (together > 4 && n >= 4) {
+        chunk(&c, type, 4, n_tokens);
+        n -= 4;
+        advance(&c, 4);
+    }
+    if (together > 2 && n >= 2) {
+        chunk(&c, type, 2, n_tokens);
+        n -= 2;
+        advance(&c, 2);
+    }
+    if (n > 0)
         chunk(&c, type, 1, n_tokens);
 }
 

@@ -248,16 +248,15 @@ ALWAYS_INLINE void unpack_paired(enum weight_type type, const uint8_t *lines, ve
  * i has bits 2i and 2i + 1 of the high lines. */
 ALWAYS_INLINE void unpack_q6_k(const uint8_t *low, const uint8_t *high, size_t j, vec_i w[GROUPS])
 {
-    const vec_i low4 = V(set1_epi8)(15), high2 = V(set1_epi8)(0x30);
+    const vec_i low4 = V(set1_epi8)(15), high2 = V(set1_epi8)(3);
     const size_t quarter = j % 4;
-    const unsigned shift = quarter < 2 ? 0 : 4;
     low += (j / 4 * 16 + quarter % 2 * 8) * LINE;
     high += j / 4 * 8 * LINE;
 #pragma GCC unroll 8
     for (size_t g = 0; g < GROUPS; g++) {
-        vec_i l = SHIFT_RIGHT(load_line(low + g * LINE), shift), h = load_line(high + g * LINE);
-        h = quarter < 2 ? SHIFT_LEFT(h, 4 - 2 * quarter) : SHIFT_RIGHT(h, 2 * (quarter - 2));
-        w[g] = V_OR(V_AND(l, low4), V_AND(h, high2));
+        vec_i l = SHIFT_RIGHT(load_line(low + g * LINE), quarter / 2 * 4);
+        vec_i h = SHIFT_RIGHT(load_line(high + g * LINE), 2 * quarter);
+        w[g] = V_OR(V_AND(l, low4), SHIFT_LEFT(V_AND(h, high2), 4));
     }
 }
 
@@ -396,7 +395,6 @@ ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, si
     load_chains(acc, rows, n_vectors, n_tokens, first, y_stride);
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         vec_i isum[TOGETHER][TILE];
-#pragma GCC unroll 8
         for (size_t j = 0; j < 8; j++) {
             vec_i w[TOGETHER][GROUPS], s0[TOGETHER], s1[TOGETHER];
             const size_t i = by_32 ? j : 2 * j;
