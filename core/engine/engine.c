@@ -30,6 +30,7 @@ struct engine {
     pthread_mutex_t abort_lock;
     bool aborted;
     char abort_text[160]; /* written once, before any slot is marked */
+    _Atomic bool profiling;
 };
 
 uint64_t engine_now_ns(void)
@@ -225,4 +226,44 @@ bool engine_alive(struct engine *engine, uint64_t now_ns, uint64_t limit_ns)
             return false;
     }
     return true;
+}
+
+/* --- profiles --- */
+
+enum status engine_profile_start(struct engine *engine, const struct record_options *options,
+                                 struct error *err)
+{
+    if (atomic_exchange(&engine->profiling, true))
+        return error_set(err, STATUS_FULL, "a profile is being made; one at a time");
+    for (unsigned i = 0; i < engine->plan.n_workers; i++)
+        recorder_start(engine->workers[i].recorder, options);
+    return STATUS_OK;
+}
+
+enum status engine_profile_stop(struct engine *engine, struct record **out, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned n = 0;
+    for (unsigned i = 0; i < engine->plan.n_workers; i++)
+        recorder_stop(engine->workers[i].recorder);
+    while (n < engine->plan.n_workers && status == STATUS_OK) {
+        status = recorder_take(engine->workers[n].recorder, &out[n], err);
+        n += status == STATUS_OK;
+    }
+    while (status != STATUS_OK && n > 0)
+        record_destroy(out[--n]);
+    atomic_store(&engine->profiling, false);
+    return status;
+}
+
+void engine_memory(const struct engine *engine, struct engine_memory *out)
+{
+    *out = (struct engine_memory){.weights = engine->setup.model->arena.n_bytes,
+                                  .kv = engine->plan.kv_pages * engine->plan.page_bytes};
+    for (unsigned i = 0; i < engine->plan.n_workers; i++) {
+        const struct worker *w = &engine->workers[i];
+        out->activations += forward_bytes(w->forward);
+        out->tables += w->arena.n_bytes;
+        out->profile += recorder_bytes(w->recorder);
+    }
 }

@@ -15,6 +15,7 @@
 #include "math/kernels.h"
 #include "model/kv.h"
 #include "model/model.h"
+#include "profile/recorder.h"
 #include "text/tokenizer.h"
 
 #include <stdbool.h>
@@ -109,3 +110,21 @@ bool engine_alive(struct engine *engine, uint64_t now_ns, uint64_t limit_ns);
 void engine_wait(struct engine *engine, const struct job *job, uint32_t n_seen);
 
 uint64_t engine_now_ns(void); /* CLOCK_MONOTONIC */
+
+/* --- profiles: where the workers' time goes, and what memory was taken for --- */
+
+/* Every worker records its steps from here on, until the stop. One at a time: STATUS_FULL. */
+enum status engine_profile_start(struct engine *engine, const struct record_options *options,
+                                 struct error *err);
+/* out: [n_workers], what each has recorded, the caller's to destroy. STATUS_NO_MEMORY (nothing is
+ * handed out, and the recording has ended all the same). */
+enum status engine_profile_stop(struct engine *engine, struct record **out, struct error *err);
+
+struct engine_memory { /* bytes, of all workers */
+    size_t weights;    /* the model's arena: packed matrices, tables */
+    size_t kv;         /* pages of keys and values */
+    size_t activations;
+    size_t tables;  /* slots, rows, token ids */
+    size_t profile; /* recorders; address space, touched when they record */
+};
+void engine_memory(const struct engine *engine, struct engine_memory *out);

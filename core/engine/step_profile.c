@@ -54,7 +54,7 @@ static void give_to_job(struct job_share *share, uint64_t step_ns, const struct 
     share->times.waiting += times->waiting;
     for (size_t i = 0; i < SCOPES; i++)
         share->times.total[i] += times->total[i];
-    for (size_t i = 0; i < WEIGHT_TYPES; i++)
+    for (size_t i = 0; i < SCOPE_NONE; i++)
         share->times.matrix[i] += times->matrix[i];
     record_work_add(&share->work, work);
 }

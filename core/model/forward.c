@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/checked.h"
+#include "model/cost.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -629,32 +630,12 @@ static const struct phase *phase_at(const struct forward *f, size_t i, size_t *l
     return phase_of(f->model->shape.n_layers, i, layer);
 }
 
-/* Of the matrices that a scope multiplies by, the first one's. */
-static unsigned matrix_of(const struct model *model, enum scope scope, size_t layer)
-{
-    const struct layer *l = &model->layers[layer < model->shape.n_layers ? layer : 0];
-    switch ((int)scope) {
-    case SCOPE_QKV:
-        return l->q.w.type;
-    case SCOPE_OUTPUT:
-        return l->attn_output.w.type;
-    case SCOPE_GATE_UP:
-        return l->up.w.type;
-    case SCOPE_DOWN:
-        return l->down.w.type;
-    case SCOPE_HEAD:
-        return model->output.w.type;
-    default:
-        return WEIGHT_TYPES;
-    }
-}
-
 struct scope_phase forward_phase(const struct model *model, size_t i)
 {
     size_t layer;
     const struct phase *phase = phase_of(model->shape.n_layers, i, &layer);
     return (struct scope_phase){phase->scope, phase->part, layer,
-                                matrix_of(model, phase->scope, layer)};
+                                cost_matrix_type(model, phase->scope, layer)};
 }
 
 const uint32_t *forward_chunks(const struct forward *f)

@@ -30,6 +30,20 @@ struct record_work {
     double n_sequences; /* with a row */
 };
 
+/* What that comes to in one scope. Bytes count each operand once a step, as the kernels keep it;
+ * operations count a multiply-add as two. */
+struct record_cost {
+    double weight_bytes; /* of matrices */
+    double kv_bytes;     /* of the cache, read and written */
+    double other_bytes;  /* activations, norms, logits */
+    double ops;
+};
+
+static inline double record_cost_bytes(const struct record_cost *cost)
+{
+    return cost->weight_bytes + cost->kv_bytes + cost->other_bytes;
+}
+
 struct record_cell { /* one scope of one layer in one kind of step; ns */
     uint64_t n;      /* times that it ran */
     double total, busy;

@@ -79,6 +79,12 @@ void recorder_destroy(struct recorder *r)
     free(r);
 }
 
+size_t recorder_bytes(const struct recorder *r)
+{
+    const struct record_shape *shape = &r->record->shape;
+    return r->record->n_bytes + shape->n_threads * (shape->n_phases + 1) * sizeof(struct team_mark);
+}
+
 /* --- any thread --- */
 
 void recorder_start(struct recorder *r, const struct record_options *options)
@@ -262,7 +268,7 @@ static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struc
          &(struct portion){wall - part, busy - part, end.allocated - begin.allocated, ran});
     if (p->part != p->scope)
         give(r, p->layer, p->part, &(struct portion){part, part, 0, ran});
-    if (p->matrix < WEIGHT_TYPES)
+    if (p->matrix < SCOPE_NONE)
         r->times.matrix[p->matrix] += wall - part;
 }
 

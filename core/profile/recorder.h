@@ -8,7 +8,6 @@
 #pragma once
 
 #include "base/team.h"
-#include "math/quant.h"
 #include "profile/record.h"
 
 struct recorder;
@@ -16,7 +15,8 @@ struct recorder;
 /* line_bytes: as in record_create. STATUS_NO_MEMORY. */
 enum status recorder_create(struct recorder **out, const struct record_shape *shape,
                             size_t line_bytes, struct error *err);
-void recorder_destroy(struct recorder *recorder); /* takes NULL */
+void recorder_destroy(struct recorder *recorder);       /* takes NULL */
+size_t recorder_bytes(const struct recorder *recorder); /* its memory; touched as it is used */
 
 /* --- any thread --- */
 
@@ -53,9 +53,9 @@ const struct team_marks *recorder_sample_marks(const struct recorder *recorder);
 
 struct step_times { /* of a recorded step until its fold; ns */
     double wall;
-    double total[SCOPES];        /* busy and waiting */
-    double waiting;              /* of all scopes: threads without work */
-    double matrix[WEIGHT_TYPES]; /* the totals of what multiplies by matrices of each type */
+    double total[SCOPES];      /* busy and waiting */
+    double waiting;            /* of all scopes: threads without work */
+    double matrix[SCOPE_NONE]; /* the totals of products by weight type, SCOPE_MIXED included */
 };
 
 /* Adds the step up. chunks: forward_chunks. Only when active; NULL when it was not recorded. */

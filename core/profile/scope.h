@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "math/quant.h"
+
 #include <stddef.h>
 
 /* In the order in which a step comes to them. */
@@ -50,6 +52,9 @@ struct scope_info {
 };
 
 extern const struct scope_info scope_infos[SCOPES];
+
+/* Instead of a weight type: matrices of several types; no matrix. */
+enum { SCOPE_MIXED = WEIGHT_TYPES, SCOPE_NONE };
 
 /* What one phase of a step is (team.h). */
 struct scope_phase {

@@ -1,0 +1,217 @@
+/* cost.c - bytes and operations of each scope. Follows forward.c part by part. Pure. */
+#include "model/cost.h"
+
+#include "math/kernels.h"
+
+#define F32_BYTES 4.0
+
+struct sums { /* of a layer: rows that go through its first half, and on through its second */
+    double steps, rows, steps_on, rows_on, positions, blocks;
+};
+
+static struct sums sums_of(const struct model *model, size_t layer, const struct record_work *w)
+{
+    struct sums s = {w->n_steps, w->n_rows, w->n_steps, w->n_rows, w->n_positions, w->n_kv_blocks};
+    if (layer + 1 ==
+        model->shape.n_layers) { /* behind its keys and values only wanted rows go on */
+        s.steps_on = w->n_steps_wanted;
+        s.rows_on = w->n_wanted;
+        s.positions = w->n_positions_wanted;
+        s.blocks = w->n_kv_blocks_wanted;
+    }
+    return s;
+}
+
+/* Bytes of one activation in the format that a matrix reads. */
+static double act_bytes(const struct matrix *w)
+{
+    return weight_infos[w->type].activation == ACT_F32 ? F32_BYTES : 1.0;
+}
+
+/* y = W x for some rows in some steps: the matrix once a step, inputs and outputs once a row. */
+static void add_product(struct record_cost *out, const struct matrix *w, double steps, double rows)
+{
+    if (w->n_rows == 0 || rows <= 0)
+        return;
+    double n_out = (double)w->n_rows, n_in = (double)w->n_cols;
+    out->weight_bytes += steps * (double)(matrix_n_panels(w) * w->panel_bytes);
+    out->other_bytes += rows * (n_in * act_bytes(w) + n_out * F32_BYTES);
+    out->ops += rows * 2 * n_in * n_out;
+}
+
+/* n values of F32 read and written so many times, and operations a value. */
+static void add_values(struct record_cost *out, double n, double touches, double ops)
+{
+    out->other_bytes += n * touches * F32_BYTES;
+    out->ops += n * ops;
+}
+
+/* F32 in, the format of the matrix out: a maximum, a product and a sum. */
+static void add_round(struct record_cost *out, const struct matrix *reader, double n)
+{
+    if (weight_infos[reader->type].activation == ACT_F32)
+        return;
+    out->other_bytes += n * (F32_BYTES + 1);
+    out->ops += n * 3;
+}
+
+static void cost_attention(struct record_cost *out, const struct model *model, enum kv_type kv,
+                           const struct sums *s)
+{
+    const struct shape *shape = &model->shape;
+    double d = (double)shape->head_dim, heads = (double)shape->n_heads;
+    out->kv_bytes += s->blocks * (double)(shape->n_kv_heads * kv_block_bytes(kv, shape->head_dim));
+    out->other_bytes += s->rows_on * heads * d * 2 * F32_BYTES; /* queries, result */
+    out->ops += s->positions * heads * (4 * d + 2);             /* q.k and p.v; exp and sum */
+}
+
+static void cost_layer(struct record_cost *out, const struct model *model, enum kv_type kv,
+                       enum scope scope, size_t layer, const struct record_work *work)
+{
+    const struct shape *shape = &model->shape;
+    const struct layer *l = &model->layers[layer];
+    struct sums s = sums_of(model, layer, work);
+    double e = (double)shape->n_embd, f = (double)shape->n_ff, d = (double)shape->head_dim;
+    double q = (double)shape->n_heads * d, k = (double)shape->n_kv_heads * d;
+    switch ((int)scope) {
+    case SCOPE_ATTN_NORM:
+        add_values(out, s.rows * e, 3, 4);
+        break;
+    case SCOPE_QKV_ROUND:
+        add_round(out, &l->q.w, s.rows * e);
+        break;
+    case SCOPE_QKV:
+        add_product(out, &l->q.w, s.steps, s.rows);
+        add_product(out, &l->k.w, s.steps, s.rows);
+        add_product(out, &l->v.w, s.steps, s.rows);
+        break;
+    case SCOPE_ROPE:
+        add_values(out, s.rows * (q + k), 2, shape->rope == ROPE_NONE ? 1 : 4);
+        break;
+    case SCOPE_KV_STORE:
+        add_values(out, s.rows * 2 * k, 1, 0);
+        out->kv_bytes +=
+            s.rows * (double)(shape->n_kv_heads * kv_block_bytes(kv, shape->head_dim)) / KV_PAGE;
+        break;
+    case SCOPE_ATTENTION:
+        cost_attention(out, model, kv, &s);
+        break;
+    case SCOPE_ATTENTION_MERGE:
+        add_values(out, s.rows_on * q, 2, 3);
+        break;
+    case SCOPE_OUTPUT_ROUND:
+        add_round(out, &l->attn_output.w, s.rows_on * q);
+        break;
+    case SCOPE_OUTPUT:
+        add_product(out, &l->attn_output.w, s.steps_on, s.rows_on);
+        break;
+    case SCOPE_FFN_NORM:
+        add_values(out, s.rows_on * e, 3, 4);
+        break;
+    case SCOPE_GATE_UP_ROUND:
+        add_round(out, &l->up.w, s.rows_on * e);
+        break;
+    case SCOPE_GATE_UP:
+        add_product(out, &l->gate.w, s.steps_on, s.rows_on);
+        add_product(out, &l->up.w, s.steps_on, s.rows_on);
+        break;
+    case SCOPE_ACTIVATION: /* exp, a division, products: about ten operations a value */
+        add_values(out, s.rows_on * f, shape->ffn == FFN_SILU_GATED ? 3 : 2, 10);
+        break;
+    case SCOPE_DOWN_ROUND:
+        add_round(out, &l->down.w, s.rows_on * f);
+        break;
+    case SCOPE_DOWN:
+        add_product(out, &l->down.w, s.steps_on, s.rows_on);
+        break;
+    case SCOPE_OUTPUT_ADD:
+    case SCOPE_DOWN_ADD:
+        add_values(out, s.rows_on * e, 3, 1);
+        break;
+    default:
+        break;
+    }
+}
+
+void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
+             size_t layer, const struct record_work *work)
+{
+    const struct shape *shape = &model->shape;
+    double e = (double)shape->n_embd, v = (double)shape->n_vocab;
+    *out = (struct record_cost){0};
+    if (layer < shape->n_layers) {
+        cost_layer(out, model, kv, scope, layer, work);
+        return;
+    }
+    switch ((int)scope) {
+    case SCOPE_EMBED: {
+        double row = (double)weight_bytes(model->embed.type, model->embed.n_cols);
+        out->weight_bytes += work->n_rows * row;
+        add_values(out, work->n_rows * e, model->positions != NULL ? 2 : 1, 1);
+        break;
+    }
+    case SCOPE_HEAD_NORM:
+        add_values(out, work->n_wanted * e, 3, 4);
+        break;
+    case SCOPE_HEAD_ROUND:
+        add_round(out, &model->output.w, work->n_wanted * e);
+        break;
+    case SCOPE_HEAD:
+        add_product(out, &model->output.w, work->n_steps_wanted, work->n_wanted);
+        break;
+    case SCOPE_SAMPLE: /* checked, filtered, summed: each logit is read about three times */
+        add_values(out, work->n_sampled * v, 3, 12);
+        break;
+    default:
+        break;
+    }
+}
+
+static unsigned type_of(const struct matrix *const *matrices, size_t n)
+{
+    unsigned type = SCOPE_NONE;
+    for (size_t i = 0; i < n; i++) {
+        if (matrices[i]->n_rows == 0)
+            continue;
+        bool same = type == SCOPE_NONE || type == matrices[i]->type;
+        type = same ? matrices[i]->type : SCOPE_MIXED;
+    }
+    return type;
+}
+
+unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer)
+{
+    const struct layer *l = &model->layers[layer < model->shape.n_layers ? layer : 0];
+    switch ((int)scope) {
+    case SCOPE_QKV:
+        return type_of((const struct matrix *const[]){&l->q.w, &l->k.w, &l->v.w}, 3);
+    case SCOPE_OUTPUT:
+        return l->attn_output.w.type;
+    case SCOPE_GATE_UP:
+        return type_of((const struct matrix *const[]){&l->gate.w, &l->up.w}, 2);
+    case SCOPE_DOWN:
+        return l->down.w.type;
+    case SCOPE_HEAD:
+        return model->output.w.type;
+    default:
+        return SCOPE_NONE;
+    }
+}
+
+void cost_of_record(const struct model *model, enum kv_type kv, const struct record *record,
+                    struct record_cost *costs, unsigned *matrices)
+{
+    size_t n_layers = model->shape.n_layers;
+    for (size_t layer = 0; layer <= n_layers; layer++) {
+        for (int scope = 0; scope < SCOPES; scope++) {
+            enum scope_place place = scope_infos[scope].place;
+            size_t at = layer * SCOPES + (size_t)scope;
+            bool here = (place == PLACE_LAYER) == (layer < n_layers);
+            matrices[at] =
+                here ? cost_matrix_type(model, (enum scope)scope, layer) : (unsigned)SCOPE_NONE;
+            for (size_t kind = 0; kind < RECORD_KINDS && here; kind++)
+                cost_of(&costs[kind * (n_layers + 1) * SCOPES + at], model, kv, (enum scope)scope,
+                        layer, &record->totals.steps[kind].work);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+/* cost.h - what each part of a step must move and compute, by the model's shapes.
+ *
+ * Packed weights, the cache's type, rounded activations: what a step cannot do without, wherever it
+ * is read from. Pure functions of the model and of sums over steps; any thread.
+ */
+#pragma once
+
+#include "model/kv.h"
+#include "model/model.h"
+#include "profile/record.h"
+
+/* One scope of one layer (n_layers: of none), for all the steps that work sums up. */
+void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
+             size_t layer, const struct record_work *work);
+
+/* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it
+ * is no product. */
+unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer);
+
+/* Both for a whole record: costs [RECORD_KINDS][n_layers + 1][SCOPES] of its recorded work,
+ * matrices [n_layers + 1][SCOPES]. */
+void cost_of_record(const struct model *model, enum kv_type kv, const struct record *record,
+                    struct record_cost *costs, unsigned *matrices);

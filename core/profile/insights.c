@@ -1,0 +1,286 @@
+/* insights.c - what a report's numbers mean: each rule looks at some of them, and speaks only when
+ * they say something; every figure in its text comes from the report. Pure. */
+#include "profile/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+__attribute__((format(printf, 4, 5))) static void say(struct report *r, const char *name,
+                                                      double gain, const char *format, ...)
+{
+    if (r->n_insights == REPORT_INSIGHTS)
+        return;
+    struct report_insight *insight = &r->insights[r->n_insights++];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(insight->text, sizeof insight->text, format, args);
+    va_end(args);
+    snprintf(insight->name, sizeof insight->name, "%s", name);
+    insight->gain = gain > 0 ? gain : 0;
+}
+
+static double percent(double part)
+{
+    return 100 * part;
+}
+
+/* The part of all recorded time that one kind of step has. */
+static double share_of(const struct report *r, enum record_kind kind)
+{
+    double total = r->kinds[kind].mean * (double)r->kinds[kind].steps.n_recorded;
+    return r->recorded_ns > 0 ? total / r->recorded_ns : 0;
+}
+
+/* --- the rules --- */
+
+static void say_bound(struct report *r, enum record_kind kind)
+{
+    const struct report_steps *steps = &r->kinds[kind];
+    const struct report_bound *bound = &steps->bound;
+    const char *name = record_kind_names[kind];
+    double took = steps->mean * (double)steps->steps.n_recorded;
+    if (took <= 0 || bound->limit_ns <= 0)
+        return;
+    double streamed = bound->cost.weight_bytes + bound->cost.kv_bytes;
+    char key[32];
+    snprintf(key, sizeof key, "%s_limit", name);
+    if (bound->by_memory)
+        say(r, key, (1 - bound->fraction) * share_of(r, kind),
+            "A %s step is bound by memory: it streams %.1f MB of weights and keys at %.1f GB/s, "
+            "%.0f%% of the %.1f GB/s measured for that working set; at the limit it would take "
+            "%.3f ms instead of %.3f.",
+            name, streamed / (double)steps->steps.n_recorded * 1e-6, streamed / took,
+            percent(bound->fraction), r->in.limits.read_bytes_s * 1e-9,
+            bound->limit_ns / (double)steps->steps.n_recorded * 1e-6, steps->mean * 1e-6);
+    else
+        say(r, key, (1 - bound->fraction) * share_of(r, kind),
+            "A %s step is bound by arithmetic: it does %.1f GOP/s, %.0f%% of what the chains of "
+            "its weight types reach alone; at the limit it would take %.3f ms instead of %.3f.",
+            name, bound->cost.ops / took, percent(bound->fraction),
+            bound->limit_ns / (double)steps->steps.n_recorded * 1e-6, steps->mean * 1e-6);
+}
+
+static void say_hottest(struct report *r)
+{
+    const struct report_path *path = r->n_paths > 0 ? &r->paths[0] : NULL;
+    if (path == NULL)
+        return;
+    const char *label = scope_infos[path->scope].label;
+    double spare = path->bound.limit_ns > 0 && path->bound.limit_ns < path->total
+                       ? (path->total - path->bound.limit_ns) / r->recorded_ns
+                       : 0;
+    if (spare > 0)
+        say(r, "hottest", spare,
+            "The hottest path is %s: %.0f%% of the recorded time in %llu calls. It runs at %.0f%% "
+            "of its limit (%s), so at most %.0f%% of all time can be won there.",
+            label, percent(path->share), (unsigned long long)path->calls,
+            percent(path->bound.fraction), path->bound.by_memory ? "memory" : "arithmetic",
+            percent(spare));
+    else
+        say(r, "hottest", 0, "The hottest path is %s: %.0f%% of the recorded time in %llu calls.",
+            label, percent(path->share), (unsigned long long)path->calls);
+}
+
+static void say_waiting(struct report *r)
+{
+    unsigned n_threads = r->in.record->shape.n_threads;
+    double part = r->recorded_ns > 0 ? r->waiting_ns / r->recorded_ns : 0;
+    const struct report_path *worst = NULL;
+    for (size_t i = 0; i < r->n_paths; i++)
+        if (worst == NULL || r->paths[i].total - r->paths[i].self > worst->total - worst->self)
+            worst = &r->paths[i];
+    if (n_threads < 2 || part < 0.01 || worst == NULL)
+        return;
+    say(r, "waiting", part,
+        "The %u threads of a worker are without work for %.1f%% of their time while others finish "
+        "a part; most of it around %s (%.1f%% of all time).",
+        n_threads, percent(part), scope_infos[worst->scope].label,
+        percent((worst->total - worst->self) / r->recorded_ns));
+}
+
+/* What only the leader does: more threads cannot make it shorter. */
+static void say_serial(struct report *r)
+{
+    static const enum scope serial[] = {SCOPE_SCHEDULE, SCOPE_TEXT, SCOPE_PUBLISH};
+    double sum = 0;
+    for (size_t i = 0; i < sizeof serial / sizeof serial[0]; i++)
+        for (int kind = 0; kind < RECORD_KINDS; kind++)
+            sum += r->kinds[kind].scope_ns[serial[i]];
+    double part = r->recorded_ns > 0 ? sum / r->recorded_ns : 0;
+    if (part >= 0.01)
+        say(r, "serial", part,
+            "Scheduling, text and publishing take %.1f%% of a step on one thread: however many "
+            "threads there are, a step cannot be more than %.0f times as fast as now.",
+            percent(part), 1 / part);
+}
+
+static void say_attention(struct report *r)
+{
+    const struct report_steps *steps = &r->kinds[RECORD_DECODE];
+    const struct record_work *work = &steps->steps.work;
+    double context = r->in.model.n_context;
+    if (work->n_rows <= 0 || steps->mean <= 0)
+        return;
+    double positions = work->n_positions / work->n_rows;
+    double now = steps->scope_ns[SCOPE_ATTENTION] / (double)steps->steps.n_recorded;
+    double grown = now * context / positions; /* it reads every position once */
+    double share = now / steps->mean, then = grown / (steps->mean - now + grown);
+    if (share < 0.005 && then < 0.1)
+        return;
+    say(r, "attention", 0,
+        "Attention takes %.1f%% of a decoding step at %.0f positions; as it grows with them, it "
+        "would take %.0f%% at the whole context of %.0f, and the step %.1f times as long.",
+        percent(share), positions, percent(then), context,
+        (steps->mean - now + grown) / steps->mean);
+}
+
+/* Weights are read once a step, whatever the batch: where do operations take over? */
+static void say_batch(struct report *r)
+{
+    const struct report_steps *steps = &r->kinds[RECORD_DECODE];
+    const struct record_work *work = &steps->steps.work;
+    const struct report_limits *limits = &r->in.limits;
+    const struct record_cost *cost = &steps->bound.cost;
+    if (work->n_rows <= 0 || limits->read_bytes_s <= 0 || !steps->bound.by_memory)
+        return;
+    double memory_ns = cost->weight_bytes / work->n_steps / limits->read_bytes_s * 1e9;
+    double compute_ns = 0; /* of one row */
+    size_t n_layers = r->in.record->shape.n_layers;
+    for (size_t layer = 0; layer <= n_layers; layer++) {
+        for (int scope = 0; scope < SCOPES; scope++) {
+            unsigned type = r->in.matrices[layer * SCOPES + (size_t)scope];
+            const struct record_cost *one =
+                &r->in.costs[((size_t)RECORD_DECODE * (n_layers + 1) + layer) * SCOPES +
+                             (size_t)scope];
+            if (type < SCOPE_NONE && limits->ops_s[type] > 0)
+                compute_ns += one->ops / limits->ops_s[type] * 1e9 / work->n_rows;
+        }
+    }
+    double batch = work->n_rows / work->n_steps;
+    double enough = compute_ns > 0 ? memory_ns / compute_ns : 0;
+    if (enough < 2 * batch)
+        return;
+    say(r, "batch", 0,
+        "Each step reads all weights for %.1f rows on the average; by the limits, about %.0f rows "
+        "would take no longer than one: more requests at once make more tokens a second, until "
+        "then nearly for nothing.",
+        batch, enough);
+}
+
+static bool is_product(const struct report *r, enum scope scope)
+{
+    size_t layer = scope_infos[scope].place == PLACE_LAYER ? 0 : r->in.record->shape.n_layers;
+    return r->in.matrices[layer * SCOPES + scope] < SCOPE_NONE;
+}
+
+static void say_weights(struct report *r)
+{
+    const struct report_model *model = &r->in.model;
+    const struct report_steps *steps = &r->kinds[RECORD_DECODE];
+    if (!model->is_float || model->q8_bytes <= 0 || !steps->bound.by_memory || steps->mean <= 0)
+        return;
+    double products = 0;
+    for (int scope = 0; scope < SCOPES; scope++)
+        if (is_product(r, (enum scope)scope))
+            products += steps->scope_ns[scope];
+    double now = products / (double)steps->steps.n_recorded;
+    double factor = model->weight_bytes / model->q8_bytes;
+    double gain = now * (1 - 1 / factor);
+    say(r, "weights", gain / steps->mean * share_of(r, RECORD_DECODE),
+        "The weights are %s: as Q8_0 a token would read %.1f MB instead of %.1f, and at the same "
+        "GB/s a decoding step would take %.3f ms instead of %.3f (`smallmind quantize`).",
+        model->weights, model->q8_bytes * 1e-6, model->weight_bytes * 1e-6,
+        (steps->mean - gain) * 1e-6, steps->mean * 1e-6);
+}
+
+static void say_memory(struct report *r)
+{
+    const struct record_totals *totals = &r->in.record->totals;
+    if (totals->allocations == 0)
+        say(r, "allocations", 0,
+            "No compute thread asked the heap for memory in any recorded step.");
+    else
+        say(r, "allocations", 0,
+            "Compute threads asked the heap %llu times for %.1f KB in the recorded steps: %.0f "
+            "bytes a token; it should be none.",
+            (unsigned long long)totals->allocations, (double)totals->allocated * 1e-3,
+            r->allocated_per_token);
+}
+
+static void say_processor(struct report *r)
+{
+    const struct counters *c = r->in.counters;
+    if (c == NULL)
+        return;
+    if (c->has_throttle && c->throttled_ns > 0)
+        say(r, "throttled", 0,
+            "The control group's CPU quota stopped this process for %.1f ms meanwhile: fewer "
+            "threads (--threads) or a larger quota would serve more evenly.",
+            c->throttled_ns * 1e-6);
+    double sum = c->run_ns + c->wait_ns;
+    if (c->has_schedule && sum > 0 && c->wait_ns / sum >= 0.02)
+        say(r, "crowded", c->wait_ns / sum,
+            "Compute threads that could run waited for a processor for %.1f%% of their time: "
+            "other programs, or more threads than processors, take it from them.",
+            percent(c->wait_ns / sum));
+    if (c->has_hardware && c->cycles > 0)
+        say(r, "processor", 0,
+            "The threads retired %.2f instructions a cycle at %.2f GHz, and missed the last cache "
+            "%.1f times in 1000 instructions.",
+            c->instructions / c->cycles, c->run_ns > 0 ? c->cycles / c->run_ns : 0,
+            c->instructions > 0 ? c->cache_misses / c->instructions * 1e3 : 0);
+}
+
+static void say_tail(struct report *r)
+{
+    const struct report_steps *steps = &r->kinds[RECORD_DECODE];
+    if (steps->steps.n_recorded < 20 || steps->p95 < 1.3 * steps->p50)
+        return;
+    say(r, "tail", (steps->mean - steps->p50) / steps->mean * share_of(r, RECORD_DECODE),
+        "One decoding step in twenty takes %.3f ms or more, %.1f times the median of %.3f ms (the "
+        "longest: %.3f ms): look at what it shared the machine or its batch with.",
+        steps->p95 * 1e-6, steps->p95 / steps->p50, steps->p50 * 1e-6, steps->max * 1e-6);
+}
+
+static void say_layers(struct report *r)
+{
+    size_t n = r->in.record->shape.n_layers, slowest = 0;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += r->layers[i].total;
+        if (r->layers[i].total > r->layers[slowest].total)
+            slowest = i;
+    }
+    if (n < 2 || sum <= 0)
+        return;
+    double others = (sum - r->layers[slowest].total) / (double)(n - 1);
+    double ratio = others > 0 ? r->layers[slowest].total / others : 0;
+    if (ratio >= 1.15)
+        say(r, "layer", (r->layers[slowest].total - others) / r->recorded_ns,
+            "Layer %zu takes %.2f times as long as the others do on the average.", slowest, ratio);
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const struct report_insight *x = a, *y = b;
+    return (x->gain < y->gain) - (x->gain > y->gain);
+}
+
+void report_find_insights(struct report *r)
+{
+    say_hottest(r);
+    for (int kind = 0; kind < RECORD_KINDS; kind++)
+        say_bound(r, (enum record_kind)kind);
+    say_waiting(r);
+    say_serial(r);
+    say_weights(r);
+    say_batch(r);
+    say_attention(r);
+    say_tail(r);
+    say_layers(r);
+    say_processor(r);
+    say_memory(r);
+    qsort(r->insights, r->n_insights, sizeof *r->insights, larger_first);
+}

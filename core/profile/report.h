@@ -1,0 +1,146 @@
+/* report.h - a record made readable: the tree of calls, the hot paths, layers, and how near each
+ * part comes to what the machine can do.
+ *
+ * Built once from a record, the costs of its work and the machine's limits; plain data from then
+ * on. Times are of the recorded steps, in nanoseconds. Knows nothing of models, files or formats:
+ * who builds it says what its work cost.
+ */
+#pragma once
+
+#include "profile/counters.h"
+#include "profile/record.h"
+#include "profile/stats.h"
+
+enum { REPORT_INSIGHTS = 16 };
+
+/* --- what it is made from --- */
+
+struct report_limits {        /* of all threads of a worker together; 0: not measured */
+    double read_bytes_s;      /* reading working_set bytes again and again */
+    double working_set;       /* bytes: what a decoding step reads */
+    double ops_s[SCOPE_NONE]; /* by weight type: two a multiply-add; SCOPE_MIXED: the slowest */
+    double float_ops_s;       /* attention */
+};
+
+struct report_model {
+    const char *weights; /* "Q4_0": the type that most weights have */
+    double weight_bytes; /* that a decoding step reads */
+    double n_params, n_context;
+    bool is_float;   /* F32, F16, BF16 */
+    double q8_bytes; /* the same weights as Q8_0 */
+};
+
+struct report_session { /* one request, or several at once, from an idle engine to an idle engine */
+    double wall_ns, prompt_ns, decode_ns; /* decode: the first token to the last */
+    double n_prompt, n_tokens;            /* of all its requests */
+    double scope_ns[SCOPES];              /* recorded, a generated token */
+};
+
+struct report_overhead { /* recording on and off, step by step */
+    bool measured;
+    size_t n_pairs;
+    double step_ns;           /* a step that is not recorded: the median */
+    double part;              /* of a step that recording adds: the median of neighbours' ratios */
+    struct interval interval; /* 95 of 100 resamplings */
+};
+
+struct report_input { /* all borrowed until report_destroy */
+    const struct record *record;
+    const struct record_cost
+        *costs;               /* [RECORD_KINDS][n_layers + 1][SCOPES], of the recorded work */
+    const unsigned *matrices; /* [n_layers + 1][SCOPES]: enum weight_type, SCOPE_MIXED or
+                                 SCOPE_NONE */
+    struct report_limits limits;
+    struct report_model model;
+    const struct report_session *sessions; /* [n_sessions] */
+    size_t n_sessions;
+    const struct counters *counters;        /* NULL: none */
+    const struct report_overhead *overhead; /* NULL: none */
+    unsigned n_workers;
+};
+
+/* --- what it says --- */
+
+enum report_role { /* of a node */
+                   NODE_ENGINE,
+                   NODE_STEP,
+                   NODE_LAYER,
+                   NODE_HEAD,
+                   NODE_SCOPE,
+                   NODE_WAITING /* threads without work while others had some */
+};
+
+struct report_node {
+    enum report_role role;
+    unsigned depth;        /* its parent is the nearest before it with a smaller one */
+    enum record_kind kind; /* below the engine */
+    enum scope scope;      /* of NODE_SCOPE and what waits in it */
+    size_t layer;          /* n_layers: of none */
+    double total, self;    /* ns; self: without its children */
+    uint64_t calls;
+};
+
+struct report_bound { /* a part against the machine's limits */
+    struct record_cost cost;
+    double bytes_s, ops_s; /* achieved */
+    double limit_ns;       /* what it would take at the limits; 0: no limit is known for it */
+    bool by_memory;        /* the nearer limit, else that of arithmetic */
+    double fraction;       /* limit_ns of what it took */
+};
+
+struct report_path { /* a scope, over all layers and kinds of steps */
+    enum scope scope;
+    uint64_t calls;
+    double total, self, share; /* share: of all recorded steps */
+    double mean, min, p50, p95, max;
+    uint64_t allocated;
+    struct report_bound bound;
+};
+
+struct report_layer {
+    uint64_t calls;
+    double total, share;
+    double scopes[SCOPES]; /* totals */
+};
+
+struct report_steps { /* of one kind */
+    struct record_steps steps;
+    double mean, min, p50, p95, max; /* of the recorded ones */
+    struct report_bound bound;       /* of the whole step: its products and attention */
+    struct report_bound scopes[SCOPES];
+    double scope_ns[SCOPES]; /* totals */
+};
+
+struct report_insight {
+    char name[32];  /* "memory_bound" */
+    double gain;    /* part of the recorded time that is at stake; 0: none, it is information */
+    char text[400]; /* one or two sentences with the numbers they follow from */
+};
+
+struct report {
+    struct report_input in;
+    double recorded_ns, attributed; /* of all recorded steps; the part that stands in scopes */
+    double waiting_ns;
+    struct report_steps kinds[RECORD_KINDS];
+    struct report_node *nodes; /* [n_nodes], a parent before its children */
+    size_t n_nodes;
+    struct report_path paths[SCOPES]; /* [n_paths], the largest total first */
+    size_t n_paths;
+    struct report_layer *layers;                     /* [record's n_layers] */
+    struct report_insight insights[REPORT_INSIGHTS]; /* [n_insights], the largest gain first */
+    size_t n_insights;
+    double tokens_s,
+        prompt_tokens_s; /* over the sessions, else over the steps; 0: none were made */
+    double ms_per_token;
+    double allocated_per_token, moved_per_token; /* bytes: asked of the heap; moved when decoding */
+};
+
+/* STATUS_NO_MEMORY. */
+enum status report_create(struct report **out, const struct report_input *input, struct error *err);
+void report_destroy(struct report *report); /* takes NULL */
+
+/* insights.c: what the numbers mean; part of report_create. */
+void report_find_insights(struct report *report);
+
+/* "engine", "step", "layer", "head", a scope's name, "waiting". Static. */
+const char *report_node_name(const struct report_node *node);
