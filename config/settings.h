@@ -25,6 +25,7 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_VERSION = 64,
             VERB_HELP = 128,
             VERB_QUANTIZE = 256,
+            VERB_BENCH = 512,
 };
 
 enum log_format { LOG_TEXT, LOG_JSON };
@@ -78,7 +79,11 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     struct setting_bias *biases; /* [n_biases], owned; as given, ids not checked */
     size_t n_biases;
 
-    bool force; /* quantize: overwrite */
+    bool force;          /* quantize: overwrite */
+    bool json;           /* bench, inspect: the report as JSON */
+    bool tensors;        /* inspect: every one */
+    bool quick, compare; /* bench: fewer cells; two reports instead of a run */
+    const char *cells;   /* bench: beginnings of wanted cells' names, between commas; NULL: all */
 
     /* tokenize */
     bool special, add_special;

@@ -5,11 +5,11 @@
 #include <ctype.h>
 #include <string.h>
 
-#define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY)
+#define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY | VERB_BENCH)
 #define TEXT    (VERB_TOKENIZE | VERB_DETOKENIZE)
 #define ALL                                                                                        \
     (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
-     VERB_PERPLEXITY | VERB_QUANTIZE)
+     VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
@@ -22,6 +22,7 @@ const struct verb_info settings_verbs[] = {
     {"detokenize", VERB_DETOKENIZE, NULL, "token ids on standard input back to text"},
     {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text"},
     {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type"},
+    {"bench", VERB_BENCH, "[A B]", "measure the model and its kernels against this machine's limits; compare two reports"},
     {"version", VERB_VERSION, NULL, "the version"},
     {"help", VERB_HELP, "[VERB]", "this text, or one verb's"},
 };
@@ -38,7 +39,7 @@ const struct setting settings_table[] = {
     {"threads", "compute", KIND_NUMBER, FIELD(threads), COMPUTE | VERB_QUANTIZE, 1, 1024, "auto", NULL, "auto", "N",
      "all compute threads, shared out evenly over the workers",
      "Lower it to leave cores to other programs; more threads than physical cores seldom help."},
-    {"workers", "compute", KIND_NUMBER, FIELD(workers), VERB_SERVE, 1, 256, "auto", NULL, "auto", "N",
+    {"workers", "compute", KIND_NUMBER, FIELD(workers), VERB_SERVE | VERB_BENCH, 1, 256, "auto", NULL, "auto", "N",
      "independent teams of threads, each with its own batch and KV cache",
      "One a last-level cache is usual; more pay for tiny models with many clients."},
     {"cpu", "compute", KIND_CHOICE, FIELD(cpu), COMPUTE, 0, 0, NULL, "auto ref avx2 avxvnni avx512 neon", "auto", "NAME",
@@ -187,6 +188,16 @@ const struct setting settings_table[] = {
 
     {"force", NULL, KIND_FLAG, FIELD(force), VERB_QUANTIZE, 0, 0, NULL, NULL, "off", NULL,
      "overwrite OUT", NULL},
+    {"tensors", NULL, KIND_FLAG, FIELD(tensors), VERB_INSPECT, 0, 0, NULL, NULL, "off", NULL,
+     "list every tensor", NULL},
+    {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
+     "print the report as JSON", NULL},
+    {"quick", NULL, KIND_FLAG, FIELD(quick), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
+     "a few cells only, each measured shortly", NULL},
+    {"cells", NULL, KIND_TEXT, FIELD(cells), VERB_BENCH, 0, 0, NULL, NULL, "", "NAME,...",
+     "only cells whose names begin so (\"prefill 128,decode,batch 8,matmul,softmax,gelu,silu,attend\")", NULL},
+    {"compare", NULL, KIND_FLAG, FIELD(compare), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
+     "compare two reports, A.json and B.json, instead of measuring", NULL},
     {"config", NULL, KIND_TEXT, FIELD(config), ALL, 0, 0, NULL, NULL, "", "FILE",
      "INI file with settings (config/smallmind.ini shows them all)", NULL},
     {"print-config", NULL, KIND_FLAG, FIELD(print_config), ALL, 0, 0, NULL, NULL, "off", NULL,
