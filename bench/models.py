@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Models to measure with: random weights in the shapes of real ones, each in the types that people use.
+
+    models.py [--folder build/bench/models] [--smallmind build/smallmind] [NAME.TYPE ...]
+
+Speed does not depend on the values. Each file is written once, by tests/tools/make_gguf.py in F16 (small ones in F32) and
+then `smallmind quantize`; without names, all of LIST. Needs numpy (Debian: python3-numpy).
+"""
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "build" / "bench" / "models"
+# The name of a shape, the type it is made in before any other, and its vocabulary's kind.
+SOURCES = {"smol135": ("F16", "bpe"), "qwen05": ("F16", "bpe"), "tiny1b": ("F16", "spm"), "seed": ("F32", "bpe")}
+LIST = ["smol135.Q8_0", "smol135.Q4_0", "smol135.Q4_K_M", "qwen05.Q8_0", "qwen05.Q4_0", "tiny1b.Q8_0", "tiny1b.Q4_0",
+        "tiny1b.Q4_K_M", "seed.F32", "seed.Q8_0"]
+
+
+def stored(name):
+    """Models that are not made here: the one in the tree, and a small real one where a folder of fixtures has it."""
+    if name == "builtin":
+        return ROOT / "models" / "smallmind-tiny.gguf"
+    shared = pathlib.Path(os.environ.get("SMALLMIND_SHARED", ROOT.parent / "shared"))
+    path = shared / "fixtures" / "stories260K.gguf"
+    return path if name == "stories260K" and path.is_file() else None
+
+
+def source(shape, folder):
+    kind, vocabulary = SOURCES[shape]
+    path = folder / f"{shape}.{kind}.gguf"
+    if not path.is_file():
+        part = path.with_suffix(".part")
+        subprocess.run([sys.executable, str(ROOT / "tests" / "tools" / "make_gguf.py"), shape, str(part), "--type", kind,
+                        "--vocab-kind", vocabulary], check=True, stdout=subprocess.DEVNULL)
+        part.rename(path)
+    return path
+
+
+def model(name, folder=FOLDER, smallmind=ROOT / "build" / "smallmind"):
+    """The path of a model by its name ("smol135.Q4_0"), made when it is not there; None: nobody has it."""
+    if "." not in name:
+        return stored(name)
+    shape, kind = name.split(".", 1)
+    path = pathlib.Path(folder) / f"{name}.gguf"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = source(shape, path.parent)
+    if made != path:
+        part = path.with_suffix(".part")
+        subprocess.run([str(smallmind), "quantize", "--force", str(made), str(part), kind], check=True,
+                       stdout=subprocess.DEVNULL)
+        part.rename(path)
+    return path
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", default=FOLDER)
+    parser.add_argument("--smallmind", default=ROOT / "build" / "smallmind")
+    parser.add_argument("names", nargs="*", default=LIST)
+    args = parser.parse_args()
+    for name in args.names:
+        print(model(name, args.folder, args.smallmind))
+
+
+if __name__ == "__main__":
+    main()
