@@ -72,6 +72,7 @@ ALWAYS_INLINE void panel_q4_0(const uint8_t *panel, size_t b0, size_t n, const s
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(WEIGHT_Q4_0, b);
         const uint8_t *lines = panel + paired_quants(WEIGHT_Q4_0, b);
+        prefetch(lines, panel_quants_bytes(WEIGHT_Q4_0) / LINE + 1);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
@@ -107,6 +108,7 @@ ALWAYS_INLINE void panel_q8_0(const uint8_t *panel, size_t b0, size_t n, const s
     for (size_t b = b0; b < b0 + n; b++, a++) {
         const uint8_t *scales = panel + paired_scales(WEIGHT_Q8_0, b);
         const uint8_t *lines = panel + paired_quants(WEIGHT_Q8_0, b);
+        prefetch(lines, panel_quants_bytes(WEIGHT_Q8_0) / LINE + 1);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum = _mm256_setzero_si256();
@@ -145,6 +147,7 @@ ALWAYS_INLINE void panel_q8_0_wide(const uint8_t *panel, size_t b0, size_t n,
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(WEIGHT_Q8_0, b);
         const uint8_t *lines = panel + paired_quants(WEIGHT_Q8_0, b);
+        prefetch(lines, panel_quants_bytes(WEIGHT_Q8_0) / LINE + 1);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i isum[TILE];
@@ -210,6 +213,8 @@ ALWAYS_INLINE void panel_q4_k(const uint8_t *panel, size_t b0, size_t n, const s
                 isum[t] = _mm256_setzero_si256();
             for (size_t pair = 0; pair < 4; pair++) {
                 const uint8_t *lines = block + super_low(WEIGHT_Q4_K) + pair * 8 * LINE + 32 * half;
+                if (half == 0)
+                    prefetch(lines, 9);
 #pragma GCC unroll 2
                 for (size_t j = 2 * pair; j < 2 * pair + 2; j++) {
                     const uint8_t *scales = block + SUPER_SCALES + j * PANEL_ROWS + 8 * half;
@@ -311,6 +316,10 @@ ALWAYS_INLINE void panel_q6_k(const uint8_t *panel, size_t b0, size_t n, const s
                     block + super_low(WEIGHT_Q6_K) + i * 16 * LINE + 32 * half;
                 const uint8_t *high_lines =
                     block + super_high(WEIGHT_Q6_K) + i * 8 * LINE + 32 * half;
+                if (half == 0) {
+                    prefetch(low_lines, 16);
+                    prefetch(high_lines, 8);
+                }
 #pragma GCC unroll 4
                 for (size_t quarter = 0; quarter < 4; quarter++) {
                     size_t j = 8 * i + 2 * quarter;

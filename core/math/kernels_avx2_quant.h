@@ -23,11 +23,22 @@ enum {
     /* Of panels that pass the tokens' tiles together: half a second-level cache. */
     GROUP_BYTES = 1 << 18,
     GROUPS = 8, /* of 4 inputs in 32 */
+    /* How far ahead of the loops weights are asked for: the processor's own prefetching stops at
+     * pages and half fills the memory's queue. */
+    AHEAD = 4096,
 };
 
 ALWAYS_INLINE __m256i load32(const void *p)
 {
     return _mm256_load_si256((const __m256i *)p);
+}
+
+/* Asks for n lines of weights AHEAD of p, whatever lies there. */
+ALWAYS_INLINE void prefetch(const uint8_t *p, size_t n)
+{
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n; i++)
+        _mm_prefetch((const char *)p + AHEAD + i * LINE, _MM_HINT_T0);
 }
 
 ALWAYS_INLINE __m256i broadcast4(const void *p)

@@ -155,6 +155,7 @@ ALWAYS_INLINE void panel_paired(enum weight_type type, const uint8_t *panel, siz
     for (size_t b = b0; b < b0 + n; b++, a += n_tokens) {
         const uint8_t *scales = panel + paired_scales(type, b),
                       *lines = panel + paired_quants(type, b);
+        prefetch(lines, panel_quants_bytes(type) / LINE + 1);
 #pragma GCC unroll 1
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
@@ -207,6 +208,9 @@ ALWAYS_INLINE void panel_super(enum weight_type type, const uint8_t *panel, size
                     block + SUPER_SCALES + (by_32 ? j : 2 * j) * PANEL_ROWS + 8 * half;
                 __m256i w[GROUPS], s0 = scale_pairs(scales),
                                    s1 = by_32 ? s0 : scale_pairs(scales + PANEL_ROWS);
+                const size_t share = super_bytes(type) / LINE / 8;
+                if (half == 0)
+                    prefetch(block + j * share * LINE, share + 1);
                 unpack_super(type, block + super_low(type) + 32 * half,
                              block + super_high(type) + 32 * half, j, w);
                 for (size_t t = 0; t < n_tokens; t++) {

@@ -28,6 +28,9 @@ enum {
     CHUNK_BYTES = 24 << 10,
     /* Of panels that pass the tokens' tiles together: half a second-level cache. */
     GROUP_BYTES = 1 << 18,
+    /* How far ahead of the loops weights are asked for: the processor's own prefetching stops at
+     * pages and half fills the memory's queue. */
+    AHEAD = 4096,
 };
 
 /* --- vectors of LANES rows --- */
@@ -131,6 +134,14 @@ ALWAYS_INLINE vec_i broadcast4(const void *p)
     int32_t word;
     memcpy(&word, p, sizeof word);
     return V(set1_epi32)(word);
+}
+
+/* Asks for n lines of weights AHEAD of p, whatever lies there. */
+ALWAYS_INLINE void prefetch(const uint8_t *p, size_t n)
+{
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n; i++)
+        _mm_prefetch((const char *)p + AHEAD + i * LINE, _MM_HINT_T0);
 }
 
 /* --- what a token's inputs look like to the loops: a record for each (block, token) --- */
@@ -341,7 +352,10 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
 #pragma GCC unroll 2
         for (size_t v = 0; v < n_vectors; v++) {
             const uint8_t *scales = rows->panel[v] + paired_scales(type, b) + 2 * rows->lane[v];
-            unpack_paired(type, rows->panel[v] + paired_quants(type, b) + 4 * rows->lane[v], w[v]);
+            const uint8_t *lines = rows->panel[v] + paired_quants(type, b) + 4 * rows->lane[v];
+            if (rows->lane[v] == 0)
+                prefetch(lines, panel_quants_bytes(type) / LINE + 1);
+            unpack_paired(type, lines, w[v]);
             d[v] = load_f16(scales);
             if (quant_has_min(type))
                 m[v] = load_f16(scales + LINE);
@@ -402,6 +416,9 @@ ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, si
             for (size_t v = 0; v < n_vectors; v++) {
                 const uint8_t *block = rows->panel[v] + b * super_bytes(type);
                 const uint8_t *scales = block + SUPER_SCALES + i * PANEL_ROWS + rows->lane[v];
+                const size_t share = super_bytes(type) / LINE / 8;
+                if (rows->lane[v] == 0)
+                    prefetch(block + j * share * LINE, share + 1);
                 unpack_super(type, block + super_low(type) + 4 * rows->lane[v],
                              block + super_high(type) + 4 * rows->lane[v], j, w[v]);
                 s0[v] = load_scales(scales, is_signed);
