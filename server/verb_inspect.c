@@ -1,19 +1,16 @@
 /* verb_inspect.c - `inspect FILE`: what a GGUF file holds and what serving it needs, or why it is
- * refused. Main thread; the weights' values are never read. */
+ * refused, for people to read or as JSON. Main thread; the weights' values are never read. */
 #include "server/verbs.h"
 
-#include "base/checked.h"
 #include "base/utf8.h"
-#include "math/quant.h"
 #include "model/kv.h"
-#include "model/model.h"
-#include "server/load.h"
+#include "server/inspect.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-enum { DEFAULT_CONTEXT = 4096 };
 
 /* "2.9 MiB" */
 static const char *size_text(double bytes, char out[32])
@@ -26,155 +23,224 @@ static const char *size_text(double bytes, char out[32])
     return out;
 }
 
-static void print_text_key(const struct gguf *gguf, const char *label, const char *key)
+/* "134.5 M" */
+static const char *count_text(double n, char out[32])
 {
-    struct gguf_string value;
-    char text[160];
-    bool found = false;
-    if (gguf_get_string(gguf, key, &value, &found, NULL) != STATUS_OK || !found)
-        return;
-    utf8_printable(text, sizeof text, value.bytes, value.n);
-    printf("%-14s %s\n", label, text);
+    static const char *const units[] = {"", " k", " M", " G", " T"};
+    size_t unit = 0;
+    for (; n >= 1000 && unit < 4; unit++)
+        n /= 1000;
+    snprintf(out, 32, unit == 0 ? "%.0f%s" : "%.2f%s", n, units[unit]);
+    return out;
 }
 
-static void print_file(const struct gguf *gguf, const char *path)
+__attribute__((format(printf, 2, 3))) static void line(const char *label, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("  %-22s ", label);
+    vprintf(format, args);
+    putchar('\n');
+    va_end(args);
+}
+
+static void print_file(const struct inspection *i)
 {
     char size[32];
-    printf("%-14s %s\n", "file", path);
-    printf("%-14s GGUF version %" PRIu32 ", %s, %zu keys, %zu tensors\n", "format",
-           gguf_version(gguf), size_text((double)gguf_size(gguf), size), gguf_n_values(gguf),
-           gguf_n_tensors(gguf));
-    print_text_key(gguf, "architecture", "general.architecture");
-    print_text_key(gguf, "name", "general.name");
-    print_text_key(gguf, "license", "general.license");
-}
-
-static void print_end(const struct tokenizer *t, const char *name, int32_t id, bool added)
-{
-    if (id == TOKEN_NONE) {
-        printf(", no %s", name);
-        return;
-    }
-    char text[64];
-    struct gguf_string entry = tokenizer_entry(t, id);
-    utf8_printable(text, sizeof text, entry.bytes, entry.n);
-    printf(", %s %d \"%s\"%s", name, (int)id, text, added ? " (added)" : "");
-}
-
-static enum status print_tokenizer(const struct gguf *gguf, struct error *err)
-{
-    struct tokenizer *t;
-    enum status status = tokenizer_create(&t, gguf, err);
-    if (status != STATUS_OK)
-        return status;
-    const char *pre = tokenizer_pre(t);
-    printf("%-14s %s%s%s%s, %zu entries", "tokenizer", tokenizer_model(t),
-           pre[0] != '\0' ? " (" : "", pre, pre[0] != '\0' ? ")" : "", tokenizer_n_vocab(t));
-    print_end(t, "BOS", tokenizer_bos(t), tokenizer_adds_bos(t));
-    print_end(t, "EOS", tokenizer_eos(t), tokenizer_adds_eos(t));
-    putchar('\n');
-    tokenizer_destroy(t);
-    return STATUS_OK;
+    puts(i->name[0] != '\0' ? i->name : i->shape.arch);
+    line("file", "%s, %s", i->path, size_text((double)gguf_size(i->gguf), size));
+    line("format", "GGUF version %" PRIu32 ", %zu keys, %zu tensors", gguf_version(i->gguf),
+         gguf_n_values(i->gguf), gguf_n_tensors(i->gguf));
+    line("architecture", "%s", i->shape.arch);
+    if (i->license[0] != '\0')
+        line("license", "%s", i->license);
 }
 
 static void print_shape(const struct shape *s)
 {
-    static const char *const scalings[] = {[ROPE_SCALING_NONE] = "none",
-                                           [ROPE_SCALING_LINEAR] = "linear",
-                                           [ROPE_SCALING_YARN] = "yarn"};
-    printf("%-14s %zu layers, width %zu, feed-forward %zu, vocabulary %zu%s\n", "shape",
-           s->n_layers, s->n_embd, s->n_ff, s->n_vocab, s->tied_head ? ", tied head" : "");
-    printf("%-14s %zu heads of %zu, %zu for keys and values\n", "attention", s->n_heads,
-           s->head_dim, s->n_kv_heads);
-    printf("%-14s %zu positions", "context", s->n_context_train);
-    if (s->learned_positions)
-        printf(", learned");
-    else if (s->rope != ROPE_NONE)
-        printf(", RoPE over %zu of %zu (%s), base %g", s->rope_dim, s->head_dim,
-               s->rope == ROPE_INTERLEAVED ? "interleaved" : "neox", (double)s->rope_base);
-    if (s->rope_scaling != ROPE_SCALING_NONE)
-        printf(", %s scaling by %g", scalings[s->rope_scaling], (double)s->rope_scale_factor);
+    puts("\nshape");
+    line("layers", "%zu", s->n_layers);
+    line("width", "%zu", s->n_embd);
+    line("heads", "%zu of %zu", s->n_heads, s->head_dim);
+    line("keys and values for", "%zu heads", s->n_kv_heads);
+    line("feed-forward", "%zu, %s", s->n_ff, s->ffn == FFN_GELU ? "GELU" : "SiLU, gated");
+    line("norms", "%s, epsilon %g", s->norm == NORM_LAYER ? "layer" : "RMS", (double)s->norm_eps);
+    line("vocabulary", "%zu", s->n_vocab);
+    line("head", "%s", s->tied_head ? "the embedding (tied)" : "a matrix of its own");
+    line("context", "%zu positions", s->n_context_train);
+    if (s->rope == ROPE_NONE)
+        line("positions", "learned");
+    else
+        line("positions", "RoPE over %zu of %zu, %s, base %g", s->rope_dim, s->head_dim,
+             s->rope == ROPE_INTERLEAVED ? "interleaved" : "neox", (double)s->rope_base);
+}
+
+static void print_weights(const struct inspection *i)
+{
+    char count[32], size[32];
+    printf("\nweights: %s parameters, %.2f bits each\n", count_text((double)i->n_params, count),
+           inspection_bits(i));
+    printf("  %-8s %8s %12s %7s %12s\n", "type", "tensors", "parameters", "share", "in the file");
+    for (size_t type = 0; type < WEIGHT_TYPES; type++) {
+        const struct inspect_type *t = &i->types[type];
+        if (t->n_tensors > 0)
+            printf("  %-8s %8zu %12s %5.1f %% %12s\n", weight_infos[type].name, t->n_tensors,
+                   count_text((double)t->n_params, count),
+                   100 * (double)t->n_params / (double)i->n_params,
+                   size_text((double)t->n_bytes, size));
+    }
+}
+
+static void print_memory(const struct inspection *i)
+{
+    char size[32], label[48];
+    puts("\nmemory");
+    line("weights", "%s", size_text((double)i->model_bytes, size));
+    printf("  %-22s", "keys and values in");
+    for (enum kv_type type = 0; type < KV_TYPES; type++)
+        printf(" %12s", inspection_kv_name(type));
+    printf("\n  %-22s", "  1,000 positions");
+    for (enum kv_type type = 0; type < KV_TYPES; type++)
+        printf(" %12s", size_text(inspection_kv_bytes(i, type, 1000), size));
+    snprintf(label, sizeof label, "  a context of %zu", i->n_context);
+    printf("\n  %-22s", label);
+    for (enum kv_type type = 0; type < KV_TYPES; type++)
+        printf(" %12s", size_text((double)kv_pages_for(i->n_context) *
+                                      (double)kv_page_bytes(&i->shape, type),
+                                  size));
+    double kv = (double)kv_pages_for(i->n_context) * (double)kv_page_bytes(&i->shape, i->kv_type);
+    putchar('\n');
+    line("to serve one sequence", "%s and a step's buffers, with keys and values in %s",
+         size_text((double)i->model_bytes + kv, size), inspection_kv_name(i->kv_type));
+}
+
+static void print_token(const struct tokenizer *t, const char *label, int32_t id, const char *rest)
+{
+    char text[64];
+    if (id == TOKEN_NONE) {
+        line(label, "none");
+        return;
+    }
+    struct gguf_string entry = tokenizer_entry(t, id);
+    utf8_printable(text, sizeof text, entry.bytes, entry.n);
+    line(label, "%d \"%s\"%s", (int)id, text, rest);
+}
+
+static void print_tokenizer(const struct inspection *i)
+{
+    const struct tokenizer *t = i->tokenizer;
+    const char *pre = tokenizer_pre(t);
+    puts("\ntokenizer");
+    line("kind", "%s%s%s%s, %zu entries",
+         strcmp(tokenizer_model(t), "llama") == 0 ? "SentencePiece" : "byte-level BPE",
+         pre[0] != '\0' ? " (" : "", pre, pre[0] != '\0' ? ")" : "", tokenizer_n_vocab(t));
+    print_token(t, "BOS", tokenizer_bos(t), tokenizer_adds_bos(t) ? ", added" : "");
+    print_token(t, "EOS", tokenizer_eos(t), tokenizer_adds_eos(t) ? ", added" : "");
+    for (size_t k = 0; k < i->n_ends; k++)
+        print_token(t, "ends a text too", i->ends[k], "");
+    line("chat template", "%s", i->has_template ? "yes" : "none");
+}
+
+static void print_unusual(const struct inspection *i)
+{
+    puts("\nunusual");
+    for (size_t k = 0; k < i->n_unusual; k++)
+        printf("  - %s\n", i->unusual[k]);
+    if (i->n_unusual == 0)
+        puts("  nothing");
+}
+
+/* --- tensors --- */
+
+static void print_tensor(const char *name, const char *types, const struct gguf_tensor *t)
+{
+    printf("  %-32s %-16s ", name, types);
+    for (uint32_t d = 0; d < t->n_dims; d++)
+        printf("%s%" PRIu64, d > 0 ? " x " : "", t->ne[d]);
     putchar('\n');
 }
 
-/* What each weight type takes; the reader has checked every type. */
-static void print_types(const struct gguf *gguf)
+/* "blk.12.attn_q.weight" without its layer: where the rest begins; NULL: of no layer. */
+static const char *behind_layer(const char *name)
 {
-    size_t n_tensors[WEIGHT_TYPES] = {0}, n_bytes[WEIGHT_TYPES] = {0}, n_values[WEIGHT_TYPES] = {0};
-    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(gguf, i);
-        enum weight_type type = weight_type_of_ggml(t->type);
-        n_tensors[type]++;
-        n_bytes[type] += t->n_bytes;
-        n_values[type] +=
-            t->n_bytes / weight_infos[type].block_bytes * weight_infos[type].block_values;
-    }
-    char size[32];
-    for (size_t i = 0; i < WEIGHT_TYPES; i++)
-        if (n_tensors[i] > 0)
-            printf("%-14s %s: %zu tensors, %.2f M values, %s\n", "weights", weight_infos[i].name,
-                   n_tensors[i], (double)n_values[i] / 1e6, size_text((double)n_bytes[i], size));
+    return strncmp(name, "blk.", 4) == 0 ? strchr(name + 4, '.') : NULL;
 }
 
-static enum status print_memory(const struct gguf *gguf, const struct shape *shape,
-                                const struct settings *s, struct error *err)
+/* One line for the same tensor of all layers, where its first stands: how many in which types. */
+static void print_group(const struct gguf *gguf, size_t first)
 {
-    static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
-    enum kv_type type = (enum kv_type)s->kv_type;
-    size_t n_context = s->context, n_bytes;
-    if (n_context == 0)
-        n_context =
-            shape->n_context_train < DEFAULT_CONTEXT ? shape->n_context_train : DEFAULT_CONTEXT;
-    if (n_context > shape->n_context_train)
-        return error_set_param(err, STATUS_INVALID, "--context",
-                               "--context: %zu is more than the model's %zu positions", n_context,
-                               shape->n_context_train);
-    enum status status = model_memory(gguf, shape, n_context, &n_bytes, err);
-    if (status != STATUS_OK)
-        return status;
-    char weights[32], kv[32];
-    double kv_bytes = (double)kv_pages_for(n_context) * (double)kv_page_bytes(shape, type);
-    printf("%-14s %s of weights; %s of keys and values (%s) for each sequence of %zu positions\n",
-           "memory", size_text((double)n_bytes, weights), size_text(kv_bytes, kv), names[type],
-           n_context);
-    return STATUS_OK;
+    const struct gguf_tensor *t = gguf_tensor_at(gguf, first);
+    const char *role = behind_layer(t->name);
+    size_t n_of[WEIGHT_TYPES] = {0}, n = 0;
+    char name[80], types[160] = "";
+    for (size_t k = 0; role != NULL && k < gguf_n_tensors(gguf); k++) {
+        const struct gguf_tensor *other = gguf_tensor_at(gguf, k);
+        const char *its = behind_layer(other->name);
+        if (its == NULL || strcmp(its, role) != 0)
+            continue;
+        if (k < first)
+            return;
+        n_of[weight_type_of_ggml(other->type)]++;
+    }
+    if (role == NULL) {
+        print_tensor(t->name, ggml_type_name(t->type), t);
+        return;
+    }
+    for (size_t type = 0; type < WEIGHT_TYPES; type++)
+        if (n_of[type] > 0)
+            n += (size_t)snprintf(types + n, sizeof types - n, "%s%zu %s", n > 0 ? ", " : "",
+                                  n_of[type], weight_infos[type].name);
+    snprintf(name, sizeof name, "blk.*%s", role);
+    print_tensor(name, types, t);
 }
 
-static void print_tensors(const struct gguf *gguf)
+static void print_tensors(const struct gguf *gguf, bool all)
 {
-    puts("\ntensors");
-    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(gguf, i);
-        char shape[96] = "";
-        size_t n = 0;
-        for (uint32_t d = 0; d < t->n_dims; d++)
-            n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%" PRIu64, d > 0 ? " x " : "",
-                                  t->ne[d]);
-        printf("  %-32s %-6s %s\n", t->name, ggml_type_name(t->type), shape);
+    puts(all ? "\ntensors" : "\ntensors (each: --tensors)");
+    for (size_t k = 0; k < gguf_n_tensors(gguf); k++) {
+        const struct gguf_tensor *t = gguf_tensor_at(gguf, k);
+        if (all)
+            print_tensor(t->name, ggml_type_name(t->type), t);
+        else
+            print_group(gguf, k);
     }
+}
+
+/* --- the verb --- */
+
+static void print_all(const struct inspection *i, bool tensors)
+{
+    print_file(i);
+    print_shape(&i->shape);
+    print_weights(i);
+    print_memory(i);
+    print_tokenizer(i);
+    print_unusual(i);
+    print_tensors(i->gguf, tensors);
 }
 
 int verb_inspect(const struct settings *settings)
 {
-    struct gguf *gguf = NULL;
-    struct shape shape;
+    struct inspection *found = malloc(sizeof *found);
     struct error err = {0};
-    enum status status = load_gguf(&gguf, settings->argument, &err);
-    if (status == STATUS_OK) {
-        print_file(gguf, settings->argument);
-        status = print_tokenizer(gguf, &err);
+    if (found == NULL) {
+        error_no_memory(&err, sizeof *found, "the report");
+        return verb_fail(&err);
     }
+    enum status status = inspection_make(found, settings, &err);
+    if (status == STATUS_OK && settings->json)
+        status = inspection_print_json(found, settings->tensors, &err);
+    else if (status == STATUS_OK)
+        print_all(found, settings->tensors);
+    inspection_free(found);
+    free(found);
     if (status == STATUS_OK)
-        status = model_read_shape(&shape, gguf, &err);
-    if (status == STATUS_OK) {
-        print_shape(&shape);
-        print_types(gguf);
-        status = print_memory(gguf, &shape, settings, &err);
-    }
-    if (status == STATUS_OK)
-        print_tensors(gguf);
-    fflush(stdout);
-    int code = status == STATUS_OK ? EXIT_DONE : verb_fail(&err);
-    gguf_close(gguf);
-    return code;
+        return EXIT_DONE;
+    if (settings->json)
+        inspection_print_refusal(settings->argument, &err);
+    if (strstr(err.text, settings->argument) != NULL || strncmp(err.param, "--", 2) == 0)
+        return verb_fail(&err);
+    struct error named;
+    error_set_param(&named, status, err.param, "%s: %s", settings->argument, err.text);
+    return verb_fail(&named);
 }

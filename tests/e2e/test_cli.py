@@ -93,19 +93,6 @@ def test_a_port_in_use_is_exit_1_and_named():
     assert done.returncode == 1 and str(port).encode() in done.stderr
 
 
-def test_inspect_says_what_a_file_holds():
-    done = run_verb("inspect", models.fixture("llama256.Q4_0.gguf"))
-    text = done.stdout.decode()
-    assert done.returncode == 0
-    for word in ("llama", "Q4_0", "256", "token_embd.weight", "blk.1.ffn_down.weight"):
-        assert word in text, word
-
-
-def test_inspect_knows_the_built_in_model():
-    done = run_verb("inspect", "builtin")
-    assert done.returncode == 0 and b"llama" in done.stdout and b"Q8_0" in done.stdout
-
-
 # --- generate ---
 
 def generate(*args, stdin=b""):
