@@ -56,7 +56,7 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
     if (status != STATUS_OK) {
         of_file(settings->model, err);
     } else {
-        status = model_load(&loaded->model, gguf, settings->context, err);
+        status = model_load(&loaded->model, gguf, settings->context, loaded->cpu.n_usable, err);
         if (status != STATUS_OK && strcmp(err->param, "context") == 0) {
             struct error cause = *err;
             error_set_param(err, cause.status, "--context", "--context: %s", cause.text);

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -60,18 +61,51 @@ void *arena_alloc(struct arena *arena, size_t n, size_t size)
     return arena->base + start;
 }
 
-void arena_touch(struct arena *arena)
+struct slice {
+    uint8_t *base;
+    size_t n_bytes;
+};
+
+static void *touch_slice(void *arg)
 {
-    if (arena->base == NULL)
-        return;
+    const struct slice *slice = arg;
 #ifdef MADV_POPULATE_WRITE
-    if (madvise(arena->base, arena->n_mapped, MADV_POPULATE_WRITE) == 0)
-        return;
+    if (madvise(slice->base, slice->n_bytes, MADV_POPULATE_WRITE) == 0)
+        return NULL;
 #endif
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0; i < arena->n_mapped; i += page) {
-        volatile uint8_t *byte = arena->base + i;
+    for (size_t i = 0; i < slice->n_bytes; i += page) {
+        volatile uint8_t *byte = slice->base + i;
         uint8_t value = *byte;
         *byte = value; /* what was already written stays */
+    }
+    return NULL;
+}
+
+void arena_touch(struct arena *arena, unsigned n_threads)
+{
+    enum { MAX_SLICES = 64 };
+    struct slice slices[MAX_SLICES];
+    pthread_t threads[MAX_SLICES];
+    bool started[MAX_SLICES] = {false};
+    size_t n_pages = arena->n_mapped / huge_page,
+           n = n_threads < MAX_SLICES ? n_threads : MAX_SLICES;
+    if (arena->base == NULL)
+        return;
+    if (n > n_pages)
+        n = n_pages > 0 ? n_pages : 1;
+    for (size_t i = 0; i < n; i++) {
+        size_t begin = n_pages * i / n * huge_page;
+        size_t end = i + 1 < n ? n_pages * (i + 1) / n * huge_page : arena->n_mapped;
+        slices[i] = (struct slice){arena->base + begin, end - begin};
+        started[i] = i > 0 && pthread_create(&threads[i], NULL, touch_slice, &slices[i]) == 0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!started[i]) /* the first, and any that found no thread */
+            touch_slice(&slices[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (started[i])
+            pthread_join(threads[i], NULL);
     }
 }

@@ -28,5 +28,6 @@ void arena_free(struct arena *arena); /* takes a zeroed one */
 /* n * size bytes, 64-byte aligned and zeroed; NULL when full. */
 void *arena_alloc(struct arena *arena, size_t n, size_t size);
 
-/* Faults every page in now, so that memory promised at start-up cannot be missing later. */
-void arena_touch(struct arena *arena);
+/* Faults every page in now, so that memory promised at start-up cannot be missing later; large ones
+ * on n_threads threads, started for it. */
+void arena_touch(struct arena *arena, unsigned n_threads);

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { WARM_UP_TOKENS = 64, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
+enum { WARM_UP_TOKENS = 32, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
 
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
@@ -362,15 +362,11 @@ enum status worker_warm_up(struct worker *w, struct error *err)
     for (size_t i = 0; i < most; i++)
         tokens[i] = (int32_t)(i * 7919 % model->shape.n_vocab);
 
-    uint64_t decode = trial(w, tokens, 1); /* faults everything in; the next ones count */
-    for (int i = 0; i < 3; i++) {
-        uint64_t ns = trial(w, tokens, 1);
-        decode = i == 0 || ns < decode ? ns : decode;
-    }
+    trial(w, tokens, 1); /* faults everything in */
+    uint64_t decode = trial(w, tokens, 1);
     size_t n = decode > 0 ? WARM_UP_NS / decode : 1;
     n = n < most ? n : most;
     n = n > 0 ? n : 1;
-    trial(w, tokens, n);
     uint64_t prompt = trial(w, tokens, n);
     kv_clear(w->kv);
     if (decode == 0 || prompt == 0)

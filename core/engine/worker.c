@@ -51,7 +51,7 @@ static enum status take_arena(struct worker *w, struct error *err)
         w->free_slots[i] = (uint32_t)(n_slots - 1 - i);
     }
     w->n_free_slots = n_slots;
-    arena_touch(&w->arena);
+    arena_touch(&w->arena, 1);
     return STATUS_OK;
 }
 
@@ -87,6 +87,8 @@ static enum status take_memory(struct worker *w, struct error *err)
     if (status == STATUS_OK)
         status = kv_create(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch, o->prefix_cache,
                            err);
+    if (status == STATUS_OK)
+        kv_touch(w->kv, w->n_threads);
     if (status == STATUS_OK)
         status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
                                 o->max_batch + o->step_tokens, o->max_batch, err);

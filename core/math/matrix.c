@@ -87,29 +87,42 @@ static void pack_super(enum weight_type type, uint8_t *panel, size_t lane, size_
     }
 }
 
-void matrix_pack(struct matrix *out, enum weight_type type, size_t n_rows, size_t n_cols,
-                 const void *src, uint8_t *dst)
+struct matrix matrix_at(enum weight_type type, size_t n_rows, size_t n_cols, const uint8_t *dst)
 {
-    *out = (struct matrix){
+    return (struct matrix){
         .type = type,
         .n_rows = n_rows,
         .n_cols = n_cols,
         .panel_bytes = panel_bytes(type, n_cols),
         .panels = dst,
     };
-    const struct weight_info *info = &weight_infos[type];
-    const uint8_t *row = src;
-    size_t n_blocks = n_cols / info->block_values;
-    for (size_t r = 0; r < n_rows; r++, row += n_blocks * info->block_bytes) {
-        uint8_t *panel = dst + r / PANEL_ROWS * out->panel_bytes;
+}
+
+void matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1)
+{
+    const struct weight_info *info = &weight_infos[m->type];
+    const size_t n_blocks = m->n_cols / info->block_values,
+                 row_bytes = n_blocks * info->block_bytes;
+    const size_t end = p1 * PANEL_ROWS < m->n_rows ? p1 * PANEL_ROWS : m->n_rows;
+    for (size_t r = p0 * PANEL_ROWS; r < end; r++) {
+        const uint8_t *row = (const uint8_t *)src + r * row_bytes;
+        /* The one place that writes to what is const for all who read it. */
+        uint8_t *panel = (uint8_t *)(uintptr_t)m->panels + r / PANEL_ROWS * m->panel_bytes;
         size_t lane = r % PANEL_ROWS;
         if (info->block_values == 1)
-            pack_plain(panel, lane, n_cols, info->block_bytes, row);
+            pack_plain(panel, lane, m->n_cols, info->block_bytes, row);
         else if (info->block_values == 32)
-            pack_paired(type, panel, lane, n_blocks, row);
+            pack_paired(m->type, panel, lane, n_blocks, row);
         else
-            pack_super(type, panel, lane, n_blocks, row);
+            pack_super(m->type, panel, lane, n_blocks, row);
     }
+}
+
+void matrix_pack(struct matrix *out, enum weight_type type, size_t n_rows, size_t n_cols,
+                 const void *src, uint8_t *dst)
+{
+    *out = matrix_at(type, n_rows, n_cols, dst);
+    matrix_pack_panels(out, src, 0, matrix_n_panels(out));
 }
 
 /* The bytes of n_lines lanes: pack_lanes' inverse. */

@@ -32,6 +32,13 @@ static inline size_t matrix_n_panels(const struct matrix *m)
 /* Bytes a matrix of this shape takes when packed, a multiple of 64; 0 on overflow. */
 size_t matrix_packed_bytes(enum weight_type type, size_t n_rows, size_t n_cols);
 
+/* What lies at dst once it is packed there. */
+struct matrix matrix_at(enum weight_type type, size_t n_rows, size_t n_cols, const uint8_t *dst);
+
+/* Packs panels [p0, p1) of src, rows as they lie in a GGUF file, into m's zeroed memory: different
+ * panels may be packed by different threads. */
+void matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1);
+
 /* Packs src, rows as they lie in a GGUF file, into dst (matrix_packed_bytes() of zeroed memory,
  * 64-byte aligned) and fills *out. Every value is kept exactly. */
 void matrix_pack(struct matrix *out, enum weight_type type, size_t n_rows, size_t n_cols,

@@ -111,8 +111,7 @@ static enum status carve(struct kv *kv, size_t budget_bytes, struct error *err)
     kv->free_tables = arena_alloc(&kv->meta, kv->n_tables, sizeof(uint32_t));
     assert(kv->pages && kv->buckets && kv->tables && kv->free_tables);
     kv->bucket_mask = n_buckets - 1;
-    arena_touch(&kv->meta);
-    arena_touch(&kv->store);
+    arena_touch(&kv->meta, 1);
     return STATUS_OK;
 }
 
@@ -150,6 +149,11 @@ enum status kv_create(struct kv **out, const struct model *model, enum kv_type t
     reset_pages(kv);
     *out = kv;
     return STATUS_OK;
+}
+
+void kv_touch(struct kv *kv, unsigned n_threads)
+{
+    arena_touch(&kv->store, n_threads);
 }
 
 void kv_destroy(struct kv *kv)

@@ -46,12 +46,14 @@ size_t kv_page_bytes(const struct shape *shape, enum kv_type type);
 /* Pages that n positions need. */
 size_t kv_pages_for(size_t n_positions);
 
-/* budget_bytes of pages, touched now; max_sequences page tables of n_context positions.
+/* budget_bytes of pages, not yet touched; max_sequences page tables of n_context positions.
  * prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not hold one
  * page; STATUS_NO_MEMORY. */
 enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
                       size_t budget_bytes, size_t max_sequences, bool prefix_cache,
                       struct error *err);
+/* Faults all of them in, so that they cannot be missing later. */
+void kv_touch(struct kv *kv, unsigned n_threads);
 void kv_destroy(struct kv *kv); /* takes NULL */
 
 /* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/cpu.h"
+#include "base/team.h"
 #include "base/utf8.h"
 #include "model/model_arch.h"
 #include "model/rope.h"
@@ -17,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PACK_CHUNKS = 8 }; /* of a matrix for each thread */
+
 /* Carves the arena, or, without a model, only counts what it would take: the same walk, so that
  * both always agree. */
 struct loader {
@@ -24,6 +27,7 @@ struct loader {
     const struct shape *shape;
     size_t n_context;
     struct model *model; /* NULL: count */
+    struct team *team;   /* packs; NULL where counting */
     size_t n_bytes;      /* counted */
     bool overflow;
     const float *freq_factors; /* [rope_dim / 2], in the arena; NULL: none */
@@ -51,6 +55,29 @@ static enum weight_type type_of(const struct gguf_tensor *t)
     return weight_type_of_ggml(t->type);
 }
 
+struct packing {
+    const struct matrix *matrix;
+    const uint8_t *src;
+    uint32_t n_chunks;
+};
+
+static void pack_chunk(void *arg, size_t phase, size_t chunk, unsigned rank)
+{
+    const struct packing *p = arg;
+    size_t n = matrix_n_panels(p->matrix);
+    (void)phase, (void)rank;
+    matrix_pack_panels(p->matrix, p->src, n * chunk / p->n_chunks, n * (chunk + 1) / p->n_chunks);
+}
+
+/* All of a matrix, by the whole team. */
+static void pack(struct team *team, const struct matrix *matrix, const uint8_t *src)
+{
+    size_t n = matrix_n_panels(matrix), most = (size_t)PACK_CHUNKS * team_size(team);
+    struct packing p = {matrix, src, (uint32_t)(n < most ? n : most)};
+    team_run(team, &(struct team_work){
+                       .fn = pack_chunk, .arg = &p, .n_chunks = &p.n_chunks, .n_phases = 1});
+}
+
 /* Rows [first, first + n_rows) of a tensor as a packed matrix. */
 static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size_t first,
                              size_t n_rows, struct matrix *out)
@@ -66,7 +93,8 @@ static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size
         return STATUS_OK;
     if (dst == NULL)
         return no_room(l, t->name);
-    matrix_pack(out, type, n_rows, n_cols, t->data + first * weight_bytes(type, n_cols), dst);
+    *out = matrix_at(type, n_rows, n_cols, dst);
+    pack(l->team, out, t->data + first * weight_bytes(type, n_cols));
     l->model->bytes_per_token += n_bytes;
     return STATUS_OK;
 }
@@ -325,8 +353,24 @@ static void finish(struct model *model)
     model->bytes_per_token += weight_bytes(embed->type, embed->n_cols); /* the token's row of it */
 }
 
+/* Fills the arena. */
+static enum status load_tensors(struct model *model, const struct gguf *gguf, unsigned n_threads,
+                                struct error *err)
+{
+    struct loader l = {.gguf = gguf,
+                       .shape = &model->shape,
+                       .n_context = model->n_context,
+                       .model = model,
+                       .err = err};
+    enum status status = team_create(&l.team, n_threads, 1, NULL, err);
+    if (status == STATUS_OK)
+        status = walk(&l);
+    team_destroy(l.team);
+    return status;
+}
+
 enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
-                       struct error *err)
+                       unsigned n_threads, struct error *err)
 {
     struct shape shape;
     enum status status = model_read_shape(&shape, gguf, err);
@@ -348,9 +392,7 @@ enum status model_load(struct model **out, const struct gguf *gguf, size_t n_con
     count_params(model, gguf);
     if ((status = make_arena(model, gguf, err)) != STATUS_OK)
         goto fail;
-    struct loader l = {
-        .gguf = gguf, .shape = &model->shape, .n_context = n_context, .model = model, .err = err};
-    if ((status = walk(&l)) != STATUS_OK)
+    if ((status = load_tensors(model, gguf, n_threads, err)) != STATUS_OK)
         goto fail;
     finish(model);
     *out = model;

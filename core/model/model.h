@@ -89,8 +89,8 @@ enum status model_memory(const struct gguf *gguf, const struct shape *shape, siz
                          size_t *out, struct error *err);
 
 /* n_context 0: min(trained, MODEL_DEFAULT_CONTEXT). More than trained is STATUS_INVALID and names
- * it. Source pages are given back to the system tensor by tensor, so that the peak is the model and
- * one tensor. gguf may be closed after. */
+ * it. Packed by n_threads (>= 1), started for it. Source pages are given back to the system tensor
+ * by tensor, so that the peak is the model and one tensor. gguf may be closed after. */
 enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
-                       struct error *err);
+                       unsigned n_threads, struct error *err);
 void model_destroy(struct model *model); /* takes NULL */

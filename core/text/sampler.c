@@ -66,7 +66,7 @@ enum status sampler_create(struct sampler **out, size_t n_vocab, const struct ke
         sampler_destroy(s);
         return error_no_memory(err, bytes, "the sampler");
     }
-    arena_touch(&s->arena);
+    arena_touch(&s->arena, 1);
     *out = s;
     return STATUS_OK;
 }

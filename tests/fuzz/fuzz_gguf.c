@@ -36,7 +36,7 @@ static void use_model(const struct gguf *g, size_t size)
     FUZZ_CHECK(status == STATUS_OK, "%s", err.text);
     /* Panels are filled up to 16 rows. */
     FUZZ_CHECK(n_bytes <= PANEL_ROWS * size + ROOM, "%zu bytes for a file of %zu", n_bytes, size);
-    status = model_load(&m, g, 0, &err);
+    status = model_load(&m, g, 0, 1, &err);
     if (status != STATUS_OK) {
         FUZZ_CHECK(m == NULL, "a refused model is handed out");
         check_refusal(status, &err);

@@ -94,7 +94,7 @@ static bool survives(const uint8_t *bytes, size_t size, const struct damage *d)
         check_memory(NULL, d);
         return false;
     }
-    enum status of_model = model_load(&m, g, 0, &err);
+    enum status of_model = model_load(&m, g, 0, 1, &err);
     if (of_model != STATUS_OK) {
         CHECK(m == NULL, "a refused model is handed out");
         check_refusal(of_model, &err, d);
@@ -314,7 +314,7 @@ START_TEST(scales_that_are_not_finite_load_and_vectors_do_not)
     size_t size;
     uint8_t *bytes = gguf_build(b, &size);
     ck_assert_int_eq(gguf_open(&g, bytes, size, &err), STATUS_OK);
-    ck_assert_int_eq(model_load(&m, g, 0, &err), STATUS_OK);
+    ck_assert_int_eq(model_load(&m, g, 0, 1, &err), STATUS_OK);
     model_destroy(m);
     gguf_close(g);
     free(bytes);
@@ -322,7 +322,7 @@ START_TEST(scales_that_are_not_finite_load_and_vectors_do_not)
            sizeof not_a_number);
     bytes = gguf_build(b, &size);
     ck_assert_int_eq(gguf_open(&g, bytes, size, &err), STATUS_OK);
-    ck_assert_int_eq(model_load(&m, g, 0, &err), STATUS_FORMAT);
+    ck_assert_int_eq(model_load(&m, g, 0, 1, &err), STATUS_FORMAT);
     ck_assert_str_eq(err.text, "tensor 'blk.1.ffn_norm.weight': value 0 is not a finite number");
     gguf_close(g);
     free(bytes);

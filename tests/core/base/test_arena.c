@@ -65,10 +65,10 @@ START_TEST(touching_keeps_what_was_written)
     ck_assert_int_eq(arena_init(&arena, (size_t)3 << 20, "a test", &err), STATUS_OK);
     uint8_t *p = arena_alloc(&arena, (size_t)3 << 20, 1);
     memset(p, 7, 10000);
-    arena_touch(&arena);
+    arena_touch(&arena, 3);
     ck_assert(p[0] == 7 && p[9999] == 7 && p[10000] == 0);
     arena_free(&arena);
-    arena_touch(&arena);
+    arena_touch(&arena, 3);
 }
 END_TEST
 

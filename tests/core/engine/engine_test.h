@@ -41,7 +41,7 @@ static inline void world_open(void)
     struct error err;
     struct gguf *gguf;
     ok(gguf_map(&gguf, TEST_SOURCE_DIR "/models/smallmind-tiny.gguf", &err), &err);
-    ok(model_load(&world.model, gguf, 0, &err), &err);
+    ok(model_load(&world.model, gguf, 0, 1, &err), &err);
     ok(tokenizer_create(&world.tokenizer, gguf, &err), &err);
     gguf_close(gguf);
     cpu_detect(&world.cpu);

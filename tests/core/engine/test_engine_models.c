@@ -14,7 +14,7 @@ static void world_of(const struct any_arch *arch, enum weight_type type)
     size_t size;
     uint8_t *bytes = any_model(arch, type, &size);
     ok(gguf_open(&gguf, bytes, size, &err), &err);
-    ok(model_load(&world.model, gguf, 0, &err), &err);
+    ok(model_load(&world.model, gguf, 0, 1, &err), &err);
     ok(tokenizer_create(&world.tokenizer, gguf, &err), &err);
     gguf_close(gguf);
     free(bytes);

@@ -59,7 +59,7 @@ static void rig_open(struct rig *rig, const char *folder, const char *file, enum
     snprintf(path, sizeof path, "%s/%s", folder, file);
     struct gguf *gguf;
     ck_assert_msg(gguf_map(&gguf, path, &err) == STATUS_OK, "%s", err.text);
-    ck_assert_msg(model_load(&rig->model, gguf, 0, &err) == STATUS_OK, "%s: %s", file, err.text);
+    ck_assert_msg(model_load(&rig->model, gguf, 0, 1, &err) == STATUS_OK, "%s: %s", file, err.text);
     gguf_close(gguf);
     struct cpu cpu;
     cpu_detect(&cpu);

@@ -29,7 +29,7 @@ static struct model *loaded(size_t n_context)
 {
     struct model *m = NULL;
     struct error err = {0};
-    ck_assert_msg(model_load(&m, gguf, n_context, &err) == STATUS_OK, "%s", err.text);
+    ck_assert_msg(model_load(&m, gguf, n_context, 1, &err) == STATUS_OK, "%s", err.text);
     return m;
 }
 
@@ -253,7 +253,7 @@ START_TEST(the_context_is_what_was_asked_and_at_most_the_models)
     model_destroy(m);
     m = NULL;
     struct error err;
-    ck_assert_int_eq(model_load(&m, gguf, TINY_CONTEXT + 1, &err), STATUS_INVALID);
+    ck_assert_int_eq(model_load(&m, gguf, TINY_CONTEXT + 1, 1, &err), STATUS_INVALID);
     ck_assert_str_eq(err.param, "context");
     ck_assert_str_eq(err.text, "context 65 is more than the 64 positions of the model");
     ck_assert_ptr_null(m);
@@ -347,7 +347,7 @@ START_TEST(frequency_factors_divide_the_frequencies)
     open_built();
     struct model *m = NULL;
     struct error err;
-    ck_assert_int_eq(model_load(&m, gguf, 0, &err), STATUS_FORMAT);
+    ck_assert_int_eq(model_load(&m, gguf, 0, 1, &err), STATUS_FORMAT);
     ck_assert_str_eq(err.param, "rope_freqs.weight");
 }
 END_TEST
@@ -364,7 +364,7 @@ START_TEST(a_file_loads_as_its_bytes_do)
     struct model *from_file = NULL, *from_bytes = loaded(0);
     struct error err = {0};
     ck_assert_msg(gguf_map(&file, path, &err) == STATUS_OK, "%s", err.text);
-    ck_assert_msg(model_load(&from_file, file, 0, &err) == STATUS_OK, "%s", err.text);
+    ck_assert_msg(model_load(&from_file, file, 0, 1, &err) == STATUS_OK, "%s", err.text);
     gguf_close(file); /* the model has all it needs */
     ck_assert_uint_eq(from_file->arena.n_used, from_bytes->arena.n_used);
     ck_assert_uint_eq(from_file->embed.panel_bytes, from_bytes->embed.panel_bytes);
@@ -379,7 +379,7 @@ START_TEST(a_file_loads_as_its_bytes_do)
     file = NULL;
     ck_assert_int_eq(gguf_map(&file, path, &err), STATUS_OK);
     ck_assert_int_eq(truncate(path, 20000), 0);
-    ck_assert_int_eq(model_load(&from_file, file, 0, &err), STATUS_IO);
+    ck_assert_int_eq(model_load(&from_file, file, 0, 1, &err), STATUS_IO);
     ck_assert_ptr_null(from_file);
     gguf_close(file);
     model_destroy(from_bytes);

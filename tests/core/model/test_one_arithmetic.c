@@ -31,7 +31,7 @@ static struct model *load(size_t i)
     uint8_t *bytes =
         any_model(&any_archs[i % N_ANY_ARCHS], (enum weight_type)(i / N_ANY_ARCHS), &size);
     ck_assert_msg(gguf_open(&gguf, bytes, size, &err) == STATUS_OK, "%s", err.text);
-    ck_assert_msg(model_load(&model, gguf, 0, &err) == STATUS_OK, "%s: %s",
+    ck_assert_msg(model_load(&model, gguf, 0, 1, &err) == STATUS_OK, "%s: %s",
                   any_archs[i % N_ANY_ARCHS].name, err.text);
     gguf_close(gguf);
     free(bytes);
