@@ -17,6 +17,8 @@ SMALLMIND_PYTEST_ARGS ?=
 E2E ?= on
 FUZZ ?= gguf body tokenizer
 FUZZ_SECONDS ?= 60
+# Of bench-peers: names of cells, none for all (bench/peers.py --list).
+CELLS ?=
 export SUDO PYTHON
 # It is a variable of these verbs, not a setting of the program that they start.
 unexport SMALLMIND_PYTEST_ARGS
@@ -33,7 +35,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test asan tsan torture fuzz lint fmt bench install clean help
+.PHONY: all serve real-model test asan tsan torture fuzz lint fmt bench bench-peers install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -94,11 +96,15 @@ fmt: ## format the C sources in place
 	@$(NEED) lint
 	@JOBS=$(JOBS) ./tools/lint.sh fix-format
 
-bench: ## measure the kernels against the machine's limits
-	@$(NEED) build
+bench: all ## measure the model and the kernels against this machine's limits; ARGS="--model x.gguf --json"
+	@build/smallmind bench $(ARGS)
+
+bench-peers: ## the same files side by side with llama.cpp, built for it; CELLS="decode http/smol135.Q4_0", ARGS=--quick
+	@$(NEED) build bench
 	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
-	@$(call build,build,bench_kernels)
-	@build/bench_kernels $(ARGS)
+	@$(call build,build,smallmind http_load)
+	@JOBS=$(JOBS) ./bench/peers_build.sh build/peers
+	@$(PYTHON) bench/peers.py --cells "$(CELLS)" $(ARGS)
 
 install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install build --prefix $(PREFIX)
@@ -107,4 +113,4 @@ clean: ## remove everything that was built
 	@rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,7 +4,7 @@
  *
  * One thread, epoll, no allocation while it runs, so that it is not itself the limit. Speaks to
  * SmallMind's POST /generate and, with --openai, to any server's POST /v1/completions
- * (llama-server's, say): there a token is one `data:` event.
+ * (llama-server's, say): there a token is one `data:` event that does not finish the answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ enum { BUFFER = 1 << 16, MAX_SAMPLES = 1 << 20, ANSWER_END_BYTES = sizeof ANSWER
 struct client {
     int fd;
     double asked;                /* seconds; when the request was written */
-    bool got_token;              /* of this answer */
+    bool got_bytes, got_token;   /* of this answer */
     bool failed;                 /* this answer's status is not 200 */
     char tail[ANSWER_END_BYTES]; /* the last bytes that came: the end may be cut anywhere */
     size_t n;                    /* bytes in the buffer */
@@ -39,8 +39,8 @@ struct client {
 
 struct load {
     const char *host, *port, *prompt;
-    unsigned n_clients, n_predict;
-    double seconds;
+    unsigned n_clients, n_predict, n_ids;
+    double seconds, warm; /* warm: seconds before that, which count nothing */
     bool openai;
     char request[8192];
     size_t n_request;
@@ -57,17 +57,31 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void make_request(struct load *load)
+/* A quoted text, or n_ids made-up token ids: both servers take either. */
+static bool make_prompt(const struct load *load, char *out, size_t room)
 {
-    char body[4096];
+    size_t n = 0;
+    if (load->n_ids == 0)
+        return (size_t)snprintf(out, room, "\"%s\"", load->prompt) < room;
+    for (unsigned i = 0; i < load->n_ids && n < room; i++)
+        n += (size_t)snprintf(out + n, room - n, "%c%u", i == 0 ? '[' : ',', 40 + i * 7 % 200);
+    return n + 2 <= room && snprintf(out + n, room - n, "]") == 1;
+}
+
+static bool make_request(struct load *load)
+{
+    char prompt[4096], body[5120];
+    if (!make_prompt(load, prompt, sizeof prompt))
+        return false;
     int n = snprintf(body, sizeof body,
-                     "{\"prompt\":\"%s\",\"max_tokens\":%u,\"stream\":true,\"ignore_eos\":true}",
-                     load->prompt, load->n_predict);
+                     "{\"prompt\":%s,\"max_tokens\":%u,\"stream\":true,\"ignore_eos\":true}",
+                     prompt, load->n_predict);
     n = snprintf(load->request, sizeof load->request,
                  "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: "
                  "application/json\r\nContent-Length: %d\r\n\r\n%s",
                  load->openai ? "/v1/completions" : "/generate", load->host, load->port, n, body);
     load->n_request = (size_t)n;
+    return load->n_request < sizeof load->request;
 }
 
 static int dial(const struct load *load)
@@ -91,7 +105,7 @@ static int dial(const struct load *load)
 static bool ask(struct load *load, struct client *client)
 {
     client->n = 0;
-    client->got_token = client->failed = false;
+    client->got_bytes = client->got_token = client->failed = false;
     client->asked = now();
     return send(client->fd, load->request, load->n_request, MSG_NOSIGNAL) ==
            (ssize_t)load->n_request;
@@ -101,7 +115,7 @@ static bool ask(struct load *load, struct client *client)
  * OpenAI's form. */
 static uint64_t count_tokens(const char *text, size_t n, bool openai)
 {
-    static const char mark[] = "\"tokens\":[", event[] = "data: {";
+    static const char mark[] = "\"tokens\":[", event[] = "\"finish_reason\":null";
     const char *needle = openai ? event : mark, *end = text + n;
     size_t n_needle = strlen(needle);
     uint64_t total = 0;
@@ -155,6 +169,7 @@ static bool serve_client(struct load *load, struct client *client)
         return true;
     if (got <= 0)
         return false;
+    client->got_bytes = true;
     bool done = ended(client, client->buffer + client->n, (size_t)got);
     client->n += (size_t)got;
     digest(load, client);
@@ -189,15 +204,20 @@ static int run(struct load *load)
             return 1;
         }
     }
-    double start = now();
-    while (now() - start < load->seconds) {
+    double start = now(), begin = load->warm > 0 ? 0 : start;
+    while (begin == 0 || now() - begin < load->seconds) {
+        if (begin == 0 && now() - start >= load->warm) {
+            begin = now();
+            load->n_tokens = load->n_answers = load->n_first = 0;
+        }
         struct epoll_event events[256];
         int n = epoll_wait(epoll, events, 256, 100);
         for (int i = 0; i < n; i++) {
             struct client *client = events[i].data.ptr;
             if (serve_client(load, client))
                 continue;
-            load->n_errors++;
+            /* Some servers close a connection behind an answer: that is not one that failed. */
+            load->n_errors += client->got_bytes;
             close(client->fd);
             struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
             client->fd = dial(load);
@@ -206,7 +226,7 @@ static int run(struct load *load)
                 return 1;
         }
     }
-    double took = now() - start;
+    double took = now() - begin;
     qsort(load->first, load->n_first, sizeof *load->first, by_value);
     double p50 = load->n_first ? load->first[load->n_first / 2] : 0;
     double p99 = load->n_first ? load->first[load->n_first * 99 / 100] : 0;
@@ -225,7 +245,8 @@ int main(int argc, char **argv)
         {"host", required_argument, NULL, 'h'},    {"port", required_argument, NULL, 'p'},
         {"clients", required_argument, NULL, 'c'}, {"tokens", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 's'}, {"prompt", required_argument, NULL, 't'},
-        {"openai", no_argument, NULL, 'o'},        {0},
+        {"openai", no_argument, NULL, 'o'},        {"warm", required_argument, NULL, 'w'},
+        {"ids", required_argument, NULL, 'i'},     {0},
     };
     struct load load = {.host = "127.0.0.1",
                         .port = "8080",
@@ -256,13 +277,22 @@ int main(int argc, char **argv)
         case 'o':
             load.openai = true;
             break;
+        case 'w':
+            load.warm = atof(optarg);
+            break;
+        case 'i':
+            load.n_ids = (unsigned)atoi(optarg);
+            break;
         default:
             fprintf(stderr, "usage: http_load [--host H] [--port P] [--clients N] [--tokens N] "
-                            "[--seconds S] [--prompt TEXT] [--openai]\n");
+                            "[--warm S] [--seconds S] [--prompt TEXT | --ids N] [--openai]\n");
             return 2;
         }
     }
-    make_request(&load);
+    if (load.n_clients == 0 || !make_request(&load)) {
+        fprintf(stderr, "http_load: no client, or a prompt that is too long\n");
+        return 2;
+    }
     int code = run(&load);
     free(load.clients);
     free(load.first);

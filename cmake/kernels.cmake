@@ -19,7 +19,3 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS
     "-O2;-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni")
 endif()
-
-# bench_kernels: run by hand.
-add_executable(bench_kernels EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/kernels.c)
-target_link_libraries(bench_kernels PRIVATE sm_math)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh PURPOSE...: build test lint fuzz model
+# usage: packages.sh PURPOSE...: build test lint fuzz model bench
 # Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints
 # what to install. Prints nothing and changes nothing where all is there.
 set -eu
@@ -41,6 +41,11 @@ look() {
             ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip
+            ;;
+        bench) # the peer's programs and the models to measure with
+            has "${CXX:-c++}" || lacks g++
+            "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip
+            "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             ;;
         fuzz)
             has clang || lacks clang
