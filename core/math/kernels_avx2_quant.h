@@ -115,8 +115,8 @@ ALWAYS_INLINE void matmul(tile_function *single, tile_function *several, const s
     }
 }
 
-/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. One token, whose
- * chains then stay in registers, is compiled by itself. */
+/* Panels [p0, p1) for one tile of tokens: chunks of blocks outside, panels inside. One token
+ * and two, whose chains then stay in registers, are compiled by themselves. */
 #define DEFINE_TILE(name, record, lay, panel_function, block_values)                               \
     static void tile_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
                             size_t t0, size_t n_tokens, float *y, size_t y_stride)                 \
@@ -135,6 +135,8 @@ ALWAYS_INLINE void matmul(tile_function *single, tile_function *several, const s
                 float *rows = y + p * PANEL_ROWS;                                                  \
                 if (n_tokens == 1)                                                                 \
                     panel_function(panel, b, n_now, records, 1, b == 0, rows, y_stride);           \
+                else if (n_tokens == 2)                                                            \
+                    panel_function(panel, b, n_now, records, 2, b == 0, rows, y_stride);           \
                 else                                                                               \
                     panel_function(panel, b, n_now, records, n_tokens, b == 0, rows, y_stride);    \
             }                                                                                      \
