@@ -82,6 +82,11 @@ static bool epoch_is(struct team *team, uint32_t epoch)
 
 /* --- waiting --- */
 
+static bool is_done(struct team *team, uint32_t target)
+{
+    return atomic_load_explicit(&team->done.value, memory_order_acquire) >= target;
+}
+
 /* Waits until `target` chunks of this step are done. False: the step has ended (for helpers). */
 static bool wait_done(struct team *team, uint32_t target, uint32_t epoch)
 {
@@ -89,7 +94,7 @@ static bool wait_done(struct team *team, uint32_t target, uint32_t epoch)
     bool yield = false;
     for (;;) {
         for (int i = 0; i < SPIN_PAUSES; i++) {
-            if (atomic_load_explicit(&team->done.value, memory_order_acquire) >= target)
+            if (is_done(team, target))
                 return epoch_is(team, epoch);
             cpu_relax();
         }
@@ -140,32 +145,35 @@ static uint32_t run_begin(const struct team *team, uint32_t n, unsigned rank)
     return (uint32_t)(((uint64_t)n * rank + team->n_threads - 1) / team->n_threads);
 }
 
-/* This thread's mark of a phase, begun; NULL: nobody asks. Helpers write theirs inside the gate, so
- * that the leader may read all of them when team_run has ended. */
+/* A thread's marks. Helpers write theirs inside the gate, so that the leader may read all of them
+ * when team_run has ended. A phase that begins as soon as the one before has ended needs no second
+ * look at the clock; last: that end, 0 when the thread has waited since. */
 static struct team_mark *begin_mark(const struct team *team, size_t n_phases, size_t phase,
-                                    unsigned rank)
+                                    unsigned rank, uint64_t last)
 {
     const struct team_marks *marks = team->marks;
     if (__builtin_expect(marks == NULL, true))
         return NULL;
     struct team_mark *mark = marks->marks + rank * n_phases + phase;
-    mark->allocated = alloc_bytes();
-    mark->begin = marks->clock();
+    mark->allocated = (uint32_t)alloc_bytes();
+    mark->begin = last != 0 ? last : marks->clock();
     return mark;
 }
 
 /* Before the phase's chunks count as done, so that it ends before the next phase begins. */
-static void end_mark(const struct team *team, struct team_mark *mark)
+static uint64_t end_mark(const struct team *team, struct team_mark *mark, bool empty)
 {
-    if (__builtin_expect(mark != NULL, false))
-        mark->end = team->marks->clock();
+    if (__builtin_expect(mark == NULL, true))
+        return 0;
+    return mark->end = empty ? mark->begin : team->marks->clock();
 }
 
-/* Does what is left of a phase: this thread's own run, then the others'. */
-static void do_phase(struct team *team, size_t phase, unsigned rank)
+/* Does what is left of a phase: this thread's own run, then the others'. Takes and returns the time
+ * of its marks. */
+static uint64_t do_phase(struct team *team, size_t phase, unsigned rank, uint64_t last)
 {
     uint32_t n = team->work.n_chunks[phase], n_done = 0;
-    struct team_mark *mark = begin_mark(team, team->work.n_phases, phase, rank);
+    struct team_mark *mark = begin_mark(team, team->work.n_phases, phase, rank, last);
     for (unsigned i = 0; i < team->n_threads && n > 0; i++) {
         unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
         uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
@@ -178,9 +186,10 @@ static void do_phase(struct team *team, size_t phase, unsigned rank)
             n_done++;
         }
     }
-    end_mark(team, mark);
+    last = end_mark(team, mark, n == 0);
     if (n_done > 0)
         atomic_fetch_add_explicit(&team->done.value, n_done, memory_order_acq_rel);
+    return last;
 }
 
 /* --- helpers --- */
@@ -196,16 +205,19 @@ static bool enter(struct team *team)
 
 static void help(struct team *team, uint32_t epoch, unsigned rank)
 {
+    uint64_t last = 0;
     for (size_t phase = 0;; phase++) {
         if (!enter(team))
             return;
         bool on = team->step == epoch && phase < team->work.n_phases;
         uint32_t target = 0;
         if (on) {
-            do_phase(team, phase, rank);
+            last = do_phase(team, phase, rank, last);
             target = team->ends[phase];
         }
         atomic_fetch_sub_explicit(&team->gate.value, 1, memory_order_release);
+        if (!is_done(team, target))
+            last = 0;
         if (!on || !wait_done(team, target, epoch))
             return;
     }
@@ -292,11 +304,12 @@ void team_set_marks(struct team *team, const struct team_marks *marks)
 /* Alone there is nobody to share with: no claims, no counts. */
 static void run_alone(struct team *team, const struct team_work *work)
 {
+    uint64_t last = 0;
     for (size_t phase = 0; phase < work->n_phases; phase++) {
-        struct team_mark *mark = begin_mark(team, work->n_phases, phase, 0);
+        struct team_mark *mark = begin_mark(team, work->n_phases, phase, 0, last);
         for (uint32_t chunk = 0; chunk < work->n_chunks[phase]; chunk++)
             work->fn(work->arg, phase, chunk, 0);
-        end_mark(team, mark);
+        last = end_mark(team, mark, work->n_chunks[phase] == 0);
     }
 }
 
@@ -307,6 +320,7 @@ void team_run(struct team *team, const struct team_work *work)
         return;
     }
     team->work = *work;
+    uint64_t last = 0;
     uint32_t end = 0;
     for (size_t phase = 0; phase < work->n_phases; phase++) {
         end += work->n_chunks[phase];
@@ -321,8 +335,11 @@ void team_run(struct team *team, const struct team_work *work)
     raise_epoch(
         team); /* behind the open gate, or a quick helper would find it closed and miss the step */
     for (size_t phase = 0; phase < work->n_phases; phase++) {
-        do_phase(team, phase, 0);
-        wait_done(team, team->ends[phase], team->step);
+        last = do_phase(team, phase, 0, last);
+        if (!is_done(team, team->ends[phase])) {
+            last = 0;
+            wait_done(team, team->ends[phase], team->step);
+        }
     }
     atomic_fetch_or_explicit(&team->gate.value, GATE_CLOSED, memory_order_relaxed);
     while (atomic_load_explicit(&team->gate.value, memory_order_acquire) != GATE_CLOSED)

@@ -43,8 +43,8 @@ void team_run(struct team *team, const struct team_work *work);
 
 struct team_mark {
     uint64_t begin, end; /* in the clock's ticks; end 0: the thread never came to the phase */
-    uint64_t part;       /* ticks of a part that the phase's function sets apart */
-    uint64_t allocated;  /* alloc_bytes() at its begin */
+    uint32_t part;       /* ticks of a part that the phase's function sets apart */
+    uint32_t allocated;  /* alloc_bytes() at its begin, its lower half */
 };
 
 struct team_marks {

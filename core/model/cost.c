@@ -87,8 +87,6 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
         break;
     case SCOPE_ROPE:
         add_values(out, s.rows * (q + k), 2, shape->rope == ROPE_NONE ? 1 : 4);
-        break;
-    case SCOPE_KV_STORE:
         add_values(out, s.rows * 2 * k, 1, 0);
         out->kv_bytes +=
             s.rows * (double)(shape->n_kv_heads * kv_block_bytes(kv, shape->head_dim)) / KV_PAGE;
@@ -104,6 +102,7 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
         break;
     case SCOPE_OUTPUT:
         add_product(out, &l->attn_output.w, s.steps_on, s.rows_on);
+        add_values(out, s.rows_on * e, 3, 1);
         break;
     case SCOPE_FFN_NORM:
         add_values(out, s.rows_on * e, 3, 4);
@@ -123,9 +122,6 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
         break;
     case SCOPE_DOWN:
         add_product(out, &l->down.w, s.steps_on, s.rows_on);
-        break;
-    case SCOPE_OUTPUT_ADD:
-    case SCOPE_DOWN_ADD:
         add_values(out, s.rows_on * e, 3, 1);
         break;
     default:

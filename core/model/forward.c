@@ -341,6 +341,7 @@ static void store_kv(struct forward *f, size_t layer, struct range r, unsigned r
     const struct layer *l = &f->model->layers[layer];
     float scale = 1.0f / sqrtf((float)s->head_dim);
     size_t heads = s->n_heads + s->n_kv_heads;
+    (void)rank;
     for (size_t i = r.begin; i < r.end; i++) {
         size_t t = i / heads, h = i % heads;
         const struct row *row = &f->rows[t];
@@ -353,9 +354,7 @@ static void store_kv(struct forward *f, size_t layer, struct range r, unsigned r
         const float *v = f->v + t * f->kv_stride + h * s->head_dim;
         rotate(f, &l->k_norm, k, row->position, 1.0f);
         uint8_t *block = kv_block(f->kv, row->seq->pages[row->position / KV_PAGE], layer, h);
-        uint64_t part = part_begin(f);
         f->kernels->kv_store[kv_type(f->kv)](block, row->position % KV_PAGE, s->head_dim, k, v);
-        part_end(f, rank, part);
     }
 }
 
@@ -476,14 +475,12 @@ static void round_attended(struct forward *f, size_t layer, struct range r, unsi
 
 /* x += W act + b. */
 static void project_residual(struct forward *f, const struct linear *l, const struct act *act,
-                             size_t n_rows, struct range r, unsigned rank)
+                             size_t n_rows, struct range r)
 {
     linear_panels(f, l, r.begin, r.end, act, n_rows, f->proj, f->embd_stride);
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
-    uint64_t part = part_begin(f);
     for (size_t t = 0; t < n_rows; t++)
         f->kernels->add(f->x + t * f->embd_stride + begin, f->proj + t * f->embd_stride + begin, n);
-    part_end(f, rank, part);
 }
 
 static size_t attended_items(const struct forward *f, size_t layer)
@@ -493,8 +490,8 @@ static size_t attended_items(const struct forward *f, size_t layer)
 
 static void project_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    project_residual(f, &f->model->layers[layer].attn_output, &f->attended, rows_on(f, layer), r,
-                     rank);
+    (void)rank;
+    project_residual(f, &f->model->layers[layer].attn_output, &f->attended, rows_on(f, layer), r);
 }
 
 static void norm_ffn(struct forward *f, size_t layer, struct range r, unsigned rank)
@@ -544,7 +541,8 @@ static size_t down_items(const struct forward *f, size_t layer)
 
 static void project_hidden(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    project_residual(f, &f->model->layers[layer].down, &f->hidden, rows_on(f, layer), r, rank);
+    (void)rank;
+    project_residual(f, &f->model->layers[layer].down, &f->hidden, rows_on(f, layer), r);
 }
 
 /* --- the head --- */
@@ -587,15 +585,15 @@ static const struct phase first_phases[] = {{embed_items, embed, SCOPE_EMBED, SC
 static const struct phase layer_phases[] = {
     {embed_items, norm_attention, SCOPE_ATTN_NORM, SCOPE_QKV_ROUND},
     {qkv_items, project_qkv, SCOPE_QKV, SCOPE_QKV},
-    {head_items, store_kv, SCOPE_ROPE, SCOPE_KV_STORE},
+    {head_items, store_kv, SCOPE_ROPE, SCOPE_ROPE},
     {attend_items, attend, SCOPE_ATTENTION, SCOPE_ATTENTION},
     {merge_items, merge, SCOPE_ATTENTION_MERGE, SCOPE_ATTENTION_MERGE},
     {rows_on, round_attended, SCOPE_OUTPUT_ROUND, SCOPE_OUTPUT_ROUND},
-    {attended_items, project_attended, SCOPE_OUTPUT, SCOPE_OUTPUT_ADD},
+    {attended_items, project_attended, SCOPE_OUTPUT, SCOPE_OUTPUT},
     {rows_on, norm_ffn, SCOPE_FFN_NORM, SCOPE_GATE_UP_ROUND},
     {expand_items, expand, SCOPE_GATE_UP, SCOPE_ACTIVATION},
     {rows_on, round_hidden, SCOPE_DOWN_ROUND, SCOPE_DOWN_ROUND},
-    {down_items, project_hidden, SCOPE_DOWN, SCOPE_DOWN_ADD},
+    {down_items, project_hidden, SCOPE_DOWN, SCOPE_DOWN},
 };
 static const struct phase head_phases[] = {
     {wanted_items, norm_output, SCOPE_HEAD_NORM, SCOPE_HEAD_ROUND},
@@ -652,7 +650,7 @@ void forward_set_marks(struct forward *f, const struct team_marks *marks)
 static void keep_part(const struct forward *f, size_t i, unsigned rank)
 {
     size_t n_phases = forward_max_phases(f->model);
-    f->marks->marks[rank * n_phases + i].part += f->part_ticks[rank * PART_STRIDE];
+    f->marks->marks[rank * n_phases + i].part += (uint32_t)f->part_ticks[rank * PART_STRIDE];
     f->part_ticks[rank * PART_STRIDE] = 0;
 }
 

@@ -102,19 +102,6 @@ enum status record_copy(struct record **out, const struct record *r, struct erro
     return STATUS_OK;
 }
 
-/* --- places --- */
-
-struct record_cell *record_cell(const struct record *r, enum record_kind kind, size_t layer,
-                                size_t scope)
-{
-    return r->cells + ((size_t)kind * (r->shape.n_layers + 1) + layer) * (SCOPES + 1) + scope;
-}
-
-uint32_t *record_histogram(const struct record *r, enum record_kind kind, size_t scope)
-{
-    return r->histograms + ((size_t)kind * (SCOPES + 1) + scope) * HISTOGRAM_BUCKETS;
-}
-
 /* --- sums --- */
 
 void record_cell_add(struct record_cell *to, const struct record_cell *from)

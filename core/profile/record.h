@@ -81,6 +81,10 @@ struct record_shape {
     unsigned n_threads;
 };
 
+/* Steps shorter than this are recorded one in so many that the recorder's share stays as small as
+ * it is for longer ones. */
+enum { RECORD_SHORT_NS = 200000 };
+
 enum { RECORD_SERIES = 4096 }; /* steps whose wall time is kept one by one */
 
 struct record_totals {
@@ -121,8 +125,17 @@ void record_add(struct record *to, const struct record *from);
 
 /* layer n_layers: what belongs to none. scope SCOPES: the layer as a whole; of no layer: the step.
  */
-struct record_cell *record_cell(const struct record *record, enum record_kind kind, size_t layer,
-                                size_t scope);
-uint32_t *record_histogram(const struct record *record, enum record_kind kind, size_t scope);
+static inline struct record_cell *record_cell(const struct record *r, enum record_kind kind,
+                                              size_t layer, size_t scope)
+{
+    return r->cells + ((size_t)kind * (r->shape.n_layers + 1) + layer) * (SCOPES + 1) + scope;
+}
+
+static inline uint32_t *record_histogram(const struct record *r, enum record_kind kind,
+                                         size_t scope)
+{
+    return r->histograms + ((size_t)kind * (SCOPES + 1) + scope) * HISTOGRAM_BUCKETS;
+}
+
 void record_cell_add(struct record_cell *to, const struct record_cell *from);
 void record_work_add(struct record_work *to, const struct record_work *from);

@@ -18,7 +18,8 @@
 enum { EVERY_MAX = 64, MEAN_OF = 16 /* steps, about */ };
 
 struct cut {
-    uint64_t ticks, allocated;
+    uint64_t ticks;
+    uint32_t allocated; /* differences count, modulo 2^32 */
 };
 
 struct recorder {
@@ -119,7 +120,7 @@ enum status recorder_take(struct recorder *r, struct record **out, struct error 
 
 static struct cut cut_now(const struct recorder *r)
 {
-    return (struct cut){r->clock(), alloc_bytes()};
+    return (struct cut){r->clock(), (uint32_t)alloc_bytes()};
 }
 
 /* One step in so many, from how long steps are on the average. */
@@ -185,18 +186,20 @@ const struct team_marks *recorder_sample_marks(const struct recorder *r)
 
 struct portion {        /* of a step, given to one scope */
     double total, busy; /* ns */
-    uint64_t allocated;
+    uint32_t allocated;
     bool ran;
 };
 
 static void add_to_cell(struct record_cell *cell, const struct portion *p)
 {
-    record_cell_add(cell, &(struct record_cell){.n = p->ran,
-                                                .total = p->total,
-                                                .busy = p->busy,
-                                                .min = p->total,
-                                                .max = p->total,
-                                                .allocated = p->allocated});
+    if (p->ran) {
+        cell->min = cell->n == 0 || p->total < cell->min ? p->total : cell->min;
+        cell->max = p->total > cell->max ? p->total : cell->max;
+    }
+    cell->n += p->ran;
+    cell->total += p->total;
+    cell->busy += p->busy;
+    cell->allocated += p->allocated;
 }
 
 /* To the step's own sums, and to the record when it is being made. */

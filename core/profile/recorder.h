@@ -20,10 +20,6 @@ size_t recorder_bytes(const struct recorder *recorder); /* its memory; touched a
 
 /* --- any thread --- */
 
-/* Steps shorter than this are recorded one in so many that the recorder's share stays as small as
- * it is for longer ones. */
-enum { RECORD_SHORT_NS = 200000 };
-
 struct record_options {
     unsigned every; /* one step in so many is recorded; 0: every one, or as RECORD_SHORT_NS says */
 };

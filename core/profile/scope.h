@@ -17,20 +17,17 @@ enum scope {
     SCOPE_ATTN_NORM,
     SCOPE_QKV_ROUND, /* activations to the format that the next matrices read */
     SCOPE_QKV,
-    SCOPE_ROPE,
-    SCOPE_KV_STORE, /* keys and values rounded into the cache */
+    SCOPE_ROPE, /* with the norms of heads, and keys and values into the cache */
     SCOPE_ATTENTION,
     SCOPE_ATTENTION_MERGE,
     SCOPE_OUTPUT_ROUND,
-    SCOPE_OUTPUT,
-    SCOPE_OUTPUT_ADD, /* to the residual */
+    SCOPE_OUTPUT, /* with the addition to the residual, as SCOPE_DOWN */
     SCOPE_FFN_NORM,
     SCOPE_GATE_UP_ROUND,
     SCOPE_GATE_UP,
     SCOPE_ACTIVATION,
     SCOPE_DOWN_ROUND,
     SCOPE_DOWN,
-    SCOPE_DOWN_ADD,
 
     SCOPE_HEAD_NORM,
     SCOPE_HEAD_ROUND,

@@ -321,7 +321,8 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
             bool of_layer = scope_infos[phase.scope].place == PLACE_LAYER;
             ck_assert_uint_le(phase.layer, rig.model->shape.n_layers);
             ck_assert_int_eq(of_layer, phase.layer < rig.model->shape.n_layers);
-            ck_assert_uint_gt(marks[k].end, marks[k].begin);
+            ck_assert_uint_gt(marks[k].begin, 0);
+            ck_assert_uint_ge(marks[k].end, marks[k].begin);
             for (size_t rank = 0; rank < 2; rank++) {
                 const struct team_mark *mark = &marks[rank * n_phases + k];
                 ck_assert_uint_le(mark->part, mark->end - mark->begin);
