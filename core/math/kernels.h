@@ -127,6 +127,11 @@ struct kernels {
     float (*max)(const float *x, size_t n);
     /* The lowest index among equals; NaN anywhere: some index below n. */
     size_t (*argmax)(const float *x, size_t n);
+    /* How many are >= floor; NaN never is. */
+    size_t (*count_at_least)(const float *x, size_t n, float floor);
+    /* Their indices, ascending, into index [n]; returns how many. */
+    size_t (*list_at_least)(const float *x, size_t n, float floor, uint32_t *index);
+    void (*exp)(float *x, size_t n); /* each x becomes fmath_exp(x) */
     /* Sum of exp(x[i] - max) in 8 lanes and the fixed tree. */
     float (*sum_exp)(const float *x, size_t n, float max);
     bool (*all_finite)(const float *x, size_t n);

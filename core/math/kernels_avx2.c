@@ -163,6 +163,42 @@ size_t avx2_argmax(const float *x, size_t n)
     return 0; /* NaN: unspecified, but an index */
 }
 
+size_t avx2_count_at_least(const float *x, size_t n, float floor)
+{
+    const __m256 least = _mm256_set1_ps(floor);
+    __m256i counts = _mm256_setzero_si256(); /* each lane: minus its count */
+    size_t i = 0, count = 0;
+    for (; i + 8 <= n; i += 8)
+        counts = _mm256_add_epi32(
+            counts, _mm256_castps_si256(_mm256_cmp_ps(_mm256_loadu_ps(x + i), least, _CMP_GE_OQ)));
+    for (; i < n; i++)
+        count += x[i] >= floor;
+    return count - (size_t)(ptrdiff_t)sum8_i32(counts);
+}
+
+size_t avx2_list_at_least(const float *x, size_t n, float floor, uint32_t *index)
+{
+    const __m256 least = _mm256_set1_ps(floor);
+    size_t i = 0, count = 0;
+    for (; i + 8 <= n; i += 8) {
+        unsigned found =
+            (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), least, _CMP_GE_OQ));
+        for (; found != 0; found &= found - 1)
+            index[count++] = (uint32_t)i + (uint32_t)__builtin_ctz(found);
+    }
+    for (; i < n; i++) {
+        if (x[i] >= floor)
+            index[count++] = (uint32_t)i;
+    }
+    return count;
+}
+
+void avx2_exp(float *x, size_t n)
+{
+    FOR_EACH_8(i, n)
+    store_masked(x + i, n - i, exp8(load_masked(x + i, n - i)));
+}
+
 float avx2_sum_exp(const float *x, size_t n, float max)
 {
     __m256 lanes = _mm256_setzero_ps(), top = _mm256_set1_ps(max);

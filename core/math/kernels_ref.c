@@ -465,6 +465,30 @@ static size_t argmax(const float *x, size_t n)
     return best;
 }
 
+static size_t count_at_least(const float *x, size_t n, float floor)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += x[i] >= floor;
+    return count;
+}
+
+static size_t list_at_least(const float *x, size_t n, float floor, uint32_t *index)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (x[i] >= floor)
+            index[count++] = (uint32_t)i;
+    }
+    return count;
+}
+
+static void exp_of(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fmath_exp_inline(x[i]);
+}
+
 static float sum_exp(const float *x, size_t n, float max)
 {
     float lane[LANES] = {0};
@@ -511,6 +535,9 @@ const struct kernels KERNELS_REF_TABLE = {
     .attend_merge = attend_merge,
     .max = max_of,
     .argmax = argmax,
+    .count_at_least = count_at_least,
+    .list_at_least = list_at_least,
+    .exp = exp_of,
     .sum_exp = sum_exp,
     .all_finite = all_finite,
 };

@@ -1,21 +1,21 @@
-/* candidates.c - radix sorting and top-k selection over a vocabulary.
+/* candidates.c - sorting and top-k selection over a vocabulary.
  *
- * Scratch memory of one sampler, one thread at a time. The k highest of 150,000 logits are found
- * from the maxima of short blocks (one vectorised pass): at least k logits reach the k-th highest
- * maximum, and few more do, so only those are sorted; a short vocabulary's floor is selected
- * directly.
+ * Scratch memory of one sampler, one thread at a time. The k highest are among those that reach a
+ * floor which at least k do: found by counting, a vectorised pass for each guess. Of a long
+ * vocabulary only the maxima of blocks are counted: at least k logits reach what k maxima do.
  */
 #include "text/candidates.h"
 
+#include <float.h>
 #include <string.h>
 
-enum { SMALL_SORT = 64, SELECT_ROUNDS = 64, BLOCK_MAX = 256, DIGIT_BITS = 11 };
+enum { SMALL_SORT = 128, SELECT_ROUNDS = 24, BLOCK = 256, DIGIT_BITS = 11 };
 
 size_t candidates_bytes(size_t n_vocab)
 {
-    return 2 * n_vocab * sizeof(struct candidate) +
-           (n_vocab / CANDIDATE_BLOCK_MIN + 1) * sizeof(float) +
-           sizeof(uint32_t[CANDIDATE_DIGITS][CANDIDATE_RADIX]) + (size_t)4 * ARENA_ALIGN;
+    return 2 * n_vocab * sizeof(struct candidate) + (n_vocab / BLOCK + 1) * sizeof(float) +
+           n_vocab * sizeof(uint32_t) + sizeof(uint32_t[CANDIDATE_DIGITS][CANDIDATE_RADIX]) +
+           (size_t)5 * ARENA_ALIGN;
 }
 
 bool candidates_init(struct candidates *c, struct arena *arena, size_t n_vocab,
@@ -26,9 +26,10 @@ bool candidates_init(struct candidates *c, struct arena *arena, size_t n_vocab,
     c->n = 0;
     c->list = arena_alloc(arena, n_vocab, sizeof *c->list);
     c->spare = arena_alloc(arena, n_vocab, sizeof *c->spare);
-    c->maxima = arena_alloc(arena, n_vocab / CANDIDATE_BLOCK_MIN + 1, sizeof *c->maxima);
+    c->maxima = arena_alloc(arena, n_vocab / BLOCK + 1, sizeof *c->maxima);
+    c->index = arena_alloc(arena, n_vocab, sizeof *c->index);
     c->counts = arena_alloc(arena, CANDIDATE_DIGITS, sizeof *c->counts);
-    return c->list && c->spare && c->maxima && c->counts;
+    return c->list && c->spare && c->maxima && c->index && c->counts;
 }
 
 /* Floats as unsigned numbers in the same order; -0 and 0 are one value. */
@@ -45,16 +46,21 @@ static inline uint32_t sort_key(float x, uint32_t flip)
     return ascending_key(x) ^ flip;
 }
 
+/* Short lists, n <= SMALL_SORT: keys and places in one number each, insertion. */
 static void insertion_sort(struct candidate *items, size_t n, uint32_t flip)
 {
-    for (size_t i = 1; i < n; i++) {
-        struct candidate item = items[i];
-        uint32_t key = sort_key(item.logit, flip);
+    struct candidate copy[SMALL_SORT];
+    uint64_t keys[SMALL_SORT];
+    for (size_t i = 0; i < n; i++) {
+        uint64_t key = (uint64_t)sort_key(items[i].logit, flip) << 32 | i;
         size_t j = i;
-        for (; j > 0 && sort_key(items[j - 1].logit, flip) > key; j--)
-            items[j] = items[j - 1];
-        items[j] = item;
+        for (; j > 0 && keys[j - 1] > key; j--)
+            keys[j] = keys[j - 1];
+        keys[j] = key;
+        copy[i] = items[i];
     }
+    for (size_t i = 0; i < n; i++)
+        items[i] = copy[(uint32_t)keys[i]];
 }
 
 /* Least significant digit first: stable, three passes whatever the values. flip: all ones for
@@ -102,100 +108,75 @@ void candidates_sort_ascending(struct candidates *c, struct candidate *items, si
 
 void candidates_gather(struct candidates *c, const float *logits, float floor)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < c->n_vocab; i++) {
-        c->list[n] = (struct candidate){.logit = logits[i], .id = (int32_t)i};
-        n += logits[i] >= floor && logits[i] > -__builtin_inff();
-    }
-    c->n = n;
+    const float least = floor > -FLT_MAX ? floor : -FLT_MAX; /* not the banned ones */
+    c->n = c->kernels->list_at_least(logits, c->n_vocab, least, c->index);
+    for (size_t i = 0; i < c->n; i++)
+        c->list[i] = (struct candidate){.logit = logits[c->index[i]], .id = (int32_t)c->index[i]};
 }
 
-/* Moves the larger ones of x[lo, hi) in front of the smaller ones (Hoare, 1961); returns where the
- * second part begins. hi - lo >= 3. */
-static size_t partition(float *x, size_t lo, size_t hi)
+/* A floor that at least k of x[n] reach, and, unless many are alike, few more: bisection by value
+ * below the maximum. 1 <= k <= n; every x is finite or -infinity. */
+static float floor_of_highest(const struct candidates *c, const float *x, size_t n, size_t k)
 {
-    float a = x[lo], b = x[lo + (hi - lo) / 2], c = x[hi - 1];
-    float pivot = a > b ? (b > c ? b : (a > c ? c : a)) : (a > c ? a : (b > c ? c : b));
-    size_t i = lo, j = hi - 1;
-    for (;;) {
-        while (x[i] > pivot)
-            i++;
-        while (pivot > x[j])
-            j--;
-        if (i >= j)
-            return i > lo ? i : lo + 1;
-        float t = x[i];
-        x[i++] = x[j];
-        x[j--] = t;
+    float high = c->kernels->max(x, n), low = high;
+    const size_t enough = k + k / 4 + 8;
+    size_t n_low = c->kernels->count_at_least(x, n, low);
+    for (float depth = 4.0f; n_low < k; depth *= 2.0f) {
+        high = low;
+        low = high - depth;
+        n_low = c->kernels->count_at_least(x, n, low);
     }
-}
-
-/* The k-th highest of x[n], 1 <= k <= n, which is shuffled. Whatever the values, a bounded number
- * of rounds is tried before everything is sorted. */
-static float kth_highest(struct candidates *c, float *x, size_t n, size_t k)
-{
-    size_t lo = 0, hi = n;
-    for (int round = 0; hi - lo >= 3 && round < SELECT_ROUNDS; round++) {
-        size_t middle = partition(x, lo, hi);
-        if (k - 1 < middle)
-            hi = middle;
-        else
-            lo = middle;
+    for (int round = 0; n_low > enough && round < SELECT_ROUNDS; round++) {
+        float middle = low + (high - low) * 0.5f;
+        if (!(middle > low && middle < high))
+            break;
+        size_t n_middle = c->kernels->count_at_least(x, n, middle);
+        if (n_middle < k) {
+            high = middle;
+        } else {
+            low = middle;
+            n_low = n_middle;
+        }
     }
-    for (size_t i = lo; i < hi; i++)
-        c->list[i - lo] = (struct candidate){.logit = x[i]};
-    radix_sort(c, c->list, hi - lo, UINT32_MAX);
-    return c->list[k - 1 - lo].logit;
-}
-
-/* The k-th highest of the maxima of n_blocks blocks; k <= n_blocks. */
-static float kth_maximum(struct candidates *c, const float *logits, size_t block, size_t n_blocks,
-                         size_t k)
-{
-    for (size_t b = 0; b < n_blocks; b++) {
-        size_t begin = b * block, end = begin + block < c->n_vocab ? begin + block : c->n_vocab;
-        c->maxima[b] = c->kernels->max(logits + begin, end - begin);
-    }
-    float *shuffled = (float *)(void *)c->spare;
-    memcpy(shuffled, c->maxima, n_blocks * sizeof *shuffled);
-    return kth_highest(c, shuffled, n_blocks, k);
+    return low;
 }
 
 /* Ids reaching the floor, looking only into blocks whose maximum does. */
 static void gather_blocks(struct candidates *c, const float *logits, size_t block, size_t n_blocks,
                           float floor)
 {
+    const float least = floor > -FLT_MAX ? floor : -FLT_MAX; /* not the banned ones */
     size_t n = 0;
     for (size_t b = 0; b < n_blocks; b++) {
-        if (!(c->maxima[b] >= floor))
+        if (!(c->maxima[b] >= least))
             continue;
-        size_t end = (b + 1) * block < c->n_vocab ? (b + 1) * block : c->n_vocab;
-        for (size_t i = b * block; i < end; i++)
-            if (logits[i] >= floor && logits[i] > -__builtin_inff())
-                c->list[n++] = (struct candidate){.logit = logits[i], .id = (int32_t)i};
+        size_t begin = b * block, end = begin + block < c->n_vocab ? begin + block : c->n_vocab;
+        size_t n_found = c->kernels->list_at_least(logits + begin, end - begin, least, c->index);
+        for (size_t i = 0; i < n_found; i++) {
+            size_t id = begin + c->index[i];
+            c->list[n++] = (struct candidate){.logit = logits[id], .id = (int32_t)id};
+        }
     }
     c->n = n;
 }
 
 void candidates_top(struct candidates *c, const float *logits, size_t k)
 {
-    size_t block = BLOCK_MAX;
-    while (block > CANDIDATE_BLOCK_MIN && c->n_vocab / block < 2 * k)
-        block /= 2;
-    size_t n_blocks = (c->n_vocab + block - 1) / block;
+    const size_t n_blocks = (c->n_vocab + BLOCK - 1) / BLOCK;
     if (k == 0) {
         c->n = 0;
         return;
     }
-    if (k <= n_blocks) {
-        float floor = kth_maximum(c, logits, block, n_blocks, k);
-        gather_blocks(c, logits, block, n_blocks, floor);
+    if (2 * k <= n_blocks) {
+        for (size_t b = 0; b < n_blocks; b++) {
+            size_t begin = b * BLOCK, left = c->n_vocab - begin;
+            c->maxima[b] = c->kernels->max(logits + begin, left < BLOCK ? left : BLOCK);
+        }
+        gather_blocks(c, logits, BLOCK, n_blocks, floor_of_highest(c, c->maxima, n_blocks, k));
     } else if (k < c->n_vocab) {
-        float *shuffled = (float *)(void *)c->spare;
-        memcpy(shuffled, logits, c->n_vocab * sizeof *shuffled);
-        candidates_gather(c, logits, kth_highest(c, shuffled, c->n_vocab, k));
+        candidates_gather(c, logits, floor_of_highest(c, logits, c->n_vocab, k));
     } else {
-        candidates_gather(c, logits, -__builtin_inff());
+        candidates_gather(c, logits, -FLT_MAX);
     }
     candidates_sort(c);
     if (c->n > k)

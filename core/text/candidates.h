@@ -19,7 +19,7 @@ struct candidate {
     int32_t id;
 };
 
-enum { CANDIDATE_DIGITS = 3, CANDIDATE_RADIX = 2048, CANDIDATE_BLOCK_MIN = 16 };
+enum { CANDIDATE_DIGITS = 3, CANDIDATE_RADIX = 2048 };
 
 struct candidates {
     const struct kernels *kernels;
@@ -27,7 +27,8 @@ struct candidates {
     struct candidate *list;              /* [n_vocab] */
     size_t n;                            /* in list */
     struct candidate *spare;             /* [n_vocab] */
-    float *maxima;                       /* [n_vocab / CANDIDATE_BLOCK_MIN + 1] */
+    float *maxima;                       /* of blocks of the vocabulary */
+    uint32_t *index;                     /* [n_vocab] */
     uint32_t (*counts)[CANDIDATE_RADIX]; /* [CANDIDATE_DIGITS] */
 };
 

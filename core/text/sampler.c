@@ -145,10 +145,11 @@ static double weigh(struct sampler *s)
 {
     const struct candidates *c = &s->candidates;
     double sum = 0.0;
-    for (size_t i = 0; i < c->n; i++) {
-        s->weights[i] = fmath_exp(c->list[i].logit - c->list[0].logit);
+    for (size_t i = 0; i < c->n; i++)
+        s->weights[i] = c->list[i].logit - c->list[0].logit;
+    s->kernels->exp(s->weights, c->n);
+    for (size_t i = 0; i < c->n; i++)
         sum += (double)s->weights[i];
-    }
     return sum;
 }
 
@@ -241,10 +242,11 @@ static int32_t draw_listed(struct sampler *s, float max, float temperature, doub
 {
     const struct candidates *c = &s->candidates;
     double sum = 0.0;
-    for (size_t i = 0; i < c->n; i++) {
-        s->weights[i] = fmath_exp((c->list[i].logit - max) / temperature);
+    for (size_t i = 0; i < c->n; i++)
+        s->weights[i] = (c->list[i].logit - max) / temperature;
+    s->kernels->exp(s->weights, c->n);
+    for (size_t i = 0; i < c->n; i++)
         sum += (double)s->weights[i];
-    }
     double target = u * sum, so_far = 0.0;
     size_t last = 0;
     for (size_t i = 0; i < c->n; i++) {

@@ -117,10 +117,31 @@ static void op_all_finite(const struct kernels *k, const struct inputs *in, floa
     y[0] = k->all_finite(in->x, in->n) ? 1.0f : 0.0f;
 }
 
+static void op_exp(const struct kernels *k, const struct inputs *in, float *y)
+{
+    k->exp(y, in->n);
+}
+
+static void op_count_at_least(const struct kernels *k, const struct inputs *in, float *y)
+{
+    y[0] = (float)k->count_at_least(in->x, in->n, in->w[0]);
+}
+
+/* The values themselves, in the order in which they are listed. */
+static void op_list_at_least(const struct kernels *k, const struct inputs *in, float *y)
+{
+    uint32_t *index = buffer(in->n * sizeof *index);
+    size_t n = k->list_at_least(in->x, in->n, in->w[0], index);
+    for (size_t i = 0; i < in->n; i++)
+        y[i] = i < n ? in->x[index[i]] : (float)n;
+    free(index);
+}
+
 static operation *const operations[] = {
-    op_rms_norm,    op_rms_norm_in_place, op_layer_norm, op_layer_norm_in_place,
-    op_add,         op_silu_mul,          op_gelu,       op_rope_interleaved,
-    op_rope_halves, op_rope_part,         op_sum_exp,    op_all_finite,
+    op_rms_norm,    op_rms_norm_in_place, op_layer_norm,    op_layer_norm_in_place,
+    op_add,         op_silu_mul,          op_gelu,          op_rope_interleaved,
+    op_rope_halves, op_rope_part,         op_sum_exp,       op_all_finite,
+    op_exp,         op_count_at_least,    op_list_at_least,
 };
 
 START_TEST(rows_have_the_definitions_bits)
