@@ -382,6 +382,13 @@ enum status settings_resolve(struct settings **out, int argc, char *const *argv,
     return status;
 }
 
+bool settings_is_default(const struct settings *settings, const char *name)
+{
+    const struct resolved *r = (const struct resolved *)settings; /* its first member */
+    const struct setting *setting = settings_find(name);
+    return setting == NULL || r->sources[setting - settings_table].origin == ORIGIN_DEFAULT;
+}
+
 void settings_free(struct settings *settings)
 {
     if (settings == NULL)

@@ -26,6 +26,7 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_HELP = 128,
             VERB_QUANTIZE = 256,
             VERB_BENCH = 512,
+            VERB_PROFILE = 1024,
 };
 
 enum log_format { LOG_TEXT, LOG_JSON };
@@ -85,6 +86,11 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool quick, compare; /* bench: fewer cells; two reports instead of a run */
     const char *cells;   /* bench: beginnings of wanted cells' names, between commas; NULL: all */
 
+    /* profile; json and compare as above */
+    size_t sessions, tokens, prompt, batch;
+    bool html, trace, sizes;
+    float fail_on_regression; /* percent; 0: never */
+
     /* tokenize */
     bool special, add_special;
 
@@ -100,6 +106,9 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env,
                              char *notes, size_t notes_bytes, struct error *err);
 void settings_free(struct settings *settings); /* takes NULL */
+
+/* Whether nobody gave this one a value ("model", as in the flag). */
+bool settings_is_default(const struct settings *settings, const char *name);
 
 /* --print-config: each value and where it came from (default, file:line, environment, flag). */
 void settings_print(const struct settings *settings, FILE *out);

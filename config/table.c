@@ -5,11 +5,11 @@
 #include <ctype.h>
 #include <string.h>
 
-#define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY | VERB_BENCH)
+#define COMPUTE (VERB_SERVE | VERB_GENERATE | VERB_PERPLEXITY | VERB_BENCH | VERB_PROFILE)
 #define TEXT    (VERB_TOKENIZE | VERB_DETOKENIZE)
 #define ALL                                                                                        \
     (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
-     VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH)
+     VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH | VERB_PROFILE)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
@@ -23,6 +23,8 @@ const struct verb_info settings_verbs[] = {
     {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text"},
     {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type"},
     {"bench", VERB_BENCH, "[A B]", "measure the model and its kernels against this machine's limits; compare two reports"},
+    {"profile", VERB_PROFILE, "[FILE] [FILE]",
+     "where the time of a workload goes, and the bytes: a report as Markdown, JSON, page or trace; compare two"},
     {"version", VERB_VERSION, NULL, "the version"},
     {"help", VERB_HELP, "[VERB]", "this text, or one verb's"},
 };
@@ -136,7 +138,7 @@ const struct setting settings_table[] = {
     {"min-tokens", "generate", KIND_NUMBER, FIELD(min_tokens), VERB_GENERATE, 0, 16777216, NULL, NULL, "0", "N",
      "the end token is not drawn before this many",
      "When completions end too soon."},
-    {"temperature", "generate", KIND_REAL, FIELD(temperature), VERB_GENERATE, 0, 5, NULL, NULL, "0.8", "T",
+    {"temperature", "generate", KIND_REAL, FIELD(temperature), VERB_GENERATE | VERB_PROFILE, 0, 5, NULL, NULL, "0.8", "T",
      "0 is greedy, higher is more varied",
      "0 for the same text each time."},
     {"top-k", "generate", KIND_NUMBER, FIELD(top_k), VERB_GENERATE, 0, 2147483647, NULL, NULL, "40", "N",
@@ -169,7 +171,7 @@ const struct setting settings_table[] = {
     {"stop", "generate", KIND_STOPS, FIELD(stop), VERB_GENERATE, 0, 0, NULL, NULL, "", "TEXT",
      "end before this text (up to 16 times)",
      "When a mark ends the answer you want."},
-    {"seed", "generate", KIND_SEED, FIELD(seed), VERB_SERVE | VERB_GENERATE, 0, 0, NULL, NULL, "random", "N",
+    {"seed", "generate", KIND_SEED, FIELD(seed), VERB_SERVE | VERB_GENERATE | VERB_PROFILE, 0, 0, NULL, NULL, "random", "N",
      "generate: the draw's seed; serve: of the seeds drawn for requests without one",
      "For the same text each time."},
     {"ignore-eos", "generate", KIND_FLAG, FIELD(ignore_eos), VERB_GENERATE, 0, 0, NULL, NULL, "off", NULL,
@@ -190,14 +192,30 @@ const struct setting settings_table[] = {
      "overwrite OUT", NULL},
     {"tensors", NULL, KIND_FLAG, FIELD(tensors), VERB_INSPECT, 0, 0, NULL, NULL, "off", NULL,
      "list every tensor", NULL},
-    {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
+    {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH | VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
      "print the report as JSON", NULL},
     {"quick", NULL, KIND_FLAG, FIELD(quick), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
      "a few cells only, each measured shortly", NULL},
     {"cells", NULL, KIND_TEXT, FIELD(cells), VERB_BENCH, 0, 0, NULL, NULL, "", "NAME,...",
      "only cells whose names begin so (\"prefill 128,decode,batch 8,matmul,softmax,gelu,silu,attend\")", NULL},
-    {"compare", NULL, KIND_FLAG, FIELD(compare), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
+    {"compare", NULL, KIND_FLAG, FIELD(compare), VERB_BENCH | VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
      "compare two reports, A.json and B.json, instead of measuring", NULL},
+    {"sessions", NULL, KIND_NUMBER, FIELD(sessions), VERB_PROFILE, 1, 100000, NULL, NULL, "3", "N",
+     "requests to run", NULL},
+    {"tokens", NULL, KIND_NUMBER, FIELD(tokens), VERB_PROFILE, 1, 16777216, NULL, NULL, "50", "N",
+     "tokens that each generates", NULL},
+    {"prompt", NULL, KIND_NUMBER, FIELD(prompt), VERB_PROFILE, 1, 16777216, NULL, NULL, "32", "N",
+     "tokens of each one's prompt", NULL},
+    {"batch", NULL, KIND_NUMBER, FIELD(batch), VERB_PROFILE, 1, 1024, NULL, NULL, "1", "N",
+     "requests at once", NULL},
+    {"html", NULL, KIND_FLAG, FIELD(html), VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
+     "the report as a page with a flame graph and a timeline, to FILE or standard output", NULL},
+    {"trace", NULL, KIND_FLAG, FIELD(trace), VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
+     "the steps in detail as trace events (chrome://tracing, Perfetto), to FILE or standard output", NULL},
+    {"sizes", NULL, KIND_FLAG, FIELD(sizes), VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
+     "the same workload on models of several sizes, too", NULL},
+    {"fail-on-regression", NULL, KIND_REAL, FIELD(fail_on_regression), VERB_PROFILE, 0, 1000000, NULL, NULL, "0", "PERCENT",
+     "with --compare: exit 1 when B is slower than A by more than this, beyond the noise", NULL},
     {"config", NULL, KIND_TEXT, FIELD(config), ALL, 0, 0, NULL, NULL, "", "FILE",
      "INI file with settings (config/smallmind.ini shows them all)", NULL},
     {"print-config", NULL, KIND_FLAG, FIELD(print_config), ALL, 0, 0, NULL, NULL, "off", NULL,

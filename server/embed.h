@@ -12,3 +12,5 @@ extern const uint8_t embed_model[]; /* [embed_model_size]: a GGUF file */
 extern const size_t embed_model_size;
 extern const uint8_t embed_openapi_yaml[]; /* [embed_openapi_yaml_size] */
 extern const size_t embed_openapi_yaml_size;
+extern const uint8_t embed_profile_html[]; /* [embed_profile_html_size]: a profile's page */
+extern const size_t embed_profile_html_size;

@@ -68,11 +68,20 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
     return status;
 }
 
-enum status load_all(struct loaded *out, const struct settings *settings, struct error *err)
+enum status load_machine(struct loaded *out, const struct settings *settings, struct error *err)
 {
     struct loaded loaded = {0};
     cpu_detect(&loaded.cpu);
     enum status status = load_kernels(&loaded, settings, err);
+    if (status == STATUS_OK)
+        *out = loaded;
+    return status;
+}
+
+enum status load_all(struct loaded *out, const struct settings *settings, struct error *err)
+{
+    struct loaded loaded = {0};
+    enum status status = load_machine(&loaded, settings, err);
     if (status == STATUS_OK)
         status = load_file(&loaded, settings, err);
     if (status == STATUS_OK)

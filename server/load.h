@@ -25,6 +25,8 @@ struct loaded {
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.
  */
 enum status load_all(struct loaded *out, const struct settings *settings, struct error *err);
+/* The machine and its kernels alone. */
+enum status load_machine(struct loaded *out, const struct settings *settings, struct error *err);
 void load_free(struct loaded *loaded); /* takes a zeroed one */
 
 /* The file alone, "builtin" included; its vocabulary alone, of any architecture. */

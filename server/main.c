@@ -43,6 +43,8 @@ static int run(const struct settings *settings, const char *notes)
         return verb_quantize(settings);
     case VERB_BENCH:
         return verb_bench(settings);
+    case VERB_PROFILE:
+        return verb_profile(settings);
     case VERB_VERSION:
         puts("smallmind " SMALLMIND_VERSION);
         return EXIT_DONE;

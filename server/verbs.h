@@ -17,6 +17,7 @@ int verb_tokenize(const struct settings *settings);
 int verb_detokenize(const struct settings *settings);
 int verb_perplexity(const struct settings *settings);
 int verb_quantize(const struct settings *settings);
+int verb_profile(const struct settings *settings);
 int verb_bench(const struct settings *settings);
 
 /* Writes "smallmind: TEXT" to standard error and returns the exit code: EXIT_USAGE when an option

@@ -1,0 +1,306 @@
+/* profile_sessions.c - the verb's workload: sessions one after the other, or several at once, with
+ * every step recorded; then some with every second step recorded, for the recorder's own cost. Main
+ * thread. */
+#include "server/profile_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What the recorder's cost is found from, at most. */
+enum { OVERHEAD_STEPS = 3000 };
+static const uint64_t overhead_ns = 2500000000;
+
+struct runner {
+    const struct profile_plan *plan;
+    const struct loaded *loaded;
+    struct engine *engine;
+    struct job **jobs; /* [batch] owned */
+    size_t n_jobs;
+    uint64_t n_made; /* sessions so far: each has a seed of its own */
+};
+
+/* --- jobs --- */
+
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* A prompt of random ids, no two sessions alike. */
+static enum status make_job(struct runner *r, size_t n_prompt, size_t n_tokens, struct job **out,
+                            struct error *err)
+{
+    const struct tokenizer *tokenizer = r->loaded->tokenizer;
+    size_t n_vocab = r->loaded->model->shape.n_vocab;
+    const struct job_size size = {
+        .n_prompt = n_prompt, .max_tokens = n_tokens, .max_piece = tokenizer_max_piece(tokenizer)};
+    struct job *job;
+    enum status status = job_create(&job, &size, err);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t state = mix(r->plan->seed + 0x9e3779b97f4a7c15u * ++r->n_made);
+    for (size_t i = 0; i < n_prompt; i++)
+        job_prompt(job)[i] = (int32_t)(mix(state += 0x9e3779b97f4a7c15u) % n_vocab);
+    job->ignore_eos = true;
+    job->sampling = (struct sampling){.temperature = r->plan->temperature,
+                                      .top_k = n_vocab < 40 ? (uint32_t)n_vocab : 40,
+                                      .top_p = 0.95f,
+                                      .min_p = 0.05f,
+                                      .typical_p = 1,
+                                      .repetition_penalty = 1,
+                                      .seed = mix(state)};
+    *out = job;
+    return STATUS_OK;
+}
+
+static void free_jobs(struct runner *r)
+{
+    for (size_t i = 0; i < r->n_jobs; i++)
+        job_destroy(r->jobs[i]);
+    r->n_jobs = 0;
+}
+
+/* Runs n requests at once to their ends. The jobs stay for reading: free_jobs. */
+static enum status run_group(struct runner *r, size_t n, size_t n_prompt, size_t n_tokens,
+                             struct error *err)
+{
+    enum status status = STATUS_OK;
+    uint64_t retry_ms;
+    size_t n_submitted = 0;
+    for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+        status = make_job(r, n_prompt, n_tokens, &r->jobs[i], err);
+        r->n_jobs += status == STATUS_OK;
+    }
+    for (size_t i = 0; i < r->n_jobs && status == STATUS_OK; i++) {
+        r->jobs[i]->arrived_ns = engine_now_ns();
+        status = engine_submit(r->engine, r->jobs[i], &retry_ms, err);
+        n_submitted += status == STATUS_OK;
+    }
+    for (size_t i = 0; i < n_submitted; i++)
+        while (!atomic_load_explicit(&r->jobs[i]->finished, memory_order_acquire))
+            engine_wait(r->engine, r->jobs[i], UINT32_MAX - 1);
+    for (size_t i = 0; i < n_submitted && status == STATUS_OK; i++) {
+        if (r->jobs[i]->finish == FINISH_ERROR || r->jobs[i]->finish == FINISH_CANCELLED) {
+            status =
+                error_set(err, STATUS_INTERNAL, "a session failed: %s", r->jobs[i]->error.text);
+        }
+    }
+    return status;
+}
+
+/* --- a session's numbers --- */
+
+static void read_jobs(const struct runner *r, struct report_session *out)
+{
+    uint64_t begin = UINT64_MAX, end = 0, started = UINT64_MAX, first = 0;
+    double decode = 0;
+    for (size_t i = 0; i < r->n_jobs; i++) {
+        const struct job *job = r->jobs[i];
+        begin = job->arrived_ns < begin ? job->arrived_ns : begin;
+        started = job->started_ns < started ? job->started_ns : started;
+        first = job->first_token_ns > first ? job->first_token_ns : first;
+        end = job->last_token_ns > end ? job->last_token_ns : end;
+        double own = (double)(job->last_token_ns - job->first_token_ns);
+        decode = own > decode ? own : decode;
+        out->n_prompt += (double)job->n_prompt;
+        out->n_tokens += (double)job->n_completion;
+    }
+    out->wall_ns = (double)(end - begin);
+    out->prompt_ns = first > started ? (double)(first - started) : 0;
+    out->decode_ns = decode;
+}
+
+/* Totals of the recorded steps, scaled up to all steps, a generated token. */
+static void read_scopes(const struct record *record, struct report_session *out)
+{
+    for (int kind = 0; kind < RECORD_KINDS; kind++) {
+        const struct record_steps *steps = &record->totals.steps[kind];
+        double scale = steps->recorded_ns > 0 ? steps->seen_ns / steps->recorded_ns : 0;
+        for (size_t layer = 0; layer <= record->shape.n_layers; layer++)
+            for (size_t scope = 0; scope < SCOPES; scope++)
+                out->scope_ns[scope] +=
+                    record_cell(record, (enum record_kind)kind, layer, scope)->total * scale;
+    }
+    for (size_t scope = 0; scope < SCOPES && out->n_tokens > 0; scope++)
+        out->scope_ns[scope] /= out->n_tokens;
+}
+
+/* One group, recorded; its record joins the sum, and the first one's steps stay in detail. */
+static enum status record_group(struct runner *r, struct profile_parts *parts, size_t n,
+                                struct error *err)
+{
+    const struct record_options options = {0};
+    struct record *record = NULL;
+    enum status status = engine_profile_start(r->engine, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    status = run_group(r, n, r->plan->prompt, r->plan->tokens, err);
+    struct error ignored;
+    enum status stopped =
+        engine_profile_stop(r->engine, &record, status == STATUS_OK ? err : &ignored);
+    if (status == STATUS_OK)
+        status = stopped;
+    if (status == STATUS_OK) {
+        struct report_session *session = &parts->sessions[parts->n_sessions++];
+        read_jobs(r, session);
+        read_scopes(record, session);
+        if (parts->total == NULL)
+            status = record_copy(&parts->total, record, err);
+        else
+            record_add(parts->total, record);
+    }
+    free_jobs(r);
+    if (status == STATUS_OK && parts->n_records == 0)
+        parts->records[parts->n_records++] = record;
+    else if (stopped == STATUS_OK)
+        record_destroy(record);
+    return status;
+}
+
+/* --- the recorder's own cost --- */
+
+/* Neighbouring steps differ in one position and in whether they were recorded, in turns: the median
+ * of their ratios is what recording adds. */
+static void find_overhead(struct report_overhead *out, const uint32_t *series, size_t n,
+                          double *ratios, double *plain)
+{
+    size_t n_pairs = 0, n_plain = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!(series[i] & 1))
+            plain[n_plain++] = series[i] >> 1;
+        if (i == 0 || (series[i] & 1) == (series[i - 1] & 1))
+            continue;
+        double recorded = series[i] & 1 ? series[i] >> 1 : series[i - 1] >> 1;
+        double other = series[i] & 1 ? series[i - 1] >> 1 : series[i] >> 1;
+        if (other > 0)
+            ratios[n_pairs++] = recorded / other - 1;
+    }
+    out->n_pairs = n_pairs;
+    out->measured = n_pairs >= 16;
+    out->step_ns = stats_median(plain, n_plain);
+    out->part = stats_median(ratios, n_pairs);
+    out->interval = stats_bootstrap_median(ratios, n_pairs);
+}
+
+static enum status measure_overhead(struct runner *r, struct report_overhead *out,
+                                    struct error *err)
+{
+    const struct record_options every_second = {.every = 2};
+    size_t n_context = r->loaded->model->n_context, n_prompt = r->plan->prompt;
+    size_t n_tokens = n_context - n_prompt < 512 ? n_context - n_prompt : 512;
+    uint32_t *series = calloc(OVERHEAD_STEPS + RECORD_SERIES, sizeof *series);
+    double *numbers = calloc(2 * (OVERHEAD_STEPS + RECORD_SERIES), sizeof *numbers);
+    enum status status = STATUS_OK;
+    if (series == NULL || numbers == NULL)
+        status = error_no_memory(err, OVERHEAD_STEPS * sizeof *numbers, "the recorder's cost");
+    uint64_t end = engine_now_ns() + overhead_ns;
+    size_t n = 0;
+    while (status == STATUS_OK && n < OVERHEAD_STEPS && engine_now_ns() < end) {
+        struct record *record;
+        status = engine_profile_start(r->engine, &every_second, err);
+        if (status == STATUS_OK)
+            status = run_group(r, 1, n_prompt, n_tokens, err);
+        free_jobs(r);
+        if (status != STATUS_OK || engine_profile_stop(r->engine, &record, err) != STATUS_OK)
+            break;
+        size_t more = record->totals.n_series;
+        more =
+            more < OVERHEAD_STEPS + RECORD_SERIES - n ? more : OVERHEAD_STEPS + RECORD_SERIES - n;
+        memcpy(series + n, record->series, more * sizeof *series);
+        n += more;
+        record_destroy(record);
+    }
+    if (status == STATUS_OK)
+        find_overhead(out, series, n, numbers, numbers + OVERHEAD_STEPS + RECORD_SERIES);
+    free(series);
+    free(numbers);
+    return status;
+}
+
+/* --- all of it --- */
+
+static enum status start_engine(struct runner *r, const struct settings *s, struct error *err)
+{
+    const struct model *model = r->loaded->model;
+    size_t pages = kv_pages_for(r->plan->prompt + r->plan->tokens);
+    size_t context_pages = kv_pages_for(model->n_context);
+    enum kv_type type = (enum kv_type)s->kv_type;
+    const struct engine_options options = {
+        .n_threads = s->threads,
+        .n_workers = 1,
+        .kernels = r->loaded->kernels,
+        .kv_type = type,
+        .kv_bytes = s->kv_memory != 0 ? s->kv_memory
+                                      : (r->plan->batch * pages + context_pages) *
+                                            kv_page_bytes(&model->shape, type),
+        .prefix_cache = false,
+        .step_tokens = s->step_tokens,
+        .max_batch = r->plan->batch,
+        .max_queue = r->plan->batch,
+    };
+    return engine_create(&r->engine, model, r->loaded->tokenizer, &r->loaded->cpu, &options, err);
+}
+
+static enum status record_all(struct runner *r, struct profile_parts *parts,
+                              struct progress *progress, struct error *err)
+{
+    const struct profile_plan *plan = r->plan;
+    size_t n_groups = (plan->sessions + plan->batch - 1) / plan->batch;
+    parts->sessions = calloc(n_groups, sizeof *parts->sessions);
+    parts->records = calloc(1, sizeof(struct record *));
+    if (parts->sessions == NULL || parts->records == NULL)
+        return error_no_memory(err, n_groups * sizeof *parts->sessions, "the sessions");
+    /* One that counts nowhere: pages are touched, caches and clocks are warm. */
+    enum status status = run_group(r, plan->batch < plan->sessions ? plan->batch : plan->sessions,
+                                   plan->prompt, plan->tokens, err);
+    free_jobs(r);
+    struct counting *counting = NULL;
+    if (status == STATUS_OK)
+        status = counting_start(&counting, err);
+    for (size_t i = 0; i < n_groups && status == STATUS_OK; i++) {
+        size_t left = plan->sessions - i * plan->batch;
+        status = record_group(r, parts, left < plan->batch ? left : plan->batch, err);
+        progress_show(progress, i + 1, n_groups, "");
+    }
+    if (counting != NULL)
+        counting_stop(counting, &parts->counters);
+    parts->has_counters = status == STATUS_OK;
+    return status;
+}
+
+enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
+                             const struct settings *settings, const struct profile_plan *plan,
+                             struct engine **engine, struct progress *progress, struct error *err)
+{
+    struct runner r = {.plan = plan, .loaded = loaded};
+    struct limits *limits = NULL;
+    r.jobs = calloc(plan->batch, sizeof(struct job *));
+    if (r.jobs == NULL)
+        return error_no_memory(err, plan->batch * sizeof(struct job *), "the sessions");
+    enum status status = start_engine(&r, settings, err);
+    *engine = r.engine; /* the caller's, whatever comes */
+    if (status == STATUS_OK)
+        status = record_all(&r, parts, progress, err);
+    if (status == STATUS_OK && plan->overhead)
+        status = measure_overhead(&r, &parts->overhead, err);
+    if (status == STATUS_OK)
+        status = limits_create(&limits, &loaded->cpu, loaded->kernels, err);
+    if (status == STATUS_OK)
+        status = profile_measure_limits(&parts->limits, limits, loaded->model,
+                                        engine_plan(r.engine)->n_threads, err);
+    limits_destroy(limits);
+    free_jobs(&r);
+    free(r.jobs);
+    if (status != STATUS_OK)
+        return status;
+    parts->document.workload = (struct profile_workload){.source = "profile",
+                                                         .sessions = plan->sessions,
+                                                         .tokens = plan->tokens,
+                                                         .prompt = plan->prompt,
+                                                         .batch = plan->batch,
+                                                         .temperature = (double)plan->temperature,
+                                                         .seed = plan->seed};
+    return STATUS_OK;
+}
