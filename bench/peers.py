@@ -8,7 +8,7 @@ A cell is named KIND/MODEL or KIND/MODEL/N; --cells takes names, beginnings of n
 merged into one JSON file, cell by cell, so that a table can be made in many short runs; --render writes the table into a
 Markdown file, between its two marks, and the picture beside it. `make bench-peers` builds what this needs.
 Each sample says how much of the machine others took while it was made (the host's other guests: steal; other programs).
-One with more than --steal percent is made again, twice at most. Needs nothing but Python; models.py needs numpy.
+One with more than --steal or --others percent is made again, twice at most. Needs nothing but Python; models.py needs numpy.
 """
 import argparse
 import collections
@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -176,13 +177,24 @@ SIDES = {"decode": bench_sides, "batch": bench_sides, "prefill": bench_sides, "h
 # --- measuring ---
 
 
+def wait_for_quiet(servers, o):
+    """Until other programs take little of the machine, or `--patience` seconds have passed."""
+    end = time.monotonic() + o.patience
+    while time.monotonic() < end:
+        watch = Watch(servers)
+        time.sleep(0.25)
+        if watch.stop()["others"] <= 2 * o.others:
+            return
+
+
 def take(side, servers, o, label):
     """One sample; again when others took too much of the machine."""
     for attempt in range(3):
+        wait_for_quiet(servers, o)
         watch = Watch(servers)
         value, details = side()
         sample = {"value": value, **details, **watch.stop()}
-        noisy = sample["steal"] > o.steal
+        noisy = sample["steal"] > o.steal or sample["others"] > o.others
         print(f"    {label:12s} {value:10.2f}   steal {sample['steal']:.1f} %, other programs {sample['others']:.1f} %"
               + ("  (again)" if noisy and attempt < 2 else ""), flush=True)
         if not noisy:
@@ -259,6 +271,8 @@ def options():
     parser.add_argument("--only", choices=["ours", "peer"])
     parser.add_argument("--threads", type=int, help="of both sides; by default all that may be used")
     parser.add_argument("--steal", type=float, default=3.0, help="percent beyond which a sample is made again")
+    parser.add_argument("--others", type=float, default=5.0, help="percent that other programs may take, likewise")
+    parser.add_argument("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine before each sample")
     parser.add_argument("--ours", type=pathlib.Path, default=ROOT / "build" / "smallmind")
     parser.add_argument("--http-load", type=pathlib.Path, help="beside --ours by default")
     parser.add_argument("--peers", type=pathlib.Path, default=ROOT / "build" / "peers" / "bin")
@@ -282,6 +296,7 @@ def main():
     if o.render:
         report.render(json.loads(o.results.read_text()), [c.name for c in cells()], o.render)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # through every finally: no server is left behind
     found, failed = {}, False
     for cell in chosen(o.cells):
         try:

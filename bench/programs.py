@@ -19,7 +19,10 @@ class Failure(Exception):
 
 def run(command, timeout=300):
     """A program's standard output."""
-    done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout)
+    try:
+        done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise Failure(f"{pathlib.Path(command[0]).name}: exit {done.returncode}: {' / '.join(last)}")
@@ -65,8 +68,11 @@ class Server:
         self.port, self.openai = free_port(), openai
         self.log = tempfile.TemporaryFile()
         begin = time.monotonic()
-        self.process = subprocess.Popen([str(c) for c in [*command, "--port", self.port]], stdin=subprocess.DEVNULL,
-                                        stdout=self.log, stderr=subprocess.STDOUT)
+        try:
+            self.process = subprocess.Popen([str(c) for c in [*command, "--port", self.port]], stdin=subprocess.DEVNULL,
+                                            stdout=self.log, stderr=subprocess.STDOUT)
+        except OSError as error:
+            raise Failure(f"{command[0]}: {error}") from error
         try:
             while not self.answers(ready_path):
                 if self.process.poll() is not None:
