@@ -1,0 +1,77 @@
+/* known_load.h - a worker's steps as a recorder sees them, with times that are made up: two layers
+ * of a few phases, and two threads. */
+#pragma once
+
+#include "profile/recorder.c" /* NOLINT(bugprone-suspicious-include): with a clock of its own */
+
+#include <check.h>
+
+enum { LOAD_LAYERS = 2, LOAD_PHASES = 1 + 2 * 2 + 1, LOAD_THREADS = 2 };
+
+/* embed; each layer QKV, and gate/up with its activation; the head. */
+static const struct scope_phase load_phases[LOAD_PHASES] = {
+    {SCOPE_EMBED, SCOPE_EMBED, LOAD_LAYERS, SCOPE_NONE},
+    {SCOPE_QKV, SCOPE_QKV, 0, WEIGHT_Q4_0},
+    {SCOPE_GATE_UP, SCOPE_ACTIVATION, 0, WEIGHT_Q4_0},
+    {SCOPE_QKV, SCOPE_QKV, 1, WEIGHT_Q4_0},
+    {SCOPE_GATE_UP, SCOPE_ACTIVATION, 1, WEIGHT_Q6_K},
+    {SCOPE_HEAD, SCOPE_HEAD, LOAD_LAYERS, SCOPE_MIXED},
+};
+
+static uint64_t load_now; /* the clock's ticks */
+
+static uint64_t load_clock(void)
+{
+    return load_now;
+}
+
+static inline struct recorder *load_recorder(void)
+{
+    const struct record_shape shape = {load_phases, LOAD_PHASES, LOAD_LAYERS, LOAD_THREADS};
+    struct recorder *r;
+    struct error err;
+    ck_assert_int_eq(recorder_create(&r, &shape, 1 << 16, &err), STATUS_OK);
+    r->clock = r->forward.clock = r->sample.clock = load_clock;
+    return r;
+}
+
+/* A step of 1100 ticks until its fold: 20 of scheduling; phases of 100, 200, 300, 200, 100, 50,
+ * each with the helper at work for a half of it, and a quarter of gate/up (both threads) set apart;
+ * 50 of sampling, 30 of text; then 50 more that belong to the fold. */
+static inline const struct step_times *load_step(struct recorder *r, enum record_kind kind,
+                                                 bool wanted)
+{
+    static const uint64_t phases[LOAD_PHASES] = {100, 200, 300, 200, 100, 50};
+    static const uint32_t chunks[LOAD_PHASES] = {1, 8, 8, 8, 8, 8};
+    recorder_begin(r, wanted);
+    load_now += 20;
+    recorder_cut(r, CUT_SCHEDULE);
+    const struct team_marks *marks = recorder_forward_marks(r);
+    for (size_t i = 0; i < LOAD_PHASES; i++) {
+        if (marks != NULL) {
+            uint32_t part =
+                load_phases[i].part != load_phases[i].scope ? (uint32_t)phases[i] / 4 : 0;
+            marks->marks[i] = (struct team_mark){load_now, load_now + phases[i], part, 0};
+            marks->marks[LOAD_PHASES + i] =
+                (struct team_mark){load_now, load_now + phases[i] / 2, part, 0};
+        }
+        load_now += phases[i];
+    }
+    recorder_cut(r, CUT_FORWARD);
+    load_now += 50;
+    recorder_cut(r, CUT_SAMPLE);
+    load_now += 30;
+    recorder_cut(r, CUT_TEXT);
+    if (!recorder_is_active(r)) {
+        recorder_end(r);
+        return NULL;
+    }
+    load_now += 50;
+    const struct record_work work = {
+        .n_steps = 1, .n_rows = 1, .n_wanted = 1, .n_steps_wanted = 1, .n_sampled = 1};
+    const struct step_times *times = recorder_fold(r, kind, &work, chunks);
+    recorder_end(r);
+    return times;
+}
+
+enum { LOAD_TICKS = 20 + 950 + 50 + 30 + 50 }; /* of one step */

@@ -1,0 +1,195 @@
+/* test_report.c - facts about the report of a known load: its tree adds up, its hot paths stand in
+ * order, its limits are those that were given, and its insights speak of its numbers. */
+#include "core/profile/known_load.h"
+#include "profile/report.h"
+
+#include <math.h>
+
+static struct recorder *recorder;
+static struct record *record;
+static struct record_cost costs[RECORD_KINDS * (LOAD_LAYERS + 1) * SCOPES];
+static unsigned matrices[(LOAD_LAYERS + 1) * SCOPES];
+static struct report *report;
+
+static void open_load(void)
+{
+    struct error err;
+    recorder = load_recorder();
+    recorder_start(recorder, &(struct record_options){.every = 1});
+    for (int i = 0; i < 25; i++)
+        load_step(recorder, i < 20 ? RECORD_DECODE : RECORD_PREFILL, false);
+    recorder_stop(recorder);
+    ck_assert_int_eq(recorder_take(recorder, &record, &err), STATUS_OK);
+    for (size_t i = 0; i < (LOAD_LAYERS + 1) * SCOPES; i++)
+        matrices[i] = SCOPE_NONE;
+    memset(costs, 0, sizeof costs);
+}
+
+static void build(struct report_input *input)
+{
+    struct error err;
+    input->record = record;
+    input->costs = costs;
+    input->matrices = matrices;
+    input->n_workers = 1;
+    ck_assert_int_eq(report_create(&report, input, &err), STATUS_OK);
+}
+
+static void close_load(void)
+{
+    report_destroy(report);
+    record_destroy(record);
+    recorder_destroy(recorder);
+}
+
+START_TEST(the_tree_adds_up)
+{
+    build(&(struct report_input){0});
+    ck_assert(fabs(report->attributed - 1) < 1e-9);
+    ck_assert_int_eq(report->nodes[0].role, NODE_ENGINE);
+    for (size_t i = 0; i < report->n_nodes; i++) {
+        const struct report_node *node = &report->nodes[i];
+        double children = 0;
+        for (size_t k = i + 1; k < report->n_nodes && report->nodes[k].depth > node->depth; k++)
+            if (report->nodes[k].depth == node->depth + 1)
+                children += report->nodes[k].total;
+        double slack = 1e-9 * node->total;
+        ck_assert_msg(children <= node->total + slack, "%s: %f in %f", report_node_name(node),
+                      children, node->total);
+        ck_assert_msg(fabs(node->self + children - node->total) <= slack, "%s: %f + %f is not %f",
+                      report_node_name(node), node->self, children, node->total);
+        if (node->role == NODE_LAYER)
+            ck_assert_uint_eq(node->calls, node->kind == RECORD_DECODE ? 20 : 5);
+    }
+}
+END_TEST
+
+START_TEST(hot_paths_stand_in_order_with_their_counts)
+{
+    build(&(struct report_input){0});
+    double shares = 0;
+    for (size_t i = 0; i < report->n_paths; i++) {
+        const struct report_path *path = &report->paths[i];
+        ck_assert(i == 0 || path->total <= report->paths[i - 1].total);
+        ck_assert(path->self <= path->total && path->min <= path->mean && path->mean <= path->max);
+        shares += path->share;
+        bool of_layer = scope_infos[path->scope].place == PLACE_LAYER;
+        ck_assert_uint_eq(path->calls, of_layer ? 50 : 25);
+    }
+    ck_assert(fabs(shares - 1) < 1e-9);
+    ck_assert_int_eq(report->paths[0].scope, SCOPE_QKV);
+    ck_assert(fabs(report->paths[0].share - 400.0 / LOAD_TICKS) < 1e-9);
+    ck_assert(fabs(report->layers[0].share - 500.0 / LOAD_TICKS) < 1e-9);
+    ck_assert_uint_eq(report->layers[1].calls, 25);
+}
+END_TEST
+
+static struct record_cost *cost(enum record_kind kind, size_t layer, enum scope scope)
+{
+    return &costs[((size_t)kind * (LOAD_LAYERS + 1) + layer) * SCOPES + scope];
+}
+
+START_TEST(bounds_follow_from_costs_and_limits)
+{
+    /* Decoding, each QKV moves 1000 bytes a ns of limit; at 1 byte a ns the machine needs 1000 ns.
+     */
+    for (size_t layer = 0; layer < LOAD_LAYERS; layer++) {
+        matrices[layer * SCOPES + SCOPE_QKV] = WEIGHT_Q4_0;
+        *cost(RECORD_DECODE, layer, SCOPE_QKV) =
+            (struct record_cost){.weight_bytes = 20000, .ops = 100};
+        *cost(RECORD_PREFILL, layer, SCOPE_QKV) =
+            (struct record_cost){.weight_bytes = 100, .ops = 30000};
+    }
+    struct report_input input = {
+        .limits = {.read_bytes_s = 1e9, .ops_s = {[WEIGHT_Q4_0] = 2e9}, .float_ops_s = 1e9}};
+    build(&input);
+    const struct report_bound *decode = &report->kinds[RECORD_DECODE].scopes[SCOPE_QKV];
+    const struct report_bound *prefill = &report->kinds[RECORD_PREFILL].scopes[SCOPE_QKV];
+    ck_assert(decode->by_memory && !prefill->by_memory);
+    ck_assert(fabs(decode->limit_ns - 40000) < 1e-6);
+    ck_assert(fabs(prefill->limit_ns - 30000) < 1e-6);
+    double took = report->kinds[RECORD_DECODE].scope_ns[SCOPE_QKV];
+    ck_assert(fabs(decode->fraction - 40000 / took) < 1e-9);
+    ck_assert(fabs(decode->bytes_s - 40000 / took * 1e9) < 1);
+    ck_assert(report->kinds[RECORD_DECODE].scopes[SCOPE_EMBED].limit_ns == 0);
+    ck_assert(fabs(report->kinds[RECORD_DECODE].bound.limit_ns - 40000) < 1e-6);
+    ck_assert(fabs(report->moved_per_token - 2000) < 1e-9);
+}
+END_TEST
+
+static const struct report_insight *insight(const char *name)
+{
+    for (size_t i = 0; i < report->n_insights; i++)
+        if (strcmp(report->insights[i].name, name) == 0)
+            return &report->insights[i];
+    return NULL;
+}
+
+START_TEST(insights_speak_of_what_the_numbers_show)
+{
+    build(&(struct report_input){0});
+    ck_assert_ptr_nonnull(insight("hottest"));
+    ck_assert_ptr_nonnull(strstr(insight("hottest")->text, "QKV"));
+    ck_assert_ptr_nonnull(insight("waiting"));
+    ck_assert(fabs(insight("waiting")->gain - report->waiting_ns / report->recorded_ns) < 1e-12);
+    ck_assert_ptr_nonnull(insight("layer")); /* 500 ticks against 300 */
+    ck_assert_ptr_nonnull(strstr(insight("layer")->text, "Layer 0 takes 1.67 times"));
+    ck_assert_ptr_nonnull(insight("allocations"));
+    ck_assert_ptr_null(insight("decode_limit")); /* no limits were measured */
+    ck_assert_ptr_null(insight("weights"));
+    ck_assert_ptr_null(insight("crowded"));
+    for (size_t i = 1; i < report->n_insights; i++)
+        ck_assert(report->insights[i].gain <= report->insights[i - 1].gain);
+}
+END_TEST
+
+START_TEST(what_the_system_took_is_said)
+{
+    const struct counters counters = {.has_schedule = true,
+                                      .run_ns = 3e9,
+                                      .wait_ns = 1e9,
+                                      .has_throttle = true,
+                                      .throttled_ns = 5e7,
+                                      .has_hardware = true,
+                                      .cycles = 4e9,
+                                      .instructions = 8e9,
+                                      .cache_misses = 4e7};
+    build(&(struct report_input){.counters = &counters});
+    ck_assert_ptr_nonnull(strstr(insight("crowded")->text, "25.0%"));
+    ck_assert_ptr_nonnull(strstr(insight("throttled")->text, "50.0 ms"));
+    ck_assert_ptr_nonnull(strstr(insight("processor")->text, "2.00 instructions a cycle"));
+}
+END_TEST
+
+START_TEST(rates_are_those_of_the_sessions)
+{
+    const struct report_session sessions[] = {
+        {.wall_ns = 1e9, .prompt_ns = 2e8, .decode_ns = 8e8, .n_prompt = 100, .n_tokens = 50},
+        {.wall_ns = 3e9, .prompt_ns = 3e8, .decode_ns = 2e9, .n_prompt = 100, .n_tokens = 50},
+    };
+    build(&(struct report_input){.sessions = sessions, .n_sessions = 2});
+    ck_assert(fabs(report->tokens_s - 25) < 1e-9);
+    ck_assert(fabs(report->prompt_tokens_s - 400) < 1e-9);
+    ck_assert(fabs(report->ms_per_token - 40) < 1e-9);
+    ck_assert(report->allocated_per_token == 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("report");
+    TCase *facts = tcase_create("facts");
+    tcase_add_checked_fixture(facts, open_load, close_load);
+    tcase_add_test(facts, the_tree_adds_up);
+    tcase_add_test(facts, hot_paths_stand_in_order_with_their_counts);
+    tcase_add_test(facts, bounds_follow_from_costs_and_limits);
+    tcase_add_test(facts, insights_speak_of_what_the_numbers_show);
+    tcase_add_test(facts, what_the_system_took_is_said);
+    tcase_add_test(facts, rates_are_those_of_the_sessions);
+    suite_add_tcase(suite, facts);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
