@@ -187,25 +187,33 @@ def wait_for_quiet(servers, o):
             return
 
 
+def is_noisy(sample, o):
+    return sample["steal"] > o.steal or sample["others"] > o.others
+
+
 def take(side, servers, o, label):
-    """One sample; again when others took too much of the machine."""
+    """Samples until one is quiet, three at most: again when others took too much of the machine."""
+    taken = []
     for attempt in range(3):
         wait_for_quiet(servers, o)
         watch = Watch(servers)
         value, details = side()
         sample = {"value": value, **details, **watch.stop()}
-        noisy = sample["steal"] > o.steal or sample["others"] > o.others
+        noisy = is_noisy(sample, o)
+        taken.append(sample)
         print(f"    {label:12s} {value:10.2f}   steal {sample['steal']:.1f} %, other programs {sample['others']:.1f} %"
               + ("  (again)" if noisy and attempt < 2 else ""), flush=True)
         if not noisy:
             break
-    return sample
+    return taken
 
 
-def summary(samples, lower):
+def summary(samples, lower, o):
+    """Of the quiet samples; where there is none, of all."""
+    samples = [s for s in samples if not is_noisy(s, o)] or samples
     values = [s["value"] for s in samples]
     out = {"best": min(values) if lower else max(values), "median": statistics.median(values), "samples": samples,
-           "steal": max(s["steal"] for s in samples), "others": max(s["others"] for s in samples)}
+           "noisy": any(is_noisy(s, o) for s in samples), "steal": max(s["steal"] for s in samples), "others": max(s["others"] for s in samples)}
     limits = [s["limit"] for s in samples if "limit" in s]
     return {**out, "limit": max(limits)} if limits else out
 
@@ -222,17 +230,17 @@ def measure(cell, o):
     try:
         for _ in range(o.rounds):
             if o.only != "peer":
-                samples["ours"].append(take(ours, servers, o, "ours"))
+                samples["ours"].extend(take(ours, servers, o, "ours"))
             for i, peer in enumerate(peers if o.only != "ours" else []):
                 time.sleep(0.2)  # a server's threads go on spinning for a moment
-                samples[f"peer {i}"].append(take(peer, servers, o, f"peer {i + 1}" if len(peers) > 1 else "peer"))
+                samples[f"peer {i}"].extend(take(peer, servers, o, f"peer {i + 1}" if len(peers) > 1 else "peer"))
     finally:
         for server in servers:
             server.stop()
     found = {"unit": unit, "lower_is_better": lower}
     if samples["ours"]:
-        found["ours"] = summary(samples["ours"], lower)
-    sides = [summary(s, lower) for name, s in samples.items() if name != "ours" and s]
+        found["ours"] = summary(samples["ours"], lower, o)
+    sides = [summary(s, lower, o) for name, s in samples.items() if name != "ours" and s]
     if sides:
         found["peer"] = (min if lower else max)(sides, key=lambda s: s["median"])
     for side in ("ours", "peer"):

@@ -62,7 +62,8 @@ def label(name):
 def side_text(cell, side):
     if side not in cell:
         return "-"
-    return f"{number(cell[side]['median'])} ({number(cell[side]['best'])})"
+    doubt = "?" if cell[side].get("noisy") else ""
+    return f"{number(cell[side]['median'])} ({number(cell[side]['best'])}){doubt}"
 
 
 def table(results, order):
@@ -83,7 +84,7 @@ def table(results, order):
     peer = results.get("peer", "llama.cpp").replace("llama_cpp_python-", "of llama-cpp-python ")
     steal = max((c[s]["steal"] for c in results["cells"].values() for s in ("ours", "peer") if s in c), default=0)
     head = (f"{results['date']}, {results['cpu']}, {results['threads']} threads; llama.cpp {peer}, built for this machine. Median "
-            f"(best) of samples taken in turns; at most {steal:.1f} % steal in any of them.")
+            f"(best) of samples taken in turns; at most {steal:.1f} % steal in any of them; ?: the machine was not quiet.")
     return "\n".join([head, *rows])
 
 
