@@ -1,0 +1,326 @@
+"""`smallmind profile`: its report adds up in every form, and two of them can be compared."""
+import json
+import re
+
+import pytest
+
+import browser
+import models
+from schema import Schema
+from service import EXTRA, LIMIT, ROOT, run_verb
+
+SCHEMA = Schema(ROOT / "docs" / "profile.schema.json")
+LAYER = ["attention_norm", "qkv", "rope", "attention", "output", "ffn_norm", "ffn_gate_up",
+         "ffn_activation", "ffn_down"]
+
+
+def profile(*args):
+    done = run_verb("profile", *EXTRA, *args, timeout=6 * LIMIT)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def report():
+    """The default workload."""
+    return json.loads(profile("--json"))
+
+
+def nodes(tree, path=()):
+    yield path, tree
+    for child in tree["children"]:
+        yield from nodes(child, (*path, tree))
+
+
+def test_the_json_is_what_its_schema_says(report):
+    assert list(SCHEMA.faults(report)) == []
+
+
+def test_the_default_workload_is_the_one_that_is_promised(report):
+    workload, model = report["workload"], report["model"]
+    assert (workload["sessions"], workload["tokens"], workload["prompt"]) == (3, 50, 32)
+    assert workload["temperature"] == pytest.approx(0.8)
+    assert (model["vocabulary"], model["context"], model["embedding"], model["layers"],
+            model["heads"]) == (512, 128, 256, 4, 8)
+    assert len(report["sessions"]) == 3
+    assert all(s["tokens"] == 50 and s["prompt_tokens"] == 32 for s in report["sessions"])
+    kernels = {(k["name"], k["size"]) for k in report["kernels"]}
+    assert kernels == {(n, s) for n in ("matmul", "softmax", "gelu") for s in (128, 256, 512)}
+    assert all(k["iterations"] == 3 for k in report["kernels"])
+
+
+def test_children_add_up_to_their_parents(report):
+    for _, node in nodes(report["tree"]):
+        children = sum(c["total_ms"] for c in node["children"])
+        assert children <= node["total_ms"] * 1.0001 + 1e-4
+        assert node["self_ms"] + children == pytest.approx(node["total_ms"], rel=1e-4, abs=1e-4)
+
+
+def test_a_step_is_attributed(report):
+    assert report["method"]["attributed"] >= 0.95
+    for _, node in nodes(report["tree"]):
+        if node["name"] in ("step", "layer"):
+            children = sum(c["total_ms"] for c in node["children"])
+            assert children >= 0.95 * node["total_ms"]
+
+
+def test_the_tree_has_every_part(report):
+    steps = {n["kind"]: n for n in report["tree"]["children"]}
+    assert {"decode", "prefill"} <= set(steps)
+    for step in steps.values():
+        names = [c["name"] for c in step["children"]]
+        assert names.count("layer") == 4
+        assert {"schedule", "embed", "head", "sample", "text", "publish", "record"} <= set(names)
+        for layer in (c for c in step["children"] if c["name"] == "layer"):
+            assert set(LAYER) <= {c["name"] for c in layer["children"]}
+
+
+def test_calls_are_layers_times_steps(report):
+    steps = {s["kind"]: s for s in report["steps"]}
+    assert steps["decode"]["seen"] == 3 * 49
+    for path, node in nodes(report["tree"]):
+        if node["name"] in LAYER:
+            kind = path[1]["kind"]
+            most = steps[kind]["recorded"]
+            # In all but a prompt's last step, the last layer ends behind its keys and values.
+            assert node["calls"] == most or (kind != "decode" and node["calls"] < most)
+    paths = {p["scope"]: p for p in report["hot_paths"]}
+    recorded = sum(s["recorded"] for s in report["steps"])
+    assert paths["qkv"]["calls"] == 4 * recorded
+    if report["method"]["one_step_in_max"] == 1:
+        assert all(s["recorded"] == s["seen"] for s in report["steps"])
+
+
+def test_hot_paths_are_in_order_and_whole(report):
+    totals = [p["total_ms"] for p in report["hot_paths"]]
+    assert totals == sorted(totals, reverse=True)
+    assert sum(p["share"] for p in report["hot_paths"]) == pytest.approx(1, abs=1e-3)
+    for p in report["hot_paths"]:
+        assert p["min_us"] <= p["mean_us"] * 1.001 <= p["max_us"] * 1.002
+        assert p["self_ms"] <= p["total_ms"] * 1.0001
+        assert p["p50_us"] <= p["p95_us"]
+
+
+def test_no_token_costs_memory(report):
+    assert report["bytes_per_token"] == 0
+    steady = [a for a in report["allocators"] if a["when"] == "steady"]
+    assert steady and all(a["bytes"] == 0 and a["calls"] == 0 for a in steady)
+    assert {"model weights", "KV pages", "activations"} <= {a["name"] for a in report["allocators"]}
+
+
+def test_a_decoding_step_moves_its_weights(report):
+    decode = next(s for s in report["steps"] if s["kind"] == "decode")
+    model = report["model"]
+    weights = 4 * model["parameters"]  # F32; positions and the embedding's rows are not all read
+    assert 0.9 * weights < decode["weight_bytes"] / decode["recorded"] <= 1.05 * weights
+    assert decode["gb_s"] > 0 and decode["fraction"] > 0
+    assert decode["bound"] in ("memory", "compute")
+    assert report["limits"]["read_gb_s"] > 0
+    assert report["limits"]["weights_gop_s"]["F32"] > 0
+
+
+def test_the_method_tells_its_own_cost(report):
+    overhead = report["method"]["overhead"]
+    assert overhead["pairs"] >= 16
+    assert overhead["low"] <= overhead["fraction"] <= overhead["high"]
+
+
+def test_insights_are_computed(report):
+    names = {i["name"] for i in report["insights"]}
+    assert "hottest" in names and "allocations" in names
+    gains = [i["gain"] for i in report["insights"]]
+    assert gains == sorted(gains, reverse=True)
+    hottest = next(i for i in report["insights"] if i["name"] == "hottest")
+    assert report["hot_paths"][0]["label"] in hottest["text"]
+
+
+def test_markdown_is_plain_in_a_pipe():
+    text = profile("--sessions", "1", "--tokens", "8")
+    assert "\x1b" not in text
+    for heading in ("Summary", "Hot paths", "Call tree", "Layers", "Memory", "Kernels by size",
+                    "Distribution of steps", "Roofline", "What this says", "Method"):
+        assert f"\n## {heading}\n" in text, heading
+    assert re.search(r"\*\*[\d.]+ tokens/s\*\*", text)
+    assert "Overhead: recording a step adds" in text
+
+
+def test_any_model_batches_and_types():
+    path = models.fixture("llama256.Q4_K_M.gguf")
+    got = json.loads(profile("--json", "--model", path, "--sessions", "4", "--tokens", "12",
+                             "--prompt", "20", "--batch", "4"))
+    assert list(SCHEMA.faults(got)) == []
+    assert got["model"]["architecture"] == "llama" and len(got["sessions"]) == 1
+    assert got["sessions"][0]["tokens"] == 48
+    decode = next(s for s in got["steps"] if s["kind"] == "decode")
+    assert decode["sequences"] > decode["seen"], "sequences share their steps"
+    assert "Q4_K" in got["limits"]["weights_gop_s"]
+
+
+def test_the_built_in_model_is_profiled_by_name():
+    got = json.loads(profile("--json", "--model", "builtin", "--sessions", "1", "--tokens", "5"))
+    assert got["model"]["name"] == "smallmind-tiny"
+
+
+def test_several_sizes_stand_in_a_table():
+    got = json.loads(profile("--json", "--sizes", "--sessions", "1", "--tokens", "6"))
+    assert list(SCHEMA.faults(got)) == []
+    parameters = [s["parameters"] for s in got["sizes"]]
+    assert len(parameters) >= 4 and parameters == sorted(parameters)
+    moved = [s["moved_bytes_per_token"] for s in got["sizes"]]
+    assert moved == sorted(moved)
+
+
+@pytest.mark.parametrize("args, word", [
+    (["x.json"], "--json"), (["--json", "--html"], "name"), (["--tokens", "100000"], "context"),
+    (["--compare"], "two"), (["a", "b"], "--compare"), (["--context", "4096"], "128"),
+    (["--sessions", "0"], "sessions")])
+def test_wrong_usage_is_exit_2(args, word, tmp_path):
+    done = run_verb("profile", *args, cwd=tmp_path)
+    assert done.returncode == 2 and word in done.stderr.decode()
+
+
+# --- two reports ---
+
+def scaled(report, factor, noise):
+    """The same sessions, slower by a factor; each a little different."""
+    copy = json.loads(json.dumps(report))
+    base = copy["sessions"][0]
+    copy["sessions"] = []
+    for i in range(8):
+        wobble = factor * (1 + noise * ((i * 5) % 8 - 3.5))
+        session = json.loads(json.dumps(base))
+        for key in ("wall_ms", "prompt_ms", "decode_ms"):
+            session[key] *= wobble
+        for scope in session["scopes_per_token_ms"]:
+            session["scopes_per_token_ms"][scope] *= wobble
+        copy["sessions"].append(session)
+    return copy
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, report):
+        path = tmp_path / name
+        path.write_text(json.dumps(report))
+        return path
+    return write
+
+
+def compare(*args):
+    return run_verb("profile", "--compare", *args)
+
+
+def test_a_slowdown_beyond_the_noise_is_found(report, write):
+    a, b = write("a.json", scaled(report, 1, 0.002)), write("b.json", scaled(report, 1.2, 0.002))
+    done = compare(a, b, "--fail-on-regression", "5")
+    text = done.stdout.decode()
+    assert done.returncode == 1
+    assert re.search(r"\| a session .*\+20\.0%.*slower \|", text)
+    assert "beyond the noise: more than the 5% allowed" in text
+    assert "bootstrap" in text and "Mann-Whitney" in text
+    assert compare(b, a, "--fail-on-regression", "5").returncode == 0, "faster is no regression"
+    assert compare(a, b, "--fail-on-regression", "30").returncode == 0
+    assert compare(a, b).returncode == 0, "nothing was said to fail on"
+
+
+def test_noise_is_no_change(report, write):
+    a, b = write("a.json", scaled(report, 1, 0.05)), write("b.json", scaled(report, 1.03, 0.05))
+    done = compare(a, b, "--fail-on-regression", "1")
+    assert done.returncode == 0
+    assert re.search(r"\| a session .*within the noise \|", done.stdout.decode())
+
+
+def test_what_came_and_what_went_is_named(report, write):
+    before, after = scaled(report, 1, 0.001), scaled(report, 1, 0.001)
+    for session in before["sessions"]:
+        del session["scopes_per_token_ms"]["ffn_activation"]
+    for session in after["sessions"]:
+        del session["scopes_per_token_ms"]["rope"]
+    text = compare(write("a.json", before), write("b.json", after)).stdout.decode()
+    assert "In B only: activation. In A only: RoPE" in text
+
+
+def test_what_is_no_report_is_refused(report, write, tmp_path):
+    good = write("a.json", scaled(report, 1, 0.001))
+    (tmp_path / "text").write_text("no JSON")
+    few = dict(report, sessions=report["sessions"][:1])
+    for bad in (tmp_path / "text", tmp_path / "missing", write("x.json", {"a": 1}),
+                write("few.json", few)):
+        done = compare(good, bad)
+        assert done.returncode == 1 and str(bad).encode() in done.stderr
+
+
+# --- the page and the trace ---
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """All three forms of one profile."""
+    name = tmp_path_factory.mktemp("profile") / "run"
+    profile("--json", "--html", "--trace", "--sessions", "1", "--tokens", "10", name)
+    return name
+
+
+def test_the_trace_is_events(files):
+    events = json.loads(files.with_suffix(".trace.json").read_text())
+    spans = [e for e in events if e["ph"] == "X"]
+    assert {e["name"] for e in events if e["ph"] == "M"} == {"process_name", "thread_name"}
+    assert all(e["dur"] >= 0 and e["ts"] >= 0 and e["pid"] >= 1 and e["tid"] >= 0 for e in spans)
+    assert {"QKV", "attention", "FFN down", "sampler"} <= {e["name"] for e in spans}
+    steps = [e for e in spans if e["name"].startswith("step")]
+    inner = [e for e in spans if e["name"] == "QKV"]
+    assert all(any(s["ts"] <= e["ts"] and e["ts"] + e["dur"] <= s["ts"] + s["dur"] + 1
+                   for s in steps) for e in inner)
+
+
+def test_the_page_holds_everything_itself(files):
+    page = files.with_suffix(".html").read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
+    assert "@import" not in page and "fetch(" not in page
+    data = re.search(r'id="data">(.*?)</script>', page, re.S).group(1)
+    assert list(SCHEMA.faults(json.loads(data)["report"])) == []
+
+
+@pytest.fixture(scope="module")
+def page(files):
+    if browser.PATH is None:
+        pytest.skip("no Chromium here (Debian's package is chromium)")
+    one = browser.Browser(2 * LIMIT)
+    yield one, files.with_suffix(".html").as_uri()
+    one.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_flame_graph_answers_a_click(page, width):
+    one, url = page
+    one.open(url, width)
+    assert one.errors == []
+    focus = "document.getElementById('flame').dataset.focus"
+    frame = "[...document.querySelectorAll('.frame')].find(f => f.dataset.path === '%s')"
+    assert one.value(focus) == "engine"
+    path = "engine/step (decode)/layer 1"
+    narrow = one.value(f"({frame % path}).getBoundingClientRect().width")
+    one.click(frame % path)
+    assert one.value(focus) == path
+    wide = one.value(f"({frame % path}).getBoundingClientRect().width")
+    assert wide > 2 * narrow, "the part that was clicked takes the page's width"
+    assert "layer 1" in one.value("document.getElementById('flame-detail').textContent")
+    one.click("document.getElementById('up')")
+    assert one.value(focus) == "engine/step (decode)"
+    one.click("document.getElementById('reset')")
+    assert one.value(focus) == "engine"
+    one.click("document.getElementById('merge')")
+    assert one.value(f"!!({frame % 'engine/step (decode)/4 layers'})")
+    wider = one.value("document.documentElement.scrollWidth")
+    assert wider <= width, "nothing sticks out of the page"
+
+
+def test_the_timeline_moves(page):
+    one, url = page
+    one.open(url)
+    view = "document.getElementById('timeline').dataset.view"
+    before = one.value(view)
+    one.click("document.getElementById('in')")
+    assert one.value(view) != before
+    one.click("document.getElementById('later')")
+    assert "Step 1 of" in one.value("document.getElementById('timeline-detail').textContent")
+    assert one.errors == []
