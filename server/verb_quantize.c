@@ -6,6 +6,7 @@
 #include "server/verbs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void show(void *ctx, const char *tensor, uint64_t n_done, uint64_t n_total)
 {
@@ -33,7 +34,7 @@ int verb_quantize(const struct settings *settings)
     enum status status = quantize_file(&job, &result, &err);
     progress_end(&progress);
     if (status != STATUS_OK)
-        return verb_fail(&err);
+        return strcmp(err.param, "TYPE") == 0 ? (verb_fail(&err), EXIT_USAGE) : verb_fail(&err);
     printf("%s: %zu tensors rounded to %s, %zu kept as they were", job.out, result.n_quantized,
            job.type, result.n_kept);
     if (result.n_fallback > 0)

@@ -6,51 +6,18 @@
 #include "base/team.h"
 #include "math/encode.h"
 #include "model/gguf.h"
+#include "model/quantize_mix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { ALIGNMENT = 32, VERSION = 3, QUANTIZATION_VERSION = 2, CHUNKS = 64 };
-
-struct mix {
-    const char *name;
-    enum weight_type base;
-    uint32_t file_type; /* general.file_type */
-    bool more;          /* some matrices get more bits */
-};
-
-static const struct mix mixes[] = {
-    {"F32", WEIGHT_F32, 0, false},        {"F16", WEIGHT_F16, 1, false},
-    {"BF16", WEIGHT_BF16, 32, false},     {"Q8_0", WEIGHT_Q8_0, 7, false},
-    {"Q4_0", WEIGHT_Q4_0, 2, false},      {"Q4_1", WEIGHT_Q4_1, 3, false},
-    {"Q5_0", WEIGHT_Q5_0, 8, false},      {"Q5_1", WEIGHT_Q5_1, 9, false},
-    {"Q2_K", WEIGHT_Q2_K, 10, false},     {"Q3_K", WEIGHT_Q3_K, 11, false},
-    {"Q4_K", WEIGHT_Q4_K, 14, false},     {"Q4_K_M", WEIGHT_Q4_K, 15, true},
-    {"Q5_K", WEIGHT_Q5_K, 16, false},     {"Q5_K_M", WEIGHT_Q5_K, 17, true},
-    {"Q6_K", WEIGHT_Q6_K, 18, false},     {"IQ4_NL", WEIGHT_IQ4_NL, 25, false},
-    {"IQ4_XS", WEIGHT_IQ4_XS, 30, false},
-};
-
-const char *quantize_types(void)
-{
-    return "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q4_K_M Q5_K Q5_K_M Q6_K IQ4_NL "
-           "IQ4_XS";
-}
-
-static const struct mix *find_mix(const char *name)
-{
-    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
-        if (strcasecmp(mixes[i].name, name) == 0)
-            return &mixes[i];
-    }
-    return NULL;
-}
 
 struct planned {
     const struct gguf_tensor *tensor;
@@ -65,13 +32,13 @@ struct work {
     struct gguf *gguf;
     struct planned *plan; /* [n_tensors], in the order of the new file; owned */
     size_t n_tensors;
-    bool has_output;
     struct team *team;
     float *rows; /* [n_threads][row_values]: one row each; owned */
     size_t row_values;
     uint8_t *data; /* the largest tensor's new bytes; owned */
     FILE *file;
-    char path[4096]; /* of the unfinished file; "" when there is none */
+    bool nameless;   /* the unfinished file */
+    char path[4096]; /* what it is called until it is whole; "" when there is nothing to remove */
     /* of the tensor that the team works on */
     const struct planned *current;
     bool not_finite;
@@ -79,72 +46,6 @@ struct work {
 };
 
 /* --- the plan --- */
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t n = strlen(name), n_end = strlen(end);
-    return n >= n_end && strcmp(name + n - n_end, end) == 0;
-}
-
-/* The value projection, alone or together with the others. */
-static bool is_value(const char *name)
-{
-    return ends_with(name, "attn_v.weight") || ends_with(name, "attn_qkv.weight");
-}
-
-/* The first and last eighth of the layers, and each third between: llama.cpp's rule for where more
- * bits pay. */
-static bool more_bits(size_t i, size_t n)
-{
-    return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
-}
-
-/* A type for rows that are no multiple of the wanted type's block. */
-static enum weight_type narrower(enum weight_type type, uint64_t n_cols)
-{
-    switch ((int)type) {
-    case WEIGHT_Q4_K:
-        type = WEIGHT_Q5_0;
-        break;
-    case WEIGHT_Q5_K:
-        type = WEIGHT_Q5_1;
-        break;
-    case WEIGHT_Q6_K:
-        type = WEIGHT_Q8_0;
-        break;
-    case WEIGHT_Q2_K:
-    case WEIGHT_Q3_K:
-    case WEIGHT_IQ4_XS:
-        type = WEIGHT_IQ4_NL;
-        break;
-    }
-    return n_cols % weight_infos[type].block_values == 0 ? type : WEIGHT_F16;
-}
-
-static enum weight_type wanted_type(const struct work *w, const char *name, size_t i_value,
-                                    size_t n_values, size_t i_down, size_t n_down)
-{
-    enum weight_type base = w->mix->base;
-    bool plain = weight_infos[base].block_values == 1;
-    bool head = strcmp(name, "output.weight") == 0 ||
-                (!w->has_output && strcmp(name, "token_embd.weight") == 0);
-    if (head && !plain && base != WEIGHT_Q8_0)
-        return WEIGHT_Q6_K;
-    if (!w->mix->more)
-        return base;
-    if (is_value(name) && more_bits(i_value, n_values))
-        return WEIGHT_Q6_K;
-    if (ends_with(name, "ffn_down.weight") && more_bits(i_down, n_down))
-        return WEIGHT_Q6_K;
-    return base;
-}
-
-static bool is_matrix(const struct gguf_tensor *tensor)
-{
-    return tensor->n_dims >= 2 && ends_with(tensor->name, "weight") &&
-           !ends_with(tensor->name, "_norm.weight") &&
-           strcmp(tensor->name, "position_embd.weight") != 0;
-}
 
 /* Tensors of no layer first, then layer by layer, each in the order of names. */
 static int by_place(const void *a, const void *b)
@@ -161,31 +62,24 @@ static enum status plan_tensors(struct work *w, struct error *err)
     w->plan = calloc(w->n_tensors + 1, sizeof *w->plan);
     if (!w->plan)
         return error_no_memory(err, w->n_tensors * sizeof *w->plan, "the list of tensors");
-    size_t n_values = 0, n_down = 0, i_value = 0, i_down = 0;
+    struct mix_model model;
+    mix_model_read(&model, w->gguf);
     for (size_t i = 0; i < w->n_tensors; i++) {
         const struct gguf_tensor *tensor = gguf_tensor_at(w->gguf, i);
         long layer =
             strncmp(tensor->name, "blk.", 4) == 0 ? strtol(tensor->name + 4, NULL, 10) : -1;
         w->plan[i] = (struct planned){
             .tensor = tensor, .from = weight_type_of_ggml(tensor->type), .layer = layer};
-        n_values += is_value(tensor->name);
-        n_down += ends_with(tensor->name, "ffn_down.weight");
     }
-    w->has_output = gguf_find_tensor(w->gguf, "output.weight") != NULL;
     qsort(w->plan, w->n_tensors, sizeof *w->plan, by_place);
     for (size_t i = 0; i < w->n_tensors; i++) {
         struct planned *p = &w->plan[i];
-        const char *name = p->tensor->name;
         p->to = p->from;
-        if (is_matrix(p->tensor)) {
-            enum weight_type type = wanted_type(w, name, i_value, n_values, i_down, n_down);
-            p->to = p->tensor->ne[0] % weight_infos[type].block_values == 0
-                        ? type
-                        : narrower(type, p->tensor->ne[0]);
-            w->result.n_fallback += p->to != type;
+        if (mix_rounds(p->tensor)) {
+            bool fallback;
+            p->to = mix_choose(w->mix, &model, p->tensor, &fallback);
+            w->result.n_fallback += fallback;
         }
-        i_value += is_value(name);
-        i_down += ends_with(name, "ffn_down.weight");
         size_t n =
             (size_t)(p->tensor->ne[0] * p->tensor->ne[1] * p->tensor->ne[2] * p->tensor->ne[3]);
         p->n_bytes = p->to == p->from ? p->tensor->n_bytes : weight_bytes(p->to, n);
@@ -295,7 +189,7 @@ static void put_header(struct work *w)
             put_value(w, gguf_value_at(w->gguf, i));
     }
     put_u32_value(w, "general.quantization_version", QUANTIZATION_VERSION);
-    put_u32_value(w, "general.file_type", w->mix->file_type);
+    put_u32_value(w, "general.file_type", mix_file_type(w->mix));
     for (size_t i = 0; i < w->n_tensors; i++) {
         const struct planned *p = &w->plan[i];
         put_string(w, p->tensor->name, strlen(p->tensor->name));
@@ -367,7 +261,7 @@ static enum status put_tensors(struct work *w, struct error *err)
         if (status != STATUS_OK)
             return status;
         if (ferror(w->file))
-            return error_errno(err, errno, "cannot write %s", w->path);
+            return error_errno(err, errno, "cannot write %s", w->job->out);
         n_done += p->tensor->n_bytes;
         if (w->job->progress)
             w->job->progress(w->job->ctx, p->tensor->name, n_done, n_total);
@@ -404,43 +298,75 @@ static enum status take_memory(struct work *w, struct error *err)
     return team_create(&w->team, w->job->n_threads, 1, NULL, err);
 }
 
-static enum status write_file(struct work *w, struct error *err)
+/* An unfinished file without a name where the file system has such, so that a process that is
+ * killed leaves nothing; else one beside the new file. */
+static enum status open_out(struct work *w, struct error *err)
 {
+    char folder[sizeof w->path];
+    const char *slash = strrchr(w->job->out, '/');
     int n = snprintf(w->path, sizeof w->path, "%s.part-%ld", w->job->out, (long)getpid());
     if (n < 0 || (size_t)n >= sizeof w->path) {
         w->path[0] = 0;
         return error_set(err, STATUS_INVALID, "the name of the new file is too long");
     }
-    w->file = fopen(w->path, "wbxe");
-    if (!w->file) {
-        enum status status = error_errno(err, errno, "cannot create %s", w->path);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - w->job->out) + 1 : 1,
+             slash ? w->job->out : ".");
+    int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    w->nameless = fd >= 0;
+    if (!w->nameless)
+        fd = open(w->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+    if (fd >= 0)
+        w->file = fdopen(fd, "wb");
+    if (w->file)
+        return STATUS_OK;
+    enum status status = error_errno(err, errno, "cannot create %s", w->job->out);
+    if (fd >= 0)
+        close(fd);
+    else
         w->path[0] = 0;
-        return status;
+    return status;
+}
+
+/* Gives the file its name. Without force another file of that name stays, made meanwhile or not. */
+static enum status name_out(struct work *w, struct error *err)
+{
+    const char *out = w->job->out;
+    char self[64];
+    int failed = 0;
+    if (w->nameless) {
+        snprintf(self, sizeof self, "/proc/self/fd/%d", fileno(w->file));
+        failed = linkat(AT_FDCWD, self, AT_FDCWD, w->job->force ? w->path : out, AT_SYMLINK_FOLLOW);
+        w->nameless = failed != 0;
+    } else if (!w->job->force) {
+        failed = link(w->path, out);
     }
-    put_header(w);
-    enum status status = put_tensors(w, err);
+    if (failed == 0 && w->job->force)
+        failed = rename(w->path, out);
+    return failed == 0 ? STATUS_OK : error_errno(err, errno, "cannot name the new file %s", out);
+}
+
+static enum status write_file(struct work *w, struct error *err)
+{
+    enum status status = open_out(w, err);
     if (status != STATUS_OK)
+        return status;
+    put_header(w);
+    if ((status = put_tensors(w, err)) != STATUS_OK)
         return status;
     w->result.in_bytes = gguf_size(w->gguf);
     w->result.out_bytes = (uint64_t)ftell(w->file);
-    bool failed = fflush(w->file) != 0 || fsync(fileno(w->file)) != 0;
-    failed |= fclose(w->file) != 0;
-    w->file = NULL;
-    if (failed)
-        return error_errno(err, errno, "cannot write %s", w->path);
-    if (rename(w->path, w->job->out) != 0)
-        return error_errno(err, errno, "cannot rename %s to %s", w->path, w->job->out);
-    w->path[0] = 0;
-    return STATUS_OK;
+    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
+        return error_errno(err, errno, "cannot write %s", w->job->out);
+    return name_out(w, err);
 }
 
 enum status quantize_file(const struct quantize_job *job, struct quantize_result *out,
                           struct error *err)
 {
-    struct work w = {.job = job, .mix = find_mix(job->type)};
+    struct work w = {.job = job, .mix = mix_find(job->type)};
     if (!w.mix)
-        return error_set(err, STATUS_INVALID, "'%s' is no weight type; there are %s", job->type,
-                         quantize_types());
+        return error_set_param(err, STATUS_INVALID, "TYPE", "'%s' is no weight type; these are: %s",
+                               job->type, mix_names());
     enum status status = check_out(job, err);
     if (status == STATUS_OK)
         status = gguf_map(&w.gguf, job->in, err);
@@ -454,8 +380,8 @@ enum status quantize_file(const struct quantize_job *job, struct quantize_result
         *out = w.result;
     if (w.file)
         fclose(w.file);
-    if (w.path[0])
-        unlink(w.path);
+    if (w.path[0] && !w.nameless)
+        unlink(w.path); /* unfinished, or under its new name as well */
     team_destroy(w.team);
     gguf_close(w.gguf);
     free(w.plan);

@@ -1,9 +1,9 @@
 /* quantize.h - a GGUF file in another weight type.
  *
  * Metadata is taken over byte for byte (but for general.file_type and
- * general.quantization_version), matrices are rounded with encode.h, vectors and learned positions
- * stay as they are. Which type each matrix gets in a mix is llama.cpp's choice, so that files of
- * the same name mean the same. Called by one thread; computes on a team of its own. Never prints.
+ * general.quantization_version), matrices are rounded with encode.h to the types that
+ * quantize_mix.h chooses, vectors and learned positions stay as they are. Called by one thread;
+ * computes on a team of its own. Never prints.
  */
 #pragma once
 
@@ -31,10 +31,7 @@ struct quantize_result {
         n_fallback; /* tensors; fallback: too narrow for the type asked for */
 };
 
-/* Writes beside out and renames, so that out is whole or not there. STATUS_INVALID names the types
- * there are; STATUS_IO. */
+/* The new file gets its name when it is whole. STATUS_INVALID: an unknown type (param "TYPE"; names
+ * those there are), out exists; STATUS_IO, STATUS_FORMAT, STATUS_NO_MEMORY. */
 enum status quantize_file(const struct quantize_job *job, struct quantize_result *out,
                           struct error *err);
-
-/* "Q8_0 Q4_0 ...": what `type` may be. */
-const char *quantize_types(void);
