@@ -155,7 +155,7 @@ void reply_times_of(const struct job *job, struct reply_times *out)
 }
 
 /* Names and numbers of an answer that do not grow with it. */
-enum { ENDING_BOUND = 1024 };
+enum { ENDING_BOUND = 1024 + REPLY_PROFILE_BOUND };
 
 static void put_number(struct json_writer *w, const char *before, double value)
 {
@@ -190,6 +190,8 @@ void reply_put_ending(struct json_writer *w, const struct job *job)
     put_number(w, ",\"first_token_ms\":", times.first_token);
     put_number(w, ",\"tokens_per_second\":", times.tokens_per_second);
     json_raw(w, "}");
+    if (job->profile != NULL)
+        reply_put_profile(w, job);
 }
 
 /* {"id","text","bytes","logprob" - an entry of logprobs and of its top, left open. */

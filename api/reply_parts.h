@@ -18,5 +18,9 @@ void reply_put_tokens(struct json_writer *w, const struct job *job,
 /* ,"finish_reason" ... ,"timings":{...} of a finished job */
 void reply_put_ending(struct json_writer *w, const struct job *job);
 
+/* ,"profile":{...} of a finished job that has one; at most REPLY_PROFILE_BOUND bytes. */
+enum { REPLY_PROFILE_BOUND = 1536 };
+void reply_put_profile(struct json_writer *w, const struct job *job);
+
 /* Bytes that one token adds to an event at most: its escaped text, its id, its logprobs. */
 size_t reply_token_bound(size_t max_piece, int n_logprobs);

@@ -107,10 +107,6 @@ static enum status read_parts(struct parts *parts, const char *body, size_t n,
     struct generate_values *values = &parts->values;
     enum status status =
         fields_read(&generate_fields, &bounds, body, n, values, &parts->seen, root, err);
-    if (status == STATUS_OK && values->profile)
-        status = error_set_param(err, STATUS_UNSUPPORTED, "profile",
-                                 "profile cannot be true: this version has no breakdown of a "
-                                 "single request; timings and /metrics say what is measured");
     if (status == STATUS_OK && values->stop != NULL)
         status = read_stops("stop", values->stop, &parts->stops, err);
     if (status == STATUS_OK && values->logit_bias != NULL)
@@ -257,6 +253,7 @@ enum status request_generate(struct generate_request *out, const char *body, siz
             .stop_bytes = parts.stops.n_bytes,
             .max_piece = tokenizer_max_piece(tokenizer),
             .logprobs = is_seen(&parts, ROW_LOGPROBS),
+            .profile = parts.values.profile,
         };
         status = job_create(&job, &size, err);
     }

@@ -33,7 +33,7 @@ struct generate_request {
     struct job *job; /* owned by the caller after success; its salt, arrived_ns, deadline_ns and
                       * owner are still to be set */
     bool stream;     /* the field */
-    bool profile;    /* the field; true is refused until it is built */
+    bool profile;    /* the field; true: the job has a profile */
     bool has_seed;   /* else job->sampling.seed must be drawn by the caller before submitting */
     uint64_t deadline_ms; /* after arrival; 0: none */
 };

@@ -15,7 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVERY_MAX = 64, MEAN_OF = 16 /* steps, about */ };
+enum {
+    EVERY_MAX = 64,
+    EVERY_MAX_WANTED = 4 /* a request may have few steps */,
+    MEAN_OF = 16 /* steps, about */
+};
 
 struct cut {
     uint64_t ticks;
@@ -142,6 +146,7 @@ void recorder_begin(struct recorder *r, bool wanted)
     r->recording = false;
     if (__builtin_expect(!r->active, true)) {
         r->last_end_ns = 0;
+        r->skip = 0;
         return;
     }
     r->begin_ns = ticks_monotonic();
@@ -151,6 +156,8 @@ void recorder_begin(struct recorder *r, bool wanted)
         return;
     }
     r->n_every = choose_every(r);
+    if (!on && r->n_every > EVERY_MAX_WANTED)
+        r->n_every = EVERY_MAX_WANTED;
     r->skip = r->n_every - 1;
     r->begin_calls = alloc_count();
     r->begin = cut_now(r);

@@ -529,7 +529,6 @@ END_TEST
 
 START_TEST(a_breakdown_of_one_request_is_refused_by_name)
 {
-    refused("{\"prompt\":\"a\",\"profile\":true}", STATUS_UNSUPPORTED, "profile", "profile");
 }
 END_TEST
 

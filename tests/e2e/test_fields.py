@@ -23,7 +23,7 @@ GOOD = {  # the ends of each range, and a value inside
     "ignore_eos": [True, False],
     "logprobs": [None, 0, 20],
     "stream": [False],
-    "profile": [False],
+    "profile": [False, True],
     "parse_special": [True, False],
     "deadline_ms": [600000],
     "prompt": ["x", [0], [1, 2, 2047], "\u2603 \U0001f999", "\t\n"],
@@ -148,9 +148,24 @@ def test_surrogate_pairs_are_one_character(service):
     assert escaped == service.post("/tokenize", {"text": "\U0001f999"}).json()
 
 
-def test_the_profile_field_is_honoured_or_refused_by_name(service):
-    response = service.generate(prompt=STORY, max_tokens=2, profile=True)
-    if response.status == 200:
-        assert "profile" in response.json()
-    else:
-        assert response.status == 400 and response.error()["param"] == "profile"
+def check_profile(profile, n_tokens):
+    decode, prefill = profile["decode"], profile["prefill"]
+    assert decode["steps"] == n_tokens - 1 and prefill["steps"] >= 1
+    assert 0 < decode["recorded_steps"] <= decode["steps"]
+    for share in (decode, prefill):
+        parts = share["attention_ms"] + sum(share["matmul_ms"].values()) + share["sampling_ms"] \
+            + share["other_ms"]
+        assert parts <= share["total_ms"] * 1.01 + 0.01
+        assert share["recorded_steps"] == 0 or parts >= share["total_ms"] * 0.9 - 0.01
+    assert set(decode["matmul_ms"]) == {"Q8_0"} and decode["mean_sequences"] >= 1
+
+
+def test_a_request_has_its_own_profile(service):
+    fields = dict(prompt=STORY, max_tokens=20, seed=4, ignore_eos=True)
+    plain, profiled = service.answer(**fields), service.answer(**fields, profile=True)
+    assert "profile" not in plain
+    assert profiled["text"] == plain["text"], "a profile changes no byte"
+    check_profile(profiled["profile"], 20)
+    with service.stream(**fields, profile=True) as stream:
+        stream.finish()
+    check_profile(stream.events[-1]["profile"], 20)
