@@ -2,6 +2,7 @@
  * for the page. Pure. */
 #include "api/profile.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Events of one trace at most: what viewers still open quickly. */
@@ -80,8 +81,8 @@ static size_t put_line(struct json_writer *w, const struct place *place, size_t 
 {
     const struct record_line *line = &place->record->lines[i];
     double begin_ns = (double)(line->begin_ns + place->offset_ns);
-    char name[32] = "step: ";
-    strcat(name, record_kind_names[line->kind]);
+    char name[32];
+    snprintf(name, sizeof name, "step: %s", record_kind_names[line->kind]);
     put_event(w, name, place, 0, begin_ns, line->wall_ns);
     json_raw(w, ",\"cat\":\"step\",\"args\":{\"rows\":");
     json_uint(w, line->n_rows);

@@ -26,7 +26,7 @@ static void put(struct writer *w, const void *bytes, size_t n)
         w->failed = true;
         return;
     }
-    if (end > w->room) {
+    if (w->bytes == NULL || end > w->room) {
         uint8_t *more = realloc(w->bytes, 2 * end);
         w->failed = more == NULL;
         if (more == NULL)

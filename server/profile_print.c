@@ -72,7 +72,9 @@ static void bar(const struct printer *p, double share)
 
 static void bar_header(const struct printer *p)
 {
-    printf(p->terminal ? " %-20s |\n" : "\n%s", p->terminal ? "" : "");
+    if (p->terminal)
+        printf(" %-20s |", "");
+    putchar('\n');
 }
 
 /* "|---|---:|": columns beyond the first are numbers. */

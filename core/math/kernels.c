@@ -24,8 +24,8 @@ static const struct kernels *reference(const struct cpu *cpu)
     return &kernels_ref;
 }
 
-/* The table of a level other than AUTO and REF; NULL: the processor lacks its instructions, or it is
- * not built. */
+/* The table of a level other than AUTO and REF; NULL: the processor lacks its instructions, or it
+ * is not built. */
 static const struct kernels *table_of(enum kernel_level level, const struct cpu *cpu)
 {
 #if defined(__x86_64__)

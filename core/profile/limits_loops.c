@@ -29,7 +29,8 @@ enum { PREFETCH_AHEAD = 4096 };
 #define AHEAD_NOTHING(p)  ((void)(p))
 #define AHEAD_PREFETCH(p) __builtin_prefetch((p) + PREFETCH_AHEAD)
 
-/* n_chains accumulators, one `step` on each a turn. */
+/* n_chains accumulators, one `step` on each a turn. zero is a value, prepare and step are code.
+ * NOLINTBEGIN(bugprone-macro-parentheses) */
 #define DEFINE_CHAIN(name, attribute, n_chains, vector, zero, prepare, step, constraint)           \
     attribute static void name(size_t n_turns)                                                     \
     {                                                                                              \
@@ -44,6 +45,7 @@ enum { PREFETCH_AHEAD = 4096 };
             }                                                                                      \
         }                                                                                          \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -48,10 +48,11 @@ START_TEST(calls_are_layers_times_tokens)
             ck_assert_uint_eq(steps->n_recorded, steps->n_seen);
             n += steps->n_recorded;
             for (size_t layer = 0; layer < n_layers; layer++) {
-                uint64_t calls = record_cell(record, kind, layer, SCOPE_QKV)->n;
+                uint64_t calls = record_cell(record, (enum record_kind)kind, layer, SCOPE_QKV)->n;
                 ck_assert_uint_eq(calls, steps->n_recorded);
-                ck_assert_uint_eq(record_cell(record, kind, layer, SCOPES)->n, calls);
-                attention += record_cell(record, kind, layer, SCOPE_ATTENTION)->n;
+                ck_assert_uint_eq(record_cell(record, (enum record_kind)kind, layer, SCOPES)->n,
+                                  calls);
+                attention += record_cell(record, (enum record_kind)kind, layer, SCOPE_ATTENTION)->n;
             }
         }
         /* The last token is never computed; the prompt may take more than one step, and then the
@@ -87,10 +88,12 @@ START_TEST(all_time_of_a_step_stands_in_its_scopes)
     stop_profile(engine);
     size_t n_layers = world.model->shape.n_layers;
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
-        double sum = 0, whole = record_cell(records[0], kind, n_layers, SCOPES)->total;
+        double sum = 0,
+               whole = record_cell(records[0], (enum record_kind)kind, n_layers, SCOPES)->total;
         for (size_t layer = 0; layer <= n_layers; layer++) {
             for (size_t scope = 0; scope < SCOPES; scope++) {
-                const struct record_cell *cell = record_cell(records[0], kind, layer, scope);
+                const struct record_cell *cell =
+                    record_cell(records[0], (enum record_kind)kind, layer, scope);
                 ck_assert(cell->busy <= cell->total * 1.000001 + 1);
                 sum += cell->total;
             }
