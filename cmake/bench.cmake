@@ -3,6 +3,9 @@
 add_executable(bench_kernels EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/kernels.c)
 target_link_libraries(bench_kernels PRIVATE sm_math)
 
+add_executable(bench_attend EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/attend.c)
+target_link_libraries(bench_attend PRIVATE sm_math)
+
 add_executable(http_load ${CMAKE_SOURCE_DIR}/bench/http_load.c)
 target_link_libraries(http_load PRIVATE sm_base)
 if(NOT SMALLMIND_TESTS)

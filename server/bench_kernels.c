@@ -337,8 +337,11 @@ static enum status run_attend(struct bench *bench, struct error *err)
     struct bed bed;
     if (block == 0 || kernels->attend[type] == NULL)
         return STATUS_OK;
-    enum status status = open_bed(
-        &bed, bench, BLOCKS * block + (floats + 4 * ALIGN_FLOATS * heads) * sizeof(float), err);
+    enum status status = open_bed(&bed, bench,
+                                  BLOCKS * block + (floats + 4 * ALIGN_FLOATS * heads +
+                                                    round_up(ATTEND_QUERIES * d, ALIGN_FLOATS)) *
+                                                       sizeof(float),
+                                  err);
     if (status != STATUS_OK)
         return status;
     const uint8_t *blocks[BLOCKS];
@@ -346,9 +349,10 @@ static enum status run_attend(struct bench *bench, struct error *err)
           *acc = arena_alloc(&bed.arena, heads * d, sizeof *acc),
           *max = arena_alloc(&bed.arena, heads, sizeof *max),
           *sum = arena_alloc(&bed.arena, heads, sizeof *sum),
+          *scratch = arena_alloc(&bed.arena, ATTEND_QUERIES * d, sizeof *scratch),
           *kv = arena_alloc(&bed.arena, 2 * d, sizeof *kv);
     uint8_t *memory = arena_alloc(&bed.arena, BLOCKS, block);
-    if (!q || !acc || !max || !sum || !kv || !memory) {
+    if (!q || !acc || !max || !sum || !scratch || !kv || !memory) {
         arena_free(&bed.arena);
         return error_no_memory(err, BLOCKS * block, "kernels to measure");
     }
@@ -360,10 +364,14 @@ static enum status run_attend(struct bench *bench, struct error *err)
     }
     bed.attend_fn = kernels->attend[type];
     bed.attend = (struct attend){.q = q,
+                                 .q_stride = heads * d,
+                                 .n_rows = 1,
                                  .n_heads = heads,
                                  .head_dim = d,
                                  .blocks = blocks,
                                  .n_positions = ATTEND_SPAN,
+                                 .scratch = scratch,
+                                 .out_stride = heads,
                                  .max = max,
                                  .sum = sum,
                                  .acc = acc};

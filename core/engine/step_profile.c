@@ -21,9 +21,9 @@ bool step_profile_wanted(const struct worker *w)
 
 static void count_row(struct record_work *work, const struct row *row, bool last_of_sequence)
 {
-    size_t n_blocks = row->position / KV_PAGE + 1;
+    const uint32_t n_blocks = row->position / KV_PAGE + 1;
     work->n_positions += (double)row->position + 1;
-    work->n_kv_blocks += last_of_sequence ? (double)n_blocks : 0;
+    work->n_kv_blocks += last_of_sequence ? n_blocks : 0;
     work->n_sequences += last_of_sequence;
     if (!row->wants_logits)
         return;

@@ -68,18 +68,28 @@ size_t kv_block_bytes(enum kv_type type, size_t head_dim);
  * context alone. */
 enum { ATTEND_SPAN = 512 };
 
-/* Attention of one query row's heads that share one KV head, over a span of positions aligned to
- * ATTEND_SPAN. */
+/* Queries that attend takes through a block of keys and values together. */
+enum { ATTEND_QUERIES = 24 };
+
+/* Attention over a span of positions aligned to ATTEND_SPAN: the heads that share one KV head, of
+ * one row or of several that follow each other in a sequence. What it gives a row is the same bits
+ * whatever the other rows are. */
 struct attend {
-    const float *q;  /* [n_heads][D], already scaled by 1/sqrt(D) */
+    const float *q;  /* [n_rows][q_stride], of each row [n_heads][D], scaled by 1/sqrt(D) */
+    size_t q_stride; /* floats */
+    size_t n_rows;   /* 1, or n_rows * n_heads <= ATTEND_QUERIES */
     size_t n_heads;  /* of the group */
     size_t head_dim; /* D */
-    /* [ceil(n_positions / KV_PAGE)]: the span's blocks in ascending order */
+    /* the span's blocks in ascending order, as many as the last row sees */
     const uint8_t *const *blocks;
-    size_t n_positions; /* of this span that the query may see, 1..ATTEND_SPAN */
-    float *max;         /* out [n_heads] */
-    float *sum; /* out [n_heads]: sum of exp(score - max), after the fixed tree of 8 lanes */
-    float *acc; /* out [n_heads][D]: sum of exp(score - max) * v */
+    /* of this span, that the first row sees, 1..ATTEND_SPAN; each further row sees one more, up to
+     * ATTEND_SPAN */
+    size_t n_positions;
+    float *scratch;    /* [ATTEND_QUERIES][D]: overwritten */
+    size_t out_stride; /* heads, >= n_heads */
+    float *max;        /* out [n_rows][out_stride] */
+    float *sum;        /* out, likewise: sum of exp(score - max), after the fixed tree of 8 lanes */
+    float *acc;        /* out [n_rows][out_stride][D]: sum of exp(score - max) * v */
 };
 
 struct kernels {

@@ -228,6 +228,7 @@ bool avx2_all_finite(const float *x, size_t n)
 const struct kernels kernels_avx2 = {
     .name = "avx2",
     .matmul = {AVX2_MATMUL_FLOAT, MATMUL_QUANT_ENTRIES(avx2)},
+    AVX2_ATTEND,
     AVX2_ROWS,
 };
 #endif

@@ -136,13 +136,14 @@ size_t avx2_list_at_least(const float *x, size_t n, float floor, uint32_t *index
 void avx2_exp(float *x, size_t n);
 float avx2_sum_exp(const float *x, size_t n, float max);
 bool avx2_all_finite(const float *x, size_t n);
+#define AVX2_ATTEND                                                                                \
+    .attend = {[KV_F32] = avx2_attend_f32, [KV_F16] = avx2_attend_f16, [KV_Q8] = avx2_attend_q8}
 #define AVX2_ROWS                                                                                  \
     .quantize = {[ACT_Q8] = avx2_quantize_q8, [ACT_Q8K] = avx2_quantize_q8k},                      \
     .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
     .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
     .kv_store =                                                                                    \
         {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
-    .attend = {[KV_F32] = avx2_attend_f32, [KV_F16] = avx2_attend_f16, [KV_Q8] = avx2_attend_q8},  \
     .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \
     .count_at_least = avx2_count_at_least, .list_at_least = avx2_list_at_least, .exp = avx2_exp,   \
     .sum_exp = avx2_sum_exp, .all_finite = avx2_all_finite

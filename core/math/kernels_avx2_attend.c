@@ -1,33 +1,130 @@
-/* kernels_avx2_attend.c - attention over paged keys and values with AVX2: positions in lanes for
- * the scores, the head's values in lanes for the sum.
- *
- * Up to 4 heads of a group go through a block of keys and values together, so that each is loaded
- * (and converted) once for all. Each head's chains are those of kernels_ref.c. Pure; any thread. */
+/* kernels_avx2_attend.c - attention and the cache's rounding in AVX2: kernels_attend.h in 8 lanes.
+ * Pure; any thread. */
 #include "math/kernels_tables.h"
 
 #if defined(__x86_64__)
 #include "math/kernels_avx2.h"
 #include "math/kv_layout.h"
 
-enum { HEADS = 4 }; /* at once */
+#define LANES        8
+#define TILE_LARGEST 6
+#define TILES                                                                                      \
+    {                                                                                              \
+        0, 1, 2, 3, 4, 3, 6, 4, 4, 6, 6, 6, 6                                                      \
+    }
+#define SCORE_CHUNKS(n) ((n) <= 2 ? 4 : 2)
+#define VALUE_CHUNKS(n) ((n) <= 3 ? 4 : 2)
+typedef __m256 vec, vec8;
 
-/* 8 numbers from index i of a block, of KV_Q8 without their scale. */
-ALWAYS_INLINE __m256 load_kv(const uint8_t *block, enum kv_type type, size_t i)
+ALWAYS_INLINE vec vec_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+ALWAYS_INLINE vec vec_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+
+ALWAYS_INLINE vec vec_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+
+ALWAYS_INLINE void vec_store(float *p, vec v)
+{
+    _mm256_storeu_ps(p, v);
+}
+
+ALWAYS_INLINE vec vec_load_some(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+
+ALWAYS_INLINE void vec_store_some(float *p, size_t n, vec v)
+{
+    _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+
+ALWAYS_INLINE vec vec_visible(const float *p, size_t n, vec other)
+{
+    return _mm256_blendv_ps(other, _mm256_loadu_ps(p), _mm256_castsi256_ps(first_lanes(n)));
+}
+
+ALWAYS_INLINE vec vec_mul(vec a, vec b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
+ALWAYS_INLINE vec vec_sub(vec a, vec b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+ALWAYS_INLINE vec vec_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+ALWAYS_INLINE vec vec_max(vec a, vec b)
+{
+    return _mm256_max_ps(a, b);
+}
+
+ALWAYS_INLINE bool vec_above(vec a, vec b)
+{
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+}
+
+ALWAYS_INLINE float vec_top(vec v)
+{
+    return max8(v);
+}
+
+ALWAYS_INLINE vec vec_exp(vec x, size_t n)
+{
+    return _mm256_and_ps(exp8(x), _mm256_castsi256_ps(first_lanes(n)));
+}
+
+ALWAYS_INLINE vec8 vec_sum(vec8 sum, vec v)
+{
+    return _mm256_add_ps(sum, v);
+}
+
+ALWAYS_INLINE vec8 vec8_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+ALWAYS_INLINE vec8 vec8_mul(vec8 v, float x)
+{
+    return _mm256_mul_ps(v, _mm256_set1_ps(x));
+}
+
+ALWAYS_INLINE vec vec_kv(const uint8_t *p, enum kv_type type)
 {
     if (type == KV_F16)
-        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(block + 2 * i)));
+        return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
     if (type == KV_Q8)
         return _mm256_cvtepi32_ps(
-            _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(block + i))));
-    return _mm256_loadu_ps((const float *)(const void *)(block + 4 * i));
+            _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+    return _mm256_loadu_ps((const float *)(const void *)p);
 }
 
-/* The scales of 8 positions from pos. */
-ALWAYS_INLINE __m256 load_scales(const uint8_t *scales, size_t pos)
+/* A row of values is padded to 8. */
+ALWAYS_INLINE vec vec_kv_some(const uint8_t *p, enum kv_type type, size_t n)
 {
-    __m128i bf16 = _mm_loadu_si128((const __m128i *)(const void *)(scales + 2 * pos));
+    (void)n;
+    return vec_kv(p, type);
+}
+
+ALWAYS_INLINE vec vec_scales(const uint8_t *p)
+{
+    __m128i bf16 = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
 }
+
+#include "math/kernels_attend.h"
 
 void avx2_kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v)
 {
@@ -91,192 +188,6 @@ void avx2_kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float 
         memcpy(block + kv_value_scales_at(head_dim, g) + 2 * slot, &v_scale, sizeof v_scale);
     }
     memset(values + head_dim, 0, kv_padded(head_dim) - head_dim);
-}
-
-/* What a group of heads carries from block to block. */
-struct heads {
-    __m256 lanes[HEADS]; /* of the sum */
-    float max[HEADS];
-    float shrink[HEADS]; /* of this block: what the earlier sums are multiplied by; 1 when the
-                            maximum stays */
-    _Alignas(32) float p[HEADS][KV_PAGE];      /* scores, then exp(score - max) */
-    _Alignas(32) float weight[HEADS][KV_PAGE]; /* KV_Q8: p times the values' scales of a group */
-};
-
-/* Scores of 16 positions from pos: chains over [d0, d1), added to total as they are or, of KV_Q8,
- * times the keys' scales. */
-ALWAYS_INLINE void dots(const struct attend *a, enum kv_type type, const uint8_t *block, size_t pos,
-                        size_t d0, size_t d1, const float *q, size_t n_heads,
-                        __m256 total[HEADS][2])
-{
-    __m256 sum[HEADS][2];
-    for (size_t h = 0; h < n_heads; h++)
-        sum[h][0] = sum[h][1] = _mm256_setzero_ps();
-    for (size_t d = d0; d < d1; d++) {
-        __m256 k0 = load_kv(block, type, d * KV_PAGE + pos),
-               k1 = load_kv(block, type, d * KV_PAGE + pos + 8);
-#pragma GCC unroll 4
-        for (size_t h = 0; h < n_heads; h++) {
-            __m256 qd = _mm256_broadcast_ss(q + h * a->head_dim + d);
-            sum[h][0] = _mm256_fmadd_ps(qd, k0, sum[h][0]);
-            sum[h][1] = _mm256_fmadd_ps(qd, k1, sum[h][1]);
-        }
-    }
-    for (size_t c = 0; c < 2; c++) {
-        __m256 scale =
-            type == KV_Q8
-                ? load_scales(block + kv_key_scales_at(a->head_dim, d0 / KV_GROUP), pos + 8 * c)
-                : _mm256_setzero_ps();
-        for (size_t h = 0; h < n_heads; h++)
-            total[h][c] =
-                type == KV_Q8 ? _mm256_fmadd_ps(sum[h][c], scale, total[h][c]) : sum[h][c];
-    }
-}
-
-ALWAYS_INLINE void scores(const struct attend *a, enum kv_type type, const uint8_t *block,
-                          size_t pos, const float *q, size_t n_heads, struct heads *s)
-{
-    const size_t group = type == KV_Q8 ? KV_GROUP : a->head_dim;
-    __m256 total[HEADS][2];
-    for (size_t h = 0; h < n_heads; h++)
-        total[h][0] = total[h][1] = _mm256_setzero_ps();
-    for (size_t d = 0; d < a->head_dim; d += group)
-        dots(a, type, block, pos, d, a->head_dim - d < group ? a->head_dim : d + group, q, n_heads,
-             total);
-    for (size_t h = 0; h < n_heads; h++) {
-        _mm256_store_ps(s->p[h] + pos, total[h][0]);
-        _mm256_store_ps(s->p[h] + pos + 8, total[h][1]);
-    }
-}
-
-/* One head's scores of a block become weights. Lanes at n and beyond hold what was computed from
- * stale memory, NaN perhaps: they are cut off before the maximum and before the sum. */
-ALWAYS_INLINE void softmax(struct heads *s, size_t h, size_t n)
-{
-    const __m256 lowest = _mm256_set1_ps(-INFINITY);
-    __m256 top = lowest;
-    for (size_t pos = 0; pos < n; pos += 8) {
-        __m256 visible = _mm256_castsi256_ps(first_lanes(n - pos < 8 ? n - pos : 8));
-        top = _mm256_max_ps(_mm256_blendv_ps(lowest, _mm256_load_ps(s->p[h] + pos), visible), top);
-    }
-    float old = s->max[h], new = max8(top);
-    s->shrink[h] = 1.0f;
-    if (new > old) {
-        s->shrink[h] = fmath_exp_inline(old - new);
-        s->max[h] = new;
-        s->lanes[h] = _mm256_mul_ps(s->lanes[h], _mm256_set1_ps(s->shrink[h]));
-    }
-    __m256 max = _mm256_set1_ps(s->max[h]);
-    for (size_t pos = 0; pos < n; pos += 8) {
-        __m256 visible = _mm256_castsi256_ps(first_lanes(n - pos < 8 ? n - pos : 8));
-        __m256 p = _mm256_and_ps(exp8(_mm256_sub_ps(_mm256_load_ps(s->p[h] + pos), max)), visible);
-        s->lanes[h] = _mm256_add_ps(s->lanes[h], p);
-        _mm256_store_ps(s->p[h] + pos, p);
-    }
-}
-
-/* acc[h][d .. d + 8 * n_chunks) += p * v over n positions; mask: of the last chunk's 8. */
-ALWAYS_INLINE void add_values(const struct attend *a, enum kv_type type, const uint8_t *block,
-                              size_t n, size_t d, float *acc, size_t n_heads, size_t n_chunks,
-                              __m256i mask, const struct heads *s)
-{
-    const size_t stride = kv_padded(a->head_dim), row = kv_value_at(a->head_dim, 0) + d;
-    const __m256i all = _mm256_set1_epi32(-1);
-    __m256 sum[HEADS][2];
-    for (size_t h = 0; h < n_heads; h++) {
-        __m256 shrink = _mm256_set1_ps(s->shrink[h]);
-        for (size_t c = 0; c < n_chunks; c++) {
-            __m256 old = _mm256_maskload_ps(acc + h * a->head_dim + d + 8 * c,
-                                            c + 1 < n_chunks ? all : mask);
-            sum[h][c] = _mm256_mul_ps(old, shrink);
-        }
-    }
-    for (size_t pos = 0; pos < n; pos++) {
-        __m256 v[2];
-#pragma GCC unroll 2
-        for (size_t c = 0; c < n_chunks; c++)
-            v[c] = load_kv(block, type, row + pos * stride + 8 * c);
-#pragma GCC unroll 4
-        for (size_t h = 0; h < n_heads; h++) {
-            __m256 p = _mm256_broadcast_ss((type == KV_Q8 ? s->weight[h] : s->p[h]) + pos);
-#pragma GCC unroll 2
-            for (size_t c = 0; c < n_chunks; c++)
-                sum[h][c] = _mm256_fmadd_ps(p, v[c], sum[h][c]);
-        }
-    }
-    for (size_t h = 0; h < n_heads; h++) {
-        for (size_t c = 0; c < n_chunks; c++)
-            _mm256_maskstore_ps(acc + h * a->head_dim + d + 8 * c, c + 1 < n_chunks ? all : mask,
-                                sum[h][c]);
-    }
-}
-
-/* The weights of the group of values that begins at d. */
-ALWAYS_INLINE void scale_weights(const struct attend *a, const uint8_t *block, size_t n, size_t d,
-                                 size_t n_heads, struct heads *s)
-{
-    const uint8_t *scales = block + kv_value_scales_at(a->head_dim, d / KV_GROUP);
-    for (size_t pos = 0; pos < n; pos += 8) {
-        __m256 scale = load_scales(scales, pos);
-        for (size_t h = 0; h < n_heads; h++)
-            _mm256_store_ps(s->weight[h] + pos,
-                            _mm256_mul_ps(_mm256_load_ps(s->p[h] + pos), scale));
-    }
-}
-
-/* n_heads heads from the first, a constant where this is inlined. */
-ALWAYS_INLINE void attend_heads(const struct attend *a, enum kv_type type, size_t first,
-                                size_t n_heads)
-{
-    const float *q = a->q + first * a->head_dim;
-    float *acc = a->acc + first * a->head_dim;
-    struct heads s;
-    for (size_t h = 0; h < n_heads; h++) {
-        s.lanes[h] = _mm256_setzero_ps();
-        s.max[h] = -INFINITY;
-    }
-    memset(acc, 0, n_heads * a->head_dim * sizeof *acc);
-    for (size_t begin = 0; begin < a->n_positions; begin += KV_PAGE) {
-        const uint8_t *block = a->blocks[begin / KV_PAGE];
-        size_t n = a->n_positions - begin < KV_PAGE ? a->n_positions - begin : KV_PAGE, d = 0;
-        for (size_t pos = 0; pos < n; pos += 16)
-            scores(a, type, block, pos, q, n_heads, &s);
-        for (size_t h = 0; h < n_heads; h++)
-            softmax(&s, h, n);
-        while (d < a->head_dim) {
-            size_t left = a->head_dim - d;
-            if (type == KV_Q8 && d % KV_GROUP == 0)
-                scale_weights(a, block, n, d, n_heads, &s);
-            if (left >= 16)
-                add_values(a, type, block, n, d, acc, n_heads, 2, first_lanes(8), &s);
-            else
-                add_values(a, type, block, n, d, acc, n_heads, 1, first_lanes(left < 8 ? left : 8),
-                           &s);
-            d += left >= 16 ? 16 : 8;
-        }
-    }
-    for (size_t h = 0; h < n_heads; h++) {
-        a->max[first + h] = s.max[h] + 0.0f;
-        a->sum[first + h] = tree8(s.lanes[h]);
-    }
-}
-
-ALWAYS_INLINE void attend(const struct attend *a, enum kv_type type)
-{
-    size_t h = 0;
-    for (; h + 4 <= a->n_heads; h += 4)
-        attend_heads(a, type, h, 4);
-    switch (a->n_heads - h) {
-    case 3:
-        attend_heads(a, type, h, 3);
-        break;
-    case 2:
-        attend_heads(a, type, h, 2);
-        break;
-    case 1:
-        attend_heads(a, type, h, 1);
-        break;
-    }
 }
 
 void avx2_attend_f32(const struct attend *a)

@@ -11,6 +11,8 @@ const struct kernels kernels_avx512 = {
                [WEIGHT_F16] = avx512_matmul_f16,
                [WEIGHT_BF16] = avx512_matmul_bf16,
                MATMUL_QUANT_ENTRIES(avx512)},
+    .attend =
+        {[KV_F32] = avx512_attend_f32, [KV_F16] = avx512_attend_f16, [KV_Q8] = avx512_attend_q8},
     AVX2_ROWS,
 };
 #endif

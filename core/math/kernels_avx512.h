@@ -8,3 +8,6 @@ MATMUL_QUANT(avx512)
 MATMUL(avx512, f32);
 MATMUL(avx512, f16);
 MATMUL(avx512, bf16);
+void avx512_attend_f32(const struct attend *a);
+void avx512_attend_f16(const struct attend *a);
+void avx512_attend_q8(const struct attend *a);

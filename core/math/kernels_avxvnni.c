@@ -13,6 +13,7 @@ MATMUL_QUANT(avxvnni)
 const struct kernels kernels_avxvnni = {
     .name = "avxvnni",
     .matmul = {AVX2_MATMUL_FLOAT, MATMUL_QUANT_ENTRIES(avxvnni)},
+    AVX2_ATTEND,
     AVX2_ROWS,
 };
 #endif

@@ -372,44 +372,55 @@ static void attend_add(const uint8_t *block, enum kv_type type, float p, size_t 
     }
 }
 
-/* One block's n visible positions, for one head: scores, the running maximum, the lanes of the sum,
- * the values. What lies in the block beyond n is stale and is never looked at. */
-static void attend_block(const struct attend *a, enum kv_type type, const uint8_t *block, size_t n,
-                         size_t h, float *lane)
+/* One row's head: what is carried from block to block. */
+struct attend_head {
+    const float *q;
+    float *acc; /* [D] */
+    float max;
+    float lane[LANES]; /* of the sum */
+};
+
+/* One block's n visible positions: scores, the running maximum, the lanes of the sum, the values.
+ * What lies in the block beyond n is stale and is never looked at. */
+static void attend_block(struct attend_head *head, enum kv_type type, const uint8_t *block,
+                         size_t n, size_t head_dim)
 {
-    float *acc = a->acc + h * a->head_dim, score[KV_PAGE];
-    float max = a->max[h];
+    float score[KV_PAGE], max = head->max;
     for (size_t pos = 0; pos < n; pos++) {
-        score[pos] = attend_score(block, type, a->q + h * a->head_dim, a->head_dim, pos);
+        score[pos] = attend_score(block, type, head->q, head_dim, pos);
         max = larger(score[pos], max);
     }
-    if (max > a->max[h]) { /* what was summed so far shrinks */
-        float shrink = fmath_exp_inline(a->max[h] - max);
+    if (max > head->max) { /* what was summed so far shrinks */
+        float shrink = fmath_exp_inline(head->max - max);
         for (size_t i = 0; i < LANES; i++)
-            lane[i] *= shrink;
-        for (size_t d = 0; d < a->head_dim; d++)
-            acc[d] *= shrink;
-        a->max[h] = max;
+            head->lane[i] *= shrink;
+        for (size_t d = 0; d < head_dim; d++)
+            head->acc[d] *= shrink;
+        head->max = max;
     }
     for (size_t pos = 0; pos < n; pos++) {
         float p = fmath_exp_inline(score[pos] - max);
-        lane[pos % LANES] += p;
-        attend_add(block, type, p, a->head_dim, pos, acc);
+        head->lane[pos % LANES] += p;
+        attend_add(block, type, p, head_dim, pos, head->acc);
     }
 }
 
 static void attend(const struct attend *a, enum kv_type type)
 {
-    for (size_t h = 0; h < a->n_heads; h++) {
-        float lane[LANES] = {0};
-        a->max[h] = -INFINITY;
-        memset(a->acc + h * a->head_dim, 0, a->head_dim * sizeof *a->acc);
-        for (size_t first = 0; first < a->n_positions; first += KV_PAGE) {
-            size_t n = a->n_positions - first < KV_PAGE ? a->n_positions - first : KV_PAGE;
-            attend_block(a, type, a->blocks[first / KV_PAGE], n, h, lane);
+    for (size_t i = 0; i < a->n_rows * a->n_heads; i++) {
+        size_t row = i / a->n_heads, h = i % a->n_heads, out = row * a->out_stride + h;
+        size_t n_positions =
+            a->n_positions + row < ATTEND_SPAN ? a->n_positions + row : ATTEND_SPAN;
+        struct attend_head head = {.q = a->q + row * a->q_stride + h * a->head_dim,
+                                   .acc = a->acc + out * a->head_dim,
+                                   .max = -INFINITY};
+        memset(head.acc, 0, a->head_dim * sizeof *head.acc);
+        for (size_t first = 0; first < n_positions; first += KV_PAGE) {
+            size_t n = n_positions - first < KV_PAGE ? n_positions - first : KV_PAGE;
+            attend_block(&head, type, a->blocks[first / KV_PAGE], n, a->head_dim);
         }
-        a->max[h] += 0.0f; /* -0 becomes +0: which zero was found first must not show */
-        a->sum[h] = tree(lane);
+        a->max[out] = head.max + 0.0f; /* -0 becomes +0: which zero was found first must not show */
+        a->sum[out] = tree(head.lane);
     }
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/checked.h"
+#include "model/attention.h"
 #include "model/cost.h"
 
 #include <math.h>
@@ -20,15 +21,8 @@
 #include <string.h>
 
 enum {
-    SPLIT_TASKS = 4,   /* a thread's worth of attention tasks below which spans are split up */
     THREAD_CHUNKS = 4, /* chunks of a phase for each thread: who is late leaves some to others */
-    SPAN_BLOCKS = ATTEND_SPAN / (int)KV_PAGE, /* pages of a span */
-    PART_STRIDE = 8,                          /* a cache line for each thread */
-};
-
-struct span_part {    /* one span's partial results of one KV head's group */
-    float *max, *sum; /* [n_spans][H/G] */
-    float *acc;       /* [n_spans][H/G][D] */
+    PART_STRIDE = 8,   /* a cache line for each thread */
 };
 
 struct forward {
@@ -36,18 +30,18 @@ struct forward {
     const struct kernels *kernels;
     struct kv *kv;
     struct team *team;
-    size_t max_rows, max_logits, n_spans;
+    size_t max_rows, max_logits;
     size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
 
-    float *x;                /* [T][embd_stride]: the residual stream */
-    float *q, *k, *v;        /* [T][q_stride], [T][kv_stride] twice */
-    float *up;               /* [T][ff_stride] */
-    float *proj;             /* [T][embd_stride]: a projection before it joins the residual */
-    struct act normed;       /* of E: what QKV, gate/up and the head read */
-    struct act attended;     /* of H * D: what attn_output reads */
-    struct act hidden;       /* of F: what down reads */
-    struct span_part *parts; /* [SPLIT_TASKS * threads] */
-    float *logits;           /* [max_logits][vocab_stride] */
+    float *x;            /* [T][embd_stride]: the residual stream */
+    float *q, *k, *v;    /* [T][q_stride], [T][kv_stride] twice */
+    float *up;           /* [T][ff_stride] */
+    float *proj;         /* [T][embd_stride]: a projection before it joins the residual */
+    struct act normed;   /* of E: what QKV, gate/up and the head read */
+    struct act attended; /* of H * D: what attn_output reads */
+    struct act hidden;   /* of F: what down reads */
+    struct attention *attention;
+    float *logits; /* [max_logits][vocab_stride] */
     struct arena arena;
 
     /* of the current step */
@@ -100,7 +94,7 @@ static void carve_all(struct forward *f)
 {
     const struct shape *s = &f->model->shape;
     struct arena *arena = &f->arena;
-    size_t t = f->max_rows, group = s->n_heads / s->n_kv_heads;
+    size_t t = f->max_rows;
     f->x = carve(arena, t * f->embd_stride, sizeof(float));
     f->q = carve(arena, t * f->q_stride, sizeof(float));
     f->k = carve(arena, t * f->kv_stride, sizeof(float));
@@ -110,17 +104,6 @@ static void carve_all(struct forward *f)
     carve_act(&f->normed, arena, t, s->n_embd);
     carve_act(&f->attended, arena, t, s->n_heads * s->head_dim);
     carve_act(&f->hidden, arena, t, s->n_ff);
-    size_t n_parts = (size_t)SPLIT_TASKS * team_size(f->team);
-    f->parts = carve(arena, n_parts, sizeof *f->parts);
-    for (size_t i = 0; i < n_parts; i++) {
-        struct span_part part = {
-            .max = carve(arena, f->n_spans * group, sizeof(float)),
-            .sum = carve(arena, f->n_spans * group, sizeof(float)),
-            .acc = carve(arena, f->n_spans * group * s->head_dim, sizeof(float)),
-        };
-        if (f->parts)
-            f->parts[i] = part;
-    }
     f->logits = carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = carve(arena, t, sizeof *f->wanted);
     f->n_chunks = carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
@@ -141,7 +124,6 @@ enum status forward_create(struct forward **out, const struct model *model,
     f->team = team;
     f->max_rows = max_rows;
     f->max_logits = max_logits;
-    f->n_spans = (model->n_context + ATTEND_SPAN - 1) / ATTEND_SPAN;
     f->embd_stride = round_up(s->n_embd, PANEL_ROWS);
     f->q_stride = round_up(s->n_heads * s->head_dim, PANEL_ROWS);
     f->kv_stride = round_up(s->n_kv_heads * s->head_dim, PANEL_ROWS);
@@ -151,6 +133,9 @@ enum status forward_create(struct forward **out, const struct model *model,
     size_t n_bytes = f->arena.n_used;
     f->arena = (struct arena){0};
     enum status status = arena_init(&f->arena, n_bytes, "a worker's activations", err);
+    if (status == STATUS_OK)
+        status =
+            attention_create(&f->attention, model, kernels, kv, team_size(team), max_rows, err);
     if (status != STATUS_OK) {
         forward_destroy(f);
         return status;
@@ -164,6 +149,7 @@ void forward_destroy(struct forward *f)
 {
     if (!f)
         return;
+    attention_destroy(f->attention);
     arena_free(&f->arena);
     free(f);
 }
@@ -175,7 +161,7 @@ float *forward_logits(const struct forward *f, size_t i)
 
 size_t forward_bytes(const struct forward *f)
 {
-    return f->arena.n_bytes;
+    return f->arena.n_bytes + attention_bytes(f->attention);
 }
 
 /* --- shares --- */
@@ -193,12 +179,6 @@ static bool is_last(const struct forward *f, size_t layer)
 static size_t rows_on(const struct forward *f, size_t layer)
 {
     return is_last(f, layer) ? f->n_wanted : f->n_rows;
-}
-
-/* The i-th of them. */
-static size_t active_row(const struct forward *f, size_t layer, size_t i)
-{
-    return is_last(f, layer) ? f->wanted[i] : i;
 }
 
 static size_t panels_on(const struct forward *f, size_t layer, const struct linear *l)
@@ -358,95 +338,39 @@ static void store_kv(struct forward *f, size_t layer, struct range r, unsigned r
     }
 }
 
-/* --- attention: tasks are (row, KV head) pairs. Where they are too few to occupy the team their
- * spans are shared out as well, and merged in a phase of their own: the same numbers merged in the
- * same order. --- */
+/* --- attention --- */
 
-static size_t n_tasks(const struct forward *f, size_t layer)
+static struct attention_layer attention_layer(const struct forward *f, size_t layer)
 {
-    return rows_on(f, layer) * f->model->shape.n_kv_heads;
-}
-
-static bool is_split(const struct forward *f, size_t layer)
-{
-    unsigned threads = team_size(f->team);
-    return threads > 1 && f->n_spans > 1 && n_tasks(f, layer) < (size_t)SPLIT_TASKS * threads;
-}
-
-/* One span of row t's group of heads that share KV head g. */
-static void attend_span(const struct forward *f, size_t layer, size_t t, size_t g, size_t span,
-                        const struct span_part *part)
-{
-    const struct shape *s = &f->model->shape;
-    const struct row *row = &f->rows[t];
-    size_t group = s->n_heads / s->n_kv_heads;
-    size_t first = span * ATTEND_SPAN, n = row->position + 1 - first;
-    if (n > ATTEND_SPAN)
-        n = ATTEND_SPAN;
-    const uint8_t *blocks[SPAN_BLOCKS];
-    for (size_t b = 0; b * KV_PAGE < n; b++)
-        blocks[b] = kv_block(f->kv, row->seq->pages[first / KV_PAGE + b], layer, g);
-    struct attend a = {
-        .q = f->q + t * f->q_stride + g * group * s->head_dim,
-        .n_heads = group,
-        .head_dim = s->head_dim,
-        .blocks = blocks,
-        .n_positions = n,
-        .max = part->max + span * group,
-        .sum = part->sum + span * group,
-        .acc = part->acc + span * group * s->head_dim,
-    };
-    f->kernels->attend[kv_type(f->kv)](&a);
-}
-
-static size_t n_spans_of(const struct forward *f, size_t t)
-{
-    return f->rows[t].position / ATTEND_SPAN + 1;
-}
-
-static void merge_spans(const struct forward *f, size_t layer, size_t task,
-                        const struct span_part *part)
-{
-    const struct shape *s = &f->model->shape;
-    size_t i = task / s->n_kv_heads, g = task % s->n_kv_heads, group = s->n_heads / s->n_kv_heads;
-    float *out = f->attended.f32 + i * f->attended.f32_stride + g * group * s->head_dim;
-    f->kernels->attend_merge(part->max, part->sum, part->acc,
-                             n_spans_of(f, active_row(f, layer, i)), group, s->head_dim, out);
+    return (struct attention_layer){.layer = layer,
+                                    .last = is_last(f, layer),
+                                    .q = f->q,
+                                    .q_stride = f->q_stride,
+                                    .out = f->attended.f32,
+                                    .out_stride = f->attended.f32_stride};
 }
 
 static size_t attend_items(const struct forward *f, size_t layer)
 {
-    return n_tasks(f, layer) * (is_split(f, layer) ? f->n_spans : 1);
+    return attention_items(f->attention, is_last(f, layer));
 }
 
 static void attend(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    size_t heads = f->model->shape.n_kv_heads;
-    bool split = is_split(f, layer);
-    for (size_t i = r.begin; i < r.end; i++) {
-        size_t task = split ? i / f->n_spans : i;
-        size_t t = active_row(f, layer, task / heads), g = task % heads;
-        if (split) {
-            if (i % f->n_spans < n_spans_of(f, t))
-                attend_span(f, layer, t, g, i % f->n_spans, &f->parts[task]);
-            continue;
-        }
-        for (size_t span = 0; span < n_spans_of(f, t); span++)
-            attend_span(f, layer, t, g, span, &f->parts[rank]);
-        merge_spans(f, layer, task, &f->parts[rank]);
-    }
+    struct attention_layer l = attention_layer(f, layer);
+    attention_run(f->attention, &l, r.begin, r.end, rank);
 }
 
 static size_t merge_items(const struct forward *f, size_t layer)
 {
-    return is_split(f, layer) ? n_tasks(f, layer) : 0;
+    return attention_merge_items(f->attention, is_last(f, layer));
 }
 
 static void merge(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
+    struct attention_layer l = attention_layer(f, layer);
     (void)rank;
-    for (size_t task = r.begin; task < r.end; task++)
-        merge_spans(f, layer, task, &f->parts[task]);
+    attention_merge(f->attention, &l, r.begin, r.end);
 }
 
 /* --- behind attention --- */
@@ -675,6 +599,7 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
         if (rows[t].wants_logits)
             f->wanted[f->n_wanted++] = (uint32_t)t;
     }
+    attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
     size_t n_phases = forward_max_phases(f->model), threads = team_size(f->team);
     size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
     for (size_t i = 0; i < n_phases; i++) {

@@ -3,7 +3,7 @@
  * precision. */
 #include "math_test.h"
 
-static const size_t head_dims[] = {1, 2, 4, 7, 8, 10, 16, 20, 24, 33, 64, 80, 128};
+static const size_t head_dims[] = {1, 2, 4, 7, 8, 10, 16, 20, 24, 33, 48, 64, 80, 104, 128};
 static const size_t positions[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 100, 511, 512};
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -15,14 +15,17 @@ struct span {
     float *keys, *values; /* [n_positions][D], before rounding */
 };
 
-/* n positions stored by a table, into pages of 0xff: NaN in every type (in KV_Q8 the scales). */
-static void span_create(struct span *s, struct rng *r, const struct kernels *kernels,
-                        enum kv_type type, size_t head_dim, size_t n_heads, size_t n,
-                        enum values kind)
+/* Positions stored by a table, as many as the last of n_rows rows sees when the first sees n, into
+ * pages of 0xff: NaN in every type (in KV_Q8 the scales). */
+static void rows_create(struct span *s, struct rng *r, const struct kernels *kernels,
+                        enum kv_type type, size_t head_dim, size_t n_rows, size_t n_heads,
+                        size_t n_first, enum values kind)
 {
+    size_t n = n_first + n_rows - 1 < ATTEND_SPAN ? n_first + n_rows - 1 : ATTEND_SPAN;
+    size_t q_stride = n_heads * head_dim + (n_rows > 1 ? 5 : 0);
     size_t bytes = kv_block_bytes(type, head_dim);
     ck_assert(bytes > 0 && bytes % 64 == 0);
-    s->q = random_floats(r, n_heads * head_dim, kind);
+    s->q = random_floats(r, n_rows * q_stride, kind);
     s->keys = random_floats(r, n * head_dim, kind);
     s->values = random_floats(r, n * head_dim, kind);
     s->pages = buffer(bytes * (ATTEND_SPAN / KV_PAGE));
@@ -35,8 +38,21 @@ static void span_create(struct span *s, struct rng *r, const struct kernels *ker
         kernels->kv_store[type](block, pos % KV_PAGE, head_dim, s->keys + pos * head_dim,
                                 s->values + pos * head_dim);
     }
-    s->a = (struct attend){
-        .q = s->q, .n_heads = n_heads, .head_dim = head_dim, .blocks = s->blocks, .n_positions = n};
+    s->a = (struct attend){.q = s->q,
+                           .q_stride = q_stride,
+                           .n_rows = n_rows,
+                           .n_heads = n_heads,
+                           .head_dim = head_dim,
+                           .blocks = s->blocks,
+                           .n_positions = n_first,
+                           .out_stride = n_heads + (n_rows > 1 ? 3 : 0)};
+}
+
+static void span_create(struct span *s, struct rng *r, const struct kernels *kernels,
+                        enum kv_type type, size_t head_dim, size_t n_heads, size_t n,
+                        enum values kind)
+{
+    rows_create(s, r, kernels, type, head_dim, 1, n_heads, n, kind);
 }
 
 static void span_destroy(struct span *s)
@@ -54,15 +70,16 @@ struct result {
 static struct result run(const struct kernels *kernels, enum kv_type type, const struct span *s)
 {
     struct attend a = s->a;
-    size_t n_acc = a.n_heads * a.head_dim;
-    struct result out = {buffer((a.n_heads + 8) * 4), buffer((a.n_heads + 8) * 4),
-                         buffer((n_acc + 8) * 4)};
+    size_t n_out = a.n_rows * a.out_stride, n_acc = n_out * a.head_dim;
+    struct result out = {buffer((n_out + 8) * 4), buffer((n_out + 8) * 4), buffer((n_acc + 8) * 4)};
     for (size_t i = 0; i < n_acc + 8; i++)
         out.acc[i] = 777.0f;
     a.max = out.max;
     a.sum = out.sum;
     a.acc = out.acc;
+    a.scratch = buffer(ATTEND_QUERIES * a.head_dim * sizeof(float));
     kernels->attend[type](&a);
+    free(a.scratch);
     return out;
 }
 
@@ -76,9 +93,10 @@ static void result_destroy(struct result *r)
 static void compare(const struct table_pair *pair, enum kv_type type, const struct span *s)
 {
     struct result wanted = run(pair->wanted, type, s), found = run(pair->tested, type, s);
-    ck_same_floats(wanted.max, found.max, s->a.n_heads + 8);
-    ck_same_floats(wanted.sum, found.sum, s->a.n_heads + 8);
-    ck_same_floats(wanted.acc, found.acc, s->a.n_heads * s->a.head_dim + 8);
+    size_t n_out = s->a.n_rows * s->a.out_stride;
+    ck_same_floats(wanted.max, found.max, n_out + 8);
+    ck_same_floats(wanted.sum, found.sum, n_out + 8);
+    ck_same_floats(wanted.acc, found.acc, n_out * s->a.head_dim + 8);
     result_destroy(&wanted);
     result_destroy(&found);
 }
@@ -100,6 +118,65 @@ START_TEST(attention_has_the_definitions_bits)
         compare(&pairs[i % n_pairs], type, &s);
         span_destroy(&s);
     }
+}
+END_TEST
+
+/* Rows that share a span: with the ends of blocks and of the span among what they see, and with as
+ * many queries as are taken together, fewer and (of one row) more. */
+START_TEST(rows_together_have_the_definitions_bits)
+{
+    static const size_t heads[] = {1, 2, 3, 4, 5, 7, 8, 11, 12, 24};
+    static const size_t firsts[] = {1, 5, 25, 32, 60, 500, 512};
+    enum kv_type type = (enum kv_type)(_i % KV_TYPES);
+    enum values kind = _i / KV_TYPES == 0 ? VALUES_NORMAL : VALUES_SPECIAL;
+    struct table_pair pairs[MAX_PAIRS];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {70 + (uint64_t)_i};
+    for (size_t i = 1; i < n_pairs; i++) { /* not the slow pair of two references */
+        for (size_t j = 0; j < N(heads) * N(firsts); j++) {
+            size_t n_heads = heads[j % N(heads)], most = ATTEND_QUERIES / n_heads;
+            size_t head_dim = head_dims[(i + j) % N(head_dims)];
+            struct span s;
+            rows_create(&s, &r, pairs[i].wanted, type, head_dim, most - rng_below(&r, most),
+                        n_heads, firsts[j / N(heads)], kind);
+            compare(&pairs[i], type, &s);
+            span_destroy(&s);
+        }
+        for (size_t n_heads = ATTEND_QUERIES + 1; n_heads < 80; n_heads += 23) {
+            struct span s;
+            span_create(&s, &r, pairs[i].wanted, type, 20, n_heads, 70, kind);
+            compare(&pairs[i], type, &s);
+            span_destroy(&s);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_row_gives_the_same_bits_alone_and_among_others)
+{
+    enum { D = 40, HEADS = 3, ROWS = 8 };
+    enum kv_type type = (enum kv_type)_i;
+    struct table_pair pairs[MAX_PAIRS];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {80};
+    struct span s;
+    rows_create(&s, &r, &kernels_ref, type, D, ROWS, HEADS, 507, VALUES_NORMAL);
+    for (size_t i = 0; i < n_pairs; i++) {
+        struct result all = run(pairs[i].tested, type, &s);
+        for (size_t row = 0; row < ROWS; row++) {
+            struct span one = s;
+            one.a.q = s.q + row * s.a.q_stride;
+            one.a.n_rows = 1;
+            one.a.n_positions = 507 + row < ATTEND_SPAN ? 507 + row : ATTEND_SPAN;
+            struct result alone = run(pairs[i].tested, type, &one);
+            ck_same_floats(all.acc + row * s.a.out_stride * D, alone.acc, HEADS * D);
+            ck_same_floats(all.sum + row * s.a.out_stride, alone.sum, HEADS);
+            ck_same_floats(all.max + row * s.a.out_stride, alone.max, HEADS);
+            result_destroy(&alone);
+        }
+        result_destroy(&all);
+    }
+    span_destroy(&s);
 }
 END_TEST
 
@@ -189,6 +266,8 @@ START_TEST(merged_spans_are_close_to_the_truth)
             span_create(&s[j], &r, &kernels_ref, KV_F32, D, HEADS,
                         j + 1 < SPANS ? ATTEND_SPAN : LAST, VALUES_NORMAL);
             memcpy(s[j].q, s[0].q, HEADS * D * sizeof(float));
+            float scratch[ATTEND_QUERIES * D];
+            s[j].a.scratch = scratch;
             s[j].a.max = max + j * HEADS;
             s[j].a.sum = sum + j * HEADS;
             s[j].a.acc = acc + j * HEADS * D;
@@ -282,6 +361,8 @@ int main(void)
     TCase *c = tcase_create("attend");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, attention_has_the_definitions_bits, 0, KV_TYPES * VALUES_KINDS);
+    tcase_add_loop_test(c, rows_together_have_the_definitions_bits, 0, 2 * KV_TYPES);
+    tcase_add_loop_test(c, a_row_gives_the_same_bits_alone_and_among_others, 0, KV_TYPES);
     tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, KV_TYPES * VALUES_KINDS);
     tcase_add_test(c, a_head_gives_the_same_bits_alone_and_in_a_group);
     tcase_add_test(c, attention_follows_a_moving_maximum);
