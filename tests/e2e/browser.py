@@ -15,7 +15,7 @@ class Browser:
 
     def __init__(self, limit):
         self.limit = limit
-        self.folder = tempfile.TemporaryDirectory(prefix="smallmind-browser-")
+        self.folder = tempfile.TemporaryDirectory(prefix="smallmind-browser-", ignore_cleanup_errors=True)
         theirs_in, self.out = os.pipe()
         self.inp, theirs_out = os.pipe()
 
@@ -87,8 +87,9 @@ class Browser:
                       clickCount=1)
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        self.session = None
+        self.call("Browser.close")  # its children too: they write into the folder until they end
+        self.process.wait(self.limit)
         os.close(self.inp)
         os.close(self.out)
         self.folder.cleanup()
