@@ -291,6 +291,8 @@ ALWAYS_INLINE void attend_part(const struct attend *a, enum kv_type type, size_t
             a->scratch[d * s.n + i] = q[d];
         s.acc[i] = a->acc + (r * a->out_stride + h) * a->head_dim;
         memset(s.acc[i], 0, a->head_dim * sizeof(float));
+    }
+    for (size_t i = 0; i < ATTEND_QUERIES; i++) { /* all: an analyzer cannot count */
         s.sum[i] = vec8_zero();
         s.max[i] = -INFINITY;
     }
