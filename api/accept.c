@@ -1,5 +1,7 @@
 /* accept.c - which form of answer an Accept header prefers (RFC 9110, sections 12.4.2 and 12.5.1).
  * Pure; any thread. */
+#include "api/accept.h"
+
 #include "api/request.h"
 
 #include <string.h>
@@ -85,25 +87,16 @@ static int specificity(const struct range *range, const char *type)
     return range->n_type == 3 && memcmp(range->type, "*/*", 3) == 0;
 }
 
-enum answer_form request_form(bool stream, const char *accept)
+size_t accept_choose(const char *accept, const char *const *types, size_t n_types)
 {
-    if (stream)
-        return ANSWER_SSE;
-    if (accept == NULL)
-        return ANSWER_JSON;
-    static const char *const types[] = {[ANSWER_JSON] = "application/json",
-                                        [ANSWER_SSE] = "text/event-stream",
-                                        [ANSWER_TEXT] = "text/plain"};
-    /* In this order where nothing else decides: a text/... that could be either is plain text. */
-    static const enum answer_form forms[] = {ANSWER_JSON, ANSWER_TEXT, ANSWER_SSE};
     struct {
         int quality, specificity;
         size_t place;
-    } found[3] = {{0, 0, 0}};
+    } found[ACCEPT_TYPES_MAX] = {{0, 0, 0}};
     struct range range;
-    for (size_t place = 0; next_range(&accept, &range); place++) {
-        for (size_t i = 0; i < 3 && range.quality >= 0; i++) {
-            int exact = specificity(&range, types[forms[i]]);
+    for (size_t place = 0; accept != NULL && next_range(&accept, &range); place++) {
+        for (size_t i = 0; i < n_types && range.quality >= 0; i++) {
+            int exact = specificity(&range, types[i]);
             if (exact > found[i].specificity) {
                 found[i].specificity = exact;
                 found[i].quality = range.quality;
@@ -112,10 +105,18 @@ enum answer_form request_form(bool stream, const char *accept)
         }
     }
     size_t best = 0;
-    for (size_t i = 1; i < 3; i++)
+    for (size_t i = 1; i < n_types; i++)
         if (found[i].quality > found[best].quality ||
             (found[i].quality > 0 && found[i].quality == found[best].quality &&
              found[i].place < found[best].place))
             best = i;
-    return forms[best];
+    return best;
+}
+
+enum answer_form request_form(bool stream, const char *accept)
+{
+    /* In this order where nothing else decides: a text/... that could be either is plain text. */
+    static const char *const types[] = {"application/json", "text/plain", "text/event-stream"};
+    static const enum answer_form forms[] = {ANSWER_JSON, ANSWER_TEXT, ANSWER_SSE};
+    return stream ? ANSWER_SSE : forms[accept_choose(accept, types, 3)];
 }

@@ -50,6 +50,8 @@ struct profile_allocator {
     double calls; /* negative: not counted */
 };
 
+enum profile_form { PROFILE_JSON, PROFILE_HTML, PROFILE_TRACE };
+
 enum { PROFILE_ALLOCATORS = 12 };
 
 struct profile_document { /* everything borrowed */
@@ -79,6 +81,21 @@ void profile_write_trace(const struct profile_document *doc, struct json_writer 
 /* {"threads","scopes","steps":[...]}: the steps in detail, for the page; at most max_steps. */
 void profile_write_timeline(const struct profile_document *doc, size_t max_steps,
                             struct json_writer *w);
+
+/* --- what a service is asked for --- */
+
+struct profile_request {
+    double seconds;
+};
+enum { PROFILE_SECONDS_MAX = 60, PROFILE_SECONDS_DEFAULT = 5 };
+
+/* One field of a query ("seconds", "2.5"; value NULL: no '=') into a request that began as
+ * {.seconds = 0}. STATUS_INVALID: param names it. */
+enum status profile_request_take(struct profile_request *request, const char *name,
+                                 const char *value, struct error *err);
+/* What an Accept header prefers (NULL: absent, JSON), and a form's own type. Static. */
+enum profile_form profile_form_of(const char *accept);
+const char *profile_form_type(enum profile_form form);
 
 /* --- back --- */
 

@@ -28,6 +28,7 @@ enum refusal {
     REFUSAL_BAD_REQUEST, /* 400: framing, headers */
     REFUSAL_NO_KEY,      /* 401 */
     REFUSAL_ORIGIN,      /* 403 */
+    REFUSAL_REMOTE,      /* 403: for clients on this machine, where there are no keys */
     REFUSAL_NOT_FOUND,   /* 404 */
     REFUSAL_METHOD,      /* 405, with Allow */
     REFUSAL_NO_LENGTH,   /* 411 */
@@ -36,6 +37,7 @@ enum refusal {
     REFUSAL_EXPECTATION, /* 417 */
     REFUSAL_QUEUE_FULL,  /* 429, with Retry-After */
     REFUSAL_DEADLINE,    /* 429, with Retry-After */
+    REFUSAL_PROFILING,   /* 429, with Retry-After: a profile is being made */
     REFUSAL_HEADERS,     /* 431 */
     REFUSAL_INTERNAL,    /* 500 */
     REFUSAL_LOADING,     /* 503, with Retry-After */

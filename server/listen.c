@@ -44,6 +44,15 @@ static bool is_loopback(const union address *address)
     return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
 }
 
+bool listener_is_local(int fd)
+{
+    union address address = {.largest = {0}};
+    socklen_t n = sizeof address;
+    if (getpeername(fd, &address.any, &n) != 0)
+        return false;
+    return address.any.sa_family == AF_UNIX || is_loopback(&address);
+}
+
 static enum status describe_tcp(struct listener *l, struct error *err)
 {
     union address address = {.largest = {0}};

@@ -26,5 +26,8 @@ enum status listener_open(struct listener *out, const struct settings *settings,
  * --port-file. */
 enum status listener_announce(const struct listener *listener, struct error *err);
 
+/* Whether the other end of a connection is on this machine. */
+bool listener_is_local(int fd);
+
 /* Closes the socket if it is still here, and removes the files. */
 void listener_close(struct listener *listener);

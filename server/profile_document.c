@@ -105,12 +105,12 @@ static enum status sum_records(struct profile_parts *parts, struct error *err)
     return status;
 }
 
-enum status profile_build(struct profile_parts *parts, const struct loaded *loaded,
+enum status profile_build(struct profile_parts *parts, const struct server_model *subject,
                           const struct engine *engine, enum kv_type kv, struct error *err)
 {
     static const char *const kv_names[KV_TYPES] = {
         [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
-    const struct model *model = loaded->model;
+    const struct model *model = subject->model;
     const struct engine_plan *plan = engine_plan(engine);
     size_t n = (model->shape.n_layers + 1) * SCOPES;
     enum status status = sum_records(parts, err);
@@ -142,7 +142,7 @@ enum status profile_build(struct profile_parts *parts, const struct loaded *load
     struct profile_document *doc = &parts->document;
     doc->version = SMALLMIND_VERSION;
     doc->created = (uint64_t)time(NULL);
-    doc->machine = (struct profile_machine){&loaded->cpu, loaded->kernels->name, plan->n_threads,
+    doc->machine = (struct profile_machine){subject->cpu, subject->kernels->name, plan->n_threads,
                                             plan->n_workers};
     doc->model = model;
     doc->kv_type = kv_names[kv];

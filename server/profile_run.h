@@ -11,6 +11,7 @@
 #include "profile/limits.h"
 #include "server/load.h"
 #include "server/profile_model.h"
+#include "server/server.h"
 #include "server/terminal.h"
 
 /* --- the parts that a live profile needs too (profile_document.c) --- */
@@ -37,13 +38,12 @@ enum status profile_measure_limits(struct report_limits *out, struct limits *lim
                                    const struct model *model, unsigned n_threads,
                                    struct error *err);
 
-/* Report and document from what is there; loaded and engine stay borrowed. */
-enum status profile_build(struct profile_parts *parts, const struct loaded *loaded,
+/* Report and document from what is there; model and engine stay borrowed. */
+enum status profile_build(struct profile_parts *parts, const struct server_model *model,
                           const struct engine *engine, enum kv_type kv, struct error *err);
 void profile_parts_free(struct profile_parts *parts); /* takes a zeroed one */
 
 /* The document in one of its forms, malloc'ed, NUL behind it. */
-enum profile_form { PROFILE_JSON, PROFILE_HTML, PROFILE_TRACE };
 enum status profile_render(const struct profile_document *document, enum profile_form form,
                            char **out, size_t *n, struct error *err);
 

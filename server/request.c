@@ -1,6 +1,7 @@
 /* request.c - a request's checks, body and answer. Loop thread. */
 #include "server/request.h"
 
+#include "server/live.h"
 #include "server/log.h"
 #include "server/routes.h"
 #include "server/service.h"
@@ -120,6 +121,10 @@ static void check_access(struct request *r, const char *path)
              !keys_match(service->keys, headers_key(&r->headers), &r->salt))
         refuse_later(r, REFUSAL_NO_KEY, "",
                      "a valid API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY");
+    else if (asks && r->route != NULL && (r->route->flags & ROUTE_LOCAL) && service->keys == NULL &&
+             !listener_is_local(r->conn->fd))
+        refuse_later(r, REFUSAL_REMOTE, "",
+                     "without API keys (--api-key-file) this is for clients on this machine");
     else if (r->route == NULL)
         refuse_later(r, REFUSAL_NOT_FOUND, "",
                      "there is nothing at this path; /openapi.yaml describes what there is");
@@ -411,6 +416,7 @@ void request_end(struct request *r)
     else
         log_access(&line);
     text_end(r->task);
+    live_detach(r->live);
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
     r->conn->request = NULL;

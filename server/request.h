@@ -20,6 +20,7 @@
 struct conn;
 struct route;
 struct service;
+struct live;
 struct stream;
 struct text_task;
 
@@ -50,6 +51,7 @@ struct request {
     unsigned status;        /* 0: no answer yet */
     struct stream *stream;  /* a generation's; NULL: none */
     struct text_task *task; /* of /tokenize and /detokenize; NULL: none */
+    struct live *live;      /* of /debug/profile; NULL: none */
 };
 
 /* In the order in which libmicrohttpd calls for them. What they return is its: MHD_NO closes the

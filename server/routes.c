@@ -2,6 +2,7 @@
 #include "server/routes.h"
 
 #include "server/embed.h"
+#include "server/live.h"
 #include "server/service.h"
 #include "server/stream.h"
 #include "server/text.h"
@@ -169,6 +170,7 @@ const struct route routes[] = {
     {"/info", "GET", get, ROUTE_MODEL, handle_info},
     {"/metrics", "GET", get, 0, handle_metrics},
     {"/openapi.yaml", "GET", get, 0, handle_openapi},
+    {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, live_handle},
 };
 const size_t routes_n = sizeof routes / sizeof routes[0];
 static_assert(sizeof routes / sizeof routes[0] < METRICS_ROUTES_MAX,

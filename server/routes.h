@@ -4,10 +4,11 @@
 #include "server/request.h"
 
 enum route_flags {
-    ROUTE_OPEN = 1,  /* needs no key */
-    ROUTE_BODY = 2,  /* must have one */
-    ROUTE_MODEL = 4, /* needs the model: 503 while it is loaded */
-    ROUTE_WORK = 8,  /* new work: 503 while draining */
+    ROUTE_OPEN = 1,   /* needs no key */
+    ROUTE_BODY = 2,   /* must have one */
+    ROUTE_MODEL = 4,  /* needs the model: 503 while it is loaded */
+    ROUTE_WORK = 8,   /* new work: 503 while draining */
+    ROUTE_LOCAL = 16, /* without keys, for clients on this machine alone */
 };
 
 struct route {

@@ -3,6 +3,7 @@
 #include "server/server.h"
 
 #include "server/http.h"
+#include "server/live.h"
 #include "server/log.h"
 #include "server/service.h"
 #include "server/stream.h"
@@ -116,8 +117,8 @@ static void on_loaded(uv_work_t *work, int status)
 
 void service_settled(struct service *service)
 {
-    if (service->state == HEALTH_DRAINING && service->streams == NULL &&
-        service->http.n_answering == 0)
+    if (service->state == HEALTH_DRAINING && service->streams == NULL && service->live == NULL &&
+        !service->machine.measuring && service->http.n_answering == 0)
         loop_stop(&service->loop);
 }
 
@@ -132,6 +133,7 @@ static void on_limit(uv_timer_t *timer)
         uv_timer_start(timer, on_limit, FAREWELL_MS, 0);
     } else {
         streams_cut(service);
+        live_cut(service);
         for (struct conn *conn = service->http.conns; conn != NULL; conn = conn->next)
             conn_cut(conn);
         loop_drive(&service->loop);
@@ -161,6 +163,7 @@ static void on_signal(void *ctx, int number)
     uv_timer_start(&life->limit, on_limit, wait_ms, 0);
     log_line(LOG_INFO, "%s: finishing what was taken, for at most %u s", name,
              service->settings->drain_seconds);
+    live_stop(service);
     service_settled(service);
 }
 

@@ -9,6 +9,7 @@
 #include "server/keys.h"
 #include "server/listen.h"
 #include "server/loop.h"
+#include "server/machine.h"
 #include "server/metrics.h"
 #include "server/server.h"
 
@@ -27,6 +28,9 @@ struct service {
     struct api_limits limits;
     struct stream
         *streams; /* generations, those included whose client is gone but whose job still runs */
+
+    struct machine machine;
+    struct live *live; /* the profile that is being made; NULL: none */
 
     uint64_t drain_end_ms;             /* loop time: when a drain's time is over */
     uint64_t random_ids, random_seeds; /* generators' states */

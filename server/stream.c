@@ -30,6 +30,8 @@ struct stream {
     struct error error;
     struct generate_request parsed; /* its job is owned */
 
+    bool asked, measuring; /* for a profile: for the machine's limits; they are being measured */
+    uint64_t measuring_ns; /* how long it waited for them */
     bool decoded, submitted;
     bool gone; /* the client has left */
     enum answer_form form;
@@ -347,7 +349,7 @@ static enum MHD_Result submit(struct stream *s)
     if (s->status != STATUS_OK)
         return request_refuse(r, reply_status(s->status, &s->error), &s->error, 0);
     job->salt = r->salt;
-    job->arrived_ns = r->whole_ns;
+    job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
     if (s->parsed.deadline_ms > 0 && s->parsed.deadline_ms < UINT64_MAX / 2000000)
         job->deadline_ns = r->whole_ns + s->parsed.deadline_ms * 1000000;
     job->owner = s;
@@ -371,6 +373,36 @@ static enum MHD_Result submit(struct stream *s)
     return request_refuse(r, reply_status(s->status, &s->error), &s->error, retry_ms);
 }
 
+/* Whether a request that wants a profile must wait for the limits that it is held against. One with
+ * a deadline never does. */
+static bool waits_for_limits(struct stream *s)
+{
+    if (!s->asked && s->status == STATUS_OK && s->parsed.profile && s->parsed.deadline_ms == 0) {
+        s->asked = true;
+        s->measuring_ns = engine_now_ns();
+        s->measuring = !machine_ready(s->service);
+        if (!s->measuring)
+            s->measuring_ns = 0;
+    }
+    return s->measuring;
+}
+
+void streams_measured(struct service *service)
+{
+    bool any = false;
+    for (struct stream *s = service->streams; s != NULL; s = s->next) {
+        if (!s->measuring)
+            continue;
+        s->measuring = false;
+        s->measuring_ns = engine_now_ns() - s->measuring_ns;
+        if (s->request != NULL)
+            request_resume(s->request);
+        any = true;
+    }
+    if (any)
+        loop_drive(&service->loop);
+}
+
 enum MHD_Result stream_handle(struct request *r)
 {
     struct stream *s = r->stream;
@@ -385,11 +417,11 @@ enum MHD_Result stream_handle(struct request *r)
     }
     if (s->gone)
         return MHD_NO;
-    if (!s->working && !s->decoded) {
+    if (!s->working && !s->decoded && !waits_for_limits(s)) {
         s->decoded = true;
         return submit(s);
     }
-    if (!s->working && job_is_final(s))
+    if (s->decoded && job_is_final(s))
         return answer_json(s);
     request_suspend(r);
     return MHD_YES;

@@ -27,5 +27,7 @@ void streams_wake(struct service *service);
 /* Breaks the silence of waiting streams, cuts those whose client takes nothing. Returns whether the
  * loop must be driven. */
 bool streams_beat(struct service *service, uint64_t now_ms);
+/* The machine's limits are there: those that waited for them go on. */
+void streams_measured(struct service *service);
 /* Ends every stream as if its client had left. The caller drives the loop. */
 void streams_cut(struct service *service);

@@ -72,9 +72,11 @@ static enum status measure(struct profile *p, const struct profile_plan *plan, s
 {
     enum status status =
         profile_sessions(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->progress, err);
+    const struct server_model model = {p->loaded.model, p->loaded.tokenizer, p->loaded.kernels,
+                                       &p->loaded.cpu};
     if (status == STATUS_OK)
-        status = profile_build(&p->parts, &p->loaded, p->engine, (enum kv_type)p->settings->kv_type,
-                               err);
+        status =
+            profile_build(&p->parts, &model, p->engine, (enum kv_type)p->settings->kv_type, err);
     return status;
 }
 

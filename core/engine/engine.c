@@ -246,7 +246,7 @@ enum status engine_profile_stop(struct engine *engine, struct record **out, stru
     unsigned n = 0;
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
         recorder_stop(engine->workers[i].recorder);
-    while (n < engine->plan.n_workers && status == STATUS_OK) {
+    while (out != NULL && n < engine->plan.n_workers && status == STATUS_OK) {
         status = recorder_take(engine->workers[n].recorder, &out[n], err);
         n += status == STATUS_OK;
     }

@@ -116,8 +116,8 @@ uint64_t engine_now_ns(void); /* CLOCK_MONOTONIC */
 /* Every worker records its steps from here on, until the stop. One at a time: STATUS_FULL. */
 enum status engine_profile_start(struct engine *engine, const struct record_options *options,
                                  struct error *err);
-/* out: [n_workers], what each has recorded, the caller's to destroy. STATUS_NO_MEMORY (nothing is
- * handed out, and the recording has ended all the same). */
+/* out: [n_workers], what each has recorded, the caller's to destroy; NULL: nobody wants it.
+ * STATUS_NO_MEMORY (nothing is handed out, and the recording has ended all the same). */
 enum status engine_profile_stop(struct engine *engine, struct record **out, struct error *err);
 
 struct engine_memory { /* bytes, of all workers */

@@ -5,7 +5,7 @@ from service import run_verb
 
 ALPHA, BETA = "alpha-key-0123456789", "beta-key-0123456789"
 OPEN = ["/livez", "/readyz", "/health"]
-CLOSED = ["/info", "/metrics", "/openapi.yaml"]
+CLOSED = ["/info", "/metrics", "/openapi.yaml", "/debug/profile"]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from service import poll
 from test_generate import STORY
 
 ROUTES = ["/generate", "/tokenize", "/detokenize", "/livez", "/readyz", "/health", "/info",
-          "/metrics", "/openapi.yaml"]
+          "/metrics", "/openapi.yaml", "/debug/profile"]
 SCALARS = {
     "smallmind_generated_tokens_total": "counter",
     "smallmind_generated_tokens_per_second": "gauge",

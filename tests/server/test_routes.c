@@ -12,7 +12,8 @@ START_TEST(every_promised_route_is_there_with_its_method)
         const char *path, *method;
     } promised[] = {{"/generate", "POST"}, {"/tokenize", "POST"}, {"/detokenize", "POST"},
                     {"/livez", "GET"},     {"/readyz", "GET"},    {"/health", "GET"},
-                    {"/info", "GET"},      {"/metrics", "GET"},   {"/openapi.yaml", "GET"}};
+                    {"/info", "GET"},      {"/metrics", "GET"},   {"/openapi.yaml", "GET"},
+                    {"/debug/profile", "GET"}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++) {
         const struct route *route = route_find(promised[i].path);
         ck_assert_msg(route != NULL, "%s", promised[i].path);
