@@ -1,8 +1,9 @@
 /* quantize_mix.c - the table of mixes, and the rules of llama.cpp's quantizing program for them
- * (llama_tensor_get_type_impl, for dense models without an importance matrix). */
+ * (llama_tensor_get_type_impl, without an importance matrix). */
 #include "model/quantize_mix.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -69,16 +70,23 @@ static bool is_value(const char *name)
     return ends_with(name, "attn_v.weight") || ends_with(name, "attn_qkv.weight");
 }
 
+/* With the experts' and the shared expert's, which have names of their own. */
 static bool is_down(const char *name)
 {
-    return ends_with(name, "ffn_down.weight");
+    return strstr(name, "ffn_down") != NULL;
 }
 
 bool mix_rounds(const struct gguf_tensor *tensor)
 {
-    return tensor->n_dims >= 2 && ends_with(tensor->name, "weight") &&
-           !ends_with(tensor->name, "_norm.weight") &&
-           strcmp(tensor->name, "position_embd.weight") != 0;
+    const char *name = tensor->name;
+    return tensor->ne[1] * tensor->ne[2] * tensor->ne[3] > 1 && ends_with(name, "weight") &&
+           !ends_with(name, "_norm.weight") && !ends_with(name, "ffn_gate_inp.weight") &&
+           strcmp(name, "position_embd.weight") != 0 && strcmp(name, "token_types.weight") != 0;
+}
+
+static uint64_t layer_of(const char *name)
+{
+    return strncmp(name, "blk.", 4) == 0 ? strtoull(name + 4, NULL, 10) : 0;
 }
 
 static uint64_t number_of(const struct gguf *gguf, const struct gguf_string *arch,
@@ -92,7 +100,7 @@ static uint64_t number_of(const struct gguf *gguf, const struct gguf_string *arc
     return value;
 }
 
-static bool is_70b(const struct gguf *gguf)
+void mix_model_read(struct mix_model *out, const struct gguf *gguf)
 {
     struct gguf_string arch = {"", 0};
     bool found;
@@ -102,24 +110,18 @@ static bool is_70b(const struct gguf *gguf)
     uint64_t n_heads = number_of(gguf, &arch, "attention.head_count");
     uint64_t n_kv_heads = number_of(gguf, &arch, "attention.head_count_kv");
     bool shares = n_kv_heads != 0 && n_kv_heads != n_heads;
-    return number_of(gguf, &arch, "block_count") == 80 && (qwen2 || (llama && shares));
-}
-
-void mix_model_read(struct mix_model *out, const struct gguf *gguf)
-{
     *out = (struct mix_model){.has_head = gguf_find_tensor(gguf, "output.weight") != NULL,
-                              .is_70b = is_70b(gguf)};
-    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
-        const char *name = gguf_tensor_at(gguf, i)->name;
-        out->n_values += is_value(name);
-        out->n_downs += is_down(name);
-    }
+                              .n_layers = number_of(gguf, &arch, "block_count"),
+                              .n_experts = number_of(gguf, &arch, "expert_count")};
+    out->is_70b = out->n_layers == 80 && (qwen2 || (llama && shares));
+    for (size_t i = 0; i < gguf_n_tensors(gguf); i++)
+        out->n_values += is_value(gguf_tensor_at(gguf, i)->name);
 }
 
 /* --- the choice --- */
 
 /* The first and last eighth of the layers, and each third between. */
-static bool more_bits(size_t i, size_t n)
+static bool more_bits(uint64_t i, uint64_t n)
 {
     return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2;
 }
@@ -127,6 +129,8 @@ static bool more_bits(size_t i, size_t n)
 static enum weight_type choose_value(const struct mix *mix, const struct mix_model *m)
 {
     enum weight_type type = mix->base;
+    if (m->n_experts == 8)
+        return WEIGHT_Q8_0;
     if (mix->extra == EXTRA_M && more_bits(m->i_value, m->n_values))
         type = WEIGHT_Q6_K;
     else if (mix->extra == EXTRA_4S && m->i_value < 4)
@@ -134,18 +138,27 @@ static enum weight_type choose_value(const struct mix *mix, const struct mix_mod
     else if (mix->extra == EXTRA_3M)
         type = m->i_value < 2 ? WEIGHT_Q5_K : WEIGHT_Q4_K;
     bool few = type == WEIGHT_Q3_K || type == WEIGHT_Q4_K;
-    return m->is_70b && few && mix->extra != EXTRA_NONE ? WEIGHT_Q5_K : type;
+    return m->is_70b && few ? WEIGHT_Q5_K : type;
 }
 
-static enum weight_type choose_down(const struct mix *mix, const struct mix_model *m)
+/* i: how many came before; the layer where one layer has several. */
+static enum weight_type choose_down(const struct mix *mix, uint64_t i, uint64_t n_layers)
 {
-    if (mix->extra == EXTRA_M && more_bits(m->i_down, m->n_downs))
+    if (mix->extra == EXTRA_M && more_bits(i, n_layers))
         return WEIGHT_Q6_K;
-    if (mix->extra == EXTRA_4S && m->i_down < m->n_downs / 8)
+    if (mix->extra == EXTRA_4S && i < n_layers / 8)
         return WEIGHT_Q5_K;
     if (mix->extra == EXTRA_3M)
-        return m->i_down < m->n_downs / 16 ? WEIGHT_Q5_K : WEIGHT_Q4_K;
+        return i < n_layers / 16 ? WEIGHT_Q5_K : WEIGHT_Q4_K;
     return mix->base;
+}
+
+/* Beside 8 experts attention is small, and gets more bits. */
+static enum weight_type choose_attn_output(const struct mix *mix, const struct mix_model *m)
+{
+    if (m->n_experts == 8)
+        return WEIGHT_Q5_K;
+    return mix->extra == EXTRA_3M ? WEIGHT_Q4_K : mix->base;
 }
 
 static enum weight_type wanted_type(const struct mix *mix, const struct mix_model *m,
@@ -158,10 +171,12 @@ static enum weight_type wanted_type(const struct mix *mix, const struct mix_mode
         return WEIGHT_Q6_K;
     if (is_value(name))
         return choose_value(mix, m);
+    if (ends_with(name, "attn_k.weight") && m->n_experts == 8)
+        return WEIGHT_Q8_0;
     if (is_down(name))
-        return choose_down(mix, m);
-    if (ends_with(name, "attn_output.weight") && mix->extra == EXTRA_3M)
-        return WEIGHT_Q4_K;
+        return choose_down(mix, m->n_experts > 1 ? layer_of(name) : m->i_down, m->n_layers);
+    if (ends_with(name, "attn_output.weight"))
+        return choose_attn_output(mix, m);
     return mix->base;
 }
 

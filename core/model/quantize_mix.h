@@ -21,17 +21,18 @@ uint32_t mix_file_type(const struct mix *mix); /* for general.file_type */
 
 /* What a mix's choice depends on besides the tensor; counts grow from tensor to tensor. */
 struct mix_model {
-    bool has_head;   /* output.weight: else the embedding is the head */
-    bool is_70b;     /* 80 layers of heads that share keys and values */
-    size_t n_values; /* value projections in all */
-    size_t n_downs;
+    bool has_head; /* output.weight: else the embedding is the head */
+    bool is_70b;   /* 80 layers of heads that share keys and values */
+    uint64_t n_layers, n_experts;
+    size_t n_values;        /* value projections in all */
     size_t i_value, i_down; /* of the tensor in hand */
 };
 
 /* Fills it for a file; the counts begin at 0. */
 void mix_model_read(struct mix_model *out, const struct gguf *gguf);
 
-/* Of tensors that are rounded at all: matrices, but not learned positions. */
+/* Of tensors that are rounded at all: matrices, but neither learned positions nor what chooses
+ * experts. */
 bool mix_rounds(const struct gguf_tensor *tensor);
 
 /* The tensor's new type; tensors must come in the order of the new file. *fallback: its rows are no

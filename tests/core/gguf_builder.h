@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUILDER_VALUES = 160, BUILDER_TENSORS = 256 };
+enum { BUILDER_VALUES = 160, BUILDER_TENSORS = 384 };
 
 struct builder_bytes {
     uint8_t *p;
