@@ -3,14 +3,20 @@
  * An average moves by an eighth of each new value, and a value counts at most four times the
  * average, so that one step during which the machine did something else does not shrink every chunk
  * after it.
+ *
+ * A step reads every weight once, however many tokens it has: what a token costs depends on how
+ * many share the step, and an average over all tokens would take a small chunk for a slow machine
+ * and make it smaller still. So each size has its own time.
  */
 #include "engine/rates.h"
 
 #include <stdbool.h>
 
 enum {
-    PROMPT_STEP_NS = 50000000
-}; /* a step of prompts alone: a client that leaves is noticed within it */
+    PROMPT_STEP_NS = 50000000, /* of prompts alone: a client that leaves is noticed within it */
+    PROMPT_STEPS = 8,          /* or the times of a token's step: what reading all weights costs is
+                                * shared by enough tokens */
+};
 
 static uint64_t get(const _Atomic uint64_t *value)
 {
@@ -42,11 +48,46 @@ static size_t class_of(size_t n)
     return size_class;
 }
 
-void rates_seed(struct rates *rates, uint64_t decode_ns, uint64_t prompt_ns)
+/* --- sizes --- */
+
+static void sized_add(struct sized *sized, size_t n, uint64_t ns)
+{
+    size_t size_class = class_of(n);
+    average(&sized->ns[size_class], (ns << size_class) / n); /* n may be less than the class's */
+}
+
+/* A step of the class's size. Any smaller one may be taken several times instead, and a larger one
+ * holds it: a time that is out of date gives way to its neighbours'. UINT64_MAX: none known. */
+static uint64_t sized_get(const struct sized *sized, size_t size_class)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < RATE_CLASSES; i++) {
+        uint64_t ns = get(&sized->ns[i]);
+        ns = i < size_class ? ns << (size_class - i) : ns;
+        least = ns > 0 && ns < least ? ns : least;
+    }
+    return least;
+}
+
+/* The largest n whose step takes no more than `ns`; 0: none, or none known. */
+static uint64_t sized_fit(const struct sized *sized, uint64_t ns)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < RATE_CLASSES; i++) {
+        uint64_t time = sized_get(sized, i);
+        if (time <= ns)
+            n = (ns << i) / time;
+    }
+    return n;
+}
+
+void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns)
 {
     set(&rates->decode_ns[0], decode_ns);
-    set(&rates->alone_ns, prompt_ns);
-    set(&rates->beside_ns, prompt_ns);
+    set(&rates->prompt.ns[0], decode_ns);
+    sized_add(&rates->prompt, n_prompt, prompt_ns);
+    set(&rates->alone_ns, prompt_ns / n_prompt);
+    set(&rates->beside_ns, prompt_ns / n_prompt);
     atomic_store_explicit(&rates->used_permille, 1000, memory_order_relaxed);
 }
 
@@ -56,9 +97,14 @@ void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t 
         average(&rates->decode_ns[class_of(n_decode)], ns);
     } else if (n_decode == 0) {
         average(&rates->alone_ns, ns / n_prompt);
+        sized_add(&rates->prompt, n_prompt, ns);
     } else {
-        uint64_t decode = rates_decode(rates, n_decode);
-        average(&rates->beside_ns, ns > decode ? (ns - decode) / n_prompt : 1);
+        uint64_t decode = rates_decode(rates, n_decode), added = ns > decode ? ns - decode : 1;
+        average(&rates->beside_ns, added / n_prompt);
+        sized_add(&rates->beside, n_prompt, added);
+        if (n_prompt == 1) /* as good as a decoding one: where no step is without a prompt, these
+                            * tell what decoding costs by now */
+            average(&rates->decode_ns[class_of(n_decode)], ns);
     }
 }
 
@@ -84,12 +130,22 @@ uint64_t rates_decode(const struct rates *rates, size_t n)
     return seen || most > guess ? most : guess;
 }
 
+static size_t between(uint64_t n, size_t least, size_t most)
+{
+    return n < least ? least : n < most ? (size_t)n : most;
+}
+
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap)
 {
-    uint64_t time = n_decode > 0 ? rates_decode(rates, n_decode) : PROMPT_STEP_NS;
-    uint64_t token = get(n_decode > 0 ? &rates->beside_ns : &rates->alone_ns);
-    uint64_t n = time / (token > 0 ? token : 1);
-    return n < 1 ? 1 : n < cap ? (size_t)n : cap;
+    if (n_decode == 0) {
+        uint64_t several = PROMPT_STEPS * sized_get(&rates->prompt, 0);
+        uint64_t time = several > PROMPT_STEP_NS ? several : PROMPT_STEP_NS;
+        return between(sized_fit(&rates->prompt, time), 1, cap);
+    }
+    uint64_t time = rates_decode(rates, n_decode);
+    bool known = sized_get(&rates->beside, 0) != UINT64_MAX;
+    uint64_t n = known ? sized_fit(&rates->beside, time) : time / get(&rates->alone_ns);
+    return between(n, 1, cap);
 }
 
 uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch)

@@ -11,18 +11,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RATE_CLASSES = 12 }; /* of batch sizes: 1, 2, 3-4, 5-8, ... */
+enum { RATE_CLASSES = 12 }; /* of sizes: 1, 2, 3-4, 5-8, ... */
+
+/* A time for each class of sizes, that of its largest; 0: not seen yet. */
+struct sized {
+    _Atomic uint64_t ns[RATE_CLASSES];
+};
 
 struct rates {
-    _Atomic uint64_t alone_ns;  /* a prompt token in a step without decoding sequences */
+    _Atomic uint64_t alone_ns;  /* a prompt token in a step without decoding sequences, lately */
     _Atomic uint64_t beside_ns; /* a prompt token beside decoding ones: what it adds */
+    struct sized prompt;        /* a step of so many prompt tokens and nothing else */
+    struct sized beside;        /* what so many add to a step of decoding sequences */
     _Atomic uint64_t
         decode_ns[RATE_CLASSES];    /* a step of decoding sequences alone; 0: not seen yet */
     _Atomic uint32_t used_permille; /* of max_tokens, by requests that ended on their own */
 };
 
-/* From the warm-up: a step of one decoding sequence, and a prompt token. */
-void rates_seed(struct rates *rates, uint64_t decode_ns, uint64_t prompt_ns);
+/* From the warm-up: a step of one decoding sequence, and one of n_prompt prompt tokens. */
+void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns);
 /* After a step of n_decode sequences and n_prompt prompt tokens. */
 void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t ns);
 /* After a request made n_tokens of max_tokens. */
@@ -30,8 +37,8 @@ void rates_finished(struct rates *rates, size_t n_tokens, size_t max_tokens);
 
 /* A step of n decoding sequences alone; never less for more of them. n >= 1. */
 uint64_t rates_decode(const struct rates *rates, size_t n);
-/* Prompt tokens for a step beside n_decode sequences: the step stays within twice a pure decode
- * step, or within RATE_PROMPT_NS when nobody decodes; 1..cap. */
+/* Prompt tokens for a step beside n_decode sequences: it stays within twice a pure decode step.
+ * When nobody decodes: within 50 ms or eight steps of one token, whichever is longer. 1..cap. */
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap);
 /* How long n tokens take to be made in a batch of n_batch, when max_tokens of them are allowed. */
 uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch);

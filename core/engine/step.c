@@ -371,6 +371,6 @@ enum status worker_warm_up(struct worker *w, struct error *err)
     kv_clear(w->kv);
     if (decode == 0 || prompt == 0)
         return error_set(err, STATUS_INTERNAL, "the warm-up found no room in the KV cache");
-    rates_seed(&w->rates, decode, prompt / n);
+    rates_seed(&w->rates, decode, n, prompt);
     return STATUS_OK;
 }

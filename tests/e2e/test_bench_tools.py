@@ -6,7 +6,7 @@ import sys
 import xml.etree.ElementTree
 
 import pytest
-from service import BINARY, ROOT
+from service import BINARY, ROOT, SLOW
 
 FOLDER = ROOT / "bench"
 
@@ -94,8 +94,8 @@ def test_the_load_client_counts_every_token(service):
     if not client.is_file():
         pytest.skip("http_load is not built")
     before = service.metrics().value("smallmind_generated_tokens_total")
-    out = subprocess.run([client, "--port", str(service.address[1]), "--clients", "3", "--tokens", "16", "--seconds", "0.5",
-                          "--ids", "32"], capture_output=True, timeout=60, check=True).stdout
+    out = subprocess.run([client, "--port", str(service.address[1]), "--clients", "3", "--tokens", "16",
+                          "--seconds", str(0.5 * SLOW), "--ids", "32"], capture_output=True, timeout=60 * SLOW, check=True).stdout
     found = json.loads(out)
     assert found["clients"] == 3 and found["errors"] == 0 and found["answers"] >= 3
     made = service.wait_until_idle().value("smallmind_generated_tokens_total")

@@ -163,12 +163,13 @@ END_TEST
 START_TEST(a_prompts_share_of_a_step_is_time)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 100000); /* 1 ms a step, 0.1 ms a prompt token */
+    rates_seed(&r, 1000000, 64, 6400000); /* 1 ms a step, 0.1 ms a prompt token */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 1000), 500); /* 50 ms alone */
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 10);  /* as long again as the step itself */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 64);
-    rates_seed(&r, 1000, 100000000);
-    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 1);
+    r = (struct rates){0};
+    rates_seed(&r, 100000000, 1, 100000000); /* 0.1 s a step, known of one token only */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 8);
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 1);
 }
 END_TEST
@@ -176,7 +177,7 @@ END_TEST
 START_TEST(rates_follow_what_is_measured)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 100000);
+    rates_seed(&r, 1000000, 64, 6400000);
     for (int i = 0; i < 100; i++)
         rates_step(&r, 1, 0, 2000000);
     ck_assert_uint_ge(rates_decode(&r, 1), 1990000);
@@ -190,10 +191,45 @@ START_TEST(rates_follow_what_is_measured)
 }
 END_TEST
 
+/* A step that takes `fixed`, for the weights, and `each` for every token. */
+static size_t prompt_steps(struct rates *r, size_t n_decode, int n_steps, uint64_t fixed,
+                           uint64_t each)
+{
+    size_t n = 0;
+    for (int i = 0; i < n_steps; i++) {
+        n = rates_prompt_budget(r, n_decode, 512);
+        rates_step(r, n_decode, n, fixed + (n_decode + n) * each);
+    }
+    return n;
+}
+
+START_TEST(reading_the_weights_is_shared_by_many_tokens)
+{
+    const uint64_t ms = 1000000;
+    struct rates r = {0};
+    rates_seed(&r, 100 * ms, 1, 100 * ms); /* longer than any step was meant to be */
+    size_t n = prompt_steps(&r, 0, 20, 95 * ms, 5 * ms);
+    ck_assert(n >= 120 && n <= 160); /* 0.8 s: 141 */
+
+    prompt_steps(&r, 0, 100, 1000 * ms, 50 * ms); /* others took nine tenths of the machine */
+    ck_assert_uint_ge(rates_prompt_budget(&r, 0, 512), 16);
+    n = prompt_steps(&r, 0, 200, 95 * ms, 5 * ms); /* and gave them back */
+    ck_assert(n >= 120 && n <= 160);
+
+    struct rates beside = {0};
+    rates_seed(&beside, 100 * ms, 1, 100 * ms);
+    n = prompt_steps(&beside, 1, 100, 95 * ms, 5 * ms);
+    ck_assert(n >= 16 && n <= 24);                     /* another 0.1 s: 20 */
+    prompt_steps(&beside, 1, 300, 1000 * ms, 50 * ms); /* never a step without a prompt */
+    n = rates_prompt_budget(&beside, 1, 512);
+    ck_assert(n >= 10 && n <= 24);
+}
+END_TEST
+
 START_TEST(a_larger_batch_is_never_predicted_to_be_faster)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 100000);
+    rates_seed(&r, 1000000, 64, 6400000);
     ck_assert_uint_eq(rates_decode(&r, 11), 2000000); /* not seen: like a prompt's tokens */
     for (int i = 0; i < 100; i++) {
         rates_step(&r, 8, 0, 1500000);
@@ -211,7 +247,7 @@ END_TEST
 START_TEST(requests_that_stop_early_shorten_what_is_predicted)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 100000);
+    rates_seed(&r, 1000000, 64, 6400000);
     ck_assert_uint_eq(rates_decode_all(&r, 100, 1), 100 * 1000000);
     for (int i = 0; i < 200; i++)
         rates_finished(&r, 25, 100);
@@ -294,6 +330,7 @@ int main(void)
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
     tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
     tcase_add_test(tc, rates_follow_what_is_measured);
+    tcase_add_test(tc, reading_the_weights_is_shared_by_many_tokens);
     tcase_add_test(tc, a_larger_batch_is_never_predicted_to_be_faster);
     tcase_add_test(tc, requests_that_stop_early_shorten_what_is_predicted);
     tcase_add_test(tc, the_next_in_line_takes_the_first_free_place);
