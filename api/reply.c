@@ -171,7 +171,7 @@ static void put_count(struct json_writer *w, const char *before, size_t value)
     json_uint(w, value);
 }
 
-void reply_put_ending(struct json_writer *w, const struct job *job)
+void reply_put_ending(struct json_writer *w, const struct job *job, const struct reply_context *ctx)
 {
     uint64_t seed = job->sampling.seed;
     bool exact = seed <= UINT64_C(1) << 53; /* beyond it a reader's double would lose bits */
@@ -192,8 +192,8 @@ void reply_put_ending(struct json_writer *w, const struct job *job)
     put_number(w, ",\"first_token_ms\":", times.first_token);
     put_number(w, ",\"tokens_per_second\":", times.tokens_per_second);
     json_raw(w, "}");
-    if (job->profile != NULL)
-        reply_put_profile(w, job);
+    if (job->profile != NULL && ctx->profile != NULL)
+        reply_put_profile(w, job, ctx->profile);
 }
 
 /* {"id","text","bytes","logprob" - an entry of logprobs and of its top, left open. */
@@ -281,7 +281,7 @@ size_t reply_generate(const struct job *job, const struct reply_context *ctx, ch
     json_raw(&w, ",\"text\":");
     json_string(&w, job->text, job->n_text);
     reply_put_tokens(&w, job, ctx->tokenizer, 0, job->n_tokens);
-    reply_put_ending(&w, job);
+    reply_put_ending(&w, job, ctx);
     json_raw(&w, "}");
     return w.full ? 0 : w.n;
 }

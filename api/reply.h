@@ -1,7 +1,8 @@
 /* reply.h - results and errors to bytes: JSON bodies, server-sent events, and the one place where a
  * status becomes HTTP.
  *
- * Writers fill the caller's memory; nothing is allocated, per token or at all. Pure; loop thread.
+ * Writers fill the caller's memory; nothing is allocated, per token or at all. Pure, but for a look
+ * at the clock when a profile says how long writing took; loop thread.
  * Knows nothing of sockets.
  */
 #pragma once
@@ -58,11 +59,23 @@ struct reply_times { /* ms, with decimals; see the API's reference */
 };
 void reply_times_of(const struct job *job, struct reply_times *out); /* of a finished job */
 
+struct reply_profile { /* what a request's profile says besides its steps */
+    const struct model *model;
+    enum kv_type kv_type;
+    double read_bytes_s;   /* what a worker's part of the machine reads at most; 0: not measured */
+    bool beside_work;      /* measured while requests were running */
+    uint64_t measuring_ns; /* that the request waited for it */
+    uint64_t tokenize_ns;
+    uint64_t write_ns;       /* what went out before took */
+    uint64_t write_begin_ns; /* CLOCK_MONOTONIC: of the writing under way */
+};
+
 struct reply_context { /* what an answer says besides its job; borrowed */
     const char *id;    /* the request's, [A-Za-z0-9._-] */
     const char *model;
     uint64_t created; /* Unix seconds */
     const struct tokenizer *tokenizer;
+    const struct reply_profile *profile; /* of a job that has one */
 };
 
 /* Bytes that the JSON answer of a finished job takes at most, and the answer itself (0: no room).
@@ -82,7 +95,7 @@ struct reply_cursor {
 };
 
 /* The least room with which reply_event and reply_last_event always advance; n_logprobs is the
- * job's. About 3 KiB, and 10 bytes for each byte of the longest piece and each entry of logprobs.
+ * job's. About 4 KiB, and 10 bytes for each byte of the longest piece and each entry of logprobs.
  */
 size_t reply_event_min(const struct tokenizer *tokenizer, int n_logprobs);
 /* One `data: {...}\n\n` of the tokens that are ready, as many as fit in room. Returns 0 when none

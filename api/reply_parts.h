@@ -15,12 +15,14 @@ void reply_put_error(struct json_writer *w, const struct api_error *what, const 
 /* ,"tokens":[...] and, when asked for, ,"logprobs":[...] of tokens [begin, end) */
 void reply_put_tokens(struct json_writer *w, const struct job *job,
                       const struct tokenizer *tokenizer, size_t begin, size_t end);
-/* ,"finish_reason" ... ,"timings":{...} of a finished job */
-void reply_put_ending(struct json_writer *w, const struct job *job);
+/* ,"finish_reason" ... ,"timings":{...} of a finished job, and its profile */
+void reply_put_ending(struct json_writer *w, const struct job *job,
+                      const struct reply_context *ctx);
 
 /* ,"profile":{...} of a finished job that has one; at most REPLY_PROFILE_BOUND bytes. */
-enum { REPLY_PROFILE_BOUND = 1536 };
-void reply_put_profile(struct json_writer *w, const struct job *job);
+enum { REPLY_PROFILE_BOUND = 3072 };
+void reply_put_profile(struct json_writer *w, const struct job *job,
+                       const struct reply_profile *profile);
 
 /* Bytes that one token adds to an event at most: its escaped text, its id, its logprobs. */
 size_t reply_token_bound(size_t max_piece, int n_logprobs);

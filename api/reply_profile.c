@@ -1,6 +1,10 @@
 /* reply_profile.c - a request's own breakdown, for who asked for it: where the time of the steps
- * went that it took part in. Pure; allocates nothing. */
+ * went that it took part in, what they moved, and what was done before and after them. Loop thread;
+ * allocates nothing. */
 #include "api/reply_parts.h"
+
+#include "engine/engine.h"
+#include "model/cost.h"
 
 static void put_ms(struct json_writer *w, const char *name, double ns)
 {
@@ -8,8 +12,43 @@ static void put_ms(struct json_writer *w, const char *name, double ns)
     json_double(w, ns * 1e-6, 3);
 }
 
+/* Bytes that the recorded steps moved: weights, keys and values, activations. */
+static double moved_bytes(const struct job_share *share, const struct reply_profile *p)
+{
+    const size_t n_layers = p->model->shape.n_layers;
+    double bytes = 0;
+    for (size_t layer = 0; layer <= n_layers; layer++) {
+        for (int scope = 0; scope < SCOPES; scope++) {
+            struct record_cost cost;
+            if ((scope_infos[scope].place == PLACE_LAYER) != (layer < n_layers))
+                continue;
+            cost_of(&cost, p->model, p->kv_type, (enum scope)scope, layer, &share->work);
+            bytes += record_cost_bytes(&cost);
+        }
+    }
+    return bytes;
+}
+
+/* What all its steps moved, how fast, and how near that is to what the machine reads at most. */
+static void put_moved(struct json_writer *w, const struct job_share *share,
+                      const struct reply_profile *p)
+{
+    double bytes = moved_bytes(share, p), ns = share->times.wall;
+    double per_s = ns > 0 ? bytes / ns * 1e9 : 0;
+    json_raw(w, ",\"bytes\":");
+    json_double(w, per_s * share->wall_ns * 1e-9, 0);
+    json_raw(w, ",\"gb_s\":");
+    json_double(w, per_s * 1e-9, 3);
+    json_raw(w, ",\"fraction\":");
+    if (p->read_bytes_s > 0)
+        json_double(w, per_s / p->read_bytes_s, 4);
+    else
+        json_raw(w, "null");
+}
+
 /* Times of all its steps; where only some were recorded, those are scaled up. */
-static void put_share(struct json_writer *w, const struct job_share *share)
+static void put_share(struct json_writer *w, const struct job_share *share,
+                      const struct reply_profile *p)
 {
     const struct step_times *t = &share->times;
     double scale = t->wall > 0 ? share->wall_ns / t->wall : 0, matrices = 0;
@@ -36,14 +75,35 @@ static void put_share(struct json_writer *w, const struct job_share *share)
     double other = t->wall - attention - matrices - t->total[SCOPE_SAMPLE];
     put_ms(w, ",\"other_ms\":", other > 0 ? other * scale : 0);
     put_ms(w, ",\"waiting_ms\":", t->waiting * scale);
+    put_moved(w, share, p);
     json_raw(w, "}");
 }
 
-void reply_put_profile(struct json_writer *w, const struct job *job)
+static void put_limits(struct json_writer *w, const struct reply_profile *p)
 {
-    json_raw(w, ",\"profile\":{\"prefill\":");
-    put_share(w, &job->profile->prompt);
+    json_raw(w, ",\"limits\":");
+    if (p->read_bytes_s <= 0) {
+        json_raw(w, "null");
+        return;
+    }
+    json_raw(w, "{\"read_gb_s\":");
+    json_double(w, p->read_bytes_s * 1e-9, 3);
+    json_raw(w, ",\"beside_work\":");
+    json_bool(w, p->beside_work);
+    put_ms(w, ",\"measuring_ms\":", (double)p->measuring_ns);
+    json_raw(w, "}");
+}
+
+void reply_put_profile(struct json_writer *w, const struct job *job,
+                       const struct reply_profile *profile)
+{
+    put_ms(w, ",\"profile\":{\"tokenize_ms\":", (double)profile->tokenize_ns);
+    put_ms(w, ",\"write_ms\":",
+           (double)(profile->write_ns + engine_now_ns() - profile->write_begin_ns));
+    put_limits(w, profile);
+    json_raw(w, ",\"prefill\":");
+    put_share(w, &job->profile->prompt, profile);
     json_raw(w, ",\"decode\":");
-    put_share(w, &job->profile->answer);
+    put_share(w, &job->profile->answer, profile);
     json_raw(w, "}");
 }

@@ -9,7 +9,7 @@
 
 /* An event's frame, and the ending of the last one with [DONE] behind it, or an error of 384 bytes
  * that are all escaped. */
-enum { EVENT_BOUND = 64, LAST_BOUND = 3072 };
+enum { EVENT_BOUND = 64, LAST_BOUND = 4352 };
 
 /* What may be sent now. `finished` is read first: when it is true everything else is final. */
 struct ready {
@@ -105,7 +105,7 @@ size_t reply_last_event(const struct job *job, const struct reply_context *ctx,
     struct reply_cursor end = {
         .n_tokens = (uint32_t)ready.n_tokens, .n_text = (uint32_t)ready.n_text, .done = true};
     put_event(&w, job, ctx->tokenizer, cursor, &end);
-    reply_put_ending(&w, job);
+    reply_put_ending(&w, job, ctx);
     json_raw(&w, "}\n\ndata: [DONE]\n\n");
     if (w.full)
         return write_event(job, ctx, cursor, n_left, out, room);

@@ -4,6 +4,7 @@
 #include "api/request.h"
 
 #include "api/request_fields.h"
+#include "engine/engine.h"
 
 #include <cjson/cJSON.h>
 
@@ -60,6 +61,7 @@ struct parts {
     struct generate_values values;
     uint64_t seen;
     struct id_list prompt;
+    uint64_t tokenize_ns;
     struct stop_list stops;
     struct bias_list biases;
     size_t max_tokens;
@@ -112,8 +114,10 @@ static enum status read_parts(struct parts *parts, const char *body, size_t n,
     if (status == STATUS_OK && values->logit_bias != NULL)
         status = read_biases("logit_bias", values->logit_bias, tokenizer_n_vocab(tokenizer),
                              &parts->biases, err);
+    uint64_t begin_ns = engine_now_ns();
     if (status == STATUS_OK)
         status = read_prompt(parts, tokenizer, err);
+    parts->tokenize_ns = engine_now_ns() - begin_ns;
     return status;
 }
 
@@ -236,7 +240,9 @@ enum status request_generate(struct generate_request *out, const char *body, siz
         body = ""; /* nobody has memory for an empty one */
     if (plain && (n == 0 || body[0] != '{')) {
         fields_default(&generate_fields, &parts.values);
+        uint64_t begin_ns = engine_now_ns();
         status = read_text("prompt", body, n, TOKENIZER_ADD_SPECIAL, tokenizer, &parts.prompt, err);
+        parts.tokenize_ns = engine_now_ns() - begin_ns;
     } else {
         status = read_parts(&parts, body, n, tokenizer, limits, &root, err);
     }
@@ -266,6 +272,7 @@ enum status request_generate(struct generate_request *out, const char *body, siz
             .profile = parts.values.profile,
             .has_seed = is_seen(&parts, ROW_SEED),
             .deadline_ms = parts.values.deadline_ms,
+            .tokenize_ns = parts.tokenize_ns,
         };
     }
     free(parts.prompt.ids);

@@ -36,6 +36,7 @@ struct generate_request {
     bool profile;    /* the field; true: the job has a profile */
     bool has_seed;   /* else job->sampling.seed must be drawn by the caller before submitting */
     uint64_t deadline_ms; /* after arrival; 0: none */
+    uint64_t tokenize_ns; /* what turning the prompt into ids took, or reading its ids */
 };
 
 /* plain: the Content-Type is text/plain; a body that then does not begin with '{' is the prompt

@@ -37,6 +37,7 @@ struct stream {
     enum answer_form form;
     bool started; /* a stream's headers are out: the reader is at work */
     struct reply_context reply;
+    struct reply_profile profile; /* when it was asked for */
     struct reply_cursor cursor;
     bool comment;      /* one is due */
     uint64_t moved_ms; /* loop time: when the reader was last asked for bytes, or wrote some */
@@ -203,6 +204,17 @@ static ssize_t write_ready(struct stream *s, char *out, size_t room)
     return (ssize_t)n;
 }
 
+/* The same, with an eye on the clock where a profile wants to know. */
+static ssize_t write_timed(struct stream *s, char *out, size_t room)
+{
+    if (s->reply.profile == NULL)
+        return write_ready(s, out, room);
+    s->profile.write_begin_ns = engine_now_ns();
+    ssize_t n = write_ready(s, out, room);
+    s->profile.write_ns += engine_now_ns() - s->profile.write_begin_ns;
+    return n;
+}
+
 /* libmicrohttpd asks for bytes. 0 with the connection suspended: later. */
 static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
 {
@@ -211,7 +223,7 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
     s->moved_ms = loop_now_ms(&s->service->loop);
     if (s->gone)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    ssize_t n = write_ready(s, out, room);
+    ssize_t n = write_timed(s, out, room);
     s->comment = false;
     if (n < 0) {
         leave(s);
@@ -230,9 +242,13 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
 static enum MHD_Result start_stream(struct stream *s)
 {
     struct request *r = s->request;
-    char timing[64];
-    snprintf(timing, sizeof timing, "parse;dur=%.3f",
-             (double)(engine_now_ns() - r->whole_ns) * 1e-6);
+    char timing[128];
+    uint64_t parse_ns = engine_now_ns() - r->whole_ns - s->measuring_ns - s->parsed.tokenize_ns;
+    int n = snprintf(timing, sizeof timing, "parse;dur=%.3f, tokenize;dur=%.3f",
+                     (double)parse_ns * 1e-6, (double)s->parsed.tokenize_ns * 1e-6);
+    if (s->measuring_ns > 0)
+        snprintf(timing + n, sizeof timing - (size_t)n, ", measure;dur=%.3f",
+                 (double)s->measuring_ns * 1e-6);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READER_BLOCK, on_read, s, NULL);
     bool sse = s->form == ANSWER_SSE;
@@ -254,6 +270,20 @@ static enum MHD_Result start_stream(struct stream *s)
 
 /* --- the JSON form --- */
 
+/* Server-Timing, in the order in which it happened. */
+static void put_timing(const struct stream *s, uint64_t write_ns, char *out, size_t room)
+{
+    struct reply_times times;
+    reply_times_of(s->parsed.job, &times);
+    int n = snprintf(out, room, "tokenize;dur=%.3f, ", (double)s->parsed.tokenize_ns * 1e-6);
+    if (s->measuring_ns > 0)
+        n += snprintf(out + n, room - (size_t)n, "measure;dur=%.3f, ",
+                      (double)s->measuring_ns * 1e-6);
+    snprintf(out + n, room - (size_t)n,
+             "queue;dur=%.3f, prefill;dur=%.3f, decode;dur=%.3f, write;dur=%.3f", times.queue,
+             times.prefill, times.decode, (double)write_ns * 1e-6);
+}
+
 static enum MHD_Result answer_json(struct stream *s)
 {
     const struct job *job = s->parsed.job;
@@ -268,13 +298,12 @@ static enum MHD_Result answer_json(struct stream *s)
     char *body = malloc(room);
     if (body == NULL)
         return MHD_NO;
+    uint64_t begin_ns = engine_now_ns();
+    s->profile.write_begin_ns = begin_ns;
     size_t n = reply_generate(job, &s->reply, body, room);
     char *fitted = realloc(body, n > 0 ? n : 1);
-    struct reply_times times;
-    char timing[128];
-    reply_times_of(job, &times);
-    snprintf(timing, sizeof timing, "queue;dur=%.3f, prefill;dur=%.3f, decode;dur=%.3f",
-             times.queue, times.prefill, times.decode);
+    char timing[192];
+    put_timing(s, engine_now_ns() - begin_ns, timing, sizeof timing);
     metrics_generation(&s->service->metrics, job, engine_now_ns());
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "application/json",
@@ -339,6 +368,23 @@ static struct stream *create(struct request *r)
     return s;
 }
 
+/* What the job's profile will say besides its steps. */
+static void begin_profile(struct stream *s)
+{
+    const struct service *service = s->service;
+    const struct machine *machine = &service->machine;
+    s->profile = (struct reply_profile){
+        .model = service->model.model,
+        .kv_type = (enum kv_type)service->settings->kv_type,
+        .read_bytes_s = machine->known
+                            ? machine->limits.read_bytes_s / engine_plan(service->engine)->n_workers
+                            : 0,
+        .beside_work = machine->beside_work,
+        .measuring_ns = s->measuring_ns,
+        .tokenize_ns = s->parsed.tokenize_ns};
+    s->reply.profile = &s->profile;
+}
+
 /* Queues the job, or answers why not. */
 static enum MHD_Result submit(struct stream *s)
 {
@@ -348,6 +394,8 @@ static enum MHD_Result submit(struct stream *s)
     uint64_t retry_ms = 0;
     if (s->status != STATUS_OK)
         return request_refuse(r, reply_status(s->status, &s->error), &s->error, 0);
+    if (s->parsed.profile)
+        begin_profile(s);
     job->salt = r->salt;
     job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
     if (s->parsed.deadline_ms > 0 && s->parsed.deadline_ms < UINT64_MAX / 2000000)

@@ -179,7 +179,7 @@ def test_a_client_that_leaves_stops_it(serve, way):
     count = service.metrics().value("smallmind_requests_total", route=PATH, code="499")
     assert count == 1
     connection.close()
-    poll("descriptors are back", lambda: service.count_fds() == fds)
+    poll("descriptors are back", lambda: service.count_fds() <= fds)
 
 
 def test_sigterm_ends_it_with_what_there_is(serve):

@@ -157,7 +157,14 @@ def check_profile(profile, n_tokens):
             + share["other_ms"]
         assert parts <= share["total_ms"] * 1.01 + 0.01
         assert share["recorded_steps"] == 0 or parts >= share["total_ms"] * 0.9 - 0.01
+        assert share["bytes"] >= 0 and share["gb_s"] >= 0 and share["fraction"] >= 0
     assert set(decode["matmul_ms"]) == {"Q8_0"} and decode["mean_sequences"] >= 1
+    assert decode["bytes"] > 0 and decode["fraction"] > 0
+    assert decode["gb_s"] == pytest.approx(decode["bytes"] / decode["total_ms"] * 1e-6, rel=0.01)
+    limits = profile["limits"]
+    assert limits["read_gb_s"] > 0 and limits["measuring_ms"] >= 0
+    assert decode["fraction"] == pytest.approx(decode["gb_s"] / limits["read_gb_s"], rel=0.02)
+    assert profile["tokenize_ms"] > 0 and profile["write_ms"] > 0
 
 
 def test_a_request_has_its_own_profile(service):
@@ -169,3 +176,37 @@ def test_a_request_has_its_own_profile(service):
     with service.stream(**fields, profile=True) as stream:
         stream.finish()
     check_profile(stream.events[-1]["profile"], 20)
+    assert stream.events[-1]["profile"]["limits"]["measuring_ms"] == 0, "the first had to wait"
+
+
+def test_who_asks_first_waits_for_the_limits_and_is_told(serve):
+    service = serve()
+    fields = dict(prompt=STORY, max_tokens=8, seed=4, ignore_eos=True, profile=True)
+    response = service.generate(**fields)
+    limits = response.json()["profile"]["limits"]
+    assert limits["measuring_ms"] > 0 and limits["beside_work"] is False
+    timing = response.header("Server-Timing")
+    names = [part.split(";")[0].strip() for part in timing.split(",")]
+    assert names == ["tokenize", "measure", "queue", "prefill", "decode", "write", "total"]
+    queue = response.json()["timings"]["queue_ms"]
+    assert queue < limits["measuring_ms"], "the measuring is no part of the queue's time"
+    again = service.generate(**fields)
+    assert "measure" not in again.header("Server-Timing")
+    assert again.json()["profile"]["limits"]["read_gb_s"] == limits["read_gb_s"]
+
+
+def test_a_deadline_waits_for_no_limits(serve):
+    got = serve().answer(prompt=STORY, max_tokens=8, profile=True, deadline_ms=600000)
+    assert got["profile"]["limits"] is None and got["profile"]["decode"]["fraction"] is None
+    assert got["profile"]["decode"]["gb_s"] > 0
+
+
+def test_every_answer_times_its_tokenizing_and_writing(service):
+    timing = service.generate(prompt=STORY, max_tokens=2).header("Server-Timing")
+    names = [part.split(";")[0].strip() for part in timing.split(",")]
+    assert names == ["tokenize", "queue", "prefill", "decode", "write", "total"]
+    with service.stream(prompt=STORY, max_tokens=2) as stream:
+        timing = stream.head.header("Server-Timing")
+        stream.finish()
+    assert [part.split(";")[0].strip() for part in timing.split(",")] == \
+        ["parse", "tokenize", "total"]
