@@ -158,3 +158,29 @@ double stats_rank_test(const double *a, size_t n_a, const double *b, size_t n_b)
     }
     return p < 1 ? p : 1;
 }
+
+double stats_rank_least(size_t n_a, size_t n_b)
+{
+    double orders = 1; /* of two sides: n_a + n_b over n_a */
+    for (size_t i = 1; i <= n_a; i++)
+        orders *= (double)(n_b + i) / (double)i;
+    return orders > 2 ? 2 / orders : 1;
+}
+
+/* --- many tests --- */
+
+void stats_adjust(const double *p, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t rank = 0; /* how many are no larger */
+        for (size_t k = 0; k < n; k++)
+            rank += p[k] <= p[i];
+        double adjusted = p[i] * (double)n / (double)rank;
+        out[i] = adjusted < 1 ? adjusted : 1;
+    }
+    /* None may be larger than that of a larger p. What is already lowered changes no minimum. */
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            if (p[k] >= p[i] && out[k] < out[i])
+                out[i] = out[k];
+}

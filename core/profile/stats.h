@@ -26,3 +26,11 @@ struct interval stats_bootstrap_median(double *x, size_t n);
  * ranks (Mann and Whitney, 1947): exact up to 20 numbers on each side without ties, else by the
  * normal approximation. 1 when a side is empty. */
 double stats_rank_test(const double *a, size_t n_a, const double *b, size_t n_b);
+/* The least that it can be for so many numbers on each side, without ties: when one side lies
+ * wholly above the other. */
+double stats_rank_least(size_t n_a, size_t n_b);
+
+/* Probabilities of n tests made together, adjusted so that of those below a level that part at most
+ * is due to chance (Benjamini and Hochberg, 1995; tests independent, or positively dependent). p,
+ * out: [n], not the same */
+void stats_adjust(const double *p, size_t n, double *out);

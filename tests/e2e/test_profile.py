@@ -1,5 +1,6 @@
 """`smallmind profile`: its report adds up in every form, and two of them can be compared."""
 import json
+import random
 import re
 
 import pytest
@@ -228,6 +229,78 @@ def test_noise_is_no_change(report, write):
     done = compare(a, b, "--fail-on-regression", "1")
     assert done.returncode == 0
     assert re.search(r"\| a session .*within the noise \|", done.stdout.decode())
+
+
+def rows_of(text, heading):
+    """The table below a heading: name to its other cells."""
+    part = text.split(f"## {heading}")[1].split("\n\n")[1]
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in part.splitlines()]
+    return {cells[0]: dict(zip(lines[0], cells)) for cells in lines[2:]}
+
+
+def drawn(report, seed, n=8, slower=None, factor=1.0, noise=0.02):
+    """n sessions whose scopes each have a noise of their own; one of them slower by a factor."""
+    random_numbers = random.Random(seed)
+    copy = json.loads(json.dumps(report))
+    base, copy["sessions"] = copy["sessions"][0], []
+    for _ in range(n):
+        session = json.loads(json.dumps(base))
+        scopes = session["scopes_per_token_ms"]
+        for scope in scopes:
+            scopes[scope] *= random_numbers.gauss(1, noise) * (factor if scope == slower else 1)
+        for key in ("wall_ms", "prompt_ms", "decode_ms"):
+            session[key] *= random_numbers.gauss(1, noise)
+        copy["sessions"].append(session)
+    return copy
+
+
+def test_one_scope_alone_is_found_among_many(report, write):
+    a, b = write("a.json", drawn(report, 1)), \
+        write("b.json", drawn(report, 2, slower="ffn_down", factor=1.5))
+    done = compare(a, b, "--fail-on-regression", "3")
+    text = done.stdout.decode()
+    scopes = rows_of(text, "Scopes, a generated token")
+    assert [name for name, row in scopes.items() if row["verdict"] == "slower"] == ["FFN down"]
+    row = scopes["FFN down"]
+    assert float(row["adjusted p"]) < 0.05 and float(row["adjusted p"]) >= float(row["rank p"])
+    assert "Benjamini and Hochberg" in text and f"{len(scopes)} scopes" in text
+    # The whole's times were drawn without it, as where another part makes up for a slowdown.
+    assert all(r["verdict"] == "within the noise" for r in rows_of(text, "The whole").values())
+    assert done.returncode == 1
+    assert re.search(r"FFN down adds \d+\.\d% to a generated token", text)
+    assert compare(a, b, "--fail-on-regression", "90").returncode == 0
+
+
+def test_chance_alone_is_seldom_called_a_change(report, write):
+    """Some twenty rows in each of forty tables in which nothing has changed: unadjusted, one in
+    twenty rows is beyond the noise; adjusted, one table in twenty has any such row."""
+    unadjusted = tables = 0
+    for seed in range(40):
+        text = compare(write("a.json", drawn(report, 2 * seed)),
+                       write("b.json", drawn(report, 2 * seed + 1))).stdout.decode()
+        scopes = rows_of(text, "Scopes, a generated token").values()
+        unadjusted += sum(float(row["rank p"]) < 0.05 for row in scopes)
+        tables += any(row["verdict"] != "within the noise" for row in scopes)
+    assert unadjusted > 20, "the draws are noisy enough to be taken for changes"
+    assert tables <= 5
+
+
+def test_too_few_sessions_judge_no_scope(report, write):
+    a, b = write("a.json", drawn(report, 1, n=3)), \
+        write("b.json", drawn(report, 2, n=3, slower="qkv", factor=3))
+    done = compare(a, b, "--fail-on-regression", "1")
+    scopes = rows_of(done.stdout.decode(), "Scopes, a generated token")
+    assert scopes["QKV"]["verdict"] == "too few sessions to say"
+    assert all(row["verdict"] not in ("slower", "faster") for row in scopes.values())
+    assert "scopes are not judged" in done.stdout.decode()
+
+
+def test_a_few_sessions_say_what_they_cannot_tell(report, write):
+    a, b = write("a.json", drawn(report, 1, n=4)), \
+        write("b.json", drawn(report, 2, n=4, slower="qkv", factor=3))
+    text = compare(a, b).stdout.decode()
+    assert rows_of(text, "Scopes, a generated token")["QKV"]["verdict"] == "within the noise"
+    assert "With 4 sessions a side p cannot be below 0.0286" in text
 
 
 def test_what_came_and_what_went_is_named(report, write):

@@ -70,6 +70,43 @@ START_TEST(resampling_finds_a_change_and_no_change)
 }
 END_TEST
 
+START_TEST(the_least_of_ranks_is_reached)
+{
+    const double a[] = {1, 2, 3, 4, 5}, b[] = {6, 7, 8, 9, 10};
+    near(stats_rank_least(3, 3), 0.1, 1e-12);
+    near(stats_rank_least(4, 5), 2.0 / 126, 1e-12);
+    near(stats_rank_least(4, 5), stats_rank_test(a, 4, b, 5), 1e-12);
+    near(stats_rank_least(1, 1), 1, 0);
+    near(stats_rank_least(0, 5), 1, 0);
+}
+END_TEST
+
+/* The example of the paper, section 3.2, and the least by hand. */
+START_TEST(many_tests_are_adjusted)
+{
+    const double paper[15] = {0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344,
+                              0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.000};
+    double out[15];
+    stats_adjust(paper, 15, out);
+    for (size_t i = 0; i < 15; i++)
+        ck_assert_msg((out[i] <= 0.05) == (i < 4), "%zu: %g", i, out[i]);
+    near(out[0], 0.0015, 1e-12);
+    near(out[3], 0.0095 * 15 / 4, 1e-12);
+    near(out[5], 0.0298 * 15 / 7, 1e-12); /* the seventh is less than the sixth itself */
+    near(out[14], 1, 0);
+
+    const double mixed[4] = {0.04, 0.01, 0.04, 0.03};
+    stats_adjust(mixed, 4, out);
+    near(out[1], 0.04, 1e-12);
+    for (size_t i = 0; i < 4; i++)
+        near(out[i], 0.04, 1e-12);
+    const double one[1] = {0.03};
+    stats_adjust(one, 1, out);
+    near(out[0], 0.03, 0);
+    stats_adjust(one, 0, out);
+}
+END_TEST
+
 START_TEST(a_histogram_keeps_every_duration_within_a_thirtieth)
 {
     for (uint64_t ns = 1; ns < UINT64_C(1) << 42; ns += ns / 7 + 1) {
@@ -101,6 +138,8 @@ int main(void)
     tcase_add_test(facts, the_rank_test_counts_orders);
     tcase_add_test(facts, exact_ranks_and_their_approximation_agree);
     tcase_add_test(facts, resampling_finds_a_change_and_no_change);
+    tcase_add_test(facts, the_least_of_ranks_is_reached);
+    tcase_add_test(facts, many_tests_are_adjusted);
     tcase_add_test(facts, a_histogram_keeps_every_duration_within_a_thirtieth);
     tcase_add_test(facts, quantiles_are_those_of_what_was_counted);
     suite_add_tcase(suite, facts);
