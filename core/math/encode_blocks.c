@@ -10,17 +10,6 @@ static void store16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
-int iq4_code(float v)
-{
-    static const float middles[15] = {-115.5f, -93.5f, -74.0f, -57.0f, -42.0f,
-                                      -28.5f,  -16.0f, -4.5f,  7.0f,   19.0f,
-                                      31.5f,   45.5f,  61.0f,  79.0f,  101.0f};
-    int code = 0;
-    for (int i = 0; i < 15; i++)
-        code += v > middles[i];
-    return code;
-}
-
 static unsigned code_of(int8_t value)
 {
     unsigned i = 0;

@@ -9,6 +9,3 @@
 
 void block32_encode(enum weight_type type, const struct block32 *b, uint8_t *dst);
 void block256_encode(enum weight_type type, const struct block256 *b, uint8_t *dst);
-
-/* The code of the IQ4 value nearest to v. */
-int iq4_code(float v);

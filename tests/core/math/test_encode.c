@@ -89,6 +89,69 @@ START_TEST(the_error_is_what_the_width_allows)
 }
 END_TEST
 
+/* What is easy to hold, and was once held badly: every type's squared error is below these. */
+static float easy_value(int kind, size_t i)
+{
+    switch (kind) {
+    case 0: /* far from zero on one side */
+        return -3.0f - (float)next() * 0x1p-24f;
+    case 1: /* of three values */
+        return (float)((int)(next() % 3) - 1) * 0.03f;
+    case 2: /* of few steps */
+        return (float)((int)(next() % 7) - 3) * 0.1f;
+    case 3: /* one in a block */
+        return i % 256 == 7 ? 1.0f : 0.0f;
+    default: /* nearly the same everywhere in a sub-block */
+        return (float)i * (2.0f / N) - 1.0f;
+    }
+}
+
+START_TEST(what_is_easy_leaves_little_error)
+{
+    static const struct {
+        enum weight_type type;
+        double most[5]; /* relative error of each kind */
+    } wanted[] = {
+        {WEIGHT_Q2_K, {0.022, 0.001, 0.23, 0.0004, 0.0105}},
+        {WEIGHT_Q3_K, {0.073, 0.0002, 0.0005, 1e-7, 0.0092}},
+        {WEIGHT_Q4_K, {0.0053, 0.001, 0.0005, 0.0005, 0.0035}},
+        {WEIGHT_Q5_K, {0.0027, 0.002, 0.0015, 0.0005, 0.0035}},
+        {WEIGHT_Q6_K, {0.0092, 1e-5, 1e-5, 1e-7, 0.0025}},
+    };
+    static float x[N], y[N];
+    static uint8_t bytes[N];
+    for (size_t t = 0; t < sizeof wanted / sizeof *wanted; t++) {
+        for (int kind = 0; kind < 5; kind++) {
+            state = 3;
+            for (size_t i = 0; i < N; i++)
+                x[i] = easy_value(kind, i);
+            weight_from_f32(wanted[t].type, x, N, bytes);
+            weight_to_f32(wanted[t].type, bytes, N, y);
+            ck_assert_msg(relative_error(x, y) <= wanted[t].most[kind], "%s, kind %d: %.7f",
+                          weight_infos[wanted[t].type].name, kind, relative_error(x, y));
+        }
+    }
+}
+END_TEST
+
+/* Blocks at the ends of what floats can be: no more than that nothing breaks. */
+START_TEST(values_of_any_size_do_no_harm)
+{
+    static const float sizes[] = {1e-45f, 1e-39f, 1e-30f, 1e-20f, 1e20f, 1e30f, 3e38f};
+    static float x[256], y[256];
+    static uint8_t bytes[1024];
+    state = 9;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        for (size_t i = 0; i < 256; i++)
+            x[i] = ((float)next() * 0x1p-23f - 1.0f) * sizes[k];
+        weight_from_f32((enum weight_type)_i, x, 256, bytes);
+        weight_to_f32((enum weight_type)_i, bytes, 256, y);
+        for (size_t i = 0; i < 256; i++)
+            ck_assert(sizes[k] > 1 || fabsf(y[i]) < 1e-6f);
+    }
+}
+END_TEST
+
 START_TEST(zeros_stay_zeros)
 {
     static const float x[256];
@@ -131,6 +194,8 @@ int main(void)
     tcase_add_loop_test(facts, bytes_come_back_from_a_blocks_parts, 0, WEIGHT_TYPES);
     tcase_add_loop_test(facts, the_error_is_what_the_width_allows, 0, WEIGHT_TYPES);
     tcase_add_loop_test(facts, zeros_stay_zeros, 0, WEIGHT_TYPES);
+    tcase_add_test(facts, what_is_easy_leaves_little_error);
+    tcase_add_loop_test(facts, values_of_any_size_do_no_harm, 0, WEIGHT_TYPES);
     tcase_add_test(facts, known_blocks_have_known_bytes);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
