@@ -41,7 +41,7 @@ struct work {
     char path[4096]; /* what it is called until it is whole; "" when there is nothing to remove */
     /* of the tensor that the team works on */
     const struct planned *current;
-    bool not_finite;
+    bool not_finite, too_large;
     struct quantize_result result;
 };
 
@@ -205,6 +205,14 @@ static void put_header(struct work *w)
 
 /* --- the tensors --- */
 
+static bool all_finite(const float *x, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++)
+        finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
 /* A chunk is a run of the tensor's rows. */
 static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
@@ -217,14 +225,16 @@ static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
     (void)phase;
     for (size_t r = n_rows * chunk / CHUNKS; r < n_rows * (chunk + 1) / CHUNKS; r++) {
         weight_to_f32(p->from, p->tensor->data + r * from_bytes, n_cols, row);
-        bool finite = true;
-        for (size_t i = 0; i < n_cols; i++)
-            finite &= isfinite(row[i]) != 0;
-        if (!finite) {
+        if (!all_finite(row, n_cols)) {
             __atomic_store_n(&w->not_finite, true, __ATOMIC_RELAXED);
             return;
         }
         weight_from_f32(p->to, row, n_cols, w->data + r * to_bytes);
+        weight_to_f32(p->to, w->data + r * to_bytes, n_cols, row);
+        if (!all_finite(row, n_cols)) { /* a half's range ends at 65504, of scales too */
+            __atomic_store_n(&w->too_large, true, __ATOMIC_RELAXED);
+            return;
+        }
     }
 }
 
@@ -243,6 +253,10 @@ static enum status put_tensor(struct work *w, const struct planned *p, struct er
                 err, STATUS_FORMAT, p->tensor->name,
                 "tensor '%s' holds a value that is not finite: it cannot be rounded",
                 p->tensor->name);
+        if (w->too_large)
+            return error_set_param(err, STATUS_FORMAT, p->tensor->name,
+                                   "tensor '%s' holds a value that is too large for %s",
+                                   p->tensor->name, weight_infos[p->to].name);
         put(w, w->data, p->n_bytes);
     }
     pad(w);

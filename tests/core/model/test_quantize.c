@@ -1,11 +1,13 @@
 /* test_quantize.c - facts about writing a file in another weight type: what changes, what stays,
  * and what is refused. */
+#include "core/gguf_builder.h"
 #include "math/encode.h"
 #include "model/gguf.h"
 #include "model/model.h"
 #include "model/quantize.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +125,65 @@ START_TEST(what_must_not_be_is_refused)
 }
 END_TEST
 
+/* A model of one matrix, with this value among zeros. */
+static void write_matrix(const char *path, float value)
+{
+    float x[256 * 2] = {0};
+    size_t size;
+    struct gguf_builder *b = gguf_builder_new();
+    x[300] = value;
+    builder_string(b, "general.architecture", "llama");
+    builder_tensor(b, "token_embd.weight", weight_infos[WEIGHT_F32].ggml_id, 256, 2, x, sizeof x);
+    uint8_t *bytes = gguf_build(b, &size);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
+    free(bytes);
+    gguf_builder_free(b);
+}
+
+START_TEST(what_a_type_cannot_hold_is_refused)
+{
+    static const struct {
+        float value;
+        const char *type, *text; /* text NULL: it fits */
+    } wanted[] = {
+        {INFINITY, "Q8_0", "tensor 'token_embd.weight' holds a value that is not finite"},
+        {NAN, "F16", "tensor 'token_embd.weight' holds a value that is not finite"},
+        {65504, "F16", NULL},
+        {65536, "F16", "tensor 'token_embd.weight' holds a value that is too large for F16"},
+        {65536, "BF16", NULL},
+        {3e38f, "BF16", NULL},
+        {5e5f, "Q4_0", NULL},
+        {-6e5f, "Q4_0", "tensor 'token_embd.weight' holds a value that is too large for Q4_0"},
+        {-1e5f, "Q4_1", "tensor 'token_embd.weight' holds a value that is too large for Q4_1"},
+        {1e7f, "Q8_0", "tensor 'token_embd.weight' holds a value that is too large for Q8_0"},
+        {1e7f, "Q6_K", NULL},
+        {3e38f, "Q2_K", "tensor 'token_embd.weight' holds a value that is too large for Q2_K"},
+        {-3e38f, "Q4_K", "tensor 'token_embd.weight' holds a value that is too large for Q4_K"},
+        {3e38f, "Q6_K", "tensor 'token_embd.weight' holds a value that is too large for Q6_K"},
+        {-3e38f, "IQ4_XS", "tensor 'token_embd.weight' holds a value that is too large for IQ4_XS"},
+        {3e38f, "IQ4_NL", "tensor 'token_embd.weight' holds a value that is too large for IQ4_NL"},
+        {3e38f, "Q5_1", "tensor 'token_embd.weight' holds a value that is too large for Q5_1"},
+    };
+    char in[128];
+    snprintf(in, sizeof in, "%s/in.gguf", folder);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        struct error err = {0};
+        write_matrix(in, wanted[i].value);
+        enum status status = run(in, wanted[i].type, true, &err);
+        ck_assert_msg(status == (wanted[i].text ? STATUS_FORMAT : STATUS_OK), "%s: %s",
+                      wanted[i].type, err.text);
+        if (wanted[i].text)
+            ck_assert_ptr_nonnull(strstr(err.text, wanted[i].text));
+        ck_assert_int_eq(access(out_path, F_OK), wanted[i].text ? -1 : 0);
+        unlink(out_path);
+    }
+    unlink(in);
+}
+END_TEST
+
 /* Files that llama.cpp's own tool wrote from the same source; only where the shared fixtures are.
  */
 static const struct {
@@ -169,6 +230,7 @@ int main(void)
     tcase_add_test(facts, matrices_are_rounded_and_the_rest_stays);
     tcase_add_test(facts, a_mix_gives_some_matrices_more_bits);
     tcase_add_test(facts, what_must_not_be_is_refused);
+    tcase_add_test(facts, what_a_type_cannot_hold_is_refused);
     tcase_add_loop_test(facts, the_tensors_are_llama_cpps_byte_for_byte, 0, N_EXACT);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
