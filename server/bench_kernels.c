@@ -8,6 +8,7 @@
 #include "server/bench.h"
 
 #include "base/arena.h"
+#include "math/act.h"
 #include "math/kernels.h"
 
 #include <stdint.h>
@@ -119,17 +120,8 @@ static size_t round_up(size_t n, size_t step)
 /* Activations of MAX_TOKENS rows, in each format that their width allows. */
 static bool make_activations(struct bed *bed, size_t n_cols)
 {
-    struct act x = {.n_cols = n_cols,
-                    .f32_stride = round_up(n_cols, ALIGN_FLOATS),
-                    .q_stride = round_up(n_cols, 256),
-                    .b_stride = round_up((n_cols + 31) / 32, 16)};
-    x.f32 = arena_alloc(&bed->arena, MAX_TOKENS * x.f32_stride, sizeof *x.f32);
-    x.q8 = arena_alloc(&bed->arena, MAX_TOKENS * x.q_stride, 1);
-    x.q8k = arena_alloc(&bed->arena, MAX_TOKENS * x.q_stride, 1);
-    x.q8_scale = arena_alloc(&bed->arena, MAX_TOKENS * x.b_stride, sizeof *x.q8_scale);
-    x.q8k_scale = arena_alloc(&bed->arena, MAX_TOKENS * x.b_stride, sizeof *x.q8k_scale);
-    x.q8_sum = arena_alloc(&bed->arena, MAX_TOKENS * x.b_stride, sizeof *x.q8_sum);
-    x.q8k_sum = arena_alloc(&bed->arena, MAX_TOKENS * 2 * x.b_stride, sizeof *x.q8k_sum);
+    struct act x;
+    act_carve(&x, &bed->arena, MAX_TOKENS, n_cols);
     if (!x.f32 || !x.q8 || !x.q8k || !x.q8_scale || !x.q8k_scale || !x.q8_sum || !x.q8k_sum)
         return false;
     fill(x.f32, MAX_TOKENS * x.f32_stride, n_cols);

@@ -61,6 +61,17 @@ void *arena_alloc(struct arena *arena, size_t n, size_t size)
     return arena->base + start;
 }
 
+void *arena_carve(struct arena *arena, size_t n, size_t size)
+{
+    if (arena->base != NULL)
+        return arena_alloc(arena, n, size);
+    size_t bytes = 0;
+    if (!checked_mul(n, size, &bytes) || !checked_align(bytes, ARENA_ALIGN, &bytes) ||
+        !checked_add(arena->n_used, bytes, &arena->n_used))
+        arena->n_used = SIZE_MAX;
+    return NULL;
+}
+
 struct slice {
     uint8_t *base;
     size_t n_bytes;

@@ -28,6 +28,10 @@ void arena_free(struct arena *arena); /* takes a zeroed one */
 /* n * size bytes, 64-byte aligned and zeroed; NULL when full. */
 void *arena_alloc(struct arena *arena, size_t n, size_t size);
 
+/* The same; of an arena without memory (zeroed) it returns NULL and counts in n_used what it would
+ * take (SIZE_MAX: more than can be): an owner that carves twice needs no second list of sizes. */
+void *arena_carve(struct arena *arena, size_t n, size_t size);
+
 /* Faults every page in now, so that memory promised at start-up cannot be missing later; large ones
  * on n_threads threads, started for it. */
 void arena_touch(struct arena *arena, unsigned n_threads);

@@ -12,7 +12,7 @@
 #include "model/forward.h"
 
 #include "base/arena.h"
-#include "base/checked.h"
+#include "math/act.h"
 #include "model/attention.h"
 #include "model/cost.h"
 
@@ -62,52 +62,26 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-/* Carves everything out of f->arena. With a measuring arena (base NULL) the pointers are
- * meaningless and only n_used counts. */
-static void *carve(struct arena *arena, size_t n, size_t size)
-{
-    if (arena->base)
-        return arena_alloc(arena, n, size);
-    size_t bytes = 0;
-    if (!checked_mul(n, size, &bytes) || !checked_align(bytes, ARENA_ALIGN, &bytes) ||
-        !checked_add(arena->n_used, bytes, &arena->n_used))
-        arena->n_used = SIZE_MAX;
-    return NULL;
-}
-
-static void carve_act(struct act *act, struct arena *arena, size_t n_rows, size_t n_cols)
-{
-    act->n_cols = n_cols;
-    act->f32_stride = round_up(n_cols, PANEL_ROWS);
-    act->q_stride = round_up(n_cols, 256);
-    act->b_stride = round_up(n_cols, 512) / 32;
-    act->f32 = carve(arena, n_rows * act->f32_stride, sizeof(float));
-    act->q8 = carve(arena, n_rows * act->q_stride, 1);
-    act->q8_scale = carve(arena, n_rows * act->b_stride, sizeof(float));
-    act->q8_sum = carve(arena, n_rows * act->b_stride, sizeof(int16_t));
-    act->q8k = carve(arena, n_rows * act->q_stride, 1);
-    act->q8k_scale = carve(arena, n_rows * act->b_stride, sizeof(float));
-    act->q8k_sum = carve(arena, n_rows * act->b_stride * 2, sizeof(int16_t));
-}
-
+/* Twice: with an arena that only measures, and with its memory. */
 static void carve_all(struct forward *f)
 {
     const struct shape *s = &f->model->shape;
     struct arena *arena = &f->arena;
     size_t t = f->max_rows;
-    f->x = carve(arena, t * f->embd_stride, sizeof(float));
-    f->q = carve(arena, t * f->q_stride, sizeof(float));
-    f->k = carve(arena, t * f->kv_stride, sizeof(float));
-    f->v = carve(arena, t * f->kv_stride, sizeof(float));
-    f->up = carve(arena, t * f->ff_stride, sizeof(float));
-    f->proj = carve(arena, t * f->embd_stride, sizeof(float));
-    carve_act(&f->normed, arena, t, s->n_embd);
-    carve_act(&f->attended, arena, t, s->n_heads * s->head_dim);
-    carve_act(&f->hidden, arena, t, s->n_ff);
-    f->logits = carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
-    f->wanted = carve(arena, t, sizeof *f->wanted);
-    f->n_chunks = carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
-    f->part_ticks = carve(arena, (size_t)team_size(f->team) * PART_STRIDE, sizeof *f->part_ticks);
+    f->x = arena_carve(arena, t * f->embd_stride, sizeof(float));
+    f->q = arena_carve(arena, t * f->q_stride, sizeof(float));
+    f->k = arena_carve(arena, t * f->kv_stride, sizeof(float));
+    f->v = arena_carve(arena, t * f->kv_stride, sizeof(float));
+    f->up = arena_carve(arena, t * f->ff_stride, sizeof(float));
+    f->proj = arena_carve(arena, t * f->embd_stride, sizeof(float));
+    act_carve(&f->normed, arena, t, s->n_embd);
+    act_carve(&f->attended, arena, t, s->n_heads * s->head_dim);
+    act_carve(&f->hidden, arena, t, s->n_ff);
+    f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
+    f->wanted = arena_carve(arena, t, sizeof *f->wanted);
+    f->n_chunks = arena_carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
+    f->part_ticks =
+        arena_carve(arena, (size_t)team_size(f->team) * PART_STRIDE, sizeof *f->part_ticks);
 }
 
 enum status forward_create(struct forward **out, const struct model *model,

@@ -44,6 +44,28 @@ START_TEST(a_full_arena_says_so_and_stays_as_it_was)
 }
 END_TEST
 
+START_TEST(measuring_and_carving_agree)
+{
+    static const size_t sizes[][2] = {{1, 1}, {10, 10}, {0, 8}, {64, 1}, {3, 100}};
+    struct arena arena = {.base = NULL};
+    struct error err;
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_ptr_null(arena_carve(&arena, sizes[i][0], sizes[i][1]));
+    size_t needed = arena.n_used;
+    ck_assert_uint_eq(needed, 64 + 128 + 0 + 64 + 320);
+    ck_assert_int_eq(arena_init(&arena, needed, "a test", &err), STATUS_OK);
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_ptr_nonnull(arena_carve(&arena, sizes[i][0], sizes[i][1]));
+    ck_assert_ptr_null(arena_carve(&arena, 64, 1));
+    arena_free(&arena);
+    struct arena huge = {.base = NULL};
+    arena_carve(&huge, SIZE_MAX, 2);
+    ck_assert_uint_eq(huge.n_used, SIZE_MAX);
+    arena_carve(&huge, 1, 1);
+    ck_assert_uint_eq(huge.n_used, SIZE_MAX);
+}
+END_TEST
+
 START_TEST(large_arenas_begin_on_2_mib)
 {
     struct arena arenas[4];
@@ -191,6 +213,7 @@ int main(void)
     TCase *tc = tcase_create("facts");
     tcase_add_test(tc, pieces_are_zeroed_aligned_and_apart);
     tcase_add_test(tc, a_full_arena_says_so_and_stays_as_it_was);
+    tcase_add_test(tc, measuring_and_carving_agree);
     tcase_add_test(tc, large_arenas_begin_on_2_mib);
     tcase_add_test(tc, touching_keeps_what_was_written);
     tcase_add_test(tc, memory_that_is_not_there_is_an_error);
