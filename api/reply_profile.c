@@ -97,7 +97,10 @@ static void put_limits(struct json_writer *w, const struct reply_profile *p)
 void reply_put_profile(struct json_writer *w, const struct job *job,
                        const struct reply_profile *profile)
 {
-    put_ms(w, ",\"profile\":{\"tokenize_ms\":", (double)profile->tokenize_ns);
+    struct reply_times times;
+    reply_times_of(job, &times);
+    put_ms(w, ",\"profile\":{\"queue_ms\":", times.queue * 1e6);
+    put_ms(w, ",\"tokenize_ms\":", (double)profile->tokenize_ns);
     put_ms(w, ",\"write_ms\":",
            (double)(profile->write_ns + engine_now_ns() - profile->write_begin_ns));
     put_limits(w, profile);

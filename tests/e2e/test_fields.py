@@ -164,7 +164,7 @@ def check_profile(profile, n_tokens):
     limits = profile["limits"]
     assert limits["read_gb_s"] > 0 and limits["measuring_ms"] >= 0
     assert decode["fraction"] == pytest.approx(decode["gb_s"] / limits["read_gb_s"], rel=0.02)
-    assert profile["tokenize_ms"] > 0 and profile["write_ms"] > 0
+    assert profile["tokenize_ms"] > 0 and profile["write_ms"] > 0 and profile["queue_ms"] >= 0
 
 
 def test_a_request_has_its_own_profile(service):
