@@ -141,13 +141,10 @@ static void done(struct live *live)
     struct service *service = live->service;
     live->state = LIVE_DONE;
     service->live = NULL;
-    if (live->has_timer)
-        uv_close((uv_handle_t *)&live->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&live->timer, on_timer_closed); /* frees it, if nobody else holds it */
     if (live->request != NULL) {
         request_resume(live->request);
         loop_drive(&service->loop);
-    } else {
-        try_free(live);
     }
     service_settled(service);
 }
@@ -267,10 +264,10 @@ void live_detach(struct live *live)
         return;
     live->request = NULL;
     atomic_store(&live->gone, true);
-    if (live->state == LIVE_RECORDING) /* its client left in a way that only the library has seen */
-        stop_recording(live);
     if (live->has_watch) /* before the library closes the descriptor */
         uv_close((uv_handle_t *)&live->watch, on_watch_closed);
+    if (live->state == LIVE_RECORDING) /* its client left in a way that only the library has seen */
+        stop_recording(live);
     else
         try_free(live);
 }
@@ -304,7 +301,8 @@ static struct live *create(struct request *r, const struct profile_request *want
     live->form = profile_form_of(r->headers.accept);
     live->due_ms = loop_now_ms(&service->loop) + (uint64_t)(live->seconds * 1000) + REPORT_MS;
     live->work.data = live->timer.data = live->watch.data = live;
-    live->has_timer = uv_timer_init(&service->loop.uv, &live->timer) == 0;
+    uv_timer_init(&service->loop.uv, &live->timer);
+    live->has_timer = true;
     if (uv_poll_init(&service->loop.uv, &live->watch, r->conn->fd) == 0) {
         live->has_watch = true;
         uv_poll_start(&live->watch, UV_DISCONNECT, on_watch);
