@@ -8,15 +8,28 @@
 #include "base/utf8.h"
 #include "text/tokenizer_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+
+static enum status take_key(struct tokenizer *t, struct error *err)
+{
+    uint64_t key;
+    if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
+        return error_errno(err, errno, "a random number");
+    t->texts.key = t->pairs.key = t->special.key = key;
+    return STATUS_OK;
+}
 
 enum status tokenizer_create(struct tokenizer **out, const struct gguf *gguf, struct error *err)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t)
         return error_no_memory(err, sizeof *t, "the tokenizer");
-    enum status status = tokenizer_load(t, gguf, err);
+    enum status status = take_key(t, err);
+    if (status == STATUS_OK)
+        status = tokenizer_load(t, gguf, err);
     if (status != STATUS_OK) {
         tokenizer_destroy(t);
         return status;

@@ -49,6 +49,7 @@ static inline struct gguf_string strings_at(const struct strings *strings, size_
 struct text_table {
     uint32_t *slots; /* [mask + 1], owned */
     size_t mask;
+    uint64_t key;
 };
 
 /* Two ids to the merge that joins them: open addressing, free where left is UINT32_MAX. */
@@ -61,6 +62,7 @@ struct pair {
 struct pair_table {
     struct pair *slots; /* [mask + 1], owned */
     size_t mask;
+    uint64_t key;
 };
 
 /* Finds special tokens: an Aho-Corasick automaton over their texts reversed, so that a walk from
@@ -75,6 +77,7 @@ struct special {
     struct special_node *nodes; /* owned */
     struct special_edge *edges; /* [mask + 1], owned */
     size_t mask;
+    uint64_t key;
     int32_t root[256]; /* child of the root, 0 when none */
     bool has_any, has_user;
 };
@@ -130,7 +133,11 @@ void pair_table_add(struct pair_table *table,
                     struct pair pair); /* the first of equal pairs stays */
 const struct pair *pair_table_find(const struct pair_table *table, int32_t left,
                                    int32_t right); /* or NULL */
-uint64_t table_hash(const char *bytes, size_t n);
+
+/* The key is new for each tokenizer: where things lie is no file's to choose, so none can make
+ * look-ups slow. */
+uint64_t table_hash(uint64_t key, const char *bytes, size_t n);
+uint64_t table_hash_number(uint64_t key, uint64_t number);
 
 /* tokenizer_special.c */
 enum status special_build(struct tokenizer *t, struct error *err);

@@ -33,8 +33,8 @@ struct building {
 
 static size_t edge_slot(const struct special *special, int32_t from, uint8_t byte)
 {
-    uint64_t h = ((uint64_t)(uint32_t)from << 8 | byte) * 0x9e3779b97f4a7c15U;
-    size_t i = (size_t)(h ^ h >> 32) & special->mask;
+    uint64_t edge = (uint64_t)(uint32_t)from << 8 | byte;
+    size_t i = (size_t)table_hash_number(special->key, edge) & special->mask;
     while (special->edges[i].to != 0 &&
            (special->edges[i].from != from || special->edges[i].byte != byte))
         i = (i + 1) & special->mask;

@@ -16,9 +16,9 @@ static uint64_t mix(uint64_t h)
     return h;
 }
 
-uint64_t table_hash(const char *bytes, size_t n)
+uint64_t table_hash(uint64_t key, const char *bytes, size_t n)
 {
-    uint64_t h = n;
+    uint64_t h = key ^ n;
     while (n >= 8) {
         uint64_t part;
         memcpy(&part, bytes, 8);
@@ -29,6 +29,11 @@ uint64_t table_hash(const char *bytes, size_t n)
     uint64_t rest = 0;
     memcpy(&rest, bytes, n);
     return mix((h ^ rest) * 0xd6e8feb86659fd93U);
+}
+
+uint64_t table_hash_number(uint64_t key, uint64_t number)
+{
+    return mix((key ^ number) * 0xd6e8feb86659fd93U);
 }
 
 /* The smallest power of two that leaves half of the slots free. */
@@ -51,7 +56,7 @@ enum status text_table_build(struct tokenizer *t, struct error *err)
         struct gguf_string entry = strings_at(&t->entries, id);
         if (entry.n == 0 || text_table_find(t, entry.bytes, entry.n) != TOKEN_NONE)
             continue; /* of equal entries the lowest id is the one that texts become */
-        size_t i = table_hash(entry.bytes, entry.n) & t->texts.mask;
+        size_t i = table_hash(t->texts.key, entry.bytes, entry.n) & t->texts.mask;
         while (t->texts.slots[i])
             i = (i + 1) & t->texts.mask;
         t->texts.slots[i] = (uint32_t)id + 1;
@@ -64,7 +69,7 @@ int32_t text_table_find(const struct tokenizer *t, const char *text, size_t n)
 {
     if (n > t->max_entry || !t->has_length[n])
         return TOKEN_NONE;
-    size_t i = table_hash(text, n) & t->texts.mask;
+    size_t i = table_hash(t->texts.key, text, n) & t->texts.mask;
     for (; t->texts.slots[i]; i = (i + 1) & t->texts.mask) {
         uint32_t id = t->texts.slots[i] - 1;
         struct gguf_string entry = strings_at(&t->entries, id);
@@ -74,9 +79,10 @@ int32_t text_table_find(const struct tokenizer *t, const char *text, size_t n)
     return TOKEN_NONE;
 }
 
-static size_t pair_hash(uint32_t left, uint32_t right)
+/* Where the search for a pair begins. */
+static size_t pair_slot(const struct pair_table *table, uint32_t left, uint32_t right)
 {
-    return (size_t)mix(((uint64_t)left << 32 | right) * 0xd6e8feb86659fd93U);
+    return (size_t)table_hash_number(table->key, (uint64_t)left << 32 | right) & table->mask;
 }
 
 enum status pair_table_init(struct pair_table *table, size_t n_pairs, struct error *err)
@@ -92,7 +98,7 @@ enum status pair_table_init(struct pair_table *table, size_t n_pairs, struct err
 
 void pair_table_add(struct pair_table *table, struct pair pair)
 {
-    size_t i = pair_hash(pair.left, pair.right) & table->mask;
+    size_t i = pair_slot(table, pair.left, pair.right);
     for (; table->slots[i].left != UINT32_MAX; i = (i + 1) & table->mask)
         if (table->slots[i].left == pair.left && table->slots[i].right == pair.right)
             return;
@@ -103,7 +109,7 @@ const struct pair *pair_table_find(const struct pair_table *table, int32_t left,
 {
     if (left < 0 || right < 0)
         return NULL;
-    size_t i = pair_hash((uint32_t)left, (uint32_t)right) & table->mask;
+    size_t i = pair_slot(table, (uint32_t)left, (uint32_t)right);
     for (; table->slots[i].left != UINT32_MAX; i = (i + 1) & table->mask)
         if (table->slots[i].left == (uint32_t)left && table->slots[i].right == (uint32_t)right)
             return &table->slots[i];

@@ -1,5 +1,6 @@
 /* test_tokenizer_load.c - facts about files that are wrong: each is refused with the key's name,
  * none does harm. */
+#include "text/tokenizer_internal.h"
 #include "vocabulary.h"
 
 static struct vocabulary v;
@@ -276,6 +277,32 @@ START_TEST(changed_bytes_do_no_harm)
 }
 END_TEST
 
+/* What lies in one place under one key lies everywhere under another: a file that was made for slow
+ * look-ups is as fast as any. */
+START_TEST(where_things_lie_is_no_files_choice)
+{
+    enum { SLOTS = 1024, N = 2 * SLOTS };
+    const uint64_t key = 1, other = 0x9e3779b97f4a7c15U;
+    bool taken[2][SLOTS] = {{false}};
+    size_t n[2] = {0}, n_taken[2] = {0};
+    for (uint64_t i = 0; n[0] < N || n[1] < N; i++) {
+        char text[16];
+        size_t n_text = (size_t)snprintf(text, sizeof text, "%014llu", (unsigned long long)i);
+        const uint64_t before[2] = {table_hash(key, text, n_text), table_hash_number(key, i)},
+                       now[2] = {table_hash(other, text, n_text), table_hash_number(other, i)};
+        for (size_t k = 0; k < 2; k++) {
+            if (before[k] % SLOTS != 77 || n[k] == N)
+                continue;
+            n[k]++;
+            n_taken[k] += !taken[k][now[k] % SLOTS];
+            taken[k][now[k] % SLOTS] = true;
+        }
+    }
+    for (size_t k = 0; k < 2; k++) /* of random places 885 would be taken */
+        ck_assert_msg(n_taken[k] > 800, "%zu", n_taken[k]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tokenizer_load");
@@ -294,6 +321,7 @@ int main(void)
     tcase_add_test(tc, bos_or_eos_wanted_and_not_named);
     tcase_add_test(tc, odd_vocabularies_that_are_allowed);
     tcase_add_test(tc, changed_bytes_do_no_harm);
+    tcase_add_test(tc, where_things_lie_is_no_files_choice);
     suite_add_tcase(suite, tc);
     return run_text_suite(suite);
 }
