@@ -293,6 +293,8 @@ static enum status check_out(const struct quantize_job *job, struct error *err)
     if (stat(job->in, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
         return error_set(err, STATUS_INVALID, "%s is the file that is read: give another name",
                          job->out);
+    if (!S_ISREG(out.st_mode)) /* a device or folder is not replaced by a file, by force or not */
+        return error_set(err, STATUS_INVALID, "%s exists, and is no regular file", job->out);
     if (!job->force)
         return error_set(err, STATUS_INVALID, "%s exists; --force overwrites it", job->out);
     return STATUS_OK;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[64], out_path[128];
@@ -122,6 +123,10 @@ START_TEST(what_must_not_be_is_refused)
     ck_assert_ptr_nonnull(strstr(err.text, "--force"));
     ck_assert_int_eq(run(source(), "Q4_0", true, &err), STATUS_OK);
     ck_assert_int_eq(run(out_path, "Q4_0", true, &err), STATUS_INVALID); /* onto itself */
+    unlink(out_path);
+    ck_assert_int_eq(mkfifo(out_path, 0600), 0);
+    ck_assert_int_eq(run(source(), "Q4_0", true, &err), STATUS_INVALID);
+    ck_assert_ptr_nonnull(strstr(err.text, "no regular file"));
 }
 END_TEST
 
