@@ -70,9 +70,10 @@ tsan: ## the same under the thread sanitizer
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test
 	@$(call configure,asan)
-	@$(call build,build-asan,torture_test_torture)
-	@printf '%s\n' numbers bits integers ends rest | \
-		SMALLMIND_TORTURE=all xargs -P $(JOBS) -I CASE env CK_RUN_CASE=CASE build-asan/torture_test_torture
+	@$(call build,build-asan,torture_test_torture torture_test_quantize_files)
+	@printf '%s\n' quantize_files/quantize $(addprefix torture/,bits integers rest numbers ends) | \
+		SMALLMIND_TORTURE=all xargs -P $(JOBS) -I CASE \
+		sh -c 'CK_RUN_CASE=$${1#*/} exec build-asan/torture_test_$${1%/*}' - CASE
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer"; what goes wrong joins the corpus
 	@$(NEED) build test fuzz
