@@ -10,6 +10,7 @@
 #include <math.h>
 
 #define ROUND_MAGIC 0x1.8p+23f /* adding and subtracting it rounds to an integer */
+#define FAR         1.05f /* times the error of a sub-block's own fit: then rounding cost much */
 
 enum {
     STEPS = 12, /* starting points on each side of the plain one */
@@ -108,10 +109,11 @@ static struct sums sums_of(const struct levels *l, const float *x, int n, float 
                   : sums_with(l, false, x, n, inverse, min);
 }
 
-/* The scale for x ~ scale * q. */
-static float fit_scale(const struct levels *l, const float *x, int n)
+/* The scale for x ~ scale * q; *error is what it leaves. */
+static float fit_scale(const struct levels *l, const float *x, int n, float *error)
 {
     float max = largest(x, n), best = 0.0f, best_gain = 0.0f;
+    *error = 0.0f;
     if (fabsf(max) < 1e-30f)
         return 0.0f;
     for (int sign = -1; sign <= 1; sign += 2) {
@@ -125,11 +127,12 @@ static float fit_scale(const struct levels *l, const float *x, int n)
             }
         }
     }
+    *error = error_of(l, x, n, best, 0.0f);
     return best;
 }
 
-/* Scale and minimum (>= 0) for x ~ scale * q - min, q in 0..hi. */
-static void fit_affine(const struct levels *l, const float *x, int n, float *scale, float *min)
+/* Scale and minimum (>= 0) for x ~ scale * q - min, q in 0..hi; returns the error they leave. */
+static float fit_affine(const struct levels *l, const float *x, int n, float *scale, float *min)
 {
     float lo = 0.0f, hi = x[0], square = 0.0f;
     for (int i = 0; i < n; i++) {
@@ -140,7 +143,7 @@ static void fit_affine(const struct levels *l, const float *x, int n, float *sca
     *scale = (hi - lo) / l->hi;
     *min = -lo;
     if (hi - lo < 1e-30f)
-        return;
+        return 0.0f;
     float best = error_of(l, x, n, *scale, *min);
     for (int i = 0; i <= 2 * STEPS; i++) {
         float inverse = l->hi * (1.0f + 0.025f * (float)nth_step(i)) / (hi - lo);
@@ -162,6 +165,7 @@ static void fit_affine(const struct levels *l, const float *x, int n, float *sca
             *min = m;
         }
     }
+    return best;
 }
 
 /* --- blocks of 256 --- */
@@ -191,6 +195,11 @@ static struct family family_of(enum weight_type type)
     }
 }
 
+/* What each sub-block's own fit is, before anything is rounded. */
+struct fits {
+    float scale[16], min[16], error[16];
+};
+
 /* What stands for a block so far. */
 struct attempt {
     uint16_t d, dmin;
@@ -213,14 +222,14 @@ static float rounded_error(const struct family *f, const float *x, float d, floa
 }
 
 /* Rounds each fitted scale and minimum; neighbours that leave less error are better. */
-static void try_neighbours(const struct family *f, const float *x, const float *scales,
-                           const float *mins, struct attempt *a)
+static void try_neighbours(const struct family *f, const float *x, const struct fits *fits,
+                           struct attempt *a)
 {
     float d = f16_to_f32(a->d), dmin = f16_to_f32(a->dmin);
     a->error = 0.0f;
     for (int j = 0; j < 256 / f->sub; j++) {
-        int s0 = d != 0.0f ? nearest_in(scales[j] / d, f->scale_lo, f->scale_hi) : 0;
-        int m0 = dmin != 0.0f ? nearest_in(mins[j] / dmin, 0, f->min_hi) : 0;
+        int s0 = d != 0.0f ? nearest_in(fits->scale[j] / d, f->scale_lo, f->scale_hi) : 0;
+        int m0 = dmin != 0.0f ? nearest_in(fits->min[j] / dmin, 0, f->min_hi) : 0;
         float best = INFINITY;
         a->scale[j] = s0;
         a->min[j] = m0;
@@ -256,25 +265,38 @@ static void try_scales(const struct family *f, const float *x, struct attempt *a
     }
 }
 
-/* Every scale that could be better, of either sign, then every minimum with that scale. */
-static void try_all(const struct family *f, const float *x, struct attempt *a)
+static void try_mins(const struct family *f, const float *x, struct attempt *a, int j, int from,
+                     int to, float *best)
 {
     float d = f16_to_f32(a->d), dmin = f16_to_f32(a->dmin);
+    from = from > 0 ? from : 0;
+    to = to < f->min_hi ? to : f->min_hi;
+    for (int m = from; m <= to; m++) {
+        float e = rounded_error(f, x, d, dmin, a->scale[j], m);
+        if (e < *best) {
+            *best = e;
+            a->min[j] = m;
+        }
+    }
+}
+
+/* Scales, of either sign, then minimums: the next ones where rounding costs little, and all that
+ * could be better where a sub-block's own fit was much better. */
+static void try_others(const struct family *f, const float *x, const struct fits *fits,
+                       struct attempt *a)
+{
     a->error = 0.0f;
     for (int j = 0; j < 256 / f->sub; j++) {
         const float *values = x + j * f->sub;
         int s0 = a->scale[j], m0 = a->min[j];
-        float best = rounded_error(f, values, d, dmin, s0, m0);
-        try_scales(f, values, a, j, s0 - REACH, s0 + REACH, &best);
-        if (f->scale_lo < 0)
-            try_scales(f, values, a, j, -s0 - REACH, -s0 + REACH, &best);
-        for (int m = 0; f->min_hi > 0 && m <= f->min_hi; m++) {
-            float e = rounded_error(f, values, d, dmin, a->scale[j], m);
-            if (e < best) {
-                best = e;
-                a->min[j] = m;
-            }
-        }
+        float best = rounded_error(f, values, f16_to_f32(a->d), f16_to_f32(a->dmin), s0, m0);
+        bool far = best > FAR * fits->error[j];
+        int scales = far ? REACH : 1, mins = far ? f->min_hi : 1;
+        try_scales(f, values, a, j, s0 - scales, s0 + scales, &best);
+        if (far && f->scale_lo < 0)
+            try_scales(f, values, a, j, -s0 - scales, -s0 + scales, &best);
+        if (f->min_hi > 0)
+            try_mins(f, values, a, j, m0 - mins, m0 + mins, &best);
         a->error += best;
     }
 }
@@ -321,13 +343,14 @@ static void put_attempt(const struct family *f, const float *x, const struct att
 void search_256(enum weight_type type, const float *x, struct block256 *out)
 {
     const struct family f = family_of(type);
-    float scales[16], mins[16] = {0};
+    struct fits fits = {.min = {0}};
     int n = 256 / f.sub;
     for (int j = 0; j < n; j++) {
+        const float *values = x + j * f.sub;
         if (f.min_hi > 0)
-            fit_affine(&f.levels, x + j * f.sub, f.sub, &scales[j], &mins[j]);
+            fits.error[j] = fit_affine(&f.levels, values, f.sub, &fits.scale[j], &fits.min[j]);
         else
-            scales[j] = fit_scale(&f.levels, x + j * f.sub, f.sub);
+            fits.scale[j] = fit_scale(&f.levels, values, f.sub, &fits.error[j]);
     }
     /* The largest scale takes the outermost integer, or one a little inside, which rounds the
      * others otherwise. */
@@ -336,17 +359,17 @@ void search_256(enum weight_type type, const float *x, struct block256 *out)
     for (int step = 0; step < 4; step++) {
         struct attempt a = {0};
         float inside = 1.0f - 0.02f * (float)step;
-        a.d = f32_to_f16(largest(scales, n) / ((float)outermost * inside));
-        a.dmin = f.min_hi > 0 ? f32_to_f16(largest(mins, n) / ((float)f.min_hi * inside)) : 0;
-        try_neighbours(&f, x, scales, mins, &a);
+        a.d = f32_to_f16(largest(fits.scale, n) / ((float)outermost * inside));
+        a.dmin = f.min_hi > 0 ? f32_to_f16(largest(fits.min, n) / ((float)f.min_hi * inside)) : 0;
+        try_neighbours(&f, x, &fits, &a);
         if (step == 0 || a.error < best.error)
             best = a;
     }
-    try_all(&f, x, &best);
+    try_others(&f, x, &fits, &best);
     for (int round = 0; round < 3; round++) {
         struct attempt a = best;
         fit_super(&f, x, &a);
-        try_all(&f, x, &a);
+        try_others(&f, x, &fits, &a);
         if (!(a.error < best.error))
             break;
         best = a;
@@ -359,8 +382,10 @@ void search_256(enum weight_type type, const float *x, struct block256 *out)
 void search_iq4_nl(const float *x, struct block32 *out)
 {
     static const struct levels levels = {-127, 113, true};
-    uint16_t best = f32_to_f16(fit_scale(&levels, x, 32));
-    float d = f16_to_f32(best), best_error = error_of(&levels, x, 32, d, 0.0f);
+    float best_error;
+    uint16_t best = f32_to_f16(fit_scale(&levels, x, 32, &best_error));
+    float d = f16_to_f32(best);
+    best_error = error_of(&levels, x, 32, d, 0.0f);
     for (int round = 0; round < 4 && d != 0.0f; round++) {
         struct sums s = sums_of(&levels, x, 32, 1.0f / d, 0.0f);
         uint16_t next = f32_to_f16(s.qq > 0.0f ? s.xq / s.qq : 0.0f);
