@@ -329,7 +329,7 @@ static enum status open_out(struct work *w, struct error *err)
              slash ? w->job->out : ".");
     int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
     w->nameless = fd >= 0;
-    if (!w->nameless)
+    if (fd < 0)
         fd = open(w->path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     if (fd >= 0)
         w->file = fdopen(fd, "wb");
