@@ -3,6 +3,7 @@
 #include "model/quantize.h"
 
 #include "base/checked.h"
+#include "base/cpu.h"
 #include "base/team.h"
 #include "math/encode.h"
 #include "model/gguf.h"
@@ -302,9 +303,18 @@ static enum status check_out(const struct quantize_job *job, struct error *err)
 
 static enum status take_memory(struct work *w, struct error *err)
 {
-    size_t most = 1, n_rows_bytes = 0;
-    for (size_t i = 0; i < w->n_tensors; i++)
-        most = w->plan[i].n_bytes > most ? w->plan[i].n_bytes : most;
+    size_t most = 1, both = 0, n_rows_bytes = 0, allowed = cpu_memory_bytes();
+    for (size_t i = 0; i < w->n_tensors; i++) {
+        const struct planned *p = &w->plan[i];
+        size_t n = p->to == p->from ? 0 : p->n_bytes; /* what stays is written from where it is */
+        most = n > most ? n : most;
+        both = p->tensor->n_bytes > both ? p->tensor->n_bytes : both;
+    }
+    if (!checked_add(both, most, &both) || (allowed != 0 && both > allowed))
+        return error_set(err, STATUS_NO_MEMORY,
+                         "the largest tensor, old and new, takes %zu bytes of memory; this process "
+                         "may use %zu",
+                         both, allowed);
     if (!checked_mul(w->row_values + 1, w->job->n_threads * sizeof(float), &n_rows_bytes))
         return error_no_memory(err, most, "a row of each thread");
     w->data = malloc(most);

@@ -1,6 +1,8 @@
 /* test_quantize.c - facts about writing a file in another weight type: what changes, what stays,
  * and what is refused. */
+#include "base/cpu.h"
 #include "core/gguf_builder.h"
+#include "core/gguf_fields.h"
 #include "math/encode.h"
 #include "model/gguf.h"
 #include "model/model.h"
@@ -189,6 +191,35 @@ START_TEST(what_a_type_cannot_hold_is_refused)
 }
 END_TEST
 
+/* A file of holes may declare tensors beyond all memory. */
+START_TEST(a_tensor_beyond_memory_is_refused)
+{
+    static struct gguf_fields fields;
+    char in[128];
+    uint8_t header[512];
+    struct error err = {0};
+    uint64_t n_rows = cpu_memory_bytes() / 1024 + 1, n_bytes = 1024 * n_rows;
+    snprintf(in, sizeof in, "%s/in.gguf", folder);
+    write_matrix(in, 1);
+    FILE *file = fopen(in, "r+b");
+    ck_assert(file != NULL && fread(header, 1, sizeof header, file) == sizeof header);
+    fields_walk(&fields, header, sizeof header);
+    ck_assert_uint_eq(fields.n_tensors, 1);
+    for (size_t i = 0, n_dims = 0; i < fields.n; i++) {
+        if (fields.items[i].kind == FIELD_DIM && ++n_dims == 2)
+            fields_put(header + fields.items[i].at, n_rows, 8);
+    }
+    ck_assert(fseek(file, 0, SEEK_SET) == 0 &&
+              fwrite(header, 1, sizeof header, file) == sizeof header && fflush(file) == 0);
+    if (ftruncate(fileno(file), (off_t)(fields.data_start + n_bytes)) == 0) {
+        ck_assert_int_eq(run(in, "Q8_0", false, &err), STATUS_NO_MEMORY);
+        ck_assert_int_eq(access(out_path, F_OK), -1);
+    }
+    fclose(file);
+    unlink(in);
+}
+END_TEST
+
 /* Files that llama.cpp's own tool wrote from the same source; only where the shared fixtures are.
  */
 static const struct {
@@ -236,6 +267,7 @@ int main(void)
     tcase_add_test(facts, a_mix_gives_some_matrices_more_bits);
     tcase_add_test(facts, what_must_not_be_is_refused);
     tcase_add_test(facts, what_a_type_cannot_hold_is_refused);
+    tcase_add_test(facts, a_tensor_beyond_memory_is_refused);
     tcase_add_loop_test(facts, the_tensors_are_llama_cpps_byte_for_byte, 0, N_EXACT);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
