@@ -15,10 +15,8 @@ static struct reply_context ctx;
 static void setup(void)
 {
     tokenizer = mini_tokenizer(true);
-    ctx = (struct reply_context){.id = "req-1",
-                                 .model = "tiny \"one\"",
-                                 .created = 1700000000,
-                                 .tokenizer = tokenizer};
+    ctx = (struct reply_context){
+        .id = "req-1", .model = "tiny \"one\"", .created = 1700000000, .tokenizer = tokenizer};
 }
 
 static void teardown(void)
