@@ -1,6 +1,6 @@
 /* machine.h - the limits that a service's profiles are held against: what this machine can do.
  *
- * Measured when a profile is first asked for, for about a quarter of a second, by threads of their
+ * Measured when a profile is first asked for, for some tenths of a second, by threads of their
  * own that libuv's pool starts: never at start, never on the loop or on a compute thread. Requests
  * that run meanwhile share the processors with it: what was measured beside them is too low, is
  * marked so, and is measured again for the next profile that finds the engine idle. Loop thread,
