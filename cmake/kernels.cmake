@@ -16,6 +16,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_avxvnni.c PROPERTIES
     COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c;-mavxvnni")
   file(GLOB KERNELS_AVX512 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx512*.c)
-  set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS
-    "-O2;-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512vnni")
+  set(AVX512 -O2 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+  set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS "${AVX512}")
+  file(GLOB KERNELS_AMX CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_amx*.c)
+  set_source_files_properties(${KERNELS_AMX} PROPERTIES COMPILE_OPTIONS "${AVX512};-mamx-tile;-mamx-int8")
 endif()

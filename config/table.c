@@ -44,8 +44,8 @@ const struct setting settings_table[] = {
     {"workers", "compute", KIND_NUMBER, FIELD(workers), VERB_SERVE | VERB_BENCH, 1, 256, "auto", NULL, "auto", "N",
      "independent teams of threads, each with its own batch and KV cache",
      "One a last-level cache is usual; more pay for tiny models with many clients."},
-    {"cpu", "compute", KIND_CHOICE, FIELD(cpu), COMPUTE, 0, 0, NULL, "auto ref avx2 avxvnni avx512 neon", "auto", "NAME",
-     "kernels: auto ref avx2 avxvnni avx512 neon",
+    {"cpu", "compute", KIND_CHOICE, FIELD(cpu), COMPUTE, 0, 0, NULL, "auto ref avx2 avxvnni avx512 amx neon", "auto", "NAME",
+     "kernels: auto ref avx2 avxvnni avx512 amx neon",
      "Only to compare: all of them give the same bits, auto takes the fastest."},
 
     {"kv-type", "memory", KIND_CHOICE, FIELD(kv_type), COMPUTE | VERB_INSPECT, 0, 0, NULL, "f32 f16 q8", "f16", "TYPE",

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -27,6 +28,13 @@ static uint64_t saved_state(void)
     return (uint64_t)high << 32 | low;
 }
 
+/* Tiles are large: the system saves them for processes that ask, threads begun before included. */
+static bool tiles_granted(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, asm/prctl.h */
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
 /* Bits: Intel SDM volume 2A, CPUID. */
 static void detect_features(struct cpu *cpu)
 {
@@ -40,10 +48,13 @@ static void detect_features(struct cpu *cpu)
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return;
     unsigned n_subleaves = a;
+    const unsigned tiles = 1u << 24 | 1u << 25; /* AMX-TILE, AMX-INT8 */
+    const bool has_tiles = (d & tiles) == tiles;
     cpu->avx2 = fma_f16c && (b & bit_AVX2) != 0;
     const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     cpu->avx512 = cpu->avx2 && (saved & 0xe6) == 0xe6 && (b & avx512) == avx512 &&
                   (c & 1u << 11) != 0; /* VNNI */
+    cpu->amx = cpu->avx512 && has_tiles && (saved & 0x60000) == 0x60000 && tiles_granted();
     if (n_subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
         cpu->avxvnni = cpu->avx2 && (a & 1u << 4) != 0;
 }

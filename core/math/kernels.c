@@ -35,6 +35,8 @@ static const struct kernels *table_of(enum kernel_level level, const struct cpu 
         return &kernels_avxvnni;
     if (level == KERNELS_AVX512 && cpu->avx512)
         return &kernels_avx512;
+    if (level == KERNELS_AMX && cpu->amx)
+        return &kernels_amx;
 #else
     (void)level, (void)cpu;
 #endif
@@ -43,7 +45,8 @@ static const struct kernels *table_of(enum kernel_level level, const struct cpu 
 
 static const struct kernels *best(const struct cpu *cpu)
 {
-    static const enum kernel_level best_first[] = {KERNELS_AVX512, KERNELS_AVXVNNI, KERNELS_AVX2};
+    static const enum kernel_level best_first[] = {KERNELS_AMX, KERNELS_AVX512, KERNELS_AVXVNNI,
+                                                   KERNELS_AVX2};
     for (size_t i = 0; i < sizeof best_first / sizeof *best_first; i++) {
         const struct kernels *found = table_of(best_first[i], cpu);
         if (found != NULL)
@@ -55,8 +58,8 @@ static const struct kernels *best(const struct cpu *cpu)
 enum status kernels_select(const struct kernels **out, enum kernel_level level,
                            const struct cpu *cpu, struct error *err)
 {
-    static const char *const names[KERNEL_LEVELS] = {"auto",    "ref",    "avx2",
-                                                     "avxvnni", "avx512", "neon"};
+    static const char *const names[KERNEL_LEVELS] = {"auto",   "ref", "avx2", "avxvnni",
+                                                     "avx512", "amx", "neon"};
     const struct kernels *found = level == KERNELS_AUTO  ? best(cpu)
                                   : level == KERNELS_REF ? reference(cpu)
                                                          : table_of(level, cpu);

@@ -153,6 +153,7 @@ enum kernel_level {
     KERNELS_AVX2,
     KERNELS_AVXVNNI,
     KERNELS_AVX512,
+    KERNELS_AMX,
     KERNELS_NEON,
     KERNEL_LEVELS
 };

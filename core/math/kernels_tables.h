@@ -11,4 +11,5 @@ extern const struct kernels
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avxvnni;
 extern const struct kernels kernels_avx512;
+extern const struct kernels kernels_amx;
 #endif

@@ -53,6 +53,7 @@ enum { PREFETCH_AHEAD = 4096 };
 #define AVX2    __attribute__((target("avx2,fma")))
 #define AVXVNNI __attribute__((target("avx2,fma,avxvnni")))
 #define AVX512  __attribute__((target("avx512f,avx512bw,avx512vnni")))
+#define AMX     __attribute__((target("amx-tile,amx-int8")))
 
 DEFINE_READ(read_avx2, AVX2, "x", __m256i, _mm256_load_si256, AHEAD_NOTHING)
 DEFINE_READ(read_avx2_ahead, AVX2, "x", __m256i, _mm256_load_si256, AHEAD_PREFETCH)
@@ -98,6 +99,27 @@ DEFINE_CHAIN(fma_avx512, AVX512, 12, __m512, _mm512_setzero_ps(), FLOATS_512, FM
 #define DOT_AVX512(sum) (sum) = _mm512_dpbusd_epi32(sum, u, s)
 DEFINE_CHAIN(int8_avx512, AVX512, 12, __m512i, _mm512_setzero_si512(), PAIR_512, DOT_AVX512, "+v")
 
+/* 16 rows of 32 bytes by 32 by 16: what a block's product needs before its scales. */
+struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t n_rows[16];
+};
+
+AMX static void int8_amx(size_t n_turns)
+{
+    const struct tile_config config = {
+        .palette = 1, .row_bytes = {32, 64, 64, 64, 64, 64}, .n_rows = {16, 8, 16, 16, 16, 16}};
+    __asm__ volatile("ldtilecfg %0" : : "m"(config)); /* every tile is zero */
+    for (size_t i = 0; i < n_turns; i++) {
+        _tile_dpbssd(2, 0, 1);
+        _tile_dpbssd(3, 0, 1);
+        _tile_dpbssd(4, 0, 1);
+        _tile_dpbssd(5, 0, 1);
+    }
+    _tile_release();
+}
+
 static const struct limit_loops avx2 = {
     "avx2",
     {read_avx2, read_avx2_ahead},
@@ -114,6 +136,10 @@ static const struct limit_loops avx512 = {"avx512",
                                            {int8_avx512, 12 * 64},
                                            {int8_avx512, 12 * 64},
                                            {int8_avx512, 12 * 64}}};
+static const struct limit_loops amx = {
+    "amx",
+    {read_avx512, read_avx512_ahead},
+    {{fma_avx512, 12 * 16}, {int8_amx, 4 * 8192}, {int8_amx, 4 * 8192}, {int8_amx, 4 * 8192}}};
 #endif
 
 /* 16 bytes wide, as every machine has it. */
@@ -175,8 +201,8 @@ const struct limit_loops *limit_loops_for(const struct cpu *cpu, const char *ker
 {
     const struct limit_loops *best = &plain;
 #if defined(__x86_64__)
-    const struct limit_loops *const rows[] = {&avx2, &avxvnni, &avx512};
-    const bool has[] = {cpu->avx2, cpu->avxvnni && cpu->avx2, cpu->avx512};
+    const struct limit_loops *const rows[] = {&avx2, &avxvnni, &avx512, &amx};
+    const bool has[] = {cpu->avx2, cpu->avxvnni && cpu->avx2, cpu->avx512, cpu->amx};
 #elif defined(__aarch64__)
     const struct limit_loops *const rows[] = {&neon};
     const bool has[] = {cpu->neon};

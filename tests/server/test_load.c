@@ -71,7 +71,7 @@ START_TEST(words_of_the_settings_are_the_kernels_own)
         ck_assert_int_eq(load(line), STATUS_OK);
         ck_assert_int_eq(settings->kv_type, type);
     }
-    static const char *const levels[] = {"auto", "ref", "avx2", "avxvnni", "avx512", "neon"};
+    static const char *const levels[] = {"auto", "ref", "avx2", "avxvnni", "avx512", "amx", "neon"};
     for (int level = 0; level < KERNEL_LEVELS; level++) {
         char line[32];
         snprintf(line, sizeof line, "--cpu %s", levels[level]);

@@ -214,7 +214,7 @@ struct table_pair {
     const struct kernels *wanted, *tested;
 };
 
-enum { MAX_PAIRS = 4 };
+enum { MAX_PAIRS = 5 };
 
 static inline size_t table_pairs(struct table_pair out[MAX_PAIRS])
 {
@@ -230,6 +230,8 @@ static inline size_t table_pairs(struct table_pair out[MAX_PAIRS])
         out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_avxvnni};
     if (cpu.avx512)
         out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_avx512};
+    if (cpu.amx)
+        out[n++] = (struct table_pair){&kernels_ref_fma, &kernels_amx};
 #else
     out[n++] = (struct table_pair){&kernels_ref, &kernels_ref};
 #endif

@@ -267,7 +267,8 @@ START_TEST(a_level_is_chosen_or_refused_by_name)
     ck_assert_int_eq(kernels_select(&kernels, KERNELS_REF, &cpu, &err), STATUS_OK);
     ck_assert_str_eq(kernels->name, "ref");
     ck_assert_int_eq(kernels_select(&kernels, KERNELS_AUTO, &cpu, &err), STATUS_OK);
-    ck_assert_str_eq(kernels->name, cpu.avx512    ? "avx512"
+    ck_assert_str_eq(kernels->name, cpu.amx       ? "amx"
+                                    : cpu.avx512  ? "avx512"
                                     : cpu.avxvnni ? "avxvnni"
                                     : cpu.avx2    ? "avx2"
                                                   : "ref");
