@@ -16,7 +16,6 @@
 
 enum {
     TOKENS = 16,        /* of a tile */
-    LEAST_TOKENS = 8,   /* that fill a tile well enough */
     MOST_TOKENS = 128,  /* that share an unpacked chunk of weights */
     CHUNK_INPUTS = 512, /* of a panel and of those tokens, in the form of tiles at a time */
     CHUNK_BLOCKS = CHUNK_INPUTS / 32,
@@ -31,12 +30,12 @@ struct tile_config {
     uint8_t n_rows[16];
 };
 
-/* For n tokens and products over n_inputs of them. */
-static void configure(size_t n_tokens, size_t n_inputs)
+/* For products over n_inputs of 16 tokens. */
+static void configure(size_t n_inputs)
 {
     struct tile_config config = {.palette = 1};
     for (size_t i = 0; i < 8; i++) {
-        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : n_tokens);
+        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : TOKENS);
         config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
     }
     __asm__ volatile("ldtilecfg %0" : : "m"(config));
@@ -48,15 +47,15 @@ ALWAYS_INLINE void before_tiles(void)
     __asm__ volatile("" : : : "memory");
 }
 
-/* Tokens [t0, t1) of rows of bytes, n at a time: their inputs [k0, k0 + n_inputs) as tiles of
+/* Tokens [t0, t1) of rows of bytes: their inputs [k0, k0 + n_inputs) as tiles of
  * `width` inputs, one behind the other. */
-ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t t1, size_t n,
-                             size_t k0, size_t n_inputs, size_t width,
+ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t t1, size_t k0,
+                             size_t n_inputs, size_t width,
                              int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS])
 {
     for (size_t t = t0; t < t1; t++) {
         const int8_t *from = q + t * q_stride + k0;
-        int8_t *to = tiles[(t - t0) / n] + (t - t0) % n * width;
+        int8_t *to = tiles[(t - t0) / TOKENS] + (t - t0) % TOKENS * width;
         for (size_t k = 0; k < n_inputs; k += width, to += TOKENS * width)
             memcpy(to, from + k, width);
     }
@@ -70,11 +69,12 @@ struct chunk_paired {
     const uint8_t *scales[CHUNK_BLOCKS]; /* F16, minimums LINE behind */
 };
 
-ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t b0, size_t n,
-                                struct chunk_paired *out)
+ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t panel_bytes,
+                                size_t b0, size_t n, struct chunk_paired *out)
 {
     for (size_t b = 0; b < n; b++) {
         const uint8_t *lines = panel + paired_quants(type, b0 + b);
+        prefetch(lines + panel_bytes, panel_quants_bytes(type) / LINE + 1); /* the next panel's */
         out->scales[b] = panel + paired_scales(type, b0 + b);
         out->lines[b] = type == WEIGHT_Q8_0 ? lines : out->unpacked[b];
         if (type == WEIGHT_Q8_0)
@@ -110,52 +110,48 @@ ALWAYS_INLINE void add_paired(enum weight_type type, const uint8_t *scales, cons
     *acc = y;
 }
 
-/* n tokens from t0 on, in tiles q, by a panel's blocks [b0, b0 + n_blocks). */
+/* Tokens from t0 on, in tiles q, by a panel's blocks [b0, b0 + n_blocks). */
 ALWAYS_INLINE void tokens_paired(enum weight_type type, const struct chunk_paired *w, size_t b0,
-                                 size_t n_blocks, const struct act *x, size_t t0, size_t n,
-                                 const int8_t *q, float *y, size_t y_stride)
+                                 size_t n_blocks, const struct act *x, size_t t0, const int8_t *q,
+                                 float *y, size_t y_stride)
 {
     _Alignas(LINE) int32_t sums[TOKENS][PANEL_ROWS];
     __m512 acc[TOKENS];
 #pragma GCC unroll 16
     for (size_t t = 0; t < TOKENS; t++)
-        acc[t] = b0 == 0 || t >= n ? _mm512_setzero_ps() : _mm512_loadu_ps(y + t * y_stride);
+        acc[t] = b0 == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(y + t * y_stride);
     product_32(q, w->lines[0]);
     for (size_t b = 0; b < n_blocks; b++) {
         _tile_stored(4, sums, LINE);
         if (b + 1 < n_blocks) /* while the sums are used */
             product_32(q + (b + 1) * TOKENS * 32, w->lines[b + 1]);
 #pragma GCC unroll 16
-        for (size_t t = 0; t < TOKENS; t++) {
-            if (t < n)
-                add_paired(type, w->scales[b], x, t0 + t, b0 + b, sums[t], &acc[t]);
-        }
+        for (size_t t = 0; t < TOKENS; t++)
+            add_paired(type, w->scales[b], x, t0 + t, b0 + b, sums[t], &acc[t]);
     }
 #pragma GCC unroll 16
-    for (size_t t = 0; t < TOKENS; t++) {
-        if (t < n)
-            _mm512_storeu_ps(y + t * y_stride, acc[t]);
-    }
+    for (size_t t = 0; t < TOKENS; t++)
+        _mm512_storeu_ps(y + t * y_stride, acc[t]);
 }
 
-/* Panels [p0, p1), tokens [t0, t1) in tiles of n, which divides their number. */
+/* Panels [p0, p1), tokens [t0, t1): whole tiles. */
 ALWAYS_INLINE void panels_paired(enum weight_type type, const struct matrix *w, size_t p0,
-                                 size_t p1, const struct act *x, size_t t0, size_t t1, size_t n,
-                                 float *y, size_t y_stride)
+                                 size_t p1, const struct act *x, size_t t0, size_t t1, float *y,
+                                 size_t y_stride)
 {
     struct chunk_paired chunk;
     _Alignas(LINE) int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS];
     const size_t n_blocks = w->n_cols / 32;
-    configure(n, 32);
+    configure(32);
     for (size_t b = 0; b < n_blocks; b += CHUNK_BLOCKS) {
         const size_t n_now = n_blocks - b < CHUNK_BLOCKS ? n_blocks - b : CHUNK_BLOCKS;
-        lay_tiles(x->q8, x->q_stride, t0, t1, n, b * 32, n_now * 32, 32, tiles);
+        lay_tiles(x->q8, x->q_stride, t0, t1, b * 32, n_now * 32, 32, tiles);
         before_tiles();
         for (size_t p = p0; p < p1; p++) {
-            unpack_chunk(type, w->panels + p * w->panel_bytes, b, n_now, &chunk);
+            unpack_chunk(type, w->panels + p * w->panel_bytes, w->panel_bytes, b, n_now, &chunk);
             before_tiles();
-            for (size_t t = t0; t < t1; t += n)
-                tokens_paired(type, &chunk, b, n_now, x, t, n, tiles[(t - t0) / n],
+            for (size_t t = t0; t < t1; t += TOKENS)
+                tokens_paired(type, &chunk, b, n_now, x, t, tiles[(t - t0) / TOKENS],
                               y + t * y_stride + p * PANEL_ROWS, y_stride);
         }
     }
@@ -177,11 +173,13 @@ ALWAYS_INLINE __m512i twice(__m512i v)
     return _mm512_or_si512(v, _mm512_slli_epi32(v, 16));
 }
 
-ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block,
+ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, size_t panel_bytes,
                                 struct chunk_super *out)
 {
+    const size_t share = super_bytes(type) / LINE / 8;
     out->block = block;
     for (size_t j = 0; j < 8; j++) {
+        prefetch(block + panel_bytes + j * share * LINE, share + 1); /* the next panel's */
         __m512i w[GROUPS], s = load_scales(block + SUPER_SCALES + j * PANEL_ROWS, false);
         const __m512i low = twice(_mm512_and_si512(s, _mm512_set1_epi32(7))),
                       high = twice(_mm512_srli_epi32(s, 3));
@@ -233,40 +231,41 @@ ALWAYS_INLINE void add_super(const struct chunk_super *w, const struct act *x, s
     _mm512_storeu_ps(y, acc);
 }
 
-/* Tokens [t0, t1), n at a time, by block b, which is the chunk's i-th. */
+/* Tokens [t0, t1) by block b, which is the chunk's i-th. */
 ALWAYS_INLINE void tokens_super(const struct chunk_super *w, size_t b, size_t i,
-                                const struct act *x, size_t t0, size_t t1, size_t n,
+                                const struct act *x, size_t t0, size_t t1,
                                 int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS], float *y,
                                 size_t y_stride)
 {
     _Alignas(LINE) int32_t low[TOKENS][PANEL_ROWS], high[TOKENS][PANEL_ROWS];
     product_256(tiles[0] + i * TOKENS * 256, w);
-    for (size_t t = t0; t < t1; t += n) {
+    for (size_t t = t0; t < t1; t += TOKENS) {
         _tile_stored(4, low, LINE);
         _tile_stored(5, high, LINE);
-        if (t + n < t1)
-            product_256(tiles[(t - t0) / n + 1] + i * TOKENS * 256, w);
-        for (size_t j = 0; j < n; j++)
+        if (t + TOKENS < t1)
+            product_256(tiles[(t - t0) / TOKENS + 1] + i * TOKENS * 256, w);
+        for (size_t j = 0; j < TOKENS; j++)
             add_super(w, x, t + j, b, low[j], high[j], y + (t + j) * y_stride);
     }
 }
 
 ALWAYS_INLINE void panels_super(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
-                                const struct act *x, size_t t0, size_t t1, size_t n, float *y,
+                                const struct act *x, size_t t0, size_t t1, float *y,
                                 size_t y_stride)
 {
     struct chunk_super chunk;
     _Alignas(LINE) int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS];
     const size_t n_blocks = w->n_cols / 256, step = CHUNK_INPUTS / 256;
-    configure(n, 64);
+    configure(64);
     for (size_t b0 = 0; b0 < n_blocks; b0 += step) {
         const size_t end = n_blocks - b0 < step ? n_blocks : b0 + step;
-        lay_tiles(x->q8k, x->q_stride, t0, t1, n, b0 * 256, (end - b0) * 256, 64, tiles);
+        lay_tiles(x->q8k, x->q_stride, t0, t1, b0 * 256, (end - b0) * 256, 64, tiles);
         for (size_t p = p0; p < p1; p++) {
             for (size_t b = b0; b < end; b++) {
-                unpack_block(type, w->panels + p * w->panel_bytes + b * super_bytes(type), &chunk);
+                unpack_block(type, w->panels + p * w->panel_bytes + b * super_bytes(type),
+                             w->panel_bytes, &chunk);
                 before_tiles();
-                tokens_super(&chunk, b, b - b0, x, t0, t1, n, tiles, y + p * PANEL_ROWS, y_stride);
+                tokens_super(&chunk, b, b - b0, x, t0, t1, tiles, y + p * PANEL_ROWS, y_stride);
             }
         }
     }
@@ -275,7 +274,7 @@ ALWAYS_INLINE void panels_super(enum weight_type type, const struct matrix *w, s
 /* --- loops --- */
 
 typedef void panels_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                             size_t t0, size_t t1, size_t n, float *y, size_t y_stride);
+                             size_t t0, size_t t1, float *y, size_t y_stride);
 typedef void matmul_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
                              size_t n_tokens, float *y, size_t y_stride);
 
@@ -294,10 +293,9 @@ static struct act from_token(enum weight_type type, const struct act *x, size_t 
     return rest;
 }
 
-/* Whole tiles, then a smaller one or the way without. */
-static void matmul(panels_function *tiles, panels_function *tile, matmul_function *few,
-                   const struct matrix *w, size_t p0, size_t p1, const struct act *x,
-                   size_t n_tokens, float *y, size_t y_stride)
+/* Whole tiles, the rest without; groups of panels stay in the second-level cache between them. */
+static void matmul(panels_function *tiles, matmul_function *few, const struct matrix *w, size_t p0,
+                   size_t p1, const struct act *x, size_t n_tokens, float *y, size_t y_stride)
 {
     const size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
     for (size_t t = 0, n; t < n_tokens; t += n) {
@@ -307,10 +305,8 @@ static void matmul(panels_function *tiles, panels_function *tile, matmul_functio
         for (size_t p = p0; p < p1; p += group) {
             const size_t end = p1 - p < group ? p1 : p + group;
             if (whole > t)
-                tiles(w, p, end, x, t, whole, TOKENS, y, y_stride);
-            if (rest >= LEAST_TOKENS)
-                tile(w, p, end, x, whole, whole + rest, rest, y, y_stride);
-            else if (rest > 0)
+                tiles(w, p, end, x, t, whole, y, y_stride);
+            if (rest > 0)
                 few(w, p, end, &x_rest, rest, y + whole * y_stride, y_stride);
         }
     }
@@ -319,24 +315,17 @@ static void matmul(panels_function *tiles, panels_function *tile, matmul_functio
 
 #define DEFINE_MATMUL(name, type, shape)                                                           \
     static void tiles_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,    \
-                             size_t t0, size_t t1, size_t n, float *y, size_t y_stride)            \
+                             size_t t0, size_t t1, float *y, size_t y_stride)                      \
     {                                                                                              \
-        (void)n;                                                                                   \
-        panels_##shape(type, w, p0, p1, x, t0, t1, TOKENS, y, y_stride);                           \
-    }                                                                                              \
-    static void tile_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,     \
-                            size_t t0, size_t t1, size_t n, float *y, size_t y_stride)             \
-    {                                                                                              \
-        panels_##shape(type, w, p0, p1, x, t0, t1, n, y, y_stride);                                \
+        panels_##shape(type, w, p0, p1, x, t0, t1, y, y_stride);                                   \
     }                                                                                              \
     void amx_matmul_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,      \
                            size_t n_tokens, float *y, size_t y_stride)                             \
     {                                                                                              \
-        if (n_tokens < LEAST_TOKENS)                                                               \
+        if (n_tokens < TOKENS)                                                                     \
             avx512_matmul_##name(w, p0, p1, x, n_tokens, y, y_stride);                             \
         else                                                                                       \
-            matmul(tiles_##name, tile_##name, avx512_matmul_##name, w, p0, p1, x, n_tokens, y,     \
-                   y_stride);                                                                      \
+            matmul(tiles_##name, avx512_matmul_##name, w, p0, p1, x, n_tokens, y, y_stride);       \
     }
 
 DEFINE_MATMUL(q8_0, WEIGHT_Q8_0, paired)

@@ -123,12 +123,12 @@ ALWAYS_INLINE vec_i broadcast4(const void *p)
     return V(set1_epi32)(word);
 }
 
-/* Asks for n lines of weights AHEAD of p, whatever lies there. */
+/* Asks for n lines at p, whatever lies there. */
 ALWAYS_INLINE void prefetch(const uint8_t *p, size_t n)
 {
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i++)
-        _mm_prefetch((const char *)p + AHEAD + i * LINE, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + i * LINE, _MM_HINT_T0);
 }
 
 /* What is added to a type's quants to make them unsigned. */

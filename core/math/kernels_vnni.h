@@ -114,7 +114,7 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
             const uint8_t *scales = rows->panel[v] + paired_scales(type, b) + 2 * rows->lane[v];
             const uint8_t *lines = rows->panel[v] + paired_quants(type, b) + 4 * rows->lane[v];
             if (rows->lane[v] == 0)
-                prefetch(lines, panel_quants_bytes(type) / LINE + 1);
+                prefetch(lines + AHEAD, panel_quants_bytes(type) / LINE + 1);
             unpack_paired(type, lines, w[v]);
             d[v] = load_f16(scales);
             if (quant_has_min(type))
@@ -178,7 +178,7 @@ ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, si
                 const uint8_t *scales = block + SUPER_SCALES + i * PANEL_ROWS + rows->lane[v];
                 const size_t share = super_bytes(type) / LINE / 8;
                 if (rows->lane[v] == 0)
-                    prefetch(block + j * share * LINE, share + 1);
+                    prefetch(block + AHEAD + j * share * LINE, share + 1);
                 unpack_super(type, block + super_low(type) + 4 * rows->lane[v],
                              block + super_high(type) + 4 * rows->lane[v], j, w[v]);
                 s0[v] = load_scales(scales, is_signed);

@@ -63,8 +63,8 @@ static void compare_shapes(const struct table_pair *pair, enum weight_type type,
 
 static const size_t all_tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 33};
 static const size_t few_tokens[] = {1, 2, 3, 8};
-static const size_t many_tokens[] = {29,
-                                     130}; /* 16 and 13 to a tile, and more than pass together */
+/* A tile and a rest; more than pass together. */
+static const size_t many_tokens[] = {29, 146};
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
 START_TEST(matmul_has_the_definitions_bits_for_every_number_of_tokens)
