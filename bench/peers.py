@@ -166,7 +166,7 @@ def memory_sides(cell, path, o):
             server.stop()
 
     return (lambda: sample(lambda: programs.our_server(o.ours, path, o.threads), programs.our_overhead),
-            [lambda: sample(lambda: programs.llama_server(o.peers, path, o.n_threads, cell.n, CONTEXT),
+            [lambda: sample(lambda: programs.llama_server(o.peers, path, o.n_threads, cell.n, CONTEXT, ["-lv", 4]),
                             programs.llama_overhead)], [])
 
 

@@ -107,10 +107,10 @@ class Server:
     def last_words(self):
         return " / ".join(self.text().strip().splitlines()[-3:])
 
-    def resident(self):
+    def resident(self, what="VmRSS"):
         """Bytes."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+        return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) * 1024
 
     def stop(self):
         if self.process.poll() is None:
@@ -127,10 +127,10 @@ def our_server(program, model, threads):
     return Server([program, "serve", "--model", model, "--log-level", "warn", *flags], "/readyz", False)
 
 
-def llama_server(folder, model, threads, slots, context):
+def llama_server(folder, model, threads, slots, context, flags=()):
     """As many slots as clients, each with room for `context` positions."""
-    return Server([folder / "llama-server", "-m", model, "-t", threads, "-np", slots, "-c", slots * context], "/health",
-                  True)
+    return Server([folder / "llama-server", "-m", model, "-t", threads, "-np", slots, "-c", slots * context, *flags],
+                  "/health", True)
 
 
 def load(http_load, server, clients, tokens, seconds, warm, ids=0):
@@ -150,10 +150,11 @@ def our_overhead(server, model):
 
 
 def llama_overhead(server, _model):
-    sizes = re.findall(r"(?:model|KV) buffer size\s*=\s*([\d.]+) MiB", server.text())
+    """Likewise; what it maps of the file is not counted in the first place."""
+    sizes = re.findall(r"(\S+) (?:model|KV) buffer size\s*=\s*([\d.]+) MiB", server.text())
     if not sizes:
         raise Failure("llama-server's log names no buffer sizes")
-    return server.resident() - int(sum(float(size) for size in sizes) * (1 << 20))
+    return server.resident("RssAnon") - int(sum(float(size) for name, size in sizes if "Mapped" not in name) * (1 << 20))
 
 
 def our_allocations(server):
