@@ -10,9 +10,9 @@ START_TEST(every_promised_route_is_there_with_its_method)
 {
     static const struct {
         const char *path, *method;
-    } promised[] = {{"/generate", "POST"}, {"/tokenize", "POST"}, {"/detokenize", "POST"},
-                    {"/livez", "GET"},     {"/readyz", "GET"},    {"/health", "GET"},
-                    {"/info", "GET"},      {"/metrics", "GET"},   {"/openapi.yaml", "GET"},
+    } promised[] = {{"/generate", "POST"},    {"/tokenize", "POST"}, {"/detokenize", "POST"},
+                    {"/livez", "GET"},        {"/readyz", "GET"},    {"/health", "GET"},
+                    {"/info", "GET"},         {"/metrics", "GET"},   {"/openapi.yaml", "GET"},
                     {"/debug/profile", "GET"}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++) {
         const struct route *route = route_find(promised[i].path);
