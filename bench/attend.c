@@ -7,39 +7,14 @@
  * Usage: bench_attend [head size [heads]] */
 #include "base/cpu.h"
 #include "math/kernels_tables.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "tool.h"
 
 enum { BLOCKS = ATTEND_SPAN / KV_PAGE, MAX_HEADS = 16, MAX_DIM = 256 };
 #define SECONDS 0.001 /* of one measurement; the best of 60 counts */
 
-/* This thread's own seconds: another program on the core disturbs them less. */
-static double now(void)
+static float noise_value(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *buffer(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (p == NULL) {
-        perror("memory");
-        exit(1);
-    }
-    memset(p, 0, bytes);
-    return p;
-}
-
-static float noise(void)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (float)(uint32_t)(state >> 33) / 1e9f - 1.0f;
+    return (float)noise() / 1e9f - 1.0f;
 }
 
 /* Seconds of one call, the best of 60 measurements. */
@@ -68,11 +43,11 @@ static void bench(const struct kernels *kernels, enum kv_type type, size_t head_
     const uint8_t *blocks[BLOCKS];
     float *q = buffer(n_queries * head_dim * sizeof *q), *kv = buffer(head_dim * sizeof *kv);
     for (size_t i = 0; i < n_queries * head_dim; i++)
-        q[i] = noise() / 8;
+        q[i] = noise_value() / 8;
     for (size_t pos = 0; pos < ATTEND_SPAN; pos++) {
         uint8_t *block = pages + pos / KV_PAGE * kv_block_bytes(type, head_dim);
         for (size_t d = 0; d < head_dim; d++)
-            kv[d] = noise();
+            kv[d] = noise_value();
         kernels->kv_store[type](block, pos % KV_PAGE, head_dim, kv, kv);
         blocks[pos / KV_PAGE] = block;
     }

@@ -6,40 +6,10 @@
  * [type] */
 #include "base/cpu.h"
 #include "math/kernels_tables.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "tool.h"
 
 enum { MAX_TOKENS = 64, COLS = 1024 };
 #define SECONDS 0.002 /* of one measurement; the best of 100 counts */
-
-/* This thread's own seconds: another program on the core disturbs them less. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void *buffer(size_t bytes)
-{
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (p == NULL) {
-        perror("memory");
-        exit(1);
-    }
-    memset(p, 0, bytes);
-    return p;
-}
-
-static uint32_t noise(void)
-{
-    static uint64_t state = 1;
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 33);
-}
 
 static struct act activations(const struct kernels *kernels)
 {

@@ -9,6 +9,7 @@
 #include "math/kernels_tables.h"
 
 #if defined(__x86_64__)
+#include "base/tiles.h"
 #include "math/kernels_amx.h"
 
 #define VNNI_LANES 16
@@ -24,12 +25,6 @@ enum {
 
 /* --- tiles: 0 tokens, 2 and 3 weights, 4 and 5 sums --- */
 
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t n_rows[16];
-};
-
 /* For products over n_inputs of 16 tokens. */
 static void configure(size_t n_inputs)
 {
@@ -38,7 +33,7 @@ static void configure(size_t n_inputs)
         config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : TOKENS);
         config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
     }
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+    tiles_configure(&config);
 }
 
 /* What was stored before a tile is loaded must be in memory: compilers do not see its reads. */

@@ -7,6 +7,7 @@
  *
  * The file that includes it first says what a vector is:
  *   LANES, vec, vec8                  floats in a vec; 8 floats, the lanes of a sum
+ *   vec8_zero, vec8_mul(vec8, float)
  *   vec_zero, vec_set, vec_load, vec_store, vec_mul, vec_sub, vec_fma
  *   vec_load_some, vec_store_some     the first n lanes (n < LANES); the others read as 0
  *   vec_visible(p, n, other)          loads; lanes at n and beyond are `other`

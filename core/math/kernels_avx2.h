@@ -19,6 +19,19 @@ ALWAYS_INLINE __m256i first_lanes(size_t n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
+/* The lanes of a sum, whatever the width of what is added to them. */
+typedef __m256 vec8;
+
+ALWAYS_INLINE vec8 vec8_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+
+ALWAYS_INLINE vec8 vec8_mul(vec8 v, float x)
+{
+    return _mm256_mul_ps(v, _mm256_set1_ps(x));
+}
+
 ALWAYS_INLINE float tree8(__m256 v)
 {
     __m128 four =

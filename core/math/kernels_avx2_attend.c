@@ -14,7 +14,7 @@
     }
 #define SCORE_CHUNKS(n) ((n) <= 2 ? 4 : 2)
 #define VALUE_CHUNKS(n) ((n) <= 3 ? 4 : 2)
-typedef __m256 vec, vec8;
+typedef __m256 vec;
 
 ALWAYS_INLINE vec vec_zero(void)
 {
@@ -89,16 +89,6 @@ ALWAYS_INLINE vec vec_exp(vec x, size_t n)
 ALWAYS_INLINE vec8 vec_sum(vec8 sum, vec v)
 {
     return _mm256_add_ps(sum, v);
-}
-
-ALWAYS_INLINE vec8 vec8_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-
-ALWAYS_INLINE vec8 vec8_mul(vec8 v, float x)
-{
-    return _mm256_mul_ps(v, _mm256_set1_ps(x));
 }
 
 ALWAYS_INLINE vec vec_kv(const uint8_t *p, enum kv_type type)

@@ -14,7 +14,6 @@
 #define SCORE_CHUNKS(n) 2
 #define VALUE_CHUNKS(n) ((n) <= 6 ? 4 : 2)
 typedef __m512 vec;
-typedef __m256 vec8;
 
 ALWAYS_INLINE __mmask16 mask_of(size_t n)
 {
@@ -107,16 +106,6 @@ ALWAYS_INLINE vec8 vec_sum(vec8 sum, vec v)
 {
     sum = _mm256_add_ps(sum, _mm512_castps512_ps256(v));
     return _mm256_add_ps(sum, _mm512_extractf32x8_ps(v, 1));
-}
-
-ALWAYS_INLINE vec8 vec8_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-
-ALWAYS_INLINE vec8 vec8_mul(vec8 v, float x)
-{
-    return _mm256_mul_ps(v, _mm256_set1_ps(x));
 }
 
 ALWAYS_INLINE vec vec_kv(const uint8_t *p, enum kv_type type)

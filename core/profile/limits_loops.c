@@ -7,6 +7,8 @@
  */
 #include "profile/limits_loops.h"
 
+#include "base/tiles.h"
+
 #include <string.h>
 
 /* Far enough ahead to cover memory's latency, within what the next turns read. */
@@ -100,17 +102,11 @@ DEFINE_CHAIN(fma_avx512, AVX512, 12, __m512, _mm512_setzero_ps(), FLOATS_512, FM
 DEFINE_CHAIN(int8_avx512, AVX512, 12, __m512i, _mm512_setzero_si512(), PAIR_512, DOT_AVX512, "+v")
 
 /* 16 rows of 32 bytes by 32 by 16: what a block's product needs before its scales. */
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t n_rows[16];
-};
-
 AMX static void int8_amx(size_t n_turns)
 {
     const struct tile_config config = {
         .palette = 1, .row_bytes = {32, 64, 64, 64, 64, 64}, .n_rows = {16, 8, 16, 16, 16, 16}};
-    __asm__ volatile("ldtilecfg %0" : : "m"(config)); /* every tile is zero */
+    tiles_configure(&config);
     for (size_t i = 0; i < n_turns; i++) {
         _tile_dpbssd(2, 0, 1);
         _tile_dpbssd(3, 0, 1);
