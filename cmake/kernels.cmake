@@ -8,15 +8,24 @@ if(CMAKE_C_COMPILER_ID MATCHES Clang)
 endif()
 set_source_files_properties(${KERNELS_REF} PROPERTIES COMPILE_OPTIONS "${KERNELS_PLAIN}")
 
+# Unrolled loops of vector loads make the checks of every pointer take minutes a file to compile. The address sanitizer
+# sees the same accesses.
+set(KERNELS_OPTIMIZED -O2)
+if(SMALLMIND_FUZZ)
+  set(KERNELS_OPTIMIZED -O1 -fno-sanitize=undefined)
+elseif(SMALLMIND_SANITIZE MATCHES "undefined")
+  set(KERNELS_OPTIMIZED -O1 -fno-sanitize=null,alignment,object-size,pointer-overflow)
+endif()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_ref_fma.c PROPERTIES
     COMPILE_OPTIONS "${KERNELS_PLAIN};-mfma")
   file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx2*.c)
-  set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c")
+  set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "${KERNELS_OPTIMIZED};-mavx2;-mfma;-mf16c")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_avxvnni.c PROPERTIES
-    COMPILE_OPTIONS "-O2;-mavx2;-mfma;-mf16c;-mavxvnni")
+    COMPILE_OPTIONS "${KERNELS_OPTIMIZED};-mavx2;-mfma;-mf16c;-mavxvnni")
   file(GLOB KERNELS_AVX512 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx512*.c)
-  set(AVX512 -O2 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
+  set(AVX512 ${KERNELS_OPTIMIZED} -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
   set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS "${AVX512}")
   file(GLOB KERNELS_AMX CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_amx*.c)
   set_source_files_properties(${KERNELS_AMX} PROPERTIES COMPILE_OPTIONS "${AVX512};-mamx-tile;-mamx-int8")

@@ -161,11 +161,19 @@ static struct team_mark *begin_mark(const struct team *team, size_t n_phases, si
 }
 
 /* Before the phase's chunks count as done, so that it ends before the next phase begins. */
-static uint64_t end_mark(const struct team *team, struct team_mark *mark, bool empty)
+static uint64_t end_mark(const struct team *team, struct team_mark *mark)
 {
     if (__builtin_expect(mark == NULL, true))
         return 0;
-    return mark->end = empty ? mark->begin : team->marks->clock();
+    return mark->end = team->marks->clock();
+}
+
+/* The first phase from this one on that has chunks; n_phases: none. */
+static size_t next_phase(const struct team_work *work, size_t phase)
+{
+    while (phase < work->n_phases && work->n_chunks[phase] == 0)
+        phase++;
+    return phase;
 }
 
 /* Does what is left of a phase: this thread's own run, then the others'. Takes and returns the time
@@ -174,7 +182,7 @@ static uint64_t do_phase(struct team *team, size_t phase, unsigned rank, uint64_
 {
     uint32_t n = team->work.n_chunks[phase], n_done = 0;
     struct team_mark *mark = begin_mark(team, team->work.n_phases, phase, rank, last);
-    for (unsigned i = 0; i < team->n_threads && n > 0; i++) {
+    for (unsigned i = 0; i < team->n_threads; i++) {
         unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
         uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
         _Atomic uint32_t *claims = team->claims + owner * team->claim_stride + phase;
@@ -186,7 +194,7 @@ static uint64_t do_phase(struct team *team, size_t phase, unsigned rank, uint64_
             n_done++;
         }
     }
-    last = end_mark(team, mark, n == 0);
+    last = end_mark(team, mark);
     if (n_done > 0)
         atomic_fetch_add_explicit(&team->done.value, n_done, memory_order_acq_rel);
     return last;
@@ -209,8 +217,12 @@ static void help(struct team *team, uint32_t epoch, unsigned rank)
     for (size_t phase = 0;; phase++) {
         if (!enter(team))
             return;
-        bool on = team->step == epoch && phase < team->work.n_phases;
+        bool on = team->step == epoch;
         uint32_t target = 0;
+        if (on) {
+            phase = next_phase(&team->work, phase);
+            on = phase < team->work.n_phases;
+        }
         if (on) {
             last = do_phase(team, phase, rank, last);
             target = team->ends[phase];
@@ -305,11 +317,11 @@ void team_set_marks(struct team *team, const struct team_marks *marks)
 static void run_alone(struct team *team, const struct team_work *work)
 {
     uint64_t last = 0;
-    for (size_t phase = 0; phase < work->n_phases; phase++) {
+    for (size_t phase = 0; (phase = next_phase(work, phase)) < work->n_phases; phase++) {
         struct team_mark *mark = begin_mark(team, work->n_phases, phase, 0, last);
         for (uint32_t chunk = 0; chunk < work->n_chunks[phase]; chunk++)
             work->fn(work->arg, phase, chunk, 0);
-        last = end_mark(team, mark, work->n_chunks[phase] == 0);
+        last = end_mark(team, mark);
     }
 }
 
@@ -334,7 +346,7 @@ void team_run(struct team *team, const struct team_work *work)
     atomic_fetch_and_explicit(&team->gate.value, ~GATE_CLOSED, memory_order_release);
     raise_epoch(
         team); /* behind the open gate, or a quick helper would find it closed and miss the step */
-    for (size_t phase = 0; phase < work->n_phases; phase++) {
+    for (size_t phase = 0; (phase = next_phase(work, phase)) < work->n_phases; phase++) {
         last = do_phase(team, phase, 0, last);
         if (!is_done(team, team->ends[phase])) {
             last = 0;

@@ -23,7 +23,7 @@ typedef void team_fn(void *arg, size_t phase, size_t chunk, unsigned rank);
 struct team_work {
     team_fn *fn;
     void *arg;
-    const uint32_t *n_chunks; /* [n_phases]; 0: the phase is empty */
+    const uint32_t *n_chunks; /* [n_phases]; 0: the phase is empty, and costs nothing */
     size_t n_phases;
 };
 
@@ -39,12 +39,14 @@ unsigned team_size(const struct team *team);
  * wrote to every chunk of later phases and to the leader after. Leader only. */
 void team_run(struct team *team, const struct team_work *work);
 
-/* --- for a profile: when each thread worked on each phase --- */
+/* --- for a profile: when each thread worked on each phase that is not empty --- */
+
+enum { TEAM_PARTS = 2 };
 
 struct team_mark {
     uint64_t begin, end; /* in the clock's ticks; end 0: the thread never came to the phase */
-    uint32_t part;       /* ticks of a part that the phase's function sets apart */
-    uint32_t allocated;  /* alloc_bytes() at its begin, its lower half */
+    uint32_t parts[TEAM_PARTS]; /* ticks of what the phase's function sets apart */
+    uint32_t allocated;         /* alloc_bytes() at its begin, its lower half */
 };
 
 struct team_marks {

@@ -47,6 +47,7 @@ struct attention {
     float *scratch; /* [n_threads][scratch_floats] */
     const struct row *rows;
     struct list lists[2]; /* all; behind the last layer's keys and values */
+    bool is_by_row; /* each row is alone of its sequence, wanted, and seen by one task a head */
     struct arena arena;
 };
 
@@ -155,6 +156,9 @@ void attention_plan(struct attention *a, const struct row *rows, size_t n_rows,
     a->rows = rows;
     plan_list(a, &a->lists[0], NULL, n_rows);
     plan_list(a, &a->lists[1], wanted, n_wanted);
+    a->is_by_row = n_wanted == n_rows && !a->lists[0].split;
+    for (size_t t = 1; t < n_rows && a->is_by_row; t++)
+        a->is_by_row = rows[t].seq != rows[t - 1].seq;
 }
 
 static size_t n_tasks(const struct attention *a, const struct list *list)
@@ -182,6 +186,16 @@ static const struct tile *task_tile(const struct list *list, size_t task, size_t
 {
     *kv_head = task / list->n_tiles;
     return &list->tiles[list->n_tiles - 1 - task % list->n_tiles];
+}
+
+bool attention_is_by_row(const struct attention *a)
+{
+    return a->is_by_row;
+}
+
+size_t attention_item_row(const struct attention *a, size_t item, size_t *kv_head)
+{
+    return task_tile(&a->lists[0], item, kv_head)->first;
 }
 
 static struct part part_at(const struct attention *a, size_t first_row, size_t n_rows)

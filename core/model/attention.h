@@ -29,6 +29,11 @@ void attention_plan(struct attention *attention, const struct row *rows, size_t 
 size_t attention_items(const struct attention *attention, bool last);
 size_t attention_merge_items(const struct attention *attention, bool last);
 
+/* Whether an item is a row with one of its KV heads, and no other item of the step needs that key
+ * and value: then whoever does the item may store them just before. And that item's row. */
+bool attention_is_by_row(const struct attention *attention);
+size_t attention_item_row(const struct attention *attention, size_t item, size_t *kv_head);
+
 /* One layer's queries and where its attended values go. */
 struct attention_layer {
     size_t layer;

@@ -76,8 +76,6 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     switch ((int)scope) {
     case SCOPE_ATTN_NORM:
         add_values(out, s.rows * e, 3, 4);
-        break;
-    case SCOPE_QKV_ROUND:
         add_round(out, &l->q.w, s.rows * e);
         break;
     case SCOPE_QKV:
@@ -106,8 +104,6 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
         break;
     case SCOPE_FFN_NORM:
         add_values(out, s.rows_on * e, 3, 4);
-        break;
-    case SCOPE_GATE_UP_ROUND:
         add_round(out, &l->up.w, s.rows_on * e);
         break;
     case SCOPE_GATE_UP:
@@ -148,8 +144,6 @@ void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv
     }
     case SCOPE_HEAD_NORM:
         add_values(out, work->n_wanted * e, 3, 4);
-        break;
-    case SCOPE_HEAD_ROUND:
         add_round(out, &model->output.w, work->n_wanted * e);
         break;
     case SCOPE_HEAD:

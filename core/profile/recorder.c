@@ -43,6 +43,7 @@ struct recorder {
     uint64_t skip, n_every; /* steps still to pass over; one in so many is recorded */
     double mean_ns;         /* of a step */
     double scale;           /* ns of a tick, in this step */
+    double thread_scale;    /* the same by the number of threads */
     enum record_kind kind;
     uint32_t n_rows, n_sequences;
     struct cut folded;
@@ -242,44 +243,61 @@ static void give_section(struct recorder *r, enum scope scope, struct cut begin,
                            .ran = true});
 }
 
-/* The threads' work between two ticks, and what of it was set apart; ticks of all threads. */
-static void sum_marks(struct recorder *r, size_t phase, uint64_t begin, uint64_t end,
-                      uint64_t *busy, uint64_t *part)
+/* The threads' work on a phase, ticks of all threads: between two ticks, and what of it each part
+ * had. */
+struct phase_ticks {
+    uint64_t busy, parts[TEAM_PARTS];
+};
+
+static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t begin, uint64_t end)
 {
     const struct record_shape *shape = &r->record->shape;
-    *busy = *part = 0;
+    struct phase_ticks sum = {0};
     for (unsigned rank = 0; rank < shape->n_threads; rank++) {
         const struct team_mark *mark = &r->forward.marks[rank * shape->n_phases + phase];
         uint64_t from = mark->begin > begin ? mark->begin : begin;
         uint64_t to = mark->end < end ? mark->end : end;
         if (mark->end == 0 || to <= from)
             continue;
-        *busy += to - from;
-        *part += mark->part;
+        sum.busy += to - from;
+        for (size_t i = 0; i < TEAM_PARTS; i++)
+            sum.parts[i] += mark->parts[i];
         if (r->locked)
             r->record->thread_busy[rank] += (double)(to - from) * r->scale;
     }
-    if (*part > *busy)
-        *part = *busy;
+    return sum;
 }
 
-static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struct cut end, bool ran)
+/* A part without a tick was done elsewhere: a phase of its own has it. */
+static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struct cut end)
 {
-    const struct record_shape *shape = &r->record->shape;
-    const struct scope_phase *p = &shape->phases[phase];
-    uint64_t busy_ticks, part_ticks;
-    sum_marks(r, phase, begin.ticks, end.ticks, &busy_ticks, &part_ticks);
-    double per_thread = r->scale / shape->n_threads;
-    double wall = (double)(end.ticks - begin.ticks) * r->scale;
-    double busy = (double)busy_ticks * per_thread, part = (double)part_ticks * per_thread;
-    if (p->part == p->scope)
-        part = 0;
+    const struct scope_phase *p = &r->record->shape.phases[phase];
+    const struct phase_ticks sum = sum_marks(r, phase, begin.ticks, end.ticks);
+    uint64_t left = sum.busy; /* by what is not set apart */
+    double parts = 0;
+    for (size_t i = 0; i < TEAM_PARTS; i++) {
+        if (p->parts[i] == SCOPES || sum.parts[i] == 0)
+            continue;
+        uint64_t ticks = sum.parts[i] < left ? sum.parts[i] : left;
+        double part = (double)ticks * r->thread_scale;
+        give(r, p->layer, p->parts[i], &(struct portion){part, part, 0, true});
+        parts += part;
+        left -= ticks;
+    }
+    double wall = (double)(end.ticks - begin.ticks) * r->scale - parts;
     give(r, p->layer, p->scope,
-         &(struct portion){wall - part, busy - part, end.allocated - begin.allocated, ran});
-    if (p->part != p->scope)
-        give(r, p->layer, p->part, &(struct portion){part, part, 0, ran});
+         &(struct portion){wall, (double)left * r->thread_scale, end.allocated - begin.allocated,
+                           true});
     if (p->matrix < SCOPE_NONE)
-        r->times.matrix[p->matrix] += wall - part;
+        r->times.matrix[p->matrix] += wall;
+}
+
+/* The first phase from this one on that was not empty; n_phases: none. */
+static size_t next_phase(const struct recorder *r, const uint32_t *chunks, size_t phase)
+{
+    while (phase < r->record->shape.n_phases && chunks[phase] == 0)
+        phase++;
+    return phase;
 }
 
 /* The leader's arrival at a phase; behind the last one: the pass's end. */
@@ -293,19 +311,22 @@ static struct cut arrival(const struct recorder *r, size_t phase)
 static void fold_forward(struct recorder *r, const uint32_t *chunks)
 {
     const struct record_shape *shape = &r->record->shape;
-    struct cut begin = arrival(r, 0), of_layer = begin;
-    for (size_t i = 0; i < shape->n_phases; i++) {
-        struct cut end = arrival(r, i + 1);
-        fold_phase(r, i, begin, end, chunks[i] > 0);
-        size_t layer = shape->phases[i].layer;
-        size_t next = i + 1 < shape->n_phases ? shape->phases[i + 1].layer : shape->n_layers;
-        if (r->locked && layer < shape->n_layers && next != layer)
-            add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
-                        &(struct portion){(double)(end.ticks - of_layer.ticks) * r->scale, 0,
-                                          end.allocated - of_layer.allocated, true});
-        if (next != layer)
+    size_t phase = next_phase(r, chunks, 0);
+    struct cut begin = arrival(r, phase), of_layer = begin;
+    while (phase < shape->n_phases) {
+        size_t next = next_phase(r, chunks, phase + 1);
+        struct cut end = arrival(r, next);
+        fold_phase(r, phase, begin, end);
+        size_t layer = shape->phases[phase].layer;
+        if (next == shape->n_phases || shape->phases[next].layer != layer) {
+            if (r->locked && layer < shape->n_layers)
+                add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
+                            &(struct portion){(double)(end.ticks - of_layer.ticks) * r->scale, 0,
+                                              end.allocated - of_layer.allocated, true});
             of_layer = end;
+        }
         begin = end;
+        phase = next;
     }
 }
 
@@ -385,9 +406,10 @@ const struct step_times *recorder_fold(struct recorder *r, enum record_kind kind
     struct cut now = cut_now(r);
     uint64_t ticks = now.ticks - r->begin.ticks;
     r->scale = ticks > 0 ? (double)(ticks_monotonic() - r->begin_ns) / (double)ticks : 0;
+    r->thread_scale = r->scale / r->record->shape.n_threads;
     memset(&r->times, 0, sizeof r->times);
     r->times.wall = (double)ticks * r->scale;
-    give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, 0), NULL);
+    give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, next_phase(r, chunks, 0)), NULL);
     fold_forward(r, chunks);
     give_section(r, SCOPE_SAMPLE, r->cuts[CUT_FORWARD], r->cuts[CUT_SAMPLE], r->sample.marks);
     give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/team.h"
 #include "math/quant.h"
 
 #include <stddef.h>
@@ -14,23 +15,20 @@ enum scope {
     SCOPE_SCHEDULE, /* who takes part; their rows and pages */
     SCOPE_EMBED,
 
-    SCOPE_ATTN_NORM,
-    SCOPE_QKV_ROUND, /* activations to the format that the next matrices read */
+    SCOPE_ATTN_NORM, /* with rounding to the format that the next matrices read, as every norm */
     SCOPE_QKV,
     SCOPE_ROPE, /* with the norms of heads, and keys and values into the cache */
     SCOPE_ATTENTION,
     SCOPE_ATTENTION_MERGE,
-    SCOPE_OUTPUT_ROUND,
-    SCOPE_OUTPUT, /* with the addition to the residual, as SCOPE_DOWN */
+    SCOPE_OUTPUT_ROUND, /* activations to the format that the next matrix reads */
+    SCOPE_OUTPUT,       /* with the addition to the residual, as SCOPE_DOWN */
     SCOPE_FFN_NORM,
-    SCOPE_GATE_UP_ROUND,
     SCOPE_GATE_UP,
     SCOPE_ACTIVATION,
     SCOPE_DOWN_ROUND,
     SCOPE_DOWN,
 
     SCOPE_HEAD_NORM,
-    SCOPE_HEAD_ROUND,
     SCOPE_HEAD, /* the logits */
 
     SCOPE_SAMPLE,
@@ -56,8 +54,7 @@ enum { SCOPE_MIXED = WEIGHT_TYPES, SCOPE_NONE };
 /* What one phase of a step is (team.h). */
 struct scope_phase {
     enum scope scope;
-    enum scope part; /* what its marks set apart (team_mark.part); the scope itself: nothing */
-    size_t layer;    /* the number of layers: of none */
-    unsigned
-        matrix; /* enum weight_type of the matrices that it multiplies by; WEIGHT_TYPES: none */
+    enum scope parts[TEAM_PARTS]; /* what its marks set apart; SCOPES: nothing */
+    size_t layer;                 /* the number of layers: of none */
+    unsigned matrix; /* enum weight_type of the matrices that it multiplies by; SCOPE_NONE: none */
 };

@@ -321,13 +321,17 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
             bool of_layer = scope_infos[phase.scope].place == PLACE_LAYER;
             ck_assert_uint_le(phase.layer, rig.model->shape.n_layers);
             ck_assert_int_eq(of_layer, phase.layer < rig.model->shape.n_layers);
-            ck_assert_uint_gt(marks[k].begin, 0);
+            ck_assert_int_eq(marks[k].begin > 0, forward_chunks(rig.forward)[k] > 0);
             ck_assert_uint_ge(marks[k].end, marks[k].begin);
             for (size_t rank = 0; rank < 2; rank++) {
                 const struct team_mark *mark = &marks[rank * n_phases + k];
-                ck_assert_uint_le(mark->part, mark->end - mark->begin);
-                ck_assert(mark->part == 0 || phase.part != phase.scope);
-                n_parts += mark->part > 0;
+                uint64_t set_apart = 0;
+                for (size_t part = 0; part < TEAM_PARTS; part++) {
+                    ck_assert(mark->parts[part] == 0 || phase.parts[part] != SCOPES);
+                    set_apart += mark->parts[part];
+                    n_parts += mark->parts[part] > 0;
+                }
+                ck_assert_uint_le(set_apart, mark->end - mark->begin);
             }
         }
         memset(marks, 0, 2 * n_phases * sizeof *marks);

@@ -10,12 +10,12 @@ enum { LOAD_LAYERS = 2, LOAD_PHASES = 1 + 2 * 2 + 1, LOAD_THREADS = 2 };
 
 /* embed; each layer QKV, and gate/up with its activation; the head. */
 static const struct scope_phase load_phases[LOAD_PHASES] = {
-    {SCOPE_EMBED, SCOPE_EMBED, LOAD_LAYERS, SCOPE_NONE},
-    {SCOPE_QKV, SCOPE_QKV, 0, WEIGHT_Q4_0},
-    {SCOPE_GATE_UP, SCOPE_ACTIVATION, 0, WEIGHT_Q4_0},
-    {SCOPE_QKV, SCOPE_QKV, 1, WEIGHT_Q4_0},
-    {SCOPE_GATE_UP, SCOPE_ACTIVATION, 1, WEIGHT_Q6_K},
-    {SCOPE_HEAD, SCOPE_HEAD, LOAD_LAYERS, SCOPE_MIXED},
+    {SCOPE_EMBED, {SCOPES, SCOPES}, LOAD_LAYERS, SCOPE_NONE},
+    {SCOPE_QKV, {SCOPES, SCOPES}, 0, WEIGHT_Q4_0},
+    {SCOPE_GATE_UP, {SCOPES, SCOPE_ACTIVATION}, 0, WEIGHT_Q4_0},
+    {SCOPE_QKV, {SCOPES, SCOPES}, 1, WEIGHT_Q4_0},
+    {SCOPE_GATE_UP, {SCOPES, SCOPE_ACTIVATION}, 1, WEIGHT_Q6_K},
+    {SCOPE_HEAD, {SCOPES, SCOPES}, LOAD_LAYERS, SCOPE_MIXED},
 };
 
 static uint64_t load_now; /* the clock's ticks */
@@ -49,11 +49,10 @@ static inline const struct step_times *load_step(struct recorder *r, enum record
     const struct team_marks *marks = recorder_forward_marks(r);
     for (size_t i = 0; i < LOAD_PHASES; i++) {
         if (marks != NULL) {
-            uint32_t part =
-                load_phases[i].part != load_phases[i].scope ? (uint32_t)phases[i] / 4 : 0;
-            marks->marks[i] = (struct team_mark){load_now, load_now + phases[i], part, 0};
+            uint32_t part = load_phases[i].parts[1] != SCOPES ? (uint32_t)phases[i] / 4 : 0;
+            marks->marks[i] = (struct team_mark){load_now, load_now + phases[i], {0, part}, 0};
             marks->marks[LOAD_PHASES + i] =
-                (struct team_mark){load_now, load_now + phases[i] / 2, part, 0};
+                (struct team_mark){load_now, load_now + phases[i] / 2, {0, part}, 0};
         }
         load_now += phases[i];
     }
