@@ -155,8 +155,9 @@ static struct team_mark *begin_mark(const struct team *team, size_t n_phases, si
     if (__builtin_expect(marks == NULL, true))
         return NULL;
     struct team_mark *mark = marks->marks + rank * n_phases + phase;
-    mark->allocated = (uint32_t)alloc_bytes();
-    mark->begin = last != 0 ? last : marks->clock();
+    /* Written whole: what a chunk adds to its parts then needs no line from another's cache. */
+    *mark = (struct team_mark){.begin = last != 0 ? last : marks->clock(),
+                               .allocated = (uint32_t)alloc_bytes()};
     return mark;
 }
 

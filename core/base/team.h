@@ -44,14 +44,15 @@ void team_run(struct team *team, const struct team_work *work);
 enum { TEAM_PARTS = 2 };
 
 struct team_mark {
-    uint64_t begin, end; /* in the clock's ticks; end 0: the thread never came to the phase */
+    uint64_t begin, end;        /* in the clock's ticks */
     uint32_t parts[TEAM_PARTS]; /* ticks of what the phase's function sets apart */
     uint32_t allocated;         /* alloc_bytes() at its begin, its lower half */
 };
 
 struct team_marks {
     ticks_fn *clock;
-    struct team_mark *marks; /* [n_threads][n_phases], zeroed by who asks */
+    struct team_mark *marks; /* [n_threads][n_phases]; where a thread does not come to a phase, its
+                                mark stays what it was */
 };
 
 /* What the next runs mark, until it is called with NULL. Borrowed. Leader only, outside team_run.

@@ -41,6 +41,14 @@ static inline uint64_t part_begin(const struct forward *f)
     return __builtin_expect(f->marks != NULL, false) ? f->marks->clock() : 0;
 }
 
+/* The same for what begins with the thread's part of the phase: that look has been taken. */
+static inline uint64_t part_begin_with_phase(const struct forward *f, unsigned rank)
+{
+    if (__builtin_expect(f->marks == NULL, true))
+        return 0;
+    return f->marks->marks[rank * forward_max_phases(f->model) + f->own[rank].phase].begin;
+}
+
 /* part: its place in the phase's list. */
 static inline void part_end(const struct forward *f, unsigned rank, size_t part, uint64_t begin)
 {
@@ -154,7 +162,7 @@ static const struct act *input(const struct forward *f, size_t layer, enum input
         return &f->inputs[which];
     struct own *own = &f->own[rank];
     if (own->made != own->phase) {
-        uint64_t begin = part_begin(f);
+        uint64_t begin = part_begin_with_phase(f, rank);
         make(f, layer, &own->inputs[which], (struct range){0, n_rows});
         part_end(f, rank, 0, begin);
         own->made = own->phase;

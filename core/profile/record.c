@@ -1,7 +1,5 @@
-/* record.c - a record's memory: one block, carved once. One owner. */
+/* record.c - a record's memory: one arena, carved once. One owner. */
 #include "profile/record.h"
-
-#include "base/checked.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,34 +12,23 @@ const enum scope record_sections[RECORD_SECTIONS] = {SCOPE_SCHEDULE, SCOPE_SAMPL
 
 /* --- memory --- */
 
-/* The next n * size bytes of the block, on a border of 64; with memory NULL it only measures. */
-static void *carve(struct record *r, size_t n, size_t size)
-{
-    void *here = r->memory != NULL ? (char *)r->memory + r->n_bytes : NULL;
-    size_t bytes;
-    if (!checked_mul(n, size, &bytes) || !checked_align(bytes, 64, &bytes) ||
-        !checked_add(r->n_bytes, bytes, &r->n_bytes))
-        r->n_bytes = SIZE_MAX;
-    return here;
-}
-
+/* Twice: with an arena that only measures, and with its memory. */
 static void carve_all(struct record *r)
 {
     const struct record_shape *s = &r->shape;
-    r->n_bytes = 0;
-    r->thread_busy = carve(r, s->n_threads, sizeof *r->thread_busy);
-    r->cells = carve(r, RECORD_KINDS * (s->n_layers + 1) * (SCOPES + 1), sizeof *r->cells);
-    r->histograms =
-        carve(r, (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS, sizeof *r->histograms);
-    r->n_sums = r->n_bytes;
-    struct scope_phase *phases = carve(r, s->n_phases, sizeof *phases);
+    struct arena *arena = &r->arena;
+    r->thread_busy = arena_carve(arena, s->n_threads, sizeof *r->thread_busy);
+    r->cells =
+        arena_carve(arena, RECORD_KINDS * (s->n_layers + 1) * (SCOPES + 1), sizeof *r->cells);
+    r->histograms = arena_carve(arena, (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS,
+                                sizeof *r->histograms);
+    r->n_sums = arena->n_used;
+    struct scope_phase *phases = arena_carve(arena, s->n_phases, sizeof *phases);
     if (phases != NULL)
-        memcpy(phases, s->phases, s->n_phases * sizeof *phases);
-    if (phases != NULL)
-        r->shape.phases = phases;
-    r->series = carve(r, RECORD_SERIES, sizeof *r->series);
-    r->lines = carve(r, r->max_lines, sizeof *r->lines);
-    r->spans = carve(r, r->max_lines * s->n_threads * s->n_phases, sizeof *r->spans);
+        r->shape.phases = memcpy(phases, s->phases, s->n_phases * sizeof *phases);
+    r->series = arena_carve(arena, RECORD_SERIES, sizeof *r->series);
+    r->lines = arena_carve(arena, r->max_lines, sizeof *r->lines);
+    r->spans = arena_carve(arena, r->max_lines * s->n_threads * s->n_phases, sizeof *r->spans);
 }
 
 static enum status create(struct record **out, const struct record_shape *shape, size_t max_lines,
@@ -53,11 +40,12 @@ static enum status create(struct record **out, const struct record_shape *shape,
     r->shape = *shape;
     r->max_lines = max_lines;
     carve_all(r); /* measures */
-    size_t n_bytes = r->n_bytes;
-    r->memory = n_bytes < SIZE_MAX ? calloc(1, n_bytes) : NULL; /* large: pages not touched yet */
-    if (r->memory == NULL) {
+    const size_t n_bytes = r->arena.n_used;
+    r->arena = (struct arena){0};
+    enum status status = arena_init(&r->arena, n_bytes, "a profile", err);
+    if (status != STATUS_OK) {
         free(r);
-        return error_no_memory(err, n_bytes, "a profile");
+        return status;
     }
     carve_all(r);
     *out = r;
@@ -76,13 +64,14 @@ void record_destroy(struct record *r)
 {
     if (r == NULL)
         return;
-    free(r->memory);
+    arena_free(&r->arena);
     free(r);
 }
 
 void record_reset(struct record *r, uint64_t begin_ns)
 {
-    memset(r->memory, 0, r->n_sums);
+    memset(r->arena.base, 0, r->n_sums);
+    arena_touch(&r->arena, 1); /* now: a page fault in a step would be a part of its time */
     r->totals = (struct record_totals){.begin_ns = begin_ns, .end_ns = begin_ns};
 }
 
@@ -92,7 +81,7 @@ enum status record_copy(struct record **out, const struct record *r, struct erro
     enum status status = create(&copy, &r->shape, r->totals.n_lines, err);
     if (status != STATUS_OK)
         return status;
-    memcpy(copy->memory, r->memory, r->n_sums);
+    memcpy(copy->arena.base, r->arena.base, r->n_sums);
     copy->totals = r->totals;
     memcpy(copy->series, r->series, r->totals.n_series * sizeof *r->series);
     memcpy(copy->lines, r->lines, r->totals.n_lines * sizeof *r->lines);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "profile/histogram.h"
 #include "profile/scope.h"
@@ -107,11 +108,11 @@ struct record {
     struct record_line *lines; /* [max_lines] */
     struct record_span *spans; /* [max_lines][n_threads][n_phases] */
     size_t max_lines;
-    void *memory;           /* owns all arrays */
-    size_t n_bytes, n_sums; /* of memory; the part at its begin that a reset clears */
+    struct arena arena; /* owns all arrays */
+    size_t n_sums;      /* bytes at its begin: what a reset clears */
 };
 
-/* line_bytes: for the steps in detail, at most. Memory is not touched before it is needed.
+/* line_bytes: for the steps in detail, at most. Memory is not touched before the first reset.
  * STATUS_NO_MEMORY. */
 enum status record_create(struct record **out, const struct record_shape *shape, size_t line_bytes,
                           struct error *err);

@@ -50,6 +50,12 @@ struct recorder {
     struct step_times times;
 };
 
+/* Of the forward pass, and of the team that samples. */
+static size_t n_marks(const struct record_shape *shape)
+{
+    return shape->n_threads * (shape->n_phases + 1);
+}
+
 enum status recorder_create(struct recorder **out, const struct record_shape *shape,
                             size_t line_bytes, struct error *err)
 {
@@ -57,11 +63,11 @@ enum status recorder_create(struct recorder **out, const struct record_shape *sh
     if (r == NULL)
         return error_no_memory(err, sizeof *r, "a profile");
     pthread_mutex_init(&r->lock, NULL);
-    size_t n_marks = shape->n_threads * (shape->n_phases + 1);
-    r->memory = calloc(n_marks, sizeof *r->memory);
+    const size_t n = n_marks(shape);
+    r->memory = calloc(n, sizeof *r->memory);
     enum status status = STATUS_OK;
     if (r->memory == NULL)
-        status = error_no_memory(err, n_marks * sizeof *r->memory, "a profile");
+        status = error_no_memory(err, n * sizeof *r->memory, "a profile");
     if (status == STATUS_OK)
         status = record_create(&r->record, shape, line_bytes, err);
     if (status != STATUS_OK) {
@@ -87,8 +93,7 @@ void recorder_destroy(struct recorder *r)
 
 size_t recorder_bytes(const struct recorder *r)
 {
-    const struct record_shape *shape = &r->record->shape;
-    return r->record->n_bytes + shape->n_threads * (shape->n_phases + 1) * sizeof(struct team_mark);
+    return r->record->arena.n_bytes + n_marks(&r->record->shape) * sizeof(struct team_mark);
 }
 
 /* --- any thread --- */
@@ -201,13 +206,20 @@ struct portion {        /* of a step, given to one scope */
 static void add_to_cell(struct record_cell *cell, const struct portion *p)
 {
     if (p->ran) {
-        cell->min = cell->n == 0 || p->total < cell->min ? p->total : cell->min;
+        double min = cell->n > 0 ? cell->min : p->total;
+        cell->min = p->total < min ? p->total : min; /* as one instruction: no branch to guess */
         cell->max = p->total > cell->max ? p->total : cell->max;
     }
     cell->n += p->ran;
     cell->total += p->total;
     cell->busy += p->busy;
     cell->allocated += p->allocated;
+}
+
+/* Of a duration of this step: signed, which converts in one instruction. */
+static double in_ns(const struct recorder *r, uint64_t ticks)
+{
+    return (double)(int64_t)ticks * r->scale;
 }
 
 /* To the step's own sums, and to the record when it is being made. */
@@ -219,7 +231,19 @@ static void give(struct recorder *r, size_t layer, enum scope scope, const struc
         return;
     add_to_cell(record_cell(r->record, r->kind, layer, scope), p);
     if (p->ran)
-        record_histogram(r->record, r->kind, scope)[histogram_bucket((uint64_t)p->total)]++;
+        record_histogram(r->record, r->kind,
+                         scope)[histogram_bucket((uint64_t)(int64_t)p->total)]++;
+}
+
+/* A thread that did not come to a phase has left its mark of an earlier step there. */
+static bool is_of_step(const struct recorder *r, const struct team_mark *mark)
+{
+    return mark->end > 0 && mark->begin >= r->begin.ticks;
+}
+
+static uint64_t mark_ticks(const struct recorder *r, const struct team_mark *mark)
+{
+    return is_of_step(r, mark) ? mark->end - mark->begin : 0;
 }
 
 /* A span in which the leader worked alone, or its team with marks of its own. */
@@ -227,17 +251,18 @@ static void give_section(struct recorder *r, enum scope scope, struct cut begin,
                          const struct team_mark *marks)
 {
     const struct record_shape *shape = &r->record->shape;
+    const bool by_team = marks != NULL && is_of_step(r, marks);
     double busy = 0;
     for (unsigned rank = 0; rank < shape->n_threads; rank++) {
-        uint64_t ticks = marks != NULL && marks[0].end > 0 ? marks[rank].end - marks[rank].begin
-                         : rank == 0                       ? end.ticks - begin.ticks
-                                                           : 0;
-        busy += (double)ticks * r->scale;
+        uint64_t ticks = by_team     ? mark_ticks(r, &marks[rank])
+                         : rank == 0 ? end.ticks - begin.ticks
+                                     : 0;
+        busy += in_ns(r, ticks);
         if (r->locked)
-            r->record->thread_busy[rank] += (double)ticks * r->scale;
+            r->record->thread_busy[rank] += in_ns(r, ticks);
     }
     give(r, shape->n_layers, scope,
-         &(struct portion){.total = (double)(end.ticks - begin.ticks) * r->scale,
+         &(struct portion){.total = in_ns(r, end.ticks - begin.ticks),
                            .busy = busy / shape->n_threads,
                            .allocated = end.allocated - begin.allocated,
                            .ran = true});
@@ -257,13 +282,15 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
         const struct team_mark *mark = &r->forward.marks[rank * shape->n_phases + phase];
         uint64_t from = mark->begin > begin ? mark->begin : begin;
         uint64_t to = mark->end < end ? mark->end : end;
-        if (mark->end == 0 || to <= from)
+        if (!is_of_step(r, mark))
             continue;
-        sum.busy += to - from;
         for (size_t i = 0; i < TEAM_PARTS; i++)
             sum.parts[i] += mark->parts[i];
+        if (to <= from)
+            continue;
+        sum.busy += to - from;
         if (r->locked)
-            r->record->thread_busy[rank] += (double)(to - from) * r->scale;
+            r->record->thread_busy[rank] += in_ns(r, to - from);
     }
     return sum;
 }
@@ -279,15 +306,15 @@ static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struc
         if (p->parts[i] == SCOPES || sum.parts[i] == 0)
             continue;
         uint64_t ticks = sum.parts[i] < left ? sum.parts[i] : left;
-        double part = (double)ticks * r->thread_scale;
+        double part = (double)(int64_t)ticks * r->thread_scale;
         give(r, p->layer, p->parts[i], &(struct portion){part, part, 0, true});
         parts += part;
         left -= ticks;
     }
-    double wall = (double)(end.ticks - begin.ticks) * r->scale - parts;
+    double wall = in_ns(r, end.ticks - begin.ticks) - parts;
     give(r, p->layer, p->scope,
-         &(struct portion){wall, (double)left * r->thread_scale, end.allocated - begin.allocated,
-                           true});
+         &(struct portion){wall, (double)(int64_t)left * r->thread_scale,
+                           end.allocated - begin.allocated, true});
     if (p->matrix < SCOPE_NONE)
         r->times.matrix[p->matrix] += wall;
 }
@@ -321,7 +348,7 @@ static void fold_forward(struct recorder *r, const uint32_t *chunks)
         if (next == shape->n_phases || shape->phases[next].layer != layer) {
             if (r->locked && layer < shape->n_layers)
                 add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
-                            &(struct portion){(double)(end.ticks - of_layer.ticks) * r->scale, 0,
+                            &(struct portion){in_ns(r, end.ticks - of_layer.ticks), 0,
                                               end.allocated - of_layer.allocated, true});
             of_layer = end;
         }
@@ -334,8 +361,8 @@ static void fold_forward(struct recorder *r, const uint32_t *chunks)
 
 static uint32_t since_begin(const struct recorder *r, uint64_t ticks)
 {
-    double ns = ticks > r->begin.ticks ? (double)(ticks - r->begin.ticks) * r->scale : 0;
-    return ns < (double)UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+    double ns = ticks > r->begin.ticks ? in_ns(r, ticks - r->begin.ticks) : 0;
+    return ns < (double)UINT32_MAX ? (uint32_t)(int64_t)ns : UINT32_MAX;
 }
 
 static void keep_line(struct recorder *r)
@@ -350,7 +377,7 @@ static void keep_line(struct recorder *r)
     for (size_t i = 0; i < shape->n_threads * shape->n_phases; i++) {
         const struct team_mark *mark = &r->forward.marks[i];
         spans[i] = (struct record_span){0};
-        if (mark->end > 0)
+        if (is_of_step(r, mark))
             spans[i] = (struct record_span){since_begin(r, mark->begin), since_begin(r, mark->end)};
     }
     *line = (struct record_line){.begin_ns = r->begin_ns - record->totals.begin_ns,
@@ -408,15 +435,13 @@ const struct step_times *recorder_fold(struct recorder *r, enum record_kind kind
     r->scale = ticks > 0 ? (double)(ticks_monotonic() - r->begin_ns) / (double)ticks : 0;
     r->thread_scale = r->scale / r->record->shape.n_threads;
     memset(&r->times, 0, sizeof r->times);
-    r->times.wall = (double)ticks * r->scale;
+    r->times.wall = in_ns(r, ticks);
     give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, next_phase(r, chunks, 0)), NULL);
     fold_forward(r, chunks);
     give_section(r, SCOPE_SAMPLE, r->cuts[CUT_FORWARD], r->cuts[CUT_SAMPLE], r->sample.marks);
     give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
     if (r->locked)
         keep_line(r);
-    const struct record_shape *shape = &r->record->shape;
-    memset(r->memory, 0, shape->n_threads * (shape->n_phases + 1) * sizeof *r->memory);
     r->folded = cut_now(r);
     return &r->times;
 }
@@ -436,7 +461,7 @@ static void end_record(struct recorder *r, uint64_t end_ns)
     struct cut end = cut_now(r);
     give_section(r, SCOPE_RECORD, r->cuts[CUT_TEXT], r->folded, NULL);
     give_section(r, SCOPE_PUBLISH, r->folded, end, NULL);
-    struct portion step = {(double)(end.ticks - r->begin.ticks) * r->scale, 0,
+    struct portion step = {in_ns(r, end.ticks - r->begin.ticks), 0,
                            end.allocated - r->begin.allocated, true};
     add_to_cell(record_cell(record, r->kind, record->shape.n_layers, SCOPES), &step);
     record_histogram(record, r->kind, SCOPES)[histogram_bucket((uint64_t)step.total)]++;
