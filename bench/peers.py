@@ -42,6 +42,7 @@ def cells():
     return [
         *of("decode", 0, "smol135.Q8_0", "smol135.Q4_0", "smol135.Q4_K_M", "qwen05.Q8_0", "qwen05.Q4_0", "tiny1b.Q8_0",
             "tiny1b.Q4_0", "tiny1b.Q4_K_M", "seed.F32", "seed.Q8_0", "stories260K"),
+        *(c for n in (1, 4) for c in of("crowded", n, "smol135.Q4_0")),
         *of("batch", 8, "smol135.Q4_0", "qwen05.Q4_0", "tiny1b.Q4_K_M"),
         *of("prefill", 256, "smol135.Q4_0", "smol135.Q8_0", "qwen05.Q4_0", "tiny1b.Q4_K_M"),
         *(c for n in (1, 8, 32) for c in of("http", n, "stories260K", "smol135.Q4_0")),
@@ -98,13 +99,13 @@ class Watch:
 
 
 def bench_sides(cell, path, o):
-    name = {"decode": "decode at 0", "batch": f"batch {cell.n}", "prefill": f"prefill {cell.n}"}[cell.kind]
+    name = {"decode": "decode at 0", "crowded": "decode at 0", "batch": f"batch {cell.n}", "prefill": f"prefill {cell.n}"}[cell.kind]
     large = path.stat().st_size > 300e6
     tokens = 24 if o.quick or large else 96
 
     def ours():
         rate, limit = programs.our_bench(o.ours, path, name, o.threads)
-        return rate, {"limit": limit}
+        return rate, {"limit": limit} if cell.kind != "crowded" else {}  # measured in the same crowd
 
     def peer(threads):
         if cell.kind == "batch":
@@ -112,7 +113,11 @@ def bench_sides(cell, path, o):
         prompt, n = (cell.n, 0) if cell.kind == "prefill" else (0, tokens)
         return programs.llama_bench(o.peers, path, threads, prompt, n, 1 if o.quick else 2), {}
 
-    return ours, [lambda t=t: peer(t) for t in o.peer_threads(cell.model)], []
+    def beside(sample, *args):
+        with programs.busy(cell.n if cell.kind == "crowded" else 0):
+            return sample(*args)
+
+    return lambda: beside(ours), [lambda t=t: beside(peer, t) for t in o.peer_threads(cell.model)], []
 
 
 def http_sides(cell, path, o):
@@ -170,8 +175,8 @@ def memory_sides(cell, path, o):
                             programs.llama_overhead)], [])
 
 
-SIDES = {"decode": bench_sides, "batch": bench_sides, "prefill": bench_sides, "http": http_sides, "sessions": http_sides,
-         "start": start_sides, "memory": memory_sides}
+SIDES = {"decode": bench_sides, "crowded": bench_sides, "batch": bench_sides, "prefill": bench_sides, "http": http_sides,
+         "sessions": http_sides, "start": start_sides, "memory": memory_sides}
 
 
 # --- measuring ---

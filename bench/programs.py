@@ -2,6 +2,7 @@
 
 Each function returns plain numbers; what goes wrong is a Failure with the program's last words.
 """
+import contextlib
 import http.client
 import json
 import pathlib
@@ -9,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -27,6 +29,18 @@ def run(command, timeout=300):
         last = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
         raise Failure(f"{pathlib.Path(command[0]).name}: exit {done.returncode}: {' / '.join(last)}")
     return done.stdout.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def busy(n):
+    """Beside n programs that want a processor all the time."""
+    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
 
 
 # --- programs that measure themselves: the best of their own rounds ---

@@ -3,9 +3,10 @@ import html
 import re
 
 # Unit, and whether less is better.
-UNITS = {"decode": ("tokens/s", False), "batch": ("tokens/s", False), "prefill": ("tokens/s", False),
+UNITS = {"decode": ("tokens/s", False), "crowded": ("tokens/s", False), "batch": ("tokens/s", False), "prefill": ("tokens/s", False),
          "http": ("tokens/s", False), "sessions": ("tokens/s", False), "start": ("s", True), "memory": ("MB", True)}
-TITLES = {"decode": "Decoding, one sequence", "batch": "Decoding, 8 sequences together", "prefill": "Reading a prompt of 256 tokens",
+TITLES = {"decode": "Decoding, one sequence", "crowded": "Decoding, one sequence, beside programs that want all processors",
+          "batch": "Decoding, 8 sequences together", "prefill": "Reading a prompt of 256 tokens",
           "http": "Over HTTP: streams of 64 tokens", "sessions": "3 sessions of 50 tokens, prompts of 32",
           "start": "Start to ready, file in the page cache", "memory": "Resident beyond weights and KV cache, 32 streams"}
 MODELS = {"smol135": "135M", "qwen05": "0.5B", "tiny1b": "1.1B", "seed": "GPT-2, 4 layers of 256", "stories260K": "stories260K",
@@ -54,8 +55,9 @@ def label(name):
     kind, model, *n = name.split("/")
     shape, _, weights = model.partition(".")
     text = f"{MODELS.get(shape, shape)} {weights}".strip()
-    if n and kind == "http":
-        text += f", {n[0]} client" + ("s" if n[0] != "1" else "")
+    noun = {"http": "client", "crowded": "busy program"}.get(kind)
+    if n and noun:
+        text += f", {n[0]} {noun}" + ("s" if n[0] != "1" else "")
     return text
 
 
