@@ -11,7 +11,7 @@ set_source_files_properties(${KERNELS_REF} PROPERTIES COMPILE_OPTIONS "${KERNELS
 # Unrolled loops of vector loads make the checks of every pointer take minutes a file to compile. The address sanitizer
 # sees the same accesses.
 set(KERNELS_OPTIMIZED -O2)
-if(SMALLMIND_FUZZ)
+if(SMALLMIND_FUZZ) # its targets read files and requests: they run no kernel of these
   set(KERNELS_OPTIMIZED -O1 -fno-sanitize=undefined)
 elseif(SMALLMIND_SANITIZE MATCHES "undefined")
   set(KERNELS_OPTIMIZED -O1 -fno-sanitize=null,alignment,object-size,pointer-overflow)

@@ -157,7 +157,8 @@ static struct team_mark *begin_mark(const struct team *team, size_t n_phases, si
     struct team_mark *mark = marks->marks + rank * n_phases + phase;
     /* Written whole: what a chunk adds to its parts then needs no line from another's cache. */
     *mark = (struct team_mark){.begin = last != 0 ? last : marks->clock(),
-                               .allocated = (uint32_t)alloc_bytes()};
+                               .allocated = (uint32_t)alloc_bytes(),
+                               .run = marks->run};
     return mark;
 }
 

@@ -47,12 +47,14 @@ struct team_mark {
     uint64_t begin, end;        /* in the clock's ticks */
     uint32_t parts[TEAM_PARTS]; /* ticks of what the phase's function sets apart */
     uint32_t allocated;         /* alloc_bytes() at its begin, its lower half */
+    uint32_t run;               /* of team_marks */
 };
 
 struct team_marks {
     ticks_fn *clock;
-    struct team_mark *marks; /* [n_threads][n_phases]; where a thread does not come to a phase, its
-                                mark stays what it was */
+    struct team_mark *marks; /* [n_threads][n_phases] */
+    uint32_t
+        run; /* stands in every mark made: one that a thread did not come to has an older one */
 };
 
 /* What the next runs mark, until it is called with NULL. Borrowed. Leader only, outside team_run.

@@ -158,7 +158,8 @@ void attention_plan(struct attention *a, const struct row *rows, size_t n_rows,
     plan_list(a, &a->lists[1], wanted, n_wanted);
     a->is_by_row = n_wanted == n_rows && !a->lists[0].split;
     for (size_t t = 1; t < n_rows && a->is_by_row; t++)
-        a->is_by_row = rows[t].seq != rows[t - 1].seq;
+        for (size_t i = 0; i < t; i++)
+            a->is_by_row = a->is_by_row && rows[i].seq != rows[t].seq;
 }
 
 static size_t n_tasks(const struct attention *a, const struct list *list)

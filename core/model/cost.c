@@ -1,4 +1,4 @@
-/* cost.c - bytes and operations of each scope. Follows forward.c part by part. Pure. */
+/* cost.c - bytes and operations of each scope. Follows forward_layer.c part by part. Pure. */
 #include "model/cost.h"
 
 #include "math/kernels.h"

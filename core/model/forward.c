@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    THREAD_CHUNKS = 4
-}; /* chunks of a phase for each thread: who is late leaves some to others */
+    THREAD_CHUNKS = 4, /* chunks of a phase for each thread: who is late leaves some to others */
+};
 
 /* --- creation --- */
 

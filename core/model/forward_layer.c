@@ -49,11 +49,15 @@ static inline uint64_t part_begin_with_phase(const struct forward *f, unsigned r
     return f->marks->marks[rank * forward_max_phases(f->model) + f->own[rank].phase].begin;
 }
 
-/* part: its place in the phase's list. */
+/* Places in the phases' lists of parts. */
+enum { PART_INPUT = 0, PART_ROPE = 0, PART_ACTIVATION = 1 };
+
 static inline void part_end(const struct forward *f, unsigned rank, size_t part, uint64_t begin)
 {
-    if (__builtin_expect(f->marks != NULL, false))
-        f->own[rank].ticks[part] += f->marks->clock() - begin;
+    if (__builtin_expect(f->marks == NULL, true))
+        return;
+    uint64_t ticks = f->marks->clock() - begin;
+    f->own[rank].ticks[part] += ticks > 0 ? ticks : 1; /* a slow counter: none means not done */
 }
 
 /* --- rows --- */
@@ -164,7 +168,7 @@ static const struct act *input(const struct forward *f, size_t layer, enum input
     if (own->made != own->phase) {
         uint64_t begin = part_begin_with_phase(f, rank);
         make(f, layer, &own->inputs[which], (struct range){0, n_rows});
-        part_end(f, rank, 0, begin);
+        part_end(f, rank, PART_INPUT, begin);
         own->made = own->phase;
     }
     return &own->inputs[which];
@@ -357,7 +361,7 @@ static void attend(struct forward *f, size_t layer, struct range r, unsigned ran
         uint64_t begin = part_begin(f);
         for (size_t i = r.begin; i < r.end; i++)
             rotate_and_store_item(f, layer, i);
-        part_end(f, rank, 0, begin);
+        part_end(f, rank, PART_ROPE, begin);
     }
     attention_run(f->attention, &l, r.begin, r.end, rank);
 }
@@ -424,7 +428,7 @@ static void expand(struct forward *f, size_t layer, struct range r, unsigned ran
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->gelu(hidden + t * stride + begin, n);
     }
-    part_end(f, rank, 1, part);
+    part_end(f, rank, PART_ACTIVATION, part);
 }
 
 static size_t down_items(const struct forward *f, size_t layer)

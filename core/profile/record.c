@@ -23,9 +23,6 @@ static void carve_all(struct record *r)
     r->histograms = arena_carve(arena, (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS,
                                 sizeof *r->histograms);
     r->n_sums = arena->n_used;
-    struct scope_phase *phases = arena_carve(arena, s->n_phases, sizeof *phases);
-    if (phases != NULL)
-        r->shape.phases = memcpy(phases, s->phases, s->n_phases * sizeof *phases);
     r->series = arena_carve(arena, RECORD_SERIES, sizeof *r->series);
     r->lines = arena_carve(arena, r->max_lines, sizeof *r->lines);
     r->spans = arena_carve(arena, r->max_lines * s->n_threads * s->n_phases, sizeof *r->spans);
@@ -37,16 +34,21 @@ static enum status create(struct record **out, const struct record_shape *shape,
     struct record *r = calloc(1, sizeof *r);
     if (r == NULL)
         return error_no_memory(err, sizeof *r, "a profile");
+    const size_t phase_bytes = shape->n_phases * sizeof *shape->phases;
     r->shape = *shape;
     r->max_lines = max_lines;
     carve_all(r); /* measures */
     const size_t n_bytes = r->arena.n_used;
     r->arena = (struct arena){0};
     enum status status = arena_init(&r->arena, n_bytes, "a profile", err);
+    r->phases = malloc(phase_bytes);
+    if (status == STATUS_OK && r->phases == NULL)
+        status = error_no_memory(err, phase_bytes, "a profile");
     if (status != STATUS_OK) {
-        free(r);
+        record_destroy(r);
         return status;
     }
+    r->shape.phases = memcpy(r->phases, shape->phases, phase_bytes);
     carve_all(r);
     *out = r;
     return STATUS_OK;
@@ -65,13 +67,18 @@ void record_destroy(struct record *r)
     if (r == NULL)
         return;
     arena_free(&r->arena);
+    free(r->phases);
     free(r);
+}
+
+void record_touch(struct record *r)
+{
+    arena_touch(&r->arena, 1);
 }
 
 void record_reset(struct record *r, uint64_t begin_ns)
 {
     memset(r->arena.base, 0, r->n_sums);
-    arena_touch(&r->arena, 1); /* now: a page fault in a step would be a part of its time */
     r->totals = (struct record_totals){.begin_ns = begin_ns, .end_ns = begin_ns};
 }
 

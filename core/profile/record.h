@@ -98,7 +98,8 @@ struct record_totals {
 };
 
 struct record {
-    struct record_shape shape; /* its phases are owned */
+    struct record_shape shape;
+    struct scope_phase *phases; /* of shape, owned */
     struct record_totals totals;
     double *thread_busy;       /* [n_threads] ns of work in recorded steps */
     struct record_cell *cells; /* [RECORD_KINDS][n_layers + 1][SCOPES + 1]: see record_cell */
@@ -112,11 +113,14 @@ struct record {
     size_t n_sums;      /* bytes at its begin: what a reset clears */
 };
 
-/* line_bytes: for the steps in detail, at most. Memory is not touched before the first reset.
+/* line_bytes: for the steps in detail, at most. Memory is not touched before record_touch, or
+ * its use.
  * STATUS_NO_MEMORY. */
 enum status record_create(struct record **out, const struct record_shape *shape, size_t line_bytes,
                           struct error *err);
 void record_destroy(struct record *record); /* takes NULL */
+/* Takes the memory's pages now: in a step they would be a part of its time. */
+void record_touch(struct record *record);
 void record_reset(struct record *record, uint64_t begin_ns);
 /* A copy, with no room for more lines than there are. STATUS_NO_MEMORY. */
 enum status record_copy(struct record **out, const struct record *record, struct error *err);

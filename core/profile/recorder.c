@@ -17,8 +17,8 @@
 
 enum {
     EVERY_MAX = 64,
-    EVERY_MAX_WANTED = 4 /* a request may have few steps */,
-    MEAN_OF = 16 /* steps, about */
+    EVERY_MAX_WANTED = 4, /* a request may have few steps */
+    MEAN_OF = 16,         /* steps, about */
 };
 
 struct cut {
@@ -75,8 +75,8 @@ enum status recorder_create(struct recorder **out, const struct record_shape *sh
         return status;
     }
     r->clock = ticks_clock();
-    r->forward = (struct team_marks){r->clock, r->memory};
-    r->sample = (struct team_marks){r->clock, r->memory + shape->n_threads * shape->n_phases};
+    r->forward = (struct team_marks){r->clock, r->memory, 0};
+    r->sample = (struct team_marks){r->clock, r->memory + shape->n_threads * shape->n_phases, 0};
     *out = r;
     return STATUS_OK;
 }
@@ -100,6 +100,9 @@ size_t recorder_bytes(const struct recorder *r)
 
 void recorder_start(struct recorder *r, const struct record_options *options)
 {
+    /* While it is off nobody writes to the record: no worker waits for these pages. */
+    if (!atomic_load_explicit(&r->on, memory_order_acquire))
+        record_touch(r->record);
     pthread_mutex_lock(&r->lock);
     record_reset(r->record, ticks_monotonic());
     atomic_store_explicit(&r->every, options->every, memory_order_relaxed);
@@ -165,6 +168,7 @@ void recorder_begin(struct recorder *r, bool wanted)
     if (!on && r->n_every > EVERY_MAX_WANTED)
         r->n_every = EVERY_MAX_WANTED;
     r->skip = r->n_every - 1;
+    r->forward.run = r->sample.run = r->forward.run + 1;
     r->begin_calls = alloc_count();
     r->begin = cut_now(r);
 }
@@ -238,7 +242,7 @@ static void give(struct recorder *r, size_t layer, enum scope scope, const struc
 /* A thread that did not come to a phase has left its mark of an earlier step there. */
 static bool is_of_step(const struct recorder *r, const struct team_mark *mark)
 {
-    return mark->end > 0 && mark->begin >= r->begin.ticks;
+    return mark->run == r->forward.run;
 }
 
 static uint64_t mark_ticks(const struct recorder *r, const struct team_mark *mark)

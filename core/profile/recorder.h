@@ -15,8 +15,9 @@ struct recorder;
 /* line_bytes: as in record_create. STATUS_NO_MEMORY. */
 enum status recorder_create(struct recorder **out, const struct record_shape *shape,
                             size_t line_bytes, struct error *err);
-void recorder_destroy(struct recorder *recorder);       /* takes NULL */
-size_t recorder_bytes(const struct recorder *recorder); /* its memory; touched as it is used */
+void recorder_destroy(struct recorder *recorder); /* takes NULL */
+size_t
+recorder_bytes(const struct recorder *recorder); /* its memory; touched when a recording starts */
 
 /* --- any thread --- */
 

@@ -128,7 +128,7 @@ START_TEST(marks_say_who_worked_on_what_in_order)
         struct team_mark marks[THREADS * N_PHASES] = {0};
         struct sums s = {0};
         struct team *team = start(n, N_PHASES, NULL);
-        team_set_marks(team, &(struct team_marks){count_up, marks});
+        team_set_marks(team, &(struct team_marks){count_up, marks, 7});
         team_run(team, &(struct team_work){count_phases, &s, n_chunks, N_PHASES});
         team_set_marks(team, NULL);
         struct team_mark after[THREADS * N_PHASES];
@@ -147,6 +147,7 @@ START_TEST(marks_say_who_worked_on_what_in_order)
                 if (mark->end == 0)
                     continue;
                 ck_assert_uint_gt(n_chunks[i], 0);
+                ck_assert_uint_eq(mark->run, 7);
                 ck_assert_uint_gt(mark->end, mark->begin);
                 ck_assert_uint_ge(mark->begin, own_end[rank]);
                 own_end[rank] = mark->end;

@@ -175,6 +175,34 @@ START_TEST(a_prompt_in_parts_among_others)
 }
 END_TEST
 
+START_TEST(by_row_only_where_every_row_is_alone_and_wanted)
+{
+    open_context(6, 2, KV_F16);
+    struct attention *a = create(&kernels_ref, 2);
+    size_t n = add_rows(0, 0, 30, 1);
+    n = add_rows(n, 1, 7, 1);
+    n = add_rows(n, 2, 100, 1);
+    for (uint32_t i = 0; i < 4; i++)
+        wanted[i] = i;
+    attention_plan(a, rows, n, wanted, n);
+    ck_assert(attention_is_by_row(a));
+    bool seen[3][2] = {{false}};
+    ck_assert_uint_eq(attention_items(a, false), 6);
+    for (size_t i = 0; i < 6; i++) {
+        size_t kv_head, row = attention_item_row(a, i, &kv_head);
+        ck_assert(!seen[row][kv_head]);
+        seen[row][kv_head] = true;
+    }
+    attention_plan(a, rows, n, wanted, n - 1);
+    ck_assert(!attention_is_by_row(a));
+    n = add_rows(n, 0, 31, 1); /* the first one's next, not beside it */
+    attention_plan(a, rows, n, wanted, n);
+    ck_assert(!attention_is_by_row(a));
+    attention_destroy(a);
+    close_context();
+}
+END_TEST
+
 START_TEST(few_rows_of_long_contexts)
 {
     open_context(heads[_i].n, heads[_i].n_kv, (enum kv_type)(_i % KV_TYPES));
@@ -210,6 +238,7 @@ int main(void)
     TCase *c = tcase_create("facts");
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, a_prompt_in_parts_among_others, 0, N_HEADS);
+    tcase_add_test(c, by_row_only_where_every_row_is_alone_and_wanted);
     tcase_add_loop_test(c, few_rows_of_long_contexts, 0, N_HEADS);
     tcase_add_test(c, all_of_a_prompt_is_wanted);
     suite_add_tcase(suite, c);

@@ -306,14 +306,17 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
     float *expected = decode_alone(folder, file, KV_F16, tokens, &n_vocab);
     struct rig rig;
     rig_open(&rig, folder, file, KERNELS_AUTO, 2, KV_F16);
-    size_t n_phases = forward_max_phases(rig.model), n_parts = 0;
+    size_t n_phases = forward_max_phases(rig.model);
+    uint64_t of_scope[SCOPES] = {0}; /* ticks set apart */
     struct team_mark *marks = calloc(2 * n_phases, sizeof *marks);
-    const struct team_marks asked = {ticks_clock(), marks};
+    const struct team_marks asked = {ticks_clock(), marks, 1};
     forward_set_marks(rig.forward, &asked);
     struct kv_seq seq;
     seq_begin(&rig, &seq, tokens, 1);
-    for (size_t i = 0; i < MAX_TOKENS; i += MAX_TOKENS / 2) {
-        size_t to = i + MAX_TOKENS / 2;
+    static const size_t ends[] = {MAX_TOKENS / 2, MAX_TOKENS - 1,
+                                  MAX_TOKENS}; /* the last: one row */
+    for (size_t step = 0, i = 0; step < 3; i = ends[step++]) {
+        const size_t to = ends[step];
         const float *logits = feed(&rig, &seq, tokens, i, to);
         ck_assert_mem_eq(logits, expected + (to - 1) * n_vocab, n_vocab * sizeof(float));
         for (size_t k = 0; k < n_phases; k++) {
@@ -329,14 +332,19 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
                 for (size_t part = 0; part < TEAM_PARTS; part++) {
                     ck_assert(mark->parts[part] == 0 || phase.parts[part] != SCOPES);
                     set_apart += mark->parts[part];
-                    n_parts += mark->parts[part] > 0;
+                    if (mark->parts[part] > 0)
+                        of_scope[phase.parts[part]] += mark->parts[part];
                 }
                 ck_assert_uint_le(set_apart, mark->end - mark->begin);
             }
         }
         memset(marks, 0, 2 * n_phases * sizeof *marks);
     }
-    ck_assert_uint_gt(n_parts, 0);
+    static const enum scope in_one_row[] = {SCOPE_ATTN_NORM, SCOPE_ROPE,       SCOPE_OUTPUT_ROUND,
+                                            SCOPE_FFN_NORM,  SCOPE_ACTIVATION, SCOPE_DOWN_ROUND,
+                                            SCOPE_HEAD_NORM};
+    for (size_t i = 0; i < sizeof in_one_row / sizeof *in_one_row; i++)
+        ck_assert_uint_gt(of_scope[in_one_row[i]], 0);
     free(marks);
     free(expected);
     rig_close(&rig);

@@ -35,25 +35,44 @@ static inline struct recorder *load_recorder(void)
     return r;
 }
 
-/* A step of 1100 ticks until its fold: 20 of scheduling; phases of 100, 200, 300, 200, 100, 50,
- * each with the helper at work for a half of it, and a quarter of gate/up (both threads) set apart;
- * 50 of sampling, 30 of text; then 50 more that belong to the fold. */
-static inline const struct step_times *load_step(struct recorder *r, enum record_kind kind,
-                                                 bool wanted)
+enum load_team {
+    LOAD_BOTH,        /* each phase: the leader all of it, the helper a half */
+    LOAD_LEADER_ONLY, /* the helper comes to none */
+    LOAD_LEADER_LATE  /* the helper has done gate/up when the leader comes to it */
+};
+
+static inline void load_marks(const struct team_marks *marks, size_t phase, uint64_t ticks,
+                              enum load_team team)
+{
+    const uint32_t part = load_phases[phase].parts[1] != SCOPES ? (uint32_t)ticks / 4 : 0;
+    const bool late = team == LOAD_LEADER_LATE && load_phases[phase].scope == SCOPE_GATE_UP;
+    marks->marks[phase] = (struct team_mark){
+        .begin = late ? load_now + ticks : load_now, .end = load_now + ticks, .run = marks->run};
+    marks->marks[phase].parts[1] = late ? 0 : part;
+    if (team == LOAD_LEADER_ONLY)
+        return;
+    marks->marks[LOAD_PHASES + phase] =
+        (struct team_mark){.begin = load_now, .end = load_now + ticks / 2, .run = marks->run};
+    marks->marks[LOAD_PHASES + phase].parts[1] = part;
+}
+
+/* A step of 1100 ticks until its fold: 20 of scheduling; phases of 100, 200, 300, 200, 100, 50 (one
+ * without chunks: none), a quarter of gate/up (both threads) set apart; 50 of sampling, 30 of text;
+ * then 50 more that belong to the fold. */
+static inline const struct step_times *load_step_of(struct recorder *r, enum record_kind kind,
+                                                    bool wanted, enum load_team team,
+                                                    const uint32_t *chunks)
 {
     static const uint64_t phases[LOAD_PHASES] = {100, 200, 300, 200, 100, 50};
-    static const uint32_t chunks[LOAD_PHASES] = {1, 8, 8, 8, 8, 8};
     recorder_begin(r, wanted);
     load_now += 20;
     recorder_cut(r, CUT_SCHEDULE);
     const struct team_marks *marks = recorder_forward_marks(r);
     for (size_t i = 0; i < LOAD_PHASES; i++) {
-        if (marks != NULL) {
-            uint32_t part = load_phases[i].parts[1] != SCOPES ? (uint32_t)phases[i] / 4 : 0;
-            marks->marks[i] = (struct team_mark){load_now, load_now + phases[i], {0, part}, 0};
-            marks->marks[LOAD_PHASES + i] =
-                (struct team_mark){load_now, load_now + phases[i] / 2, {0, part}, 0};
-        }
+        if (chunks[i] == 0)
+            continue;
+        if (marks != NULL)
+            load_marks(marks, i, phases[i], team);
         load_now += phases[i];
     }
     recorder_cut(r, CUT_FORWARD);
@@ -71,6 +90,14 @@ static inline const struct step_times *load_step(struct recorder *r, enum record
     const struct step_times *times = recorder_fold(r, kind, &work, chunks);
     recorder_end(r);
     return times;
+}
+
+static const uint32_t load_chunks[LOAD_PHASES] = {1, 8, 8, 8, 8, 8};
+
+static inline const struct step_times *load_step(struct recorder *r, enum record_kind kind,
+                                                 bool wanted)
+{
+    return load_step_of(r, kind, wanted, LOAD_BOTH, load_chunks);
 }
 
 enum { LOAD_TICKS = 20 + 950 + 50 + 30 + 50 }; /* of one step */

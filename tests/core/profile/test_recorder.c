@@ -88,6 +88,62 @@ START_TEST(all_of_a_step_stands_in_its_scopes)
 }
 END_TEST
 
+/* What a helper did before the leader came lies in no span of the leader's, and was done all the
+ * same. */
+START_TEST(a_late_leader_loses_no_count)
+{
+    struct recorder *r = load_recorder();
+    start(r, 1);
+    load_step_of(r, RECORD_DECODE, false, LOAD_LEADER_LATE, load_chunks);
+    take(r);
+    for (size_t layer = 0; layer < LOAD_LAYERS; layer++) {
+        ck_assert_uint_eq(cell(layer, SCOPE_GATE_UP)->n, 1);
+        ck_assert_uint_eq(cell(layer, SCOPE_ACTIVATION)->n, 1);
+    }
+    recorder_destroy(r);
+}
+END_TEST
+
+START_TEST(marks_of_an_earlier_step_count_for_nothing)
+{
+    struct recorder *r = load_recorder();
+    start(r, 1);
+    load_step(r, RECORD_DECODE, false);
+    start(r, 1); /* forgets the sums; the marks are still there */
+    load_step_of(r, RECORD_DECODE, false, LOAD_LEADER_ONLY, load_chunks);
+    take(r);
+    ck_assert(record->thread_busy[0] > 0 && record->thread_busy[1] == 0);
+    is_part(cell(0, SCOPE_ACTIVATION)->busy, 75 / 2.0);
+    for (size_t i = 0; i < LOAD_PHASES; i++) {
+        ck_assert_uint_gt(record->spans[i].end, 0);
+        ck_assert_uint_eq(record->spans[LOAD_PHASES + i].end, 0);
+    }
+    recorder_destroy(r);
+}
+END_TEST
+
+START_TEST(an_empty_phase_has_no_time_and_no_count)
+{
+    static const uint32_t chunks[LOAD_PHASES] = {1, 8, 8, 0, 0, 8}; /* a layer of nothing */
+    struct recorder *r = load_recorder();
+    start(r, 1);
+    load_step(r, RECORD_DECODE, false); /* leaves marks */
+    load_step_of(r, RECORD_DECODE, false, LOAD_BOTH, chunks);
+    take(r);
+    ck_assert_uint_eq(cell(0, SCOPE_QKV)->n, 2);
+    ck_assert_uint_eq(cell(1, SCOPE_QKV)->n, 1);
+    ck_assert_uint_eq(cell(1, SCOPE_ACTIVATION)->n, 1);
+    ck_assert_uint_eq(cell(1, SCOPES)->n, 1);
+    ck_assert_uint_eq(cell(LOAD_LAYERS, SCOPE_HEAD)->n, 2);
+    double sum = 0;
+    for (size_t layer = 0; layer <= LOAD_LAYERS; layer++)
+        for (size_t scope = 0; scope < SCOPES; scope++)
+            sum += cell(layer, scope)->total;
+    ck_assert(fabs(sum / record->totals.steps[RECORD_DECODE].recorded_ns - 1) < 1e-9);
+    recorder_destroy(r);
+}
+END_TEST
+
 START_TEST(a_jobs_times_are_those_of_the_step)
 {
     struct recorder *r = load_recorder();
@@ -190,6 +246,9 @@ int main(void)
     TCase *facts = tcase_create("facts");
     tcase_add_test(facts, a_known_step_is_told_apart);
     tcase_add_test(facts, all_of_a_step_stands_in_its_scopes);
+    tcase_add_test(facts, a_late_leader_loses_no_count);
+    tcase_add_test(facts, marks_of_an_earlier_step_count_for_nothing);
+    tcase_add_test(facts, an_empty_phase_has_no_time_and_no_count);
     tcase_add_test(facts, a_jobs_times_are_those_of_the_step);
     tcase_add_test(facts, off_it_records_nothing);
     tcase_add_test(facts, one_step_in_four_is_recorded_and_all_are_seen);
