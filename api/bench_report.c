@@ -29,41 +29,21 @@ static const struct {
 
 /* --- writing --- */
 
-static void put_name(struct json_writer *w, const char *before, const char *name)
-{
-    json_raw(w, before);
-    json_string(w, name, strlen(name));
-    json_raw(w, ":");
-}
-
-static void put_text(struct json_writer *w, const char *before, const char *name, const char *text)
-{
-    put_name(w, before, name);
-    json_string(w, text, strlen(text));
-}
-
-static void put_count(struct json_writer *w, const char *before, const char *name, uint64_t value)
-{
-    put_name(w, before, name);
-    json_uint(w, value);
-}
-
 static void put_real(struct json_writer *w, const char *before, const char *name, double value)
 {
-    put_name(w, before, name);
-    json_double(w, value, 4);
+    json_name_double(w, before, name, value, 4);
 }
 
 static void put_result(struct json_writer *w, const struct bench_result *r)
 {
-    put_text(w, "\n{", "kind", bench_kind_names[r->kind]);
-    put_text(w, ",", "name", r->name);
+    json_name_text(w, "\n{", "kind", bench_kind_names[r->kind]);
+    json_name_text(w, ",", "name", r->name);
     if (r->kind == BENCH_KERNEL)
-        put_text(w, ",", "shape", r->shape);
-    put_count(w, ",", "tokens", r->tokens);
-    put_count(w, ",", "batch", r->batch);
-    put_count(w, ",", "context", r->context);
-    put_count(w, ",", "threads", r->threads);
+        json_name_text(w, ",", "shape", r->shape);
+    json_name_uint(w, ",", "tokens", r->tokens);
+    json_name_uint(w, ",", "batch", r->batch);
+    json_name_uint(w, ",", "context", r->context);
+    json_name_uint(w, ",", "threads", r->threads);
     put_real(w, ",", unit_names[r->unit].rate, r->rate);
     put_real(w, ",", unit_names[r->unit].limit, r->limit);
     put_real(w, ",", "fraction", bench_fraction(r));
@@ -78,27 +58,27 @@ size_t bench_report_room(const struct bench_report *report)
 size_t bench_report_write(const struct bench_report *report, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
-    put_text(&w, "{", "version", report->version);
-    put_name(&w, ",\n", "machine");
-    put_text(&w, "{", "cpu", report->cpu);
-    put_count(&w, ",", "threads", report->threads);
-    put_count(&w, ",", "workers", report->workers);
-    put_text(&w, ",", "kernels", report->kernels);
+    json_name_text(&w, "{", "version", report->version);
+    json_name(&w, ",\n", "machine");
+    json_name_text(&w, "{", "cpu", report->cpu);
+    json_name_uint(&w, ",", "threads", report->threads);
+    json_name_uint(&w, ",", "workers", report->workers);
+    json_name_text(&w, ",", "kernels", report->kernels);
     put_real(&w, ",", "dram_gb_s", report->dram_gb_s);
     put_real(&w, ",", "cache_gb_s", report->cache_gb_s);
     put_real(&w, ",", "fma_gflop_s", report->fma_gflop_s);
     put_real(&w, ",", "int8_gmac_s", report->int8_gmac_s);
     put_real(&w, ",", "int6_gmac_s", report->int6_gmac_s);
     put_real(&w, ",", "int4_gmac_s", report->int4_gmac_s);
-    put_name(&w, "},\n", "model");
-    put_text(&w, "{", "name", report->model);
-    put_text(&w, ",", "weights", report->weights);
-    put_count(&w, ",", "bytes", report->model_bytes);
-    put_name(&w, "},\n", "conditions");
+    json_name(&w, "},\n", "model");
+    json_name_text(&w, "{", "name", report->model);
+    json_name_text(&w, ",", "weights", report->weights);
+    json_name_uint(&w, ",", "bytes", report->model_bytes);
+    json_name(&w, "},\n", "conditions");
     put_real(&w, "{", "load_average", report->load_average);
     put_real(&w, ",", "others_percent", report->others_percent);
     put_real(&w, ",", "steal_percent", report->steal_percent);
-    put_name(&w, "},\n", "results");
+    json_name(&w, "},\n", "results");
     json_raw(&w, "[");
     for (size_t i = 0; i < report->n_results; i++) {
         json_raw(&w, i > 0 ? "," : "");

@@ -54,5 +54,12 @@ void json_float(struct json_writer *w, float value); /* 9 digits give the same f
                                                         finite: null */
 void json_bool(struct json_writer *w, bool value);
 
+/* A member: what stands before it ("{" or ","), its name, a colon and its value. */
+void json_name(struct json_writer *w, const char *before, const char *name); /* up to the colon */
+void json_name_text(struct json_writer *w, const char *before, const char *name, const char *text);
+void json_name_uint(struct json_writer *w, const char *before, const char *name, uint64_t value);
+void json_name_double(struct json_writer *w, const char *before, const char *name, double value,
+                      int decimals);
+
 /* The most bytes json_string writes for n bytes. */
 size_t json_string_bound(size_t n);

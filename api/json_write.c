@@ -107,6 +107,32 @@ void json_bool(struct json_writer *w, bool value)
     json_raw(w, value ? "true" : "false");
 }
 
+void json_name(struct json_writer *w, const char *before, const char *name)
+{
+    json_raw(w, before);
+    json_string(w, name, strlen(name));
+    json_raw(w, ":");
+}
+
+void json_name_text(struct json_writer *w, const char *before, const char *name, const char *text)
+{
+    json_name(w, before, name);
+    json_string(w, text, strlen(text));
+}
+
+void json_name_uint(struct json_writer *w, const char *before, const char *name, uint64_t value)
+{
+    json_name(w, before, name);
+    json_uint(w, value);
+}
+
+void json_name_double(struct json_writer *w, const char *before, const char *name, double value,
+                      int decimals)
+{
+    json_name(w, before, name);
+    json_double(w, value, decimals);
+}
+
 size_t json_string_bound(size_t n)
 {
     return 6 * n + 2;

@@ -5,44 +5,24 @@
 
 /* --- small parts --- */
 
-static void name(struct json_writer *w, const char *before, const char *text)
-{
-    json_raw(w, before);
-    json_string(w, text, strlen(text));
-    json_raw(w, ":");
-}
-
-static void text(struct json_writer *w, const char *before, const char *key, const char *value)
-{
-    name(w, before, key);
-    json_string(w, value, strlen(value));
-}
-
-static void number(struct json_writer *w, const char *before, const char *key, double value,
-                   int decimals)
-{
-    name(w, before, key);
-    json_double(w, value, decimals);
-}
-
 static void count(struct json_writer *w, const char *before, const char *key, double value)
 {
-    number(w, before, key, value, 0);
+    json_name_double(w, before, key, value, 0);
 }
 
 static void ms(struct json_writer *w, const char *before, const char *key, double ns)
 {
-    number(w, before, key, ns * 1e-6, 6);
+    json_name_double(w, before, key, ns * 1e-6, 6);
 }
 
 static void us(struct json_writer *w, const char *before, const char *key, double ns)
 {
-    number(w, before, key, ns * 1e-3, 3);
+    json_name_double(w, before, key, ns * 1e-3, 3);
 }
 
 static void flag(struct json_writer *w, const char *before, const char *key, bool value)
 {
-    name(w, before, key);
+    json_name(w, before, key);
     json_bool(w, value);
 }
 
@@ -53,12 +33,12 @@ static void put_bound(struct json_writer *w, const struct report_bound *bound)
     count(w, ",", "weight_bytes", bound->cost.weight_bytes);
     count(w, ",", "kv_bytes", bound->cost.kv_bytes);
     count(w, ",", "ops", bound->cost.ops);
-    number(w, ",", "gb_s", bound->bytes_s * 1e-9, 3);
-    number(w, ",", "gop_s", bound->ops_s * 1e-9, 3);
+    json_name_double(w, ",", "gb_s", bound->bytes_s * 1e-9, 3);
+    json_name_double(w, ",", "gop_s", bound->ops_s * 1e-9, 3);
     if (bound->limit_ns > 0) {
-        text(w, ",", "bound", bound->by_memory ? "memory" : "compute");
+        json_name_text(w, ",", "bound", bound->by_memory ? "memory" : "compute");
         ms(w, ",", "limit_ms", bound->limit_ns);
-        number(w, ",", "fraction", bound->fraction, 4);
+        json_name_double(w, ",", "fraction", bound->fraction, 4);
     }
 }
 
@@ -66,9 +46,9 @@ static void put_bound(struct json_writer *w, const struct report_bound *bound)
 
 static void put_machine(struct json_writer *w, const struct profile_machine *m)
 {
-    name(w, ",", "machine");
-    text(w, "{", "cpu", m->cpu->name);
-    text(w, ",", "kernels", m->kernels);
+    json_name(w, ",", "machine");
+    json_name_text(w, "{", "cpu", m->cpu->name);
+    json_name_text(w, ",", "kernels", m->kernels);
     count(w, ",", "threads", m->n_threads);
     count(w, ",", "workers", m->n_workers);
     count(w, ",", "cores", m->cpu->n_physical);
@@ -81,11 +61,11 @@ static void put_model(struct json_writer *w, const struct profile_document *doc)
 {
     const struct model *model = doc->model;
     const struct shape *s = &model->shape;
-    name(w, ",", "model");
-    text(w, "{", "name", model->name);
-    text(w, ",", "architecture", s->arch);
-    text(w, ",", "weights", model->weights);
-    text(w, ",", "kv_type", doc->kv_type);
+    json_name(w, ",", "model");
+    json_name_text(w, "{", "name", model->name);
+    json_name_text(w, ",", "architecture", s->arch);
+    json_name_text(w, ",", "weights", model->weights);
+    json_name_text(w, ",", "kv_type", doc->kv_type);
     count(w, ",", "parameters", (double)model->n_params);
     count(w, ",", "vocabulary", (double)s->n_vocab);
     count(w, ",", "context", (double)model->n_context);
@@ -99,17 +79,17 @@ static void put_model(struct json_writer *w, const struct profile_document *doc)
 
 static void put_workload(struct json_writer *w, const struct profile_workload *load)
 {
-    name(w, ",", "workload");
-    text(w, "{", "source", load->source);
+    json_name(w, ",", "workload");
+    json_name_text(w, "{", "source", load->source);
     if (strcmp(load->source, "live") == 0) {
-        number(w, ",", "seconds", load->seconds, 3);
+        json_name_double(w, ",", "seconds", load->seconds, 3);
     } else {
         count(w, ",", "sessions", (double)load->sessions);
         count(w, ",", "tokens", (double)load->tokens);
         count(w, ",", "prompt", (double)load->prompt);
         count(w, ",", "batch", (double)load->batch);
-        number(w, ",", "temperature", load->temperature, 2);
-        name(w, ",", "seed");
+        json_name_double(w, ",", "temperature", load->temperature, 2);
+        json_name(w, ",", "seed");
         json_uint(w, load->seed);
     }
     json_raw(w, "}");
@@ -118,13 +98,13 @@ static void put_workload(struct json_writer *w, const struct profile_workload *l
 static void put_steps(struct json_writer *w, const struct report *r)
 {
     bool first = true;
-    name(w, ",", "steps");
+    json_name(w, ",", "steps");
     json_raw(w, "[");
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const struct report_steps *steps = &r->kinds[kind];
         if (steps->steps.n_seen == 0)
             continue;
-        text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
+        json_name_text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
         count(w, ",", "seen", (double)steps->steps.n_seen);
         count(w, ",", "recorded", (double)steps->steps.n_recorded);
         ms(w, ",", "seen_ms", steps->steps.seen_ns);
@@ -146,15 +126,15 @@ static void put_steps(struct json_writer *w, const struct report *r)
 
 static void put_paths(struct json_writer *w, const struct report *r)
 {
-    name(w, ",", "hot_paths");
+    json_name(w, ",", "hot_paths");
     json_raw(w, "[");
     for (size_t i = 0; i < r->n_paths; i++) {
         const struct report_path *p = &r->paths[i];
-        text(w, i == 0 ? "{" : ",{", "scope", scope_infos[p->scope].name);
-        text(w, ",", "label", scope_infos[p->scope].label);
+        json_name_text(w, i == 0 ? "{" : ",{", "scope", scope_infos[p->scope].name);
+        json_name_text(w, ",", "label", scope_infos[p->scope].label);
         ms(w, ",", "total_ms", p->total);
         ms(w, ",", "self_ms", p->self);
-        number(w, ",", "share", p->share, 6);
+        json_name_double(w, ",", "share", p->share, 6);
         count(w, ",", "calls", (double)p->calls);
         us(w, ",", "mean_us", p->mean);
         us(w, ",", "min_us", p->min);
@@ -170,24 +150,24 @@ static void put_paths(struct json_writer *w, const struct report *r)
 
 static void put_node(struct json_writer *w, const struct report *r, const struct report_node *node)
 {
-    text(w, "{", "name", report_node_name(node));
+    json_name_text(w, "{", "name", report_node_name(node));
     if (node->role == NODE_SCOPE)
-        text(w, ",", "label", scope_infos[node->scope].label);
+        json_name_text(w, ",", "label", scope_infos[node->scope].label);
     if (node->role == NODE_STEP)
-        text(w, ",", "kind", record_kind_names[node->kind]);
+        json_name_text(w, ",", "kind", record_kind_names[node->kind]);
     if (node->role == NODE_LAYER)
         count(w, ",", "layer", (double)node->layer);
     ms(w, ",", "total_ms", node->total);
     ms(w, ",", "self_ms", node->self);
-    number(w, ",", "share", r->recorded_ns > 0 ? node->total / r->recorded_ns : 0, 6);
+    json_name_double(w, ",", "share", r->recorded_ns > 0 ? node->total / r->recorded_ns : 0, 6);
     count(w, ",", "calls", (double)node->calls);
-    name(w, ",", "children");
+    json_name(w, ",", "children");
     json_raw(w, "[");
 }
 
 static void put_tree(struct json_writer *w, const struct report *r)
 {
-    name(w, ",", "tree");
+    json_name(w, ",", "tree");
     for (size_t i = 0; i < r->n_nodes; i++) {
         if (i > 0 && r->nodes[i].depth <= r->nodes[i - 1].depth) {
             for (unsigned d = r->nodes[i].depth; d <= r->nodes[i - 1].depth; d++)
@@ -216,15 +196,15 @@ static void put_scopes(struct json_writer *w, const double *ns)
 
 static void put_layers(struct json_writer *w, const struct report *r)
 {
-    name(w, ",", "layers");
+    json_name(w, ",", "layers");
     json_raw(w, "[");
     for (size_t i = 0; i < r->in.record->shape.n_layers; i++) {
         const struct report_layer *layer = &r->layers[i];
         count(w, i == 0 ? "{" : ",{", "layer", (double)i);
         ms(w, ",", "total_ms", layer->total);
-        number(w, ",", "share", layer->share, 6);
+        json_name_double(w, ",", "share", layer->share, 6);
         count(w, ",", "calls", (double)layer->calls);
-        name(w, ",", "scopes");
+        json_name(w, ",", "scopes");
         put_scopes(w, layer->scopes);
         json_raw(w, "}");
     }
@@ -233,12 +213,12 @@ static void put_layers(struct json_writer *w, const struct report *r)
 
 static void put_allocators(struct json_writer *w, const struct profile_document *doc)
 {
-    name(w, ",", "allocators");
+    json_name(w, ",", "allocators");
     json_raw(w, "[");
     for (size_t i = 0; i < doc->n_allocators; i++) {
         const struct profile_allocator *a = &doc->allocators[i];
-        text(w, i == 0 ? "{" : ",{", "name", a->name);
-        text(w, ",", "when", a->when);
+        json_name_text(w, i == 0 ? "{" : ",{", "name", a->name);
+        json_name_text(w, ",", "when", a->when);
         count(w, ",", "bytes", a->bytes);
         if (a->calls >= 0)
             count(w, ",", "calls", a->calls);
@@ -249,18 +229,18 @@ static void put_allocators(struct json_writer *w, const struct profile_document 
 
 static void put_kernels(struct json_writer *w, const struct profile_document *doc)
 {
-    name(w, ",", "kernels");
+    json_name(w, ",", "kernels");
     json_raw(w, "[");
     for (size_t i = 0; i < doc->n_kernels; i++) {
         const struct profile_kernel *k = &doc->kernels[i];
-        text(w, i == 0 ? "{" : ",{", "name", k->name);
+        json_name_text(w, i == 0 ? "{" : ",{", "name", k->name);
         count(w, ",", "size", (double)k->size);
         count(w, ",", "iterations", k->iterations);
         us(w, ",", "mean_us", k->mean_ns);
         us(w, ",", "min_us", k->min_ns);
         us(w, ",", "max_us", k->max_ns);
-        number(w, ",", "gop_s", k->min_ns > 0 ? k->ops / k->min_ns : 0, 3);
-        number(w, ",", "gb_s", k->min_ns > 0 ? k->bytes / k->min_ns : 0, 3);
+        json_name_double(w, ",", "gop_s", k->min_ns > 0 ? k->ops / k->min_ns : 0, 3);
+        json_name_double(w, ",", "gb_s", k->min_ns > 0 ? k->bytes / k->min_ns : 0, 3);
         json_raw(w, "}");
     }
     json_raw(w, "]");
@@ -269,14 +249,14 @@ static void put_kernels(struct json_writer *w, const struct profile_document *do
 static void put_distribution(struct json_writer *w, const struct report *r)
 {
     bool first = true;
-    name(w, ",", "distribution");
+    json_name(w, ",", "distribution");
     json_raw(w, "[");
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const uint32_t *counts = record_histogram(r->in.record, (enum record_kind)kind, SCOPES);
         for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
             if (counts[i] == 0)
                 continue;
-            text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
+            json_name_text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
             us(w, ",", "step_us", histogram_middle(i));
             count(w, ",", "count", counts[i]);
             json_raw(w, "}");
@@ -289,15 +269,15 @@ static void put_distribution(struct json_writer *w, const struct report *r)
 static void put_roofline(struct json_writer *w, const struct report *r)
 {
     bool first = true;
-    name(w, ",", "roofline");
+    json_name(w, ",", "roofline");
     json_raw(w, "[");
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const struct report_steps *steps = &r->kinds[kind];
         for (int scope = 0; scope < SCOPES && steps->steps.n_recorded > 0; scope++) {
             if (record_cost_bytes(&steps->scopes[scope].cost) <= 0 || steps->scope_ns[scope] <= 0)
                 continue;
-            text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
-            text(w, ",", "scope", scope_infos[scope].name);
+            json_name_text(w, first ? "{" : ",{", "kind", record_kind_names[kind]);
+            json_name_text(w, ",", "scope", scope_infos[scope].name);
             ms(w, ",", "total_ms", steps->scope_ns[scope]);
             put_bound(w, &steps->scopes[scope]);
             json_raw(w, "}");
@@ -310,28 +290,29 @@ static void put_roofline(struct json_writer *w, const struct report *r)
 static void put_limits(struct json_writer *w, const struct profile_document *doc)
 {
     const struct report_limits *limits = &doc->report->in.limits;
-    name(w, ",", "limits");
-    number(w, "{", "read_gb_s", limits->read_bytes_s * 1e-9, 3);
+    json_name(w, ",", "limits");
+    json_name_double(w, "{", "read_gb_s", limits->read_bytes_s * 1e-9, 3);
     count(w, ",", "working_set_bytes", limits->working_set);
-    number(w, ",", "float_gop_s", limits->float_ops_s * 1e-9, 3);
-    name(w, ",", "weights_gop_s");
+    json_name_double(w, ",", "float_gop_s", limits->float_ops_s * 1e-9, 3);
+    json_name(w, ",", "weights_gop_s");
     bool first = true;
     json_raw(w, "{");
     for (int type = 0; type < WEIGHT_TYPES; type++) {
         if (limits->ops_s[type] <= 0)
             continue;
-        number(w, first ? "" : ",", weight_infos[type].name, limits->ops_s[type] * 1e-9, 3);
+        json_name_double(w, first ? "" : ",", weight_infos[type].name, limits->ops_s[type] * 1e-9,
+                         3);
         first = false;
     }
     json_raw(w, "}");
     flag(w, ",", "beside_work", doc->limits_beside_work);
-    text(w, ",", "note", doc->limits_note);
+    json_name_text(w, ",", "note", doc->limits_note);
     json_raw(w, "}");
 }
 
 static void put_sessions(struct json_writer *w, const struct report *r)
 {
-    name(w, ",", "sessions");
+    json_name(w, ",", "sessions");
     json_raw(w, "[");
     for (size_t i = 0; i < r->in.n_sessions; i++) {
         const struct report_session *s = &r->in.sessions[i];
@@ -341,8 +322,8 @@ static void put_sessions(struct json_writer *w, const struct report *r)
         ms(w, ",", "decode_ms", s->decode_ns);
         count(w, ",", "prompt_tokens", s->n_prompt);
         count(w, ",", "tokens", s->n_tokens);
-        number(w, ",", "tokens_per_second", seconds > 0 ? s->n_tokens / seconds : 0, 3);
-        name(w, ",", "scopes_per_token_ms");
+        json_name_double(w, ",", "tokens_per_second", seconds > 0 ? s->n_tokens / seconds : 0, 3);
+        json_name(w, ",", "scopes_per_token_ms");
         put_scopes(w, s->scope_ns);
         json_raw(w, "}");
     }
@@ -353,18 +334,18 @@ static void put_sizes(struct json_writer *w, const struct profile_document *doc)
 {
     if (doc->n_sizes == 0)
         return;
-    name(w, ",", "sizes");
+    json_name(w, ",", "sizes");
     for (size_t i = 0; i < doc->n_sizes; i++) {
         const struct profile_size *s = &doc->sizes[i];
-        text(w, i == 0 ? "[{" : ",{", "name", s->name);
+        json_name_text(w, i == 0 ? "[{" : ",{", "name", s->name);
         count(w, ",", "parameters", s->parameters);
         count(w, ",", "weight_bytes", s->weight_bytes);
-        number(w, ",", "ms_per_token", s->ms_per_token, 6);
-        number(w, ",", "tokens_per_second", s->tokens_s, 3);
-        number(w, ",", "prompt_tokens_per_second", s->prompt_tokens_s, 3);
+        json_name_double(w, ",", "ms_per_token", s->ms_per_token, 6);
+        json_name_double(w, ",", "tokens_per_second", s->tokens_s, 3);
+        json_name_double(w, ",", "prompt_tokens_per_second", s->prompt_tokens_s, 3);
         count(w, ",", "moved_bytes_per_token", s->moved_per_token);
-        number(w, ",", "limit_gb_s", s->limit_bytes_s * 1e-9, 3);
-        number(w, ",", "fraction", s->fraction, 4);
+        json_name_double(w, ",", "limit_gb_s", s->limit_bytes_s * 1e-9, 3);
+        json_name_double(w, ",", "fraction", s->fraction, 4);
         json_raw(w, "}");
     }
     json_raw(w, "]");
@@ -372,7 +353,7 @@ static void put_sizes(struct json_writer *w, const struct profile_document *doc)
 
 static void put_counters(struct json_writer *w, const struct counters *c)
 {
-    name(w, ",", "counters");
+    json_name(w, ",", "counters");
     if (c == NULL) {
         json_raw(w, "null");
         return;
@@ -383,7 +364,7 @@ static void put_counters(struct json_writer *w, const struct counters *c)
         count(w, ",", "instructions", c->instructions);
         count(w, ",", "cache_misses", c->cache_misses);
     } else {
-        text(w, ",", "hardware", c->why_not);
+        json_name_text(w, ",", "hardware", c->why_not);
     }
     if (c->has_schedule) {
         ms(w, ",", "running_ms", c->run_ns);
@@ -396,12 +377,12 @@ static void put_counters(struct json_writer *w, const struct counters *c)
 
 static void put_insights(struct json_writer *w, const struct report *r)
 {
-    name(w, ",", "insights");
+    json_name(w, ",", "insights");
     json_raw(w, "[");
     for (size_t i = 0; i < r->n_insights; i++) {
-        text(w, i == 0 ? "{" : ",{", "name", r->insights[i].name);
-        number(w, ",", "gain", r->insights[i].gain, 4);
-        text(w, ",", "text", r->insights[i].text);
+        json_name_text(w, i == 0 ? "{" : ",{", "name", r->insights[i].name);
+        json_name_double(w, ",", "gain", r->insights[i].gain, 4);
+        json_name_text(w, ",", "text", r->insights[i].text);
         json_raw(w, "}");
     }
     json_raw(w, "]");
@@ -411,22 +392,22 @@ static void put_method(struct json_writer *w, const struct report *r)
 {
     const struct record_totals *totals = &r->in.record->totals;
     const struct report_overhead *overhead = r->in.overhead;
-    name(w, ",", "method");
+    json_name(w, ",", "method");
     count(w, "{", "one_step_in_min", (double)totals->every_min);
     count(w, ",", "one_step_in_max", (double)totals->every_max);
     count(w, ",", "short_step_us", RECORD_SHORT_NS * 1e-3);
-    number(w, ",", "attributed", r->attributed, 6);
+    json_name_double(w, ",", "attributed", r->attributed, 6);
     ms(w, ",", "recorded_ms", r->recorded_ns);
     ms(w, ",", "waiting_ms", r->waiting_ns);
     ms(w, ",", "between_steps_ms", totals->idle_ns);
-    name(w, ",", "overhead");
+    json_name(w, ",", "overhead");
     if (overhead == NULL || !overhead->measured) {
         json_raw(w, "null}");
         return;
     }
-    number(w, "{", "fraction", overhead->part, 6);
-    number(w, ",", "low", overhead->interval.low, 6);
-    number(w, ",", "high", overhead->interval.high, 6);
+    json_name_double(w, "{", "fraction", overhead->part, 6);
+    json_name_double(w, ",", "low", overhead->interval.low, 6);
+    json_name_double(w, ",", "high", overhead->interval.high, 6);
     count(w, ",", "pairs", (double)overhead->n_pairs);
     us(w, ",", "step_us", overhead->step_ns);
     json_raw(w, "}}");
@@ -436,16 +417,16 @@ void profile_write_json(const struct profile_document *doc, struct json_writer *
 {
     const struct report *r = doc->report;
     count(w, "{", "format", 1);
-    text(w, ",", "version", doc->version);
-    name(w, ",", "created");
+    json_name_text(w, ",", "version", doc->version);
+    json_name(w, ",", "created");
     json_uint(w, doc->created);
     put_machine(w, &doc->machine);
     put_model(w, doc);
     put_workload(w, &doc->workload);
-    number(w, ",", "tokens_per_second", r->tokens_s, 3);
-    number(w, ",", "prompt_tokens_per_second", r->prompt_tokens_s, 3);
-    number(w, ",", "ms_per_token", r->ms_per_token, 6);
-    number(w, ",", "bytes_per_token", r->allocated_per_token, 1);
+    json_name_double(w, ",", "tokens_per_second", r->tokens_s, 3);
+    json_name_double(w, ",", "prompt_tokens_per_second", r->prompt_tokens_s, 3);
+    json_name_double(w, ",", "ms_per_token", r->ms_per_token, 6);
+    json_name_double(w, ",", "bytes_per_token", r->allocated_per_token, 1);
     count(w, ",", "moved_bytes_per_token", r->moved_per_token);
     put_steps(w, r);
     put_paths(w, r);
