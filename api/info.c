@@ -3,7 +3,6 @@
 
 #include "api/json.h"
 
-
 static void put_model(struct json_writer *w, const struct model *model,
                       const struct tokenizer *tokenizer)
 {
