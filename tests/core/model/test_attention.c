@@ -4,14 +4,13 @@
  */
 #include "model/attention.h"
 
-#include "math/kernels_tables.h"
-
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { D = 12, CONTEXT = 1200, SEQUENCES = 3, LAYERS = 2, MAX_ROWS = 300 };
 
+static const struct kernels *ref_kernels, *auto_kernels;
 static struct model model;
 static struct kv *kv;
 static struct kv_seq seqs[SEQUENCES];
@@ -30,6 +29,10 @@ static float noise(void)
 static void open_context(size_t n_heads, size_t n_kv_heads, enum kv_type type)
 {
     struct error err;
+    struct cpu cpu;
+    cpu_detect(&cpu);
+    ck_assert_int_eq(kernels_select(&ref_kernels, KERNELS_REF, &cpu, &err), STATUS_OK);
+    ck_assert_int_eq(kernels_select(&auto_kernels, KERNELS_AUTO, &cpu, &err), STATUS_OK);
     size_t n_cached;
     state = 1;
     model = (struct model){
@@ -48,8 +51,8 @@ static void open_context(size_t n_heads, size_t n_kv_heads, enum kv_type type)
                 k[d] = noise() * 2;
                 v[d] = noise();
             }
-            kernels_ref.kv_store[type](kv_block(kv, seqs[s].pages[pos / KV_PAGE], layer, head),
-                                       pos % KV_PAGE, D, k, v);
+            ref_kernels->kv_store[type](kv_block(kv, seqs[s].pages[pos / KV_PAGE], layer, head),
+                                        pos % KV_PAGE, D, k, v);
         }
     }
     size_t n = MAX_ROWS * n_heads * D;
@@ -91,7 +94,7 @@ static struct attention_layer layer_of(size_t layer, float *out)
 /* Each of the rows by itself. */
 static void attend_alone(const uint32_t *list, size_t n, size_t layer)
 {
-    struct attention *a = create(&kernels_ref, 1);
+    struct attention *a = create(ref_kernels, 1);
     size_t width = model.shape.n_heads * D;
     for (size_t i = 0; i < n; i++) {
         size_t t = list ? list[i] : i;
@@ -129,18 +132,13 @@ static void attend_together(const struct kernels *kernels, unsigned n_threads, s
 static void check(size_t n_rows, size_t n_wanted)
 {
     static const unsigned threads[] = {1, 2, 5, 40};
-    const struct kernels *auto_kernels;
-    struct error err;
-    struct cpu cpu;
-    cpu_detect(&cpu);
-    ck_assert_int_eq(kernels_select(&auto_kernels, KERNELS_AUTO, &cpu, &err), STATUS_OK);
     for (size_t layer = 0; layer < LAYERS; layer++) {
         bool last = layer + 1 == LAYERS;
         size_t n = last ? n_wanted : n_rows, n_floats = n * model.shape.n_heads * D;
         attend_alone(last ? wanted : NULL, n, layer);
         for (size_t i = 0; n > 0 && i < 2 * sizeof threads / sizeof *threads; i++) {
             memset(together, 0, n_floats * sizeof *together);
-            attend_together(i % 2 ? &kernels_ref : auto_kernels, threads[i / 2], n_rows, n_wanted,
+            attend_together(i % 2 ? ref_kernels : auto_kernels, threads[i / 2], n_rows, n_wanted,
                             layer);
             ck_assert_mem_eq(alone, together, n_floats * sizeof *alone);
         }
@@ -178,7 +176,7 @@ END_TEST
 START_TEST(by_row_only_where_every_row_is_alone_and_wanted)
 {
     open_context(6, 2, KV_F16);
-    struct attention *a = create(&kernels_ref, 2);
+    struct attention *a = create(ref_kernels, 2);
     size_t n = add_rows(0, 0, 30, 1);
     n = add_rows(n, 1, 7, 1);
     n = add_rows(n, 2, 100, 1);
