@@ -56,7 +56,7 @@ static enum status take_arena(struct worker *w, struct error *err)
 }
 
 /* What is kept of single steps in a profile, at most: some hundred of a small model's. */
-static const size_t profile_line_bytes = (size_t)8 << 20;
+static const size_t profile_line_bytes = (size_t)2 << 20;
 
 static enum status take_recorder(struct worker *w, struct error *err)
 {
