@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "model/forward_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -71,6 +72,7 @@ enum status forward_create(struct forward **out, const struct model *model,
     f->team = team;
     f->max_rows = max_rows;
     f->max_logits = max_logits;
+    f->q_scale = 1.0f / sqrtf((float)s->head_dim);
     f->embd_stride = round_up(s->n_embd, PANEL_ROWS);
     f->q_stride = round_up(s->n_heads * s->head_dim, PANEL_ROWS);
     f->kv_stride = round_up(s->n_kv_heads * s->head_dim, PANEL_ROWS);
@@ -123,17 +125,6 @@ void forward_set_marks(struct forward *f, const struct team_marks *marks)
     f->marks = marks;
 }
 
-/* What a chunk's function has set apart belongs to its phase's mark. */
-static void keep_parts(const struct forward *f, size_t i, unsigned rank)
-{
-    struct own *own = &f->own[rank];
-    struct team_mark *mark = &f->marks->marks[rank * forward_max_phases(f->model) + i];
-    for (size_t part = 0; part < TEAM_PARTS; part++) {
-        mark->parts[part] += (uint32_t)own->ticks[part];
-        own->ticks[part] = 0;
-    }
-}
-
 static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
 {
     struct forward *f = arg;
@@ -143,8 +134,6 @@ static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
     struct range r = {n_items * chunk / n_chunks, n_items * (chunk + 1) / n_chunks};
     f->own[rank].phase = i;
     phase->run(f, layer, r, rank);
-    if (__builtin_expect(f->marks != NULL, false))
-        keep_parts(f, i, rank);
 }
 
 void forward_run(struct forward *f, const struct row *rows, size_t n_rows)

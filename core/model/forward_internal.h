@@ -24,8 +24,7 @@ enum { OWN_ROWS = 2 }; /* so few rows are normed and rounded by each thread for 
 struct own {
     _Alignas(64) struct act inputs[INPUTS]; /* [OWN_ROWS]; the F32 of those that are only rounded:
                                                everybody's */
-    size_t phase, made;         /* the phase under way; the one whose input has been made */
-    uint64_t ticks[TEAM_PARTS]; /* of the chunk under way: what is set apart */
+    size_t phase, made; /* the phase under way; the one whose input has been made */
 };
 
 struct forward {
@@ -35,6 +34,7 @@ struct forward {
     struct team *team;
     size_t max_rows, max_logits;
     size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
+    float q_scale; /* of queries: one over the root of D */
 
     float *x;                  /* [T][embd_stride]: the residual stream */
     float *q, *k, *v;          /* [T][q_stride], [T][kv_stride] twice */

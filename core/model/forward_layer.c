@@ -13,7 +13,6 @@
 #include "model/cost.h"
 #include "model/forward_internal.h"
 
-#include <math.h>
 #include <string.h>
 
 /* --- shares --- */
@@ -41,12 +40,16 @@ static inline uint64_t part_begin(const struct forward *f)
     return __builtin_expect(f->marks != NULL, false) ? f->marks->clock() : 0;
 }
 
+/* The thread's mark of the phase under way; where somebody asks. */
+static inline struct team_mark *mark_of(const struct forward *f, unsigned rank)
+{
+    return &f->marks->marks[rank * forward_max_phases(f->model) + f->own[rank].phase];
+}
+
 /* The same for what begins with the thread's part of the phase: that look has been taken. */
 static inline uint64_t part_begin_with_phase(const struct forward *f, unsigned rank)
 {
-    if (__builtin_expect(f->marks == NULL, true))
-        return 0;
-    return f->marks->marks[rank * forward_max_phases(f->model) + f->own[rank].phase].begin;
+    return __builtin_expect(f->marks != NULL, false) ? mark_of(f, rank)->begin : 0;
 }
 
 /* Places in the phases' lists of parts. */
@@ -56,8 +59,8 @@ static inline void part_end(const struct forward *f, unsigned rank, size_t part,
 {
     if (__builtin_expect(f->marks == NULL, true))
         return;
-    uint64_t ticks = f->marks->clock() - begin;
-    f->own[rank].ticks[part] += ticks > 0 ? ticks : 1; /* a slow counter: none means not done */
+    uint32_t ticks = (uint32_t)(f->marks->clock() - begin);
+    mark_of(f, rank)->parts[part] += ticks > 0 ? ticks : 1; /* a slow counter: none: not done */
 }
 
 /* --- rows --- */
@@ -279,7 +282,7 @@ static void rotate_query(const struct forward *f, size_t layer, size_t t, size_t
 {
     const size_t head_dim = f->model->shape.head_dim;
     rotate(f, &f->model->layers[layer].q_norm, f->q + t * f->q_stride + head * head_dim,
-           f->rows[t].position, 1.0f / sqrtf((float)head_dim));
+           f->rows[t].position, f->q_scale);
 }
 
 /* Norms and rotates a key; rounds it and its value into the cache. */
