@@ -146,15 +146,18 @@ static uint32_t run_begin(const struct team *team, uint32_t n, unsigned rank)
 }
 
 /* A thread's marks. Helpers write theirs inside the gate, so that the leader may read all of them
- * when team_run has ended. A phase that begins as soon as the one before has ended needs no second
- * look at the clock; last: that end, 0 when the thread has waited since. */
-static struct team_mark *begin_mark(const struct team *team, size_t n_phases, size_t phase,
-                                    unsigned rank, uint64_t last)
+ * when team_finish has ended. A phase that begins as soon as the one before has ended needs no
+ * second look at the clock; last: that end, 0 when the thread has waited since. */
+static struct team_mark *begin_mark(const struct team *team, size_t phase, unsigned rank,
+                                    uint64_t last)
 {
     const struct team_marks *marks = team->marks;
     if (__builtin_expect(marks == NULL, true))
         return NULL;
-    struct team_mark *mark = marks->marks + rank * n_phases + phase;
+    struct team_mark *mark = team_mark_at(marks, rank, phase);
+    /* The weights have driven it out of the caches, and the next claim would wait for this line:
+     * two phases are time enough to get it. */
+    __builtin_prefetch(mark + 4, 1);
     /* Written whole: what a chunk adds to its parts then needs no line from another's cache. */
     *mark = (struct team_mark){.begin = last != 0 ? last : marks->clock(),
                                .allocated = (uint32_t)alloc_bytes(),
@@ -170,20 +173,12 @@ static uint64_t end_mark(const struct team *team, struct team_mark *mark)
     return mark->end = team->marks->clock();
 }
 
-/* The first phase from this one on that has chunks; n_phases: none. */
-static size_t next_phase(const struct team_work *work, size_t phase)
-{
-    while (phase < work->n_phases && work->n_chunks[phase] == 0)
-        phase++;
-    return phase;
-}
-
 /* Does what is left of a phase: this thread's own run, then the others'. Takes and returns the time
  * of its marks. */
 static uint64_t do_phase(struct team *team, size_t phase, unsigned rank, uint64_t last)
 {
     uint32_t n = team->work.n_chunks[phase], n_done = 0;
-    struct team_mark *mark = begin_mark(team, team->work.n_phases, phase, rank, last);
+    struct team_mark *mark = begin_mark(team, phase, rank, last);
     for (unsigned i = 0; i < team->n_threads; i++) {
         unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
         uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
@@ -219,12 +214,8 @@ static void help(struct team *team, uint32_t epoch, unsigned rank)
     for (size_t phase = 0;; phase++) {
         if (!enter(team))
             return;
-        bool on = team->step == epoch;
+        const bool on = team->step == epoch && phase < team->work.n_phases;
         uint32_t target = 0;
-        if (on) {
-            phase = next_phase(&team->work, phase);
-            on = phase < team->work.n_phases;
-        }
         if (on) {
             last = do_phase(team, phase, rank, last);
             target = team->ends[phase];
@@ -316,25 +307,23 @@ void team_set_marks(struct team *team, const struct team_marks *marks)
 }
 
 /* Alone there is nobody to share with: no claims, no counts. */
-static void run_alone(struct team *team, const struct team_work *work)
+static void run_alone(struct team *team)
 {
+    const struct team_work *work = &team->work;
     uint64_t last = 0;
-    for (size_t phase = 0; (phase = next_phase(work, phase)) < work->n_phases; phase++) {
-        struct team_mark *mark = begin_mark(team, work->n_phases, phase, 0, last);
+    for (size_t phase = 0; phase < work->n_phases; phase++) {
+        struct team_mark *mark = begin_mark(team, phase, 0, last);
         for (uint32_t chunk = 0; chunk < work->n_chunks[phase]; chunk++)
             work->fn(work->arg, phase, chunk, 0);
         last = end_mark(team, mark);
     }
 }
 
-void team_run(struct team *team, const struct team_work *work)
+void team_start(struct team *team, const struct team_work *work)
 {
-    if (team->n_threads == 1) {
-        run_alone(team, work);
-        return;
-    }
     team->work = *work;
-    uint64_t last = 0;
+    if (team->n_threads == 1)
+        return;
     uint32_t end = 0;
     for (size_t phase = 0; phase < work->n_phases; phase++) {
         end += work->n_chunks[phase];
@@ -348,7 +337,16 @@ void team_run(struct team *team, const struct team_work *work)
     atomic_fetch_and_explicit(&team->gate.value, ~GATE_CLOSED, memory_order_release);
     raise_epoch(
         team); /* behind the open gate, or a quick helper would find it closed and miss the step */
-    for (size_t phase = 0; (phase = next_phase(work, phase)) < work->n_phases; phase++) {
+}
+
+void team_finish(struct team *team)
+{
+    if (team->n_threads == 1) {
+        run_alone(team);
+        return;
+    }
+    uint64_t last = 0;
+    for (size_t phase = 0; phase < team->work.n_phases; phase++) {
         last = do_phase(team, phase, 0, last);
         if (!is_done(team, team->ends[phase])) {
             last = 0;
@@ -358,4 +356,10 @@ void team_run(struct team *team, const struct team_work *work)
     atomic_fetch_or_explicit(&team->gate.value, GATE_CLOSED, memory_order_relaxed);
     while (atomic_load_explicit(&team->gate.value, memory_order_acquire) != GATE_CLOSED)
         sched_yield(); /* a helper is between two looks: nanoseconds, or it lost its processor */
+}
+
+void team_run(struct team *team, const struct team_work *work)
+{
+    team_start(team, work);
+    team_finish(team);
 }

@@ -23,7 +23,7 @@ typedef void team_fn(void *arg, size_t phase, size_t chunk, unsigned rank);
 struct team_work {
     team_fn *fn;
     void *arg;
-    const uint32_t *n_chunks; /* [n_phases]; 0: the phase is empty, and costs nothing */
+    const uint32_t *n_chunks; /* [n_phases], each at least 1 */
     size_t n_phases;
 };
 
@@ -39,7 +39,12 @@ unsigned team_size(const struct team *team);
  * wrote to every chunk of later phases and to the leader after. Leader only. */
 void team_run(struct team *team, const struct team_work *work);
 
-/* --- for a profile: when each thread worked on each phase that is not empty --- */
+/* The same in two halves: between them helpers do what they can, and the leader anything but work
+ * for the team; what they have left it does at the end. n_chunks stays borrowed until then. */
+void team_start(struct team *team, const struct team_work *work);
+void team_finish(struct team *team);
+
+/* --- for a profile: when each thread worked on each phase --- */
 
 enum { TEAM_PARTS = 2 };
 
@@ -52,10 +57,17 @@ struct team_mark {
 
 struct team_marks {
     ticks_fn *clock;
-    struct team_mark *marks; /* [n_threads][n_phases] */
+    struct team_mark *marks; /* [n_threads][stride] */
+    size_t stride;           /* at least the phases of a run */
     uint32_t
         run; /* stands in every mark made: one that a thread did not come to has an older one */
 };
+
+static inline struct team_mark *team_mark_at(const struct team_marks *marks, unsigned rank,
+                                             size_t phase)
+{
+    return marks->marks + rank * marks->stride + phase;
+}
 
 /* What the next runs mark, until it is called with NULL. Borrowed. Leader only, outside team_run.
  */

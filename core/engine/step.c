@@ -315,10 +315,9 @@ void worker_step(struct worker *w)
     count_step(w, n_with_rows(w), n_prompt, now - begin);
     rates_step(&w->rates, n_decode, n_prompt, now - begin);
     atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
-    if (recorder_is_active(w->recorder))
-        step_profile(w, n_decode, n_prompt, now - begin);
+    step_profile_fold(w, n_decode, n_prompt, now - begin);
     settle(w);
-    recorder_end(w->recorder);
+    step_profile_end(w);
 }
 
 /* --- warm-up --- */

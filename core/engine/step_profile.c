@@ -1,8 +1,9 @@
 /* step_profile.c - what a step had to do, and to whose profiles its time goes.
  *
- * The worker's thread, while somebody is interested: between the step's samples and the publishing
- * of its results, so that a finished job's profile is final. A job is given the whole time of the
- * steps it took part in, as its client waited for all of it.
+ * The worker's thread, while somebody is interested. The step is added up by a helper while the
+ * leader publishes its results; before that where a job wants its part, so that a finished job's
+ * profile is final. A job is given the whole time of the steps it took part in, as its client
+ * waited for all of it.
  */
 #include "engine/worker.h"
 
@@ -59,21 +60,60 @@ static void give_to_job(struct job_share *share, uint64_t step_ns, const struct 
     record_work_add(&share->work, work);
 }
 
-void step_profile(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns)
+static void give_to_jobs(const struct worker *w, uint64_t step_ns, const struct step_times *times,
+                         const struct record_work *work)
 {
-    struct record_work work;
-    measure_work(w, &work);
-    enum record_kind kind = n_prompt == 0   ? RECORD_DECODE
-                            : n_decode == 0 ? RECORD_PREFILL
-                                            : RECORD_MIXED;
-    const struct step_times *times =
-        recorder_fold(w->recorder, kind, &work, forward_chunks(w->forward));
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        const struct slot *slot = active(w, i);
         struct job_profile *profile = slot->job->profile;
         if (profile == NULL || slot->n_rows == 0)
             continue;
         bool reads_prompt = slot->kv.n_positions < slot->job->n_prompt; /* not committed yet */
-        give_to_job(reads_prompt ? &profile->prompt : &profile->answer, step_ns, times, &work);
+        give_to_job(reads_prompt ? &profile->prompt : &profile->answer, step_ns, times, work);
     }
+}
+
+static void fold(void *arg, size_t phase, size_t chunk, unsigned rank)
+{
+    struct worker *w = arg;
+    (void)phase, (void)chunk, (void)rank;
+    recorder_fold(w->recorder);
+}
+
+static void finish_fold(struct worker *w)
+{
+    if (w->folding)
+        team_finish(w->team);
+    w->folding = false;
+}
+
+void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns)
+{
+    static const uint32_t one_chunk = 1;
+    struct record_work work;
+    if (!recorder_is_active(w->recorder))
+        return;
+    measure_work(w, &work);
+    struct recorder_step step = {.kind = n_prompt == 0   ? RECORD_DECODE
+                                         : n_decode == 0 ? RECORD_PREFILL
+                                                         : RECORD_MIXED,
+                                 .work = &work};
+    step.phases = forward_phases(w->forward, &step.n_phases);
+    recorder_describe(w->recorder, &step);
+    w->folding = recorder_is_recording(w->recorder);
+    if (w->folding)
+        team_start(w->team, &(struct team_work){fold, w, &one_chunk, 1});
+    if (step_profile_wanted(w)) {
+        const bool recorded = w->folding;
+        finish_fold(w);
+        give_to_jobs(w, step_ns, recorded ? recorder_times(w->recorder) : NULL, &work);
+    }
+    recorder_cut(w->recorder, CUT_RECORD);
+}
+
+void step_profile_end(struct worker *w)
+{
+    recorder_cut(w->recorder, CUT_PUBLISH);
+    finish_fold(w);
+    recorder_end(w->recorder);
 }

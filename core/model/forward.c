@@ -55,6 +55,7 @@ static void carve_all(struct forward *f)
     carve_own(f, widths);
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = arena_carve(arena, t, sizeof *f->wanted);
+    f->phases = arena_carve(arena, forward_max_phases(f->model), sizeof *f->phases);
     f->n_chunks = arena_carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
 }
 
@@ -115,9 +116,10 @@ size_t forward_bytes(const struct forward *f)
 
 /* --- the step --- */
 
-const uint32_t *forward_chunks(const struct forward *f)
+const uint32_t *forward_phases(const struct forward *f, size_t *n)
 {
-    return f->n_chunks;
+    *n = f->n_phases;
+    return f->phases;
 }
 
 void forward_set_marks(struct forward *f, const struct team_marks *marks)
@@ -129,7 +131,7 @@ static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
 {
     struct forward *f = arg;
     size_t layer;
-    const struct phase *phase = forward_phase_at(f->model->shape.n_layers, i, &layer);
+    const struct phase *phase = forward_phase_at(f->model->shape.n_layers, f->phases[i], &layer);
     size_t n_items = phase->items(f, layer), n_chunks = f->n_chunks[i];
     struct range r = {n_items * chunk / n_chunks, n_items * (chunk + 1) / n_chunks};
     f->own[rank].phase = i;
@@ -146,17 +148,21 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
             f->wanted[f->n_wanted++] = (uint32_t)t;
     }
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
-    size_t n_phases = forward_max_phases(f->model), threads = team_size(f->team);
+    size_t max_phases = forward_max_phases(f->model), threads = team_size(f->team);
     size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
-    for (size_t i = 0; i < n_phases; i++) {
+    f->n_phases = 0;
+    for (size_t i = 0; i < max_phases; i++) {
         size_t layer;
         const struct phase *phase = forward_phase_at(f->model->shape.n_layers, i, &layer);
         size_t n_items = phase->items(f, layer);
-        f->n_chunks[i] = (uint32_t)(n_items < max_chunks ? n_items : max_chunks);
+        if (n_items == 0)
+            continue;
+        f->phases[f->n_phases] = (uint32_t)i;
+        f->n_chunks[f->n_phases++] = (uint32_t)(n_items < max_chunks ? n_items : max_chunks);
     }
     for (size_t rank = 0; rank < threads; rank++)
-        f->own[rank].made = n_phases; /* none */
+        f->own[rank].made = max_phases; /* none */
     team_set_marks(f->team, f->marks);
-    team_run(f->team, &(struct team_work){run_chunk, f, f->n_chunks, n_phases});
+    team_run(f->team, &(struct team_work){run_chunk, f, f->n_chunks, f->n_phases});
     team_set_marks(f->team, NULL);
 }

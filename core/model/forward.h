@@ -50,8 +50,8 @@ size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 /* What the i-th of forward_max_phases is. */
 struct scope_phase forward_phase(const struct model *model, size_t i);
 
-/* Of the last run: chunks of each phase; 0: it had nothing to do. */
-const uint32_t *forward_chunks(const struct forward *forward);
+/* The phases of the last run: those that had something to do, ascending; *n: how many. */
+const uint32_t *forward_phases(const struct forward *forward, size_t *n);
 
 /* What the next runs mark, phase by phase; NULL: nothing. Borrowed. */
 void forward_set_marks(struct forward *forward, const struct team_marks *marks);

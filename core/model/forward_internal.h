@@ -24,7 +24,8 @@ enum { OWN_ROWS = 2 }; /* so few rows are normed and rounded by each thread for 
 struct own {
     _Alignas(64) struct act inputs[INPUTS]; /* [OWN_ROWS]; the F32 of those that are only rounded:
                                                everybody's */
-    size_t phase, made; /* the phase under way; the one whose input has been made */
+    size_t phase, made; /* the phase under way, by its place in the step; the one whose input has
+                           been made */
 };
 
 struct forward {
@@ -51,7 +52,9 @@ struct forward {
     size_t n_rows;
     uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
     size_t n_wanted;
-    uint32_t *n_chunks; /* [forward_max_phases()] */
+    uint32_t *phases;   /* [n_phases]: those with something to do; room for forward_max_phases() */
+    uint32_t *n_chunks; /* [n_phases] */
+    size_t n_phases;
 
     const struct team_marks *marks; /* for a profile; NULL: nobody asks */
 };

@@ -43,7 +43,7 @@ static inline uint64_t part_begin(const struct forward *f)
 /* The thread's mark of the phase under way; where somebody asks. */
 static inline struct team_mark *mark_of(const struct forward *f, unsigned rank)
 {
-    return &f->marks->marks[rank * forward_max_phases(f->model) + f->own[rank].phase];
+    return team_mark_at(f->marks, rank, f->own[rank].phase);
 }
 
 /* The same for what begins with the thread's part of the phase: that look has been taken. */

@@ -65,7 +65,7 @@ struct record_span { /* ns since the step's begin; end 0: never */
     uint32_t begin, end;
 };
 
-enum { RECORD_SECTIONS = 5 }; /* schedule, sample, text, record, publish: the leader's */
+enum { RECORD_SECTIONS = 6 }; /* schedule, sample, text, record, publish, record: the leader's */
 
 struct record_line {   /* one step */
     uint64_t begin_ns; /* since the record's begin */

@@ -2,12 +2,13 @@
  *
  * The leader's marks cut a step into its phases without gaps: a phase lasts from the leader's
  * arrival to its arrival at the next one. What the threads' marks do not fill of that is waiting.
- * The lock guards the record; a worker holds it from fold to end, so that whoever takes the record
- * finds whole steps.
+ * The lock guards the record; a worker holds it from a step's description to its end, so that
+ * whoever takes the record finds whole steps.
  */
 #include "profile/recorder.h"
 
 #include "base/alloc_count.h"
+#include "base/arena.h"
 #include "base/ticks.h"
 
 #include <pthread.h>
@@ -34,8 +35,8 @@ struct recorder {
 
     /* the worker's */
     ticks_fn *clock;
-    struct team_mark *memory; /* owned */
     struct team_marks forward, sample;
+    struct arena arena; /* of the marks */
     bool active, recording, locked;
     uint64_t begin_ns, last_end_ns;
     uint64_t begin_calls; /* alloc_count() */
@@ -45,15 +46,20 @@ struct recorder {
     double scale;           /* ns of a tick, in this step */
     double thread_scale;    /* the same by the number of threads */
     enum record_kind kind;
+    const uint32_t *phases; /* [n_phases] borrowed: what the marks are of */
+    size_t n_phases;
     uint32_t n_rows, n_sequences;
-    struct cut folded;
     struct step_times times;
 };
 
-/* Of the forward pass, and of the team that samples. */
-static size_t n_marks(const struct record_shape *shape)
+/* Twice: with an arena that only measures, and with its memory. */
+static void carve_marks(struct recorder *r, const struct record_shape *shape)
 {
-    return shape->n_threads * (shape->n_phases + 1);
+    r->sample = (struct team_marks){.clock = r->clock, .stride = 1};
+    r->forward = (struct team_marks){.clock = r->clock, .stride = shape->n_phases};
+    r->sample.marks = arena_carve(&r->arena, shape->n_threads, sizeof(struct team_mark));
+    r->forward.marks =
+        arena_carve(&r->arena, shape->n_threads * shape->n_phases, sizeof(struct team_mark));
 }
 
 enum status recorder_create(struct recorder **out, const struct record_shape *shape,
@@ -63,20 +69,18 @@ enum status recorder_create(struct recorder **out, const struct record_shape *sh
     if (r == NULL)
         return error_no_memory(err, sizeof *r, "a profile");
     pthread_mutex_init(&r->lock, NULL);
-    const size_t n = n_marks(shape);
-    r->memory = calloc(n, sizeof *r->memory);
-    enum status status = STATUS_OK;
-    if (r->memory == NULL)
-        status = error_no_memory(err, n * sizeof *r->memory, "a profile");
+    r->clock = ticks_clock();
+    carve_marks(r, shape); /* measures */
+    const size_t n_bytes = r->arena.n_used;
+    r->arena = (struct arena){0};
+    enum status status = arena_init(&r->arena, n_bytes, "a profile", err);
     if (status == STATUS_OK)
         status = record_create(&r->record, shape, line_bytes, err);
     if (status != STATUS_OK) {
         recorder_destroy(r);
         return status;
     }
-    r->clock = ticks_clock();
-    r->forward = (struct team_marks){r->clock, r->memory, 0};
-    r->sample = (struct team_marks){r->clock, r->memory + shape->n_threads * shape->n_phases, 0};
+    carve_marks(r, shape);
     *out = r;
     return STATUS_OK;
 }
@@ -87,13 +91,13 @@ void recorder_destroy(struct recorder *r)
         return;
     record_destroy(r->record);
     pthread_mutex_destroy(&r->lock);
-    free(r->memory);
+    arena_free(&r->arena);
     free(r);
 }
 
 size_t recorder_bytes(const struct recorder *r)
 {
-    return r->record->arena.n_bytes + n_marks(&r->record->shape) * sizeof(struct team_mark);
+    return r->record->arena.n_bytes + r->arena.n_bytes;
 }
 
 /* --- any thread --- */
@@ -283,7 +287,7 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
     const struct record_shape *shape = &r->record->shape;
     struct phase_ticks sum = {0};
     for (unsigned rank = 0; rank < shape->n_threads; rank++) {
-        const struct team_mark *mark = &r->forward.marks[rank * shape->n_phases + phase];
+        const struct team_mark *mark = team_mark_at(&r->forward, rank, phase);
         uint64_t from = mark->begin > begin ? mark->begin : begin;
         uint64_t to = mark->end < end ? mark->end : end;
         if (!is_of_step(r, mark))
@@ -299,10 +303,16 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
     return sum;
 }
 
+/* What the step's i-th phase is. */
+static const struct scope_phase *phase_at(const struct recorder *r, size_t i)
+{
+    return &r->record->shape.phases[r->phases[i]];
+}
+
 /* A part without a tick was done elsewhere: a phase of its own has it. */
 static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struct cut end)
 {
-    const struct scope_phase *p = &r->record->shape.phases[phase];
+    const struct scope_phase *p = phase_at(r, phase);
     const struct phase_ticks sum = sum_marks(r, phase, begin.ticks, end.ticks);
     uint64_t left = sum.busy; /* by what is not set apart */
     double parts = 0;
@@ -323,41 +333,30 @@ static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struc
         r->times.matrix[p->matrix] += wall;
 }
 
-/* The first phase from this one on that was not empty; n_phases: none. */
-static size_t next_phase(const struct recorder *r, const uint32_t *chunks, size_t phase)
-{
-    while (phase < r->record->shape.n_phases && chunks[phase] == 0)
-        phase++;
-    return phase;
-}
-
 /* The leader's arrival at a phase; behind the last one: the pass's end. */
 static struct cut arrival(const struct recorder *r, size_t phase)
 {
-    if (phase == r->record->shape.n_phases)
+    if (phase == r->n_phases)
         return r->cuts[CUT_FORWARD];
     return (struct cut){r->forward.marks[phase].begin, r->forward.marks[phase].allocated};
 }
 
-static void fold_forward(struct recorder *r, const uint32_t *chunks)
+static void fold_forward(struct recorder *r)
 {
-    const struct record_shape *shape = &r->record->shape;
-    size_t phase = next_phase(r, chunks, 0);
-    struct cut begin = arrival(r, phase), of_layer = begin;
-    while (phase < shape->n_phases) {
-        size_t next = next_phase(r, chunks, phase + 1);
-        struct cut end = arrival(r, next);
-        fold_phase(r, phase, begin, end);
-        size_t layer = shape->phases[phase].layer;
-        if (next == shape->n_phases || shape->phases[next].layer != layer) {
-            if (r->locked && layer < shape->n_layers)
-                add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
-                            &(struct portion){in_ns(r, end.ticks - of_layer.ticks), 0,
-                                              end.allocated - of_layer.allocated, true});
-            of_layer = end;
-        }
+    const size_t n = r->n_phases, n_layers = r->record->shape.n_layers;
+    struct cut begin = arrival(r, 0), of_layer = begin;
+    for (size_t i = 0; i < n; i++) {
+        const size_t layer = phase_at(r, i)->layer;
+        struct cut end = arrival(r, i + 1);
+        fold_phase(r, i, begin, end);
         begin = end;
-        phase = next;
+        if (i + 1 < n && phase_at(r, i + 1)->layer == layer)
+            continue;
+        if (r->locked && layer < n_layers)
+            add_to_cell(record_cell(r->record, r->kind, layer, SCOPES),
+                        &(struct portion){in_ns(r, end.ticks - of_layer.ticks), 0,
+                                          end.allocated - of_layer.allocated, true});
+        of_layer = end;
     }
 }
 
@@ -378,24 +377,19 @@ static void keep_line(struct recorder *r)
     struct record_line *line = &record->lines[record->totals.n_lines];
     struct record_span *spans =
         record->spans + record->totals.n_lines * shape->n_threads * shape->n_phases;
-    for (size_t i = 0; i < shape->n_threads * shape->n_phases; i++) {
-        const struct team_mark *mark = &r->forward.marks[i];
-        spans[i] = (struct record_span){0};
-        if (is_of_step(r, mark))
-            spans[i] = (struct record_span){since_begin(r, mark->begin), since_begin(r, mark->end)};
+    memset(spans, 0, shape->n_threads * shape->n_phases * sizeof *spans);
+    for (unsigned rank = 0; rank < shape->n_threads; rank++, spans += shape->n_phases) {
+        for (size_t i = 0; i < r->n_phases; i++) {
+            const struct team_mark *mark = team_mark_at(&r->forward, rank, i);
+            if (is_of_step(r, mark))
+                spans[r->phases[i]] =
+                    (struct record_span){since_begin(r, mark->begin), since_begin(r, mark->end)};
+        }
     }
     *line = (struct record_line){.begin_ns = r->begin_ns - record->totals.begin_ns,
                                  .kind = r->kind,
                                  .n_rows = r->n_rows,
                                  .n_sequences = r->n_sequences};
-    const uint64_t borders[RECORD_SECTIONS][2] = {
-        {r->begin.ticks, r->forward.marks[0].begin},
-        {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_SAMPLE].ticks},
-        {r->cuts[CUT_SAMPLE].ticks, r->cuts[CUT_TEXT].ticks},
-    };
-    for (int i = 0; i < 3; i++)
-        line->sections[i] =
-            (struct record_span){since_begin(r, borders[i][0]), since_begin(r, borders[i][1])};
 }
 
 /* --- */
@@ -418,12 +412,13 @@ static void count_seen(struct recorder *r, const struct record_work *work)
         totals->every_max = r->n_every;
 }
 
-const struct step_times *recorder_fold(struct recorder *r, enum record_kind kind,
-                                       const struct record_work *work, const uint32_t *chunks)
+void recorder_describe(struct recorder *r, const struct recorder_step *step)
 {
-    r->kind = kind;
-    r->n_rows = (uint32_t)work->n_rows;
-    r->n_sequences = (uint32_t)work->n_sequences;
+    r->kind = step->kind;
+    r->phases = step->phases;
+    r->n_phases = step->n_phases;
+    r->n_rows = (uint32_t)step->work->n_rows;
+    r->n_sequences = (uint32_t)step->work->n_sequences;
     pthread_mutex_lock(&r->lock);
     /* A step that began before the record did belongs to none. */
     r->locked = atomic_load_explicit(&r->on, memory_order_relaxed) &&
@@ -431,23 +426,49 @@ const struct step_times *recorder_fold(struct recorder *r, enum record_kind kind
     if (!r->locked)
         pthread_mutex_unlock(&r->lock);
     else
-        count_seen(r, work);
+        count_seen(r, step->work);
     if (!r->recording)
-        return NULL;
-    struct cut now = cut_now(r);
-    uint64_t ticks = now.ticks - r->begin.ticks;
+        return;
+    uint64_t ticks = r->clock() - r->begin.ticks;
     r->scale = ticks > 0 ? (double)(ticks_monotonic() - r->begin_ns) / (double)ticks : 0;
     r->thread_scale = r->scale / r->record->shape.n_threads;
-    memset(&r->times, 0, sizeof r->times);
-    r->times.wall = in_ns(r, ticks);
-    give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, next_phase(r, chunks, 0)), NULL);
-    fold_forward(r, chunks);
+    r->times = (struct step_times){.wall = in_ns(r, ticks)};
+}
+
+void recorder_fold(struct recorder *r)
+{
+    give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, 0), NULL);
+    fold_forward(r);
     give_section(r, SCOPE_SAMPLE, r->cuts[CUT_FORWARD], r->cuts[CUT_SAMPLE], r->sample.marks);
     give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
     if (r->locked)
         keep_line(r);
-    r->folded = cut_now(r);
+}
+
+const struct step_times *recorder_times(const struct recorder *r)
+{
     return &r->times;
+}
+
+/* The step's line is complete but for what only the leader did. */
+static void end_line(struct recorder *r, struct cut end)
+{
+    struct record *record = r->record;
+    if (record->totals.n_lines == record->max_lines)
+        return;
+    struct record_line *line = &record->lines[record->totals.n_lines++];
+    const uint64_t borders[RECORD_SECTIONS][2] = {
+        {r->begin.ticks, arrival(r, 0).ticks},
+        {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_SAMPLE].ticks},
+        {r->cuts[CUT_SAMPLE].ticks, r->cuts[CUT_TEXT].ticks},
+        {r->cuts[CUT_TEXT].ticks, r->cuts[CUT_RECORD].ticks},
+        {r->cuts[CUT_RECORD].ticks, r->cuts[CUT_PUBLISH].ticks},
+        {r->cuts[CUT_PUBLISH].ticks, end.ticks},
+    };
+    for (int i = 0; i < RECORD_SECTIONS; i++)
+        line->sections[i] =
+            (struct record_span){since_begin(r, borders[i][0]), since_begin(r, borders[i][1])};
+    line->wall_ns = since_begin(r, end.ticks);
 }
 
 /* What is behind the fold, and the step as a whole. */
@@ -462,9 +483,13 @@ static void end_record(struct recorder *r, uint64_t end_ns)
         record->series[totals->n_series++] = (uint32_t)wall << 1 | (r->recording ? 1u : 0u);
     if (!r->recording)
         return;
-    struct cut end = cut_now(r);
-    give_section(r, SCOPE_RECORD, r->cuts[CUT_TEXT], r->folded, NULL);
-    give_section(r, SCOPE_PUBLISH, r->folded, end, NULL);
+    const struct cut end = cut_now(r), *cuts = r->cuts;
+    const struct cut own = {cuts[CUT_RECORD].ticks - cuts[CUT_TEXT].ticks + end.ticks -
+                                cuts[CUT_PUBLISH].ticks,
+                            cuts[CUT_RECORD].allocated - cuts[CUT_TEXT].allocated + end.allocated -
+                                cuts[CUT_PUBLISH].allocated};
+    give_section(r, SCOPE_RECORD, (struct cut){0}, own, NULL);
+    give_section(r, SCOPE_PUBLISH, cuts[CUT_RECORD], cuts[CUT_PUBLISH], NULL);
     struct portion step = {in_ns(r, end.ticks - r->begin.ticks), 0,
                            end.allocated - r->begin.allocated, true};
     add_to_cell(record_cell(record, r->kind, record->shape.n_layers, SCOPES), &step);
@@ -472,14 +497,7 @@ static void end_record(struct recorder *r, uint64_t end_ns)
     steps->recorded_ns += step.total;
     totals->allocated += step.allocated;
     totals->allocations += alloc_count() - r->begin_calls;
-    if (totals->n_lines == record->max_lines)
-        return;
-    struct record_line *line = &record->lines[totals->n_lines++];
-    uint32_t texted = since_begin(r, r->cuts[CUT_TEXT].ticks);
-    uint32_t folded = since_begin(r, r->folded.ticks);
-    line->wall_ns = since_begin(r, end.ticks);
-    line->sections[3] = (struct record_span){texted, folded};
-    line->sections[4] = (struct record_span){folded, line->wall_ns};
+    end_line(r, end);
 }
 
 void recorder_end(struct recorder *r)

@@ -1,9 +1,9 @@
 /* recorder.h - one worker's recorder: it marks a step while it runs, and adds it up afterwards.
  *
  * Off, it costs a worker one look at a flag a step. The worker's thread calls the functions between
- * recorder_begin and recorder_end, in that order; start, stop and take may come from any thread,
- * while steps run. A step is recorded whole or not at all. All memory is taken at creation. Knows
- * nothing of jobs or models.
+ * recorder_begin and recorder_end, in that order, but the fold, which any thread may do meanwhile;
+ * start, stop and take may come from any thread, while steps run. A step is recorded whole or not
+ * at all. All memory is taken at creation. Knows nothing of jobs or models.
  */
 #pragma once
 
@@ -39,8 +39,17 @@ void recorder_begin(struct recorder *recorder, bool wanted);
 bool recorder_is_active(const struct recorder *recorder);
 bool recorder_is_recording(const struct recorder *recorder);
 
-/* The sections of a step: what has just ended. */
-enum recorder_cut { CUT_SCHEDULE, CUT_FORWARD, CUT_SAMPLE, CUT_TEXT, RECORDER_CUTS };
+/* The sections of a step: what has just ended. RECORD is the recorder's own: the step's
+ * description, with the fold where the worker waits for it. */
+enum recorder_cut {
+    CUT_SCHEDULE,
+    CUT_FORWARD,
+    CUT_SAMPLE,
+    CUT_TEXT,
+    CUT_RECORD,
+    CUT_PUBLISH,
+    RECORDER_CUTS
+};
 void recorder_cut(struct recorder *recorder, enum recorder_cut cut);
 
 /* Where the forward pass, and a team that samples in one phase, put their marks; NULL when the step
@@ -48,14 +57,28 @@ void recorder_cut(struct recorder *recorder, enum recorder_cut cut);
 const struct team_marks *recorder_forward_marks(const struct recorder *recorder);
 const struct team_marks *recorder_sample_marks(const struct recorder *recorder);
 
-struct step_times { /* of a recorded step until its fold; ns */
-    double wall;
+struct recorder_step {
+    enum record_kind kind;
+    const struct record_work *work;
+    const uint32_t *phases; /* [n_phases]: which of record_shape's; borrowed until recorder_end */
+    size_t n_phases;
+};
+
+/* What the step was, behind CUT_TEXT. Only when active. */
+void recorder_describe(struct recorder *recorder, const struct recorder_step *step);
+
+/* Adds up what the step has left. Once for each step that is recorded, by one thread, between
+ * recorder_describe and recorder_end; the others' marks must be visible to it. */
+void recorder_fold(struct recorder *recorder);
+
+struct step_times {            /* of a recorded step; ns */
+    double wall;               /* up to its description */
     double total[SCOPES];      /* busy and waiting */
     double waiting;            /* of all scopes: threads without work */
     double matrix[SCOPE_NONE]; /* the totals of products by weight type, SCOPE_MIXED included */
 };
 
-/* Adds the step up. chunks: forward_chunks. Only when active; NULL when it was not recorded. */
-const struct step_times *recorder_fold(struct recorder *recorder, enum record_kind kind,
-                                       const struct record_work *work, const uint32_t *chunks);
+/* After the fold, until the next step. */
+const struct step_times *recorder_times(const struct recorder *recorder);
+
 void recorder_end(struct recorder *recorder);

@@ -309,7 +309,7 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
     size_t n_phases = forward_max_phases(rig.model);
     uint64_t of_scope[SCOPES] = {0}; /* ticks set apart */
     struct team_mark *marks = calloc(2 * n_phases, sizeof *marks);
-    const struct team_marks asked = {ticks_clock(), marks, 1};
+    const struct team_marks asked = {ticks_clock(), marks, n_phases, 1};
     forward_set_marks(rig.forward, &asked);
     struct kv_seq seq;
     seq_begin(&rig, &seq, tokens, 1);
@@ -319,15 +319,19 @@ START_TEST(marks_change_no_bit_and_lie_within_their_phases)
         const size_t to = ends[step];
         const float *logits = feed(&rig, &seq, tokens, i, to);
         ck_assert_mem_eq(logits, expected + (to - 1) * n_vocab, n_vocab * sizeof(float));
-        for (size_t k = 0; k < n_phases; k++) {
-            struct scope_phase phase = forward_phase(rig.model, k);
+        size_t n;
+        const uint32_t *phases = forward_phases(rig.forward, &n);
+        ck_assert_uint_gt(n, 0);
+        for (size_t k = 0; k < n; k++) {
+            struct scope_phase phase = forward_phase(rig.model, phases[k]);
+            ck_assert(phases[k] < n_phases && (k == 0 || phases[k - 1] < phases[k]));
             bool of_layer = scope_infos[phase.scope].place == PLACE_LAYER;
             ck_assert_uint_le(phase.layer, rig.model->shape.n_layers);
             ck_assert_int_eq(of_layer, phase.layer < rig.model->shape.n_layers);
-            ck_assert_int_eq(marks[k].begin > 0, forward_chunks(rig.forward)[k] > 0);
+            ck_assert_uint_gt(marks[k].begin, 0);
             ck_assert_uint_ge(marks[k].end, marks[k].begin);
             for (size_t rank = 0; rank < 2; rank++) {
-                const struct team_mark *mark = &marks[rank * n_phases + k];
+                const struct team_mark *mark = team_mark_at(&asked, (unsigned)rank, k);
                 uint64_t set_apart = 0;
                 for (size_t part = 0; part < TEAM_PARTS; part++) {
                     ck_assert(mark->parts[part] == 0 || phase.parts[part] != SCOPES);

@@ -41,63 +41,73 @@ enum load_team {
     LOAD_LEADER_LATE  /* the helper has done gate/up when the leader comes to it */
 };
 
-static inline void load_marks(const struct team_marks *marks, size_t phase, uint64_t ticks,
+/* The ticks of each phase. */
+static const uint64_t load_ticks[LOAD_PHASES] = {100, 200, 300, 200, 100, 50};
+
+/* Of the step's i-th phase. */
+static inline void load_marks(const struct team_marks *marks, size_t i, uint32_t phase,
                               enum load_team team)
 {
+    const uint64_t ticks = load_ticks[phase];
     const uint32_t part = load_phases[phase].parts[1] != SCOPES ? (uint32_t)ticks / 4 : 0;
     const bool late = team == LOAD_LEADER_LATE && load_phases[phase].scope == SCOPE_GATE_UP;
-    marks->marks[phase] = (struct team_mark){
+    struct team_mark *leader = team_mark_at(marks, 0, i), *helper = team_mark_at(marks, 1, i);
+    *leader = (struct team_mark){
         .begin = late ? load_now + ticks : load_now, .end = load_now + ticks, .run = marks->run};
-    marks->marks[phase].parts[1] = late ? 0 : part;
+    leader->parts[1] = late ? 0 : part;
     if (team == LOAD_LEADER_ONLY)
         return;
-    marks->marks[LOAD_PHASES + phase] =
-        (struct team_mark){.begin = load_now, .end = load_now + ticks / 2, .run = marks->run};
-    marks->marks[LOAD_PHASES + phase].parts[1] = part;
+    *helper = (struct team_mark){.begin = load_now, .end = load_now + ticks / 2, .run = marks->run};
+    helper->parts[1] = part;
 }
 
-/* A step of 1100 ticks until its fold: 20 of scheduling; phases of 100, 200, 300, 200, 100, 50 (one
- * without chunks: none), a quarter of gate/up (both threads) set apart; 50 of sampling, 30 of text;
- * then 50 more that belong to the fold. */
+struct load_run { /* the phases of one step */
+    uint32_t phases[LOAD_PHASES];
+    size_t n_phases;
+};
+
+/* A step of 1100 ticks: 20 of scheduling; its phases, a quarter of gate/up (both threads) set
+ * apart; 50 of sampling, 30 of text; 40 for its description, 0 for publishing, 10 for the rest of
+ * the fold. NULL: it was not recorded. */
 static inline const struct step_times *load_step_of(struct recorder *r, enum record_kind kind,
                                                     bool wanted, enum load_team team,
-                                                    const uint32_t *chunks)
+                                                    const struct load_run *run)
 {
-    static const uint64_t phases[LOAD_PHASES] = {100, 200, 300, 200, 100, 50};
     recorder_begin(r, wanted);
     load_now += 20;
     recorder_cut(r, CUT_SCHEDULE);
     const struct team_marks *marks = recorder_forward_marks(r);
-    for (size_t i = 0; i < LOAD_PHASES; i++) {
-        if (chunks[i] == 0)
-            continue;
+    for (size_t i = 0; i < run->n_phases; i++) {
         if (marks != NULL)
-            load_marks(marks, i, phases[i], team);
-        load_now += phases[i];
+            load_marks(marks, i, run->phases[i], team);
+        load_now += load_ticks[run->phases[i]];
     }
     recorder_cut(r, CUT_FORWARD);
     load_now += 50;
     recorder_cut(r, CUT_SAMPLE);
     load_now += 30;
     recorder_cut(r, CUT_TEXT);
-    if (!recorder_is_active(r)) {
-        recorder_end(r);
-        return NULL;
-    }
-    load_now += 50;
+    load_now += 40;
     const struct record_work work = {
         .n_steps = 1, .n_rows = 1, .n_wanted = 1, .n_steps_wanted = 1, .n_sampled = 1};
-    const struct step_times *times = recorder_fold(r, kind, &work, chunks);
+    const bool recorded = recorder_is_recording(r);
+    if (recorder_is_active(r))
+        recorder_describe(r, &(struct recorder_step){kind, &work, run->phases, run->n_phases});
+    recorder_cut(r, CUT_RECORD);
+    recorder_cut(r, CUT_PUBLISH);
+    if (recorded)
+        recorder_fold(r);
+    load_now += 10;
     recorder_end(r);
-    return times;
+    return recorded ? recorder_times(r) : NULL;
 }
 
-static const uint32_t load_chunks[LOAD_PHASES] = {1, 8, 8, 8, 8, 8};
+static const struct load_run load_all = {{0, 1, 2, 3, 4, 5}, LOAD_PHASES};
 
 static inline const struct step_times *load_step(struct recorder *r, enum record_kind kind,
                                                  bool wanted)
 {
-    return load_step_of(r, kind, wanted, LOAD_BOTH, load_chunks);
+    return load_step_of(r, kind, wanted, LOAD_BOTH, &load_all);
 }
 
-enum { LOAD_TICKS = 20 + 950 + 50 + 30 + 50 }; /* of one step */
+enum { LOAD_TICKS = 20 + 950 + 50 + 30 + 40 + 10 }; /* of one step */
