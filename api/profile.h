@@ -70,7 +70,6 @@ struct profile_document { /* everything borrowed */
     size_t n_allocators;
     struct record *const *records; /* [n_records]: of each worker; their lines are the timeline */
     size_t n_records;
-    bool limits_beside_work; /* the limits were measured while requests were running */
     const char *limits_note; /* when they were; "" : just now */
 };
 
@@ -99,17 +98,18 @@ const char *profile_form_type(enum profile_form form);
 
 /* --- back --- */
 
-struct profile_summary { /* what a comparison needs of a report */
-    char model[96], weights[32], cpu[96];
-    size_t sessions, tokens, prompt, batch;
-    unsigned n_threads;
+struct profile_summary { /* what a comparison needs of a report; texts without control characters */
+    char model[96], weights[32], kv_type[16], cpu[96], kernels[32];
+    size_t tokens, prompt, batch, context;
+    double temperature;
+    unsigned n_threads, n_workers;
     double read_gb_s; /* what the machine could at that moment; 0: not measured */
     size_t n_sessions;
     struct profile_session {         /* ms; a generated or read token */
         double wall, prompt, decode; /* the whole, a prompt token, a decoding step */
         double scopes[SCOPES];
         bool has[SCOPES];
-    } * sessions_seen; /* [n_sessions], owned */
+    } * sessions_seen; /* [n_sessions], owned; without a last one of fewer requests */
 };
 
 /* From what profile_write_json wrote, or like it. STATUS_FORMAT names what is missing;

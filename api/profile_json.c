@@ -1,6 +1,8 @@
 /* profile_json.c - a profile's report as JSON. Pure. */
 #include "api/profile.h"
 
+#include <math.h>
+
 #include <string.h>
 
 /* --- small parts --- */
@@ -305,7 +307,7 @@ static void put_limits(struct json_writer *w, const struct profile_document *doc
         first = false;
     }
     json_raw(w, "}");
-    flag(w, ",", "beside_work", doc->limits_beside_work);
+    flag(w, ",", "beside_work", limits->beside_work);
     json_name_text(w, ",", "note", doc->limits_note);
     json_raw(w, "}");
 }
@@ -424,7 +426,8 @@ void profile_write_json(const struct profile_document *doc, struct json_writer *
     put_model(w, doc);
     put_workload(w, &doc->workload);
     json_name_double(w, ",", "tokens_per_second", r->tokens_s, 3);
-    json_name_double(w, ",", "prompt_tokens_per_second", r->prompt_tokens_s, 3);
+    json_name_double(w, ",", "prompt_tokens_per_second",
+                     r->prompt_tokens_s > 0 ? r->prompt_tokens_s : NAN, 3);
     json_name_double(w, ",", "ms_per_token", r->ms_per_token, 6);
     json_name_double(w, ",", "bytes_per_token", r->allocated_per_token, 1);
     count(w, ",", "moved_bytes_per_token", r->moved_per_token);

@@ -26,6 +26,9 @@ static void text_of(const cJSON *object, const char *key, char *out, size_t room
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
     snprintf(out, room, "%s", cJSON_IsString(item) ? item->valuestring : "");
+    for (char *c = out; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?'; /* it goes to a terminal */
 }
 
 static size_t size_of(const cJSON *object, const char *key)
@@ -65,8 +68,12 @@ static enum status read_report(struct profile_summary *out, const cJSON *root, s
     text_of(machine, "cpu", out->cpu, sizeof out->cpu);
     text_of(model, "name", out->model, sizeof out->model);
     text_of(model, "weights", out->weights, sizeof out->weights);
+    text_of(model, "kv_type", out->kv_type, sizeof out->kv_type);
+    text_of(machine, "kernels", out->kernels, sizeof out->kernels);
+    out->context = size_of(model, "context");
     out->n_threads = (unsigned)size_of(machine, "threads");
-    out->sessions = size_of(workload, "sessions");
+    out->n_workers = (unsigned)size_of(machine, "workers");
+    out->temperature = number_of(workload, "temperature");
     out->tokens = size_of(workload, "tokens");
     out->prompt = size_of(workload, "prompt");
     out->batch = size_of(workload, "batch");
@@ -76,8 +83,12 @@ static enum status read_report(struct profile_summary *out, const cJSON *root, s
     if (out->sessions_seen == NULL)
         return error_no_memory(err, n * sizeof *out->sessions_seen, "a report's sessions");
     const cJSON *session;
+    const double whole = number_of(cJSON_GetArrayItem(sessions, 0), "prompt_tokens");
     cJSON_ArrayForEach(session, sessions)
-        read_session(&out->sessions_seen[out->n_sessions++], session);
+    {
+        if (number_of(session, "prompt_tokens") >= whole)
+            read_session(&out->sessions_seen[out->n_sessions++], session);
+    }
     return STATUS_OK;
 }
 

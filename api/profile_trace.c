@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Events of one trace at most: what viewers still open quickly. */
+/* Events of one trace at most: what viewers still open quickly. Each worker has its share. */
 enum { EVENTS_MAX = 400000 };
 
 struct place { /* of a line: its worker's record, and how much later than the first that began */
@@ -117,7 +117,6 @@ static void put_name(struct json_writer *w, const char *what, size_t pid, size_t
 
 void profile_write_trace(const struct profile_document *doc, struct json_writer *w)
 {
-    size_t n_events = 0;
     json_raw(w, "[");
     for (size_t i = 0; i < doc->n_records; i++) {
         json_raw(w, i > 0 ? ",\n" : "");
@@ -129,8 +128,9 @@ void profile_write_trace(const struct profile_document *doc, struct json_writer 
     }
     for (size_t i = 0; i < doc->n_records; i++) {
         struct place place = place_of(doc, i);
+        size_t n_events = 0;
         for (size_t line = 0; line < place.record->totals.n_lines; line++)
-            if (n_events < EVENTS_MAX)
+            if (n_events < EVENTS_MAX / doc->n_records)
                 n_events += put_line(w, &place, line);
     }
     json_raw(w, "]\n");
@@ -143,9 +143,9 @@ static void put_numbers(struct json_writer *w, const struct record_span *spans, 
     json_raw(w, "[");
     for (size_t i = 0; i < n; i++) {
         json_raw(w, i > 0 ? "," : "");
-        json_uint(w, (spans[i].begin + 50) / 100);
+        json_uint(w, ((uint64_t)spans[i].begin + 50) / 100);
         json_raw(w, ",");
-        json_uint(w, (spans[i].end + 50) / 100);
+        json_uint(w, ((uint64_t)spans[i].end + 50) / 100);
     }
     json_raw(w, "]");
 }

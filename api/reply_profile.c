@@ -6,44 +6,29 @@
 #include "engine/engine.h"
 #include "model/cost.h"
 
+#include <math.h>
+
 static void put_ms(struct json_writer *w, const char *name, double ns)
 {
     json_raw(w, name);
     json_double(w, ns * 1e-6, 3);
 }
 
-/* Bytes that the recorded steps moved: weights, keys and values, activations. */
-static double moved_bytes(const struct job_share *share, const struct reply_profile *p)
-{
-    const size_t n_layers = p->model->shape.n_layers;
-    double bytes = 0;
-    for (size_t layer = 0; layer <= n_layers; layer++) {
-        for (int scope = 0; scope < SCOPES; scope++) {
-            struct record_cost cost;
-            if ((scope_infos[scope].place == PLACE_LAYER) != (layer < n_layers))
-                continue;
-            cost_of(&cost, p->model, p->kv_type, (enum scope)scope, layer, &share->work);
-            bytes += record_cost_bytes(&cost);
-        }
-    }
-    return bytes;
-}
-
-/* What all its steps moved, how fast, and how near that is to what the machine reads at most. */
+/* What all its steps moved and how fast; and how near the weights, keys and values of it come to
+ * what the machine reads at most. */
 static void put_moved(struct json_writer *w, const struct job_share *share,
                       const struct reply_profile *p)
 {
-    double bytes = moved_bytes(share, p), ns = share->times.wall;
-    double per_s = ns > 0 ? bytes / ns * 1e9 : 0;
+    struct record_cost cost;
+    cost_of_steps(&cost, p->model, p->kv_type, &share->work);
+    const double ns = share->times.wall, per_s = ns > 0 ? record_cost_bytes(&cost) / ns * 1e9 : 0;
+    const double streamed_s = ns > 0 ? (cost.weight_bytes + cost.kv_bytes) / ns * 1e9 : 0;
     json_raw(w, ",\"bytes\":");
     json_double(w, per_s * share->wall_ns * 1e-9, 0);
     json_raw(w, ",\"gb_s\":");
     json_double(w, per_s * 1e-9, 3);
     json_raw(w, ",\"fraction\":");
-    if (p->read_bytes_s > 0)
-        json_double(w, per_s / p->read_bytes_s, 4);
-    else
-        json_raw(w, "null");
+    json_double(w, p->read_bytes_s > 0 ? streamed_s / p->read_bytes_s : NAN, 4);
 }
 
 /* Times of all its steps; where only some were recorded, those are scaled up. */

@@ -36,7 +36,7 @@ static enum status measure_read(struct bench *bench, size_t i, struct error *err
     }
     double rate = 0;
     enum status status = limits_read(bench->limits, memory, bytes > least ? bytes : least,
-                                     bench->reads[i].n_threads, &rate, err);
+                                     bench->reads[i].n_threads, 1, &rate, err);
     bench->reads[i].rate = rate > bench->reads[i].rate ? rate : bench->reads[i].rate;
     return status;
 }

@@ -38,7 +38,6 @@ struct live {
 
     struct counting *counting; /* while recording */
     struct report_limits limits;
-    bool limits_beside_work;
     double limits_age; /* s, when recording began */
     enum status status;
     struct error error;
@@ -63,10 +62,9 @@ static void note_limits(struct profile_parts *parts, const struct live *live)
     char *note = parts->limits_note;
     size_t room = sizeof parts->limits_note;
     parts->limits = live->limits;
-    parts->document.limits_beside_work = live->limits_beside_work;
     if (live->limits.read_bytes_s <= 0)
         snprintf(note, room, "they could not be measured");
-    else if (live->limits_beside_work)
+    else if (live->limits.beside_work)
         snprintf(note, room, "measured %.0f s before, beside running requests: too low",
                  live->limits_age);
     else
@@ -196,7 +194,6 @@ static void begin(struct live *live)
     const struct machine *machine = &service->machine;
     if (machine->known) {
         live->limits = machine->limits;
-        live->limits_beside_work = machine->beside_work;
         live->limits_age = (double)(engine_now_ns() - machine->measured_ns) * 1e-9;
     }
     live->state = LIVE_STARTING;

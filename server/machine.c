@@ -23,10 +23,11 @@ static void measure(uv_work_t *work) /* on libuv's pool */
     m->found.status = limits_create(&limits, model->cpu, model->kernels, &err);
     if (m->found.status == STATUS_OK)
         m->found.status = profile_measure_limits(&m->found.limits, limits, model->model,
-                                                 engine_plan(service->engine)->n_threads, &err);
+                                                 engine_plan(service->engine), &err);
     limits_destroy(limits);
     engine_stats(service->engine, &after);
-    m->found.beside_work = is_busy(&before) || is_busy(&after) || before.n_steps != after.n_steps;
+    m->found.limits.beside_work =
+        is_busy(&before) || is_busy(&after) || before.n_steps != after.n_steps;
 }
 
 static void on_measured(uv_work_t *work, int status)
@@ -38,7 +39,6 @@ static void on_measured(uv_work_t *work, int status)
     if (m->found.status == STATUS_OK) {
         m->known = true;
         m->limits = m->found.limits;
-        m->beside_work = m->found.beside_work;
         m->measured_ns = engine_now_ns();
     }
     live_measured(service);
@@ -53,7 +53,7 @@ bool machine_ready(struct service *service)
     if (m->measuring)
         return false;
     engine_stats(service->engine, &stats);
-    if (m->known && (!m->beside_work || is_busy(&stats)))
+    if (m->known && (!m->limits.beside_work || is_busy(&stats)))
         return true;
     m->work.data = service;
     m->measuring = uv_queue_work(&service->loop.uv, &m->work, measure, on_measured) == 0;

@@ -20,15 +20,13 @@ struct service;
 struct machine { /* zeroed first */
     bool known;  /* limits holds something */
     bool measuring;
-    bool beside_work;            /* requests were running while limits was measured */
     uint64_t measured_ns;        /* CLOCK_MONOTONIC */
-    struct report_limits limits; /* of all threads together */
+    struct report_limits limits; /* of one worker */
 
     uv_work_t work;
     struct { /* the measuring thread's, until it is done */
         enum status status;
         struct report_limits limits;
-        bool beside_work;
     } found;
 };
 

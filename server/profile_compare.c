@@ -2,10 +2,11 @@
  * noise of the sessions, what came and what went. Main thread.
  *
  * Each session is one sample. A change counts when 95 of 100 resamplings of the ratio of the means
- * lie on one side of 1, and the ranks say so too. Many rows are judged at once, so the ranks' p is
- * adjusted for their number (Benjamini and Hochberg, 1995), in each table for itself: of the rows
- * that are called changed one in twenty may be so by chance, and when nothing has changed, one
- * table in twenty calls anything so.
+ * lie on one side of 1, and a test says so too: of ranks, which takes nothing for granted; where
+ * the sessions are too few for any order of them to be rare enough, of the logarithms' means. Many
+ * rows are judged at once, so the test's p is adjusted for their number (Benjamini and Hochberg,
+ * 1995), in each table for itself: of the rows that are called changed one in twenty may be so by
+ * chance, and when nothing has changed, one table in twenty calls anything so.
  */
 #include "server/verbs.h"
 
@@ -17,13 +18,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RANKS_FROM = 4 }; /* sessions a side: with fewer, no order of them is rare enough */
 #define SIGNIFICANT 0.05
 #define SMALLEST    0.005 /* changes below half a percent are nobody's business */
 
 enum { ROW_WALL, ROW_PROMPT, ROW_DECODE, ROWS };
 
-enum verdict { WITHIN_NOISE, TOO_FEW, SLOWER, FASTER };
+enum verdict { WITHIN_NOISE, SLOWER, FASTER };
 
 struct change {
     const char *name;
@@ -31,7 +31,7 @@ struct change {
     double ratio;         /* after / before */
     double part;          /* what it adds to a generated token, of that token's time; scopes only */
     struct interval interval;
-    double rank_p, adjusted_p;
+    double p, adjusted_p;
     enum verdict verdict;
 };
 
@@ -39,6 +39,7 @@ struct table { /* rows that are judged together */
     struct change rows[SCOPES];
     size_t n;
     bool of_scopes;
+    bool ranked; /* by ranks; else by the logarithms' means */
 };
 
 struct comparison {
@@ -67,12 +68,14 @@ static enum status read_file(struct profile_summary *out, const char *path, stru
     return status;
 }
 
-static size_t fewest_sessions(const struct comparison *c)
-{
-    return c->a.n_sessions < c->b.n_sessions ? c->a.n_sessions : c->b.n_sessions;
-}
-
 /* --- judging --- */
+
+/* A table of so many rows at most. */
+static struct table begin_table(const struct comparison *c, bool of_scopes, size_t most)
+{
+    double least = stats_rank_least(c->a.n_sessions, c->b.n_sessions);
+    return (struct table){.of_scopes = of_scopes, .ranked = least * (double)most < SIGNIFICANT};
+}
 
 /* A row from the samples in x and y. */
 static void add_row(struct table *table, const struct comparison *c, const char *name)
@@ -83,25 +86,24 @@ static void add_row(struct table *table, const struct comparison *c, const char 
         .name = name, .before = stats_mean(c->x, n_a), .after = stats_mean(c->y, n_b)};
     row->ratio = row->before > 0 ? row->after / row->before : 1;
     row->interval = stats_bootstrap_ratio(c->x, n_a, c->y, n_b);
-    row->rank_p = stats_rank_test(c->x, n_a, c->y, n_b);
+    row->p = table->ranked ? stats_rank_test(c->x, n_a, c->y, n_b)
+                           : stats_welch_test(c->x, n_a, c->y, n_b);
 }
 
-static enum verdict judge(const struct table *table, const struct change *row, bool ranked)
+static enum verdict judge(const struct change *row)
 {
     bool apart = row->interval.low > 1 || row->interval.high < 1;
     bool large = row->ratio > 1 + SMALLEST || row->ratio < 1 / (1 + SMALLEST);
-    if (!apart || !large || (ranked && row->adjusted_p >= SIGNIFICANT))
+    if (!apart || !large || !(row->adjusted_p < SIGNIFICANT))
         return WITHIN_NOISE;
-    if (!ranked && table->of_scopes) /* nothing keeps chance out of so many rows */
-        return TOO_FEW;
     return row->ratio > 1 ? SLOWER : FASTER;
 }
 
-static void judge_all(struct table *table, const struct comparison *c)
+static void judge_all(struct table *table)
 {
     double p[SCOPES], adjusted[SCOPES], token = 0;
     for (size_t i = 0; i < table->n; i++) {
-        p[i] = table->rows[i].rank_p;
+        p[i] = table->rows[i].p;
         token += table->rows[i].before;
     }
     stats_adjust(p, table->n, adjusted);
@@ -109,7 +111,7 @@ static void judge_all(struct table *table, const struct comparison *c)
         struct change *row = &table->rows[i];
         row->adjusted_p = adjusted[i];
         row->part = table->of_scopes && token > 0 ? (row->after - row->before) / token : 0;
-        row->verdict = judge(table, row, fewest_sessions(c) >= RANKS_FROM);
+        row->verdict = judge(row);
     }
 }
 
@@ -121,7 +123,7 @@ static double value_of(const struct profile_session *s, int row)
 static void compare_whole(struct table *table, struct comparison *c)
 {
     static const char *const names[ROWS] = {"a session", "a prompt token", "a generated token"};
-    *table = (struct table){.n = 0};
+    *table = begin_table(c, false, ROWS);
     for (int row = 0; row < ROWS; row++) {
         for (size_t i = 0; i < c->a.n_sessions; i++)
             c->x[i] = value_of(&c->a.sessions_seen[i], row);
@@ -129,7 +131,7 @@ static void compare_whole(struct table *table, struct comparison *c)
             c->y[i] = value_of(&c->b.sessions_seen[i], row);
         add_row(table, c, names[row]);
     }
-    judge_all(table, c);
+    judge_all(table);
 }
 
 /* How many sessions of a summary have a scope at all. */
@@ -144,7 +146,7 @@ static size_t count_with(const struct profile_summary *s, int scope)
 /* The scopes that both have. */
 static void compare_scopes(struct table *table, struct comparison *c)
 {
-    *table = (struct table){.of_scopes = true};
+    *table = begin_table(c, true, SCOPES);
     for (int scope = 0; scope < SCOPES; scope++) {
         if (count_with(&c->a, scope) == 0 || count_with(&c->b, scope) == 0)
             continue;
@@ -154,17 +156,15 @@ static void compare_scopes(struct table *table, struct comparison *c)
             c->y[i] = c->b.sessions_seen[i].scopes[scope];
         add_row(table, c, scope_infos[scope].label);
     }
-    judge_all(table, c);
+    judge_all(table);
 }
 
 /* --- printing --- */
 
 static void print_row(const struct comparison *c, const struct change *row, bool of_scopes)
 {
-    static const char *const verdicts[] = {[WITHIN_NOISE] = "within the noise",
-                                           [TOO_FEW] = "too few sessions to say",
-                                           [SLOWER] = "slower",
-                                           [FASTER] = "faster"};
+    static const char *const verdicts[] = {
+        [WITHIN_NOISE] = "within the noise", [SLOWER] = "slower", [FASTER] = "faster"};
     const char *colour = !c->terminal || row->verdict < SLOWER ? ""
                          : row->verdict == SLOWER              ? "\033[31m"
                                                                : "\033[32m";
@@ -173,19 +173,18 @@ static void print_row(const struct comparison *c, const struct change *row, bool
     if (of_scopes)
         printf("%+.2f%% | ", 100 * row->part);
     printf("%+.1f%% .. %+.1f%% | %.4f | %.4f | %s |\n", 100 * (row->interval.low - 1),
-           100 * (row->interval.high - 1), row->rank_p, row->adjusted_p, verdicts[row->verdict]);
+           100 * (row->interval.high - 1), row->p, row->adjusted_p, verdicts[row->verdict]);
 }
 
 static void print_table(const struct comparison *c, const struct table *table)
 {
     if (table->of_scopes)
-        puts(
-            "\n## Scopes, a generated token\n\n"
-            "| scope | A | B | change | of a token | 95 of 100 resamplings | rank p | adjusted p | "
-            "verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---|");
+        puts("\n## Scopes, a generated token\n\n"
+             "| scope | A | B | change | of a token | 95 of 100 resamplings | p | adjusted p | "
+             "verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---|");
     else
         puts("## The whole\n\n"
-             "| what | A | B | change | 95 of 100 resamplings | rank p | adjusted p | verdict |\n"
+             "| what | A | B | change | 95 of 100 resamplings | p | adjusted p | verdict |\n"
              "|---|---:|---:|---:|---:|---:|---:|---|");
     for (size_t i = 0; i < table->n; i++)
         print_row(c, &table->rows[i], table->of_scopes);
@@ -205,6 +204,36 @@ static void print_come_and_gone(const struct comparison *c)
            lists[1][0] != '\0' ? lists[1] : "nothing");
 }
 
+/* What is not the same in both, and may be all that the comparison shows. */
+static void print_differences(const struct profile_summary *a, const struct profile_summary *b)
+{
+    const struct {
+        const char *name;
+        bool differs;
+    } list[] = {
+        {"model", strcmp(a->model, b->model) != 0},
+        {"weights", strcmp(a->weights, b->weights) != 0},
+        {"context", a->context != b->context},
+        {"KV type", strcmp(a->kv_type, b->kv_type) != 0},
+        {"processor", strcmp(a->cpu, b->cpu) != 0},
+        {"kernels", strcmp(a->kernels, b->kernels) != 0},
+        {"threads", a->n_threads != b->n_threads || a->n_workers != b->n_workers},
+        {"prompt", a->prompt != b->prompt},
+        {"tokens", a->tokens != b->tokens},
+        {"batch", a->batch != b->batch},
+        {"temperature", a->temperature > b->temperature || a->temperature < b->temperature},
+    };
+    const char *before = "**They differ in ";
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        if (!list[i].differs)
+            continue;
+        printf("%s%s", before, list[i].name);
+        before = ", ";
+    }
+    if (before[0] == ',')
+        puts(".**");
+}
+
 static void print_head(const struct comparison *c, const struct settings *s)
 {
     const struct profile_summary *a = &c->a, *b = &c->b;
@@ -213,10 +242,7 @@ static void print_head(const struct comparison *c, const struct settings *s)
            a->n_sessions, a->tokens, a->n_threads, a->cpu);
     printf("B: %s in %s, %zu sessions of %zu tokens, %u threads on %s.\n", b->model, b->weights,
            b->n_sessions, b->tokens, b->n_threads, b->cpu);
-    if (a->tokens != b->tokens || a->prompt != b->prompt || a->batch != b->batch ||
-        a->n_threads != b->n_threads || strcmp(a->model, b->model) != 0 ||
-        strcmp(a->weights, b->weights) != 0 || strcmp(a->cpu, b->cpu) != 0)
-        puts("**They are not of the same workload, model or machine.**");
+    print_differences(a, b);
     if (a->read_gb_s > 0 && b->read_gb_s > 0) {
         double change = b->read_gb_s / a->read_gb_s - 1;
         printf("The machine itself read %.1f GB/s at A and %.1f GB/s at B (%+.1f%%)%s.\n",
@@ -226,29 +252,19 @@ static void print_head(const struct comparison *c, const struct settings *s)
     puts("");
 }
 
-static void print_method(const struct comparison *c, const struct table *scopes)
+static void print_method(const struct table *whole, const struct table *scopes)
 {
-    size_t least = fewest_sessions(c);
+    static const char *const tests[] = {"Welch's t test of the logarithms, as the sessions are too "
+                                        "few for ranks",
+                                        "the rank test (Mann-Whitney)"};
     printf(
         "\nA change counts as beyond the noise when 95 of 100 resamplings of the sessions' means "
-        "(bootstrap, 2000) lie on its side of no change, it is at least %.1f%%",
-        100 * SMALLEST);
-    if (least >= RANKS_FROM) {
-        printf(", and the rank test (Mann-Whitney) agrees: its p, adjusted for the rows of its "
-               "table by Benjamini and Hochberg's procedure (%zu scopes), is below %.2f. So one in "
-               "%.0f of the rows called changed may be so by chance.\n",
-               scopes->n, SIGNIFICANT, 1 / SIGNIFICANT);
-        double p = stats_rank_least(c->a.n_sessions, c->b.n_sessions);
-        if (p * (double)scopes->n >= SIGNIFICANT)
-            printf("With %zu sessions a side p cannot be below %.4f: a scope that changed alone "
-                   "cannot be told from chance; more --sessions let it.\n",
-                   least, p);
-    } else {
-        printf(
-            ".\nWith %zu sessions a side the rank test cannot decide, and scopes are not judged; "
-            "--sessions %d or more lets it.\n",
-            least, RANKS_FROM);
-    }
+        "(bootstrap, 2000) lie on its side of no change, it is at least %.1f%%, and a test agrees: "
+        "for the whole %s, for scopes %s. Its p, adjusted for the rows of its table by Benjamini "
+        "and Hochberg's procedure (%zu scopes), must be below %.2f: one in %.0f of the rows "
+        "called changed may be so by chance.\n",
+        100 * SMALLEST, tests[whole->ranked], tests[scopes->ranked], scopes->n, SIGNIFICANT,
+        1 / SIGNIFICANT);
     puts("What differs between two runs as a whole (clocks, neighbours) is in no session's noise: "
          "repeat both in turns.");
 }
@@ -289,7 +305,7 @@ static int compare(struct comparison *c, const struct settings *settings)
     print_table(c, &whole);
     print_table(c, &scopes);
     print_come_and_gone(c);
-    print_method(c, &scopes);
+    print_method(&whole, &scopes);
     return allowed > 0 && print_regressions(&whole, &scopes, allowed) ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -13,44 +13,75 @@
 
 /* --- limits --- */
 
-/* Marks the types of the products' matrices. */
-static void find_types(const struct model *model, bool *present)
+enum { ABSENT, PRESENT, BESIDE_OTHERS }; /* in one scope with matrices of other types */
+
+static void note_type(unsigned char *types, const struct matrix *matrix, unsigned of_scope)
+{
+    if (matrix->n_rows > 0 && types[matrix->type] != BESIDE_OTHERS)
+        types[matrix->type] = of_scope == SCOPE_MIXED ? BESIDE_OTHERS : PRESENT;
+}
+
+/* How the types of the products' matrices occur. */
+static void find_types(const struct model *model, unsigned char *types)
 {
     for (size_t i = 0; i < model->shape.n_layers; i++) {
         const struct layer *l = &model->layers[i];
-        const struct matrix *const matrices[] = {&l->q.w,    &l->k.w,  &l->v.w,   &l->attn_output.w,
-                                                 &l->gate.w, &l->up.w, &l->down.w};
-        for (size_t k = 0; k < sizeof matrices / sizeof matrices[0]; k++)
-            if (matrices[k]->n_rows > 0)
-                present[matrices[k]->type] = true;
+        const unsigned qkv = cost_matrix_type(model, SCOPE_QKV, i);
+        const unsigned gate_up = cost_matrix_type(model, SCOPE_GATE_UP, i);
+        note_type(types, &l->q.w, qkv);
+        note_type(types, &l->k.w, qkv);
+        note_type(types, &l->v.w, qkv);
+        note_type(types, &l->attn_output.w, SCOPE_NONE);
+        note_type(types, &l->gate.w, gate_up);
+        note_type(types, &l->up.w, gate_up);
+        note_type(types, &l->down.w, SCOPE_NONE);
     }
-    present[model->output.w.type] = true;
+    note_type(types, &model->output.w, SCOPE_NONE);
+}
+
+/* What a worker's threads read, each worker all of the weights: while all read, and alone. */
+static enum status measure_reads(struct report_limits *out, struct limits *limits,
+                                 const struct model *model, unsigned n_threads, unsigned n_workers,
+                                 struct error *err)
+{
+    const unsigned own = n_threads / n_workers;
+    const size_t set = model->bytes_per_token, least = (size_t)4096 * own;
+    const void *memory = set > least && model->arena.n_used >= set ? model->arena.base : NULL;
+    out->working_set = (double)(set > least ? set : least);
+    double all = 0;
+    enum status status =
+        limits_read(limits, memory, (size_t)out->working_set, own, n_workers, &all, err);
+    out->read_bytes_s = out->alone_bytes_s = all / n_workers;
+    if (status == STATUS_OK && n_workers > 1)
+        status =
+            limits_read(limits, memory, (size_t)out->working_set, own, 1, &out->alone_bytes_s, err);
+    return status;
 }
 
 enum status profile_measure_limits(struct report_limits *out, struct limits *limits,
-                                   const struct model *model, unsigned n_threads, struct error *err)
+                                   const struct model *model, const struct engine_plan *plan,
+                                   struct error *err)
 {
-    bool present[WEIGHT_TYPES] = {false};
+    const unsigned n_threads = plan->n_threads;
+    unsigned char types[WEIGHT_TYPES] = {ABSENT};
     double chains[LIMIT_CHAINS] = {0}, slowest = 0;
-    size_t set = model->bytes_per_token, least = (size_t)4096 * n_threads;
-    const void *memory = model->arena.n_used >= set ? model->arena.base : NULL;
-    struct report_limits found = {.working_set = (double)(set > least ? set : least)};
-    find_types(model, present);
-    enum status status = limits_read(limits, set > least ? memory : NULL, set > least ? set : least,
-                                     n_threads, &found.read_bytes_s, err);
+    struct report_limits found = {0};
+    find_types(model, types);
+    enum status status = measure_reads(&found, limits, model, n_threads, plan->n_workers, err);
     if (status == STATUS_OK)
         status = limits_chain(limits, LIMIT_FMA, n_threads, &chains[LIMIT_FMA], err);
     for (int type = 0; type < WEIGHT_TYPES && status == STATUS_OK; type++) {
         enum limit_chain chain = limits_chain_of((enum weight_type)type);
-        if (!present[type])
+        if (types[type] == ABSENT)
             continue;
         if (chains[chain] == 0)
             status = limits_chain(limits, chain, n_threads, &chains[chain], err);
-        found.ops_s[type] = 2 * chains[chain];
-        slowest = slowest == 0 || found.ops_s[type] < slowest ? found.ops_s[type] : slowest;
+        found.ops_s[type] = 2 * chains[chain] / plan->n_workers;
+        if (types[type] == BESIDE_OTHERS && (slowest == 0 || found.ops_s[type] < slowest))
+            slowest = found.ops_s[type];
     }
     found.ops_s[SCOPE_MIXED] = slowest;
-    found.float_ops_s = 2 * chains[LIMIT_FMA];
+    found.float_ops_s = 2 * chains[LIMIT_FMA] / plan->n_workers;
     if (status == STATUS_OK)
         *out = found;
     return status;
@@ -64,7 +95,6 @@ static void fill_model(struct report_model *out, const struct model *model)
     *out = (struct report_model){
         .weights = model->weights,
         .weight_bytes = (double)model->bytes_per_token,
-        .n_params = (double)model->n_params,
         .n_context = (double)model->n_context,
         .is_float = type == WEIGHT_F32 || type == WEIGHT_F16 || type == WEIGHT_BF16,
     };
@@ -105,6 +135,21 @@ static enum status sum_records(struct profile_parts *parts, struct error *err)
     return status;
 }
 
+/* What a worker could read with as many others at work as there were; the report is of one team. */
+static double share_of_reading(const struct profile_parts *parts, unsigned n_workers)
+{
+    const struct report_limits *limits = &parts->limits;
+    size_t n_active = 0;
+    for (size_t i = 0; i < parts->n_records; i++) {
+        const struct record_steps *steps = parts->records[i]->totals.steps;
+        n_active += steps[RECORD_DECODE].n_seen + steps[RECORD_PREFILL].n_seen +
+                        steps[RECORD_MIXED].n_seen >
+                    0;
+    }
+    double share = limits->read_bytes_s * n_workers / (double)(n_active > 0 ? n_active : 1);
+    return share < limits->alone_bytes_s ? share : limits->alone_bytes_s;
+}
+
 enum status profile_build(struct profile_parts *parts, const struct server_model *subject,
                           const struct engine *engine, enum kv_type kv, struct error *err)
 {
@@ -128,13 +173,8 @@ enum status profile_build(struct profile_parts *parts, const struct server_model
                                  .sessions = parts->sessions,
                                  .n_sessions = parts->n_sessions,
                                  .counters = parts->has_counters ? &parts->counters : NULL,
-                                 .overhead = &parts->overhead,
-                                 .n_workers = plan->n_workers};
-    /* Workers share the machine; each record is of one worker's team. */
-    input.limits.read_bytes_s /= plan->n_workers;
-    input.limits.float_ops_s /= plan->n_workers;
-    for (size_t i = 0; i < SCOPE_NONE; i++)
-        input.limits.ops_s[i] /= plan->n_workers;
+                                 .overhead = &parts->overhead};
+    input.limits.read_bytes_s = share_of_reading(parts, plan->n_workers);
     fill_model(&input.model, model);
     status = report_create(&parts->report, &input, err);
     if (status != STATUS_OK)

@@ -109,12 +109,22 @@ static void print_title(const struct printer *p)
            doc->machine.n_workers == 1 ? "" : "s", doc->machine.kernels, doc->machine.cpu->name);
 }
 
+/* ": 80% of what the machine's memory allows"; nothing where no limit is known. */
+static const char *of_limit(const struct report_bound *bound, char text[64])
+{
+    text[0] = '\0';
+    if (bound->limit_ns > 0)
+        snprintf(text, 64, ": %.0f%% of what the machine's %s allows", 100 * bound->fraction,
+                 bound->by_memory ? "memory" : "arithmetic");
+    return text;
+}
+
 static void print_summary(const struct printer *p)
 {
     const struct report *r = p->r;
     const struct report_steps *decode = &r->kinds[RECORD_DECODE];
     const struct report_steps *prefill = &r->kinds[RECORD_PREFILL];
-    char a[24], b[24];
+    char a[24], b[24], c[64];
     heading(p, "Summary");
     printf("- **%.1f tokens/s**, %s a token with its share of the prompt; prompts at %.0f "
            "tokens/s.\n",
@@ -122,16 +132,12 @@ static void print_summary(const struct printer *p)
     printf("- **%s allocated per token**, %s moved.\n", size(r->allocated_per_token, a),
            size(r->moved_per_token, b));
     if (decode->steps.n_recorded > 0)
-        printf("- A decoding step takes %s (median %s)%s%.0f%%%s\n", duration(decode->mean, a),
-               duration(decode->p50, b), decode->bound.limit_ns > 0 ? ": " : ", ",
-               100 * decode->bound.fraction,
-               decode->bound.by_memory ? " of what the machine's memory allows."
-                                       : " of what the machine's arithmetic allows.");
+        printf("- A decoding step takes %s (median %s)%s.\n", duration(decode->mean, a),
+               duration(decode->p50, b), of_limit(&decode->bound, c));
     if (prefill->steps.n_recorded > 0)
-        printf("- Reading a prompt takes %s a step of %.0f tokens: %.0f%% of what the machine "
-               "allows.\n",
-               duration(prefill->mean, a), prefill->steps.work.n_rows / prefill->steps.work.n_steps,
-               100 * prefill->bound.fraction);
+        printf("- Reading a prompt takes %s a step of %.0f tokens%s.\n", duration(prefill->mean, a),
+               prefill->steps.work.n_rows / prefill->steps.work.n_steps,
+               of_limit(&prefill->bound, c));
     if (r->n_paths > 0)
         printf("- The hottest path is %s with %.0f%% of the time; %.1f%% of it is waiting.\n",
                scope_infos[r->paths[0].scope].label, 100 * r->paths[0].share,

@@ -33,9 +33,9 @@ struct profile_parts {       /* of one report; zeroed first */
     char limits_note[96];
 };
 
-/* Measures what the model's steps are held against, with all threads together. */
+/* Measures what a worker's steps of the model are held against. */
 enum status profile_measure_limits(struct report_limits *out, struct limits *limits,
-                                   const struct model *model, unsigned n_threads,
+                                   const struct model *model, const struct engine_plan *plan,
                                    struct error *err);
 
 /* Report and document from what is there; model and engine stay borrowed. */

@@ -184,12 +184,42 @@ static void find_overhead(struct report_overhead *out, const uint32_t *series, s
     out->interval = stats_bootstrap_median(ratios, n_pairs);
 }
 
-static enum status measure_overhead(struct runner *r, struct report_overhead *out,
-                                    struct error *err)
+/* One session with every second step recorded; its record. */
+static enum status record_series(struct runner *r, size_t n_tokens, struct record **out,
+                                 struct error *err)
 {
     const struct record_options every_second = {.every = 2};
-    size_t n_context = r->loaded->model->n_context, n_prompt = r->plan->prompt;
-    size_t n_tokens = n_context - n_prompt < 512 ? n_context - n_prompt : 512;
+    struct error ignored;
+    enum status status = engine_profile_start(r->engine, &every_second, err);
+    if (status != STATUS_OK)
+        return status;
+    status = run_group(r, 1, r->plan->prompt, n_tokens, err);
+    free_jobs(r);
+    enum status stopped = engine_profile_stop(r->engine, out, status == STATUS_OK ? err : &ignored);
+    if (status != STATUS_OK && stopped == STATUS_OK)
+        record_destroy(*out);
+    return status != STATUS_OK ? status : stopped;
+}
+
+/* Tokens of one such session: as many as go into the time, by the steps seen so far. 0: too few. */
+static size_t series_tokens(const struct runner *r, const struct record *seen)
+{
+    enum { MOST = 512, LEAST = 32 };
+    const struct record_steps *steps = &seen->totals.steps[RECORD_DECODE];
+    const size_t room = r->loaded->model->n_context - r->plan->prompt;
+    double step_ns = steps->n_seen > 0 ? steps->seen_ns / (double)steps->n_seen : 0;
+    double fit = step_ns > 0 ? (double)overhead_ns / step_ns : MOST;
+    size_t n = fit < MOST ? (size_t)fit : MOST;
+    n = n < room ? n : room;
+    return n < LEAST ? 0 : n;
+}
+
+static enum status measure_overhead(struct runner *r, const struct record *seen,
+                                    struct report_overhead *out, struct error *err)
+{
+    const size_t n_tokens = series_tokens(r, seen);
+    if (n_tokens == 0)
+        return STATUS_OK;
     uint32_t *series = calloc(OVERHEAD_STEPS + RECORD_SERIES, sizeof *series);
     double *numbers = calloc(2 * (OVERHEAD_STEPS + RECORD_SERIES), sizeof *numbers);
     enum status status = STATUS_OK;
@@ -199,11 +229,8 @@ static enum status measure_overhead(struct runner *r, struct report_overhead *ou
     size_t n = 0;
     while (status == STATUS_OK && n < OVERHEAD_STEPS && engine_now_ns() < end) {
         struct record *record;
-        status = engine_profile_start(r->engine, &every_second, err);
-        if (status == STATUS_OK)
-            status = run_group(r, 1, n_prompt, n_tokens, err);
-        free_jobs(r);
-        if (status != STATUS_OK || engine_profile_stop(r->engine, &record, err) != STATUS_OK)
+        status = record_series(r, n_tokens, &record, err);
+        if (status != STATUS_OK)
             break;
         size_t more = record->totals.n_series;
         more =
@@ -284,12 +311,12 @@ enum status profile_sessions(struct profile_parts *parts, const struct loaded *l
     if (status == STATUS_OK)
         status = record_all(&r, parts, progress, err);
     if (status == STATUS_OK && plan->overhead)
-        status = measure_overhead(&r, &parts->overhead, err);
+        status = measure_overhead(&r, parts->total, &parts->overhead, err);
     if (status == STATUS_OK)
         status = limits_create(&limits, &loaded->cpu, loaded->kernels, err);
     if (status == STATUS_OK)
         status = profile_measure_limits(&parts->limits, limits, loaded->model,
-                                        engine_plan(r.engine)->n_threads, err);
+                                        engine_plan(r.engine), err);
     limits_destroy(limits);
     free_jobs(&r);
     free(r.jobs);

@@ -157,6 +157,28 @@ void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv
     }
 }
 
+/* Whether a scope belongs there: n_layers: to no layer. */
+static bool is_of(size_t n_layers, size_t layer, int scope)
+{
+    return (scope_infos[scope].place == PLACE_LAYER) == (layer < n_layers);
+}
+
+void cost_of_steps(struct record_cost *out, const struct model *model, enum kv_type kv,
+                   const struct record_work *work)
+{
+    struct record_cost sum = {0};
+    for (size_t layer = 0; layer <= model->shape.n_layers; layer++) {
+        for (int scope = 0; scope < SCOPES; scope++) {
+            struct record_cost cost;
+            if (!is_of(model->shape.n_layers, layer, scope))
+                continue;
+            cost_of(&cost, model, kv, (enum scope)scope, layer, work);
+            record_cost_add(&sum, &cost);
+        }
+    }
+    *out = sum;
+}
+
 static unsigned type_of(const struct matrix *const *matrices, size_t n)
 {
     unsigned type = SCOPE_NONE;
@@ -194,9 +216,8 @@ void cost_of_record(const struct model *model, enum kv_type kv, const struct rec
     size_t n_layers = model->shape.n_layers;
     for (size_t layer = 0; layer <= n_layers; layer++) {
         for (int scope = 0; scope < SCOPES; scope++) {
-            enum scope_place place = scope_infos[scope].place;
             size_t at = layer * SCOPES + (size_t)scope;
-            bool here = (place == PLACE_LAYER) == (layer < n_layers);
+            bool here = is_of(n_layers, layer, scope);
             matrices[at] =
                 here ? cost_matrix_type(model, (enum scope)scope, layer) : (unsigned)SCOPE_NONE;
             for (size_t kind = 0; kind < RECORD_KINDS && here; kind++)

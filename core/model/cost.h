@@ -13,6 +13,10 @@
 void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
              size_t layer, const struct record_work *work);
 
+/* All of it. */
+void cost_of_steps(struct record_cost *out, const struct model *model, enum kv_type kv,
+                   const struct record_work *work);
+
 /* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it
  * is no product. */
 unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct counting {
     struct counted *threads; /* [n] owned */
     size_t n;
     int refused; /* errno of the first event that could not be opened */
+    size_t most; /* threads whose events may be open at once */
     bool has_schedule;
     double throttled_ns;
     bool has_throttle;
@@ -100,6 +102,8 @@ static void add_thread(struct counting *c, int id)
     struct counted *t = &c->threads[c->n++];
     *t = (struct counted){.id = id, .files = {-1, -1, -1}};
     c->has_schedule = read_schedule(id, &t->run_ns, &t->wait_ns) || c->has_schedule;
+    if (c->n > c->most)
+        c->refused = EMFILE;
     for (int i = 0; i < EVENTS && c->refused == 0; i++) {
         t->files[i] = open_event(id, events[i]);
         if (t->files[i] < 0)
@@ -124,6 +128,9 @@ enum status counting_start(struct counting **out, struct error *err)
         free(c);
         return error_no_memory(err, THREADS_MAX * sizeof(struct counted), "counters");
     }
+    /* Connections need descriptors too. */
+    struct rlimit files;
+    c->most = getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur / 4 / EVENTS : 0;
     DIR *folder = opendir("/proc/self/task");
     for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
         if (c->n < THREADS_MAX && is_compute_thread(entry->d_name))
@@ -153,6 +160,8 @@ static void say_why_not(const struct counting *c, struct counters *out)
         reason = "this processor (or virtual machine) has none";
     else if (c->refused == EACCES || c->refused == EPERM)
         reason = "not permitted (kernel.perf_event_paranoid, CAP_PERFMON, or a container's filter)";
+    else if (c->refused == EMFILE)
+        reason = "so many threads need too many of the open files that are permitted (ulimit -n)";
     else if (c->refused == 0)
         reason = "they counted nothing";
     snprintf(out->why_not, sizeof out->why_not, "no hardware counters: %s", reason);

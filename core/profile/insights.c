@@ -35,31 +35,42 @@ static double share_of(const struct report *r, enum record_kind kind)
 
 /* --- the rules --- */
 
+#define BOUND_FROM 0.6 /* of a limit: nearer to it than to anything that no limit counts */
+
+/* Which limit holds a kind of step back, if one does. */
 static void say_bound(struct report *r, enum record_kind kind)
 {
     const struct report_steps *steps = &r->kinds[kind];
     const struct report_bound *bound = &steps->bound;
     const char *name = record_kind_names[kind];
-    double took = steps->mean * (double)steps->steps.n_recorded;
-    if (took <= 0 || bound->limit_ns <= 0)
+    const double n = (double)steps->steps.n_recorded, took = steps->mean * n;
+    if (took <= 0 || bound->limit_ns <= 0 || r->in.limits.beside_work)
         return;
-    double streamed = bound->cost.weight_bytes + bound->cost.kv_bytes;
-    char key[32];
+    const double streamed = bound->cost.weight_bytes + bound->cost.kv_bytes;
+    const double memory = bound->memory_ns / took, compute = bound->compute_ns / took;
+    const double gain = (1 - bound->fraction) * share_of(r, kind);
+    char key[32], at_limit[96] = "";
     snprintf(key, sizeof key, "%s_limit", name);
-    if (bound->by_memory)
-        say(r, key, (1 - bound->fraction) * share_of(r, kind),
+    if (bound->fraction < 1)
+        snprintf(at_limit, sizeof at_limit, "; at the limit it would take %.3f ms instead of %.3f",
+                 bound->limit_ns / n * 1e-6, steps->mean * 1e-6);
+    if (bound->fraction < BOUND_FROM)
+        say(r, key, gain,
+            "A %s step is far from both limits: %.0f%% of the memory's rate, %.0f%% of that of its "
+            "weight types' chains. Unpacking weights, rounding, scales and waiting, which neither "
+            "counts, take the rest%s.",
+            name, percent(memory), percent(compute), at_limit);
+    else if (bound->by_memory)
+        say(r, key, gain,
             "A %s step is bound by memory: it streams %.1f MB of weights and keys at %.1f GB/s, "
-            "%.0f%% of the %.1f GB/s measured for that working set; at the limit it would take "
-            "%.3f ms instead of %.3f.",
-            name, streamed / (double)steps->steps.n_recorded * 1e-6, streamed / took,
-            percent(bound->fraction), r->in.limits.read_bytes_s * 1e-9,
-            bound->limit_ns / (double)steps->steps.n_recorded * 1e-6, steps->mean * 1e-6);
+            "%.0f%% of the %.1f GB/s measured for as much as the weights%s.",
+            name, streamed / n * 1e-6, streamed / took, percent(memory),
+            r->in.limits.read_bytes_s * 1e-9, at_limit);
     else
-        say(r, key, (1 - bound->fraction) * share_of(r, kind),
+        say(r, key, gain,
             "A %s step is bound by arithmetic: it does %.1f GOP/s, %.0f%% of what the chains of "
-            "its weight types reach alone; at the limit it would take %.3f ms instead of %.3f.",
-            name, bound->cost.ops / took, percent(bound->fraction),
-            bound->limit_ns / (double)steps->steps.n_recorded * 1e-6, steps->mean * 1e-6);
+            "its weight types reach alone%s.",
+            name, bound->cost.ops / took, percent(compute), at_limit);
 }
 
 static void say_hottest(struct report *r)
@@ -68,9 +79,10 @@ static void say_hottest(struct report *r)
     if (path == NULL)
         return;
     const char *label = scope_infos[path->scope].label;
-    double spare = path->bound.limit_ns > 0 && path->bound.limit_ns < path->total
-                       ? (path->total - path->bound.limit_ns) / r->recorded_ns
-                       : 0;
+    double spare =
+        path->bound.limit_ns > 0 && path->bound.limit_ns < path->total && !r->in.limits.beside_work
+            ? (path->total - path->bound.limit_ns) / r->recorded_ns
+            : 0;
     if (spare > 0)
         say(r, "hottest", spare,
             "The hottest path is %s: %.0f%% of the recorded time in %llu calls. It runs at %.0f%% "
@@ -100,15 +112,22 @@ static void say_waiting(struct report *r)
         percent((worst->total - worst->self) / r->recorded_ns));
 }
 
-/* What only the leader does: more threads cannot make it shorter. */
+/* What only the leader does: more threads cannot make it shorter. By medians: one preemption of
+ * the leader says nothing about it. */
 static void say_serial(struct report *r)
 {
     static const enum scope serial[] = {SCOPE_SCHEDULE, SCOPE_TEXT, SCOPE_PUBLISH};
-    double sum = 0;
-    for (size_t i = 0; i < sizeof serial / sizeof serial[0]; i++)
-        for (int kind = 0; kind < RECORD_KINDS; kind++)
-            sum += r->kinds[kind].scope_ns[serial[i]];
-    double part = r->recorded_ns > 0 ? sum / r->recorded_ns : 0;
+    const struct record *record = r->in.record;
+    double sum = 0, all = 0;
+    for (int kind = 0; kind < RECORD_KINDS; kind++) {
+        const double n = (double)r->kinds[kind].steps.n_recorded;
+        all += r->kinds[kind].p50 * n;
+        for (size_t i = 0; i < sizeof serial / sizeof serial[0]; i++)
+            sum += histogram_quantile(record_histogram(record, (enum record_kind)kind, serial[i]),
+                                      0.5) *
+                   n;
+    }
+    double part = all > 0 ? sum / all : 0;
     if (part >= 0.01)
         say(r, "serial", part,
             "Scheduling, text and publishing take %.1f%% of a step on one thread: however many "
@@ -116,24 +135,29 @@ static void say_serial(struct report *r)
             percent(part), 1 / part);
 }
 
+/* Of attention's time the part that its limit explains grows with the positions; the rest may not.
+ */
 static void say_attention(struct report *r)
 {
     const struct report_steps *steps = &r->kinds[RECORD_DECODE];
     const struct record_work *work = &steps->steps.work;
-    double context = r->in.model.n_context;
-    if (work->n_rows <= 0 || steps->mean <= 0)
+    const double context = r->in.model.n_context, n = (double)steps->steps.n_recorded;
+    if (work->n_rows <= 0 || steps->mean <= 0 || r->in.limits.beside_work)
         return;
     double positions = work->n_positions / work->n_rows;
-    double now = steps->scope_ns[SCOPE_ATTENTION] / (double)steps->steps.n_recorded;
-    double grown = now * context / positions; /* it reads every position once */
-    double share = now / steps->mean, then = grown / (steps->mean - now + grown);
-    if (share < 0.005 && then < 0.1)
+    double now = steps->scope_ns[SCOPE_ATTENTION] / n;
+    double grows = steps->scopes[SCOPE_ATTENTION].limit_ns / n;
+    grows = grows < now ? grows : now;
+    double more = grows * (context / positions - 1);
+    double then = (now + more) / (steps->mean + more);
+    if (grows <= 0 || (now / steps->mean < 0.005 && then < 0.1))
         return;
     say(r, "attention", 0,
-        "Attention takes %.1f%% of a decoding step at %.0f positions; as it grows with them, it "
-        "would take %.0f%% at the whole context of %.0f, and the step %.1f times as long.",
-        percent(share), positions, percent(then), context,
-        (steps->mean - now + grown) / steps->mean);
+        "Attention takes %.1f%% of a decoding step at %.0f positions; what it reads grows with "
+        "them: at the whole context of %.0f it would take at least %.0f%%, and the step %.1f times "
+        "as long.",
+        percent(now / steps->mean), positions, context, percent(then),
+        (steps->mean + more) / steps->mean);
 }
 
 /* Weights are read once a step, whatever the batch: where do operations take over? */
@@ -143,7 +167,8 @@ static void say_batch(struct report *r)
     const struct record_work *work = &steps->steps.work;
     const struct report_limits *limits = &r->in.limits;
     const struct record_cost *cost = &steps->bound.cost;
-    if (work->n_rows <= 0 || limits->read_bytes_s <= 0 || !steps->bound.by_memory)
+    if (work->n_rows <= 0 || limits->read_bytes_s <= 0 || !steps->bound.by_memory ||
+        limits->beside_work)
         return;
     double memory_ns = cost->weight_bytes / work->n_steps / limits->read_bytes_s * 1e9;
     double compute_ns = 0; /* of one row */
@@ -179,7 +204,8 @@ static void say_weights(struct report *r)
 {
     const struct report_model *model = &r->in.model;
     const struct report_steps *steps = &r->kinds[RECORD_DECODE];
-    if (!model->is_float || model->q8_bytes <= 0 || !steps->bound.by_memory || steps->mean <= 0)
+    if (!model->is_float || model->q8_bytes <= 0 || steps->bound.limit_ns <= 0 ||
+        !steps->bound.by_memory || steps->mean <= 0)
         return;
     double products = 0;
     for (int scope = 0; scope < SCOPES; scope++)
@@ -216,8 +242,8 @@ static void say_processor(struct report *r)
         return;
     if (c->has_throttle && c->throttled_ns > 0)
         say(r, "throttled", 0,
-            "The control group's CPU quota stopped this process for %.1f ms meanwhile: fewer "
-            "threads (--threads) or a larger quota would serve more evenly.",
+            "The control group's CPU quota stopped its processors for %.1f ms meanwhile, all added "
+            "up: fewer threads (--threads) or a larger quota would serve more evenly.",
             c->throttled_ns * 1e-6);
     double sum = c->run_ns + c->wait_ns;
     if (c->has_schedule && sum > 0 && c->wait_ns / sum >= 0.02)
@@ -244,22 +270,32 @@ static void say_tail(struct report *r)
         steps->p95 * 1e-6, steps->p95 / steps->p50, steps->p50 * 1e-6, steps->max * 1e-6);
 }
 
+/* A layer that is slower in every decoding step, its quickest too: one that was preempted once is
+ * not. */
 static void say_layers(struct report *r)
 {
-    size_t n = r->in.record->shape.n_layers, slowest = 0;
-    double sum = 0;
+    const struct record *record = r->in.record;
+    const size_t n = record->shape.n_layers;
+    size_t slowest = 0;
+    double sum = 0, quickest = 0;
+    if (n < 2)
+        return;
     for (size_t i = 0; i < n; i++) {
-        sum += r->layers[i].total;
-        if (r->layers[i].total > r->layers[slowest].total)
+        const struct record_cell *cell = record_cell(record, RECORD_DECODE, i, SCOPES);
+        sum += cell->total;
+        quickest += cell->min;
+        if (cell->total > record_cell(record, RECORD_DECODE, slowest, SCOPES)->total)
             slowest = i;
     }
-    if (n < 2 || sum <= 0)
+    const struct record_cell *slow = record_cell(record, RECORD_DECODE, slowest, SCOPES);
+    double others = (sum - slow->total) / (double)(n - 1);
+    double least = (quickest - slow->min) / (double)(n - 1);
+    if (slow->total < 1.15 * others || slow->min < 1.15 * least || others <= 0)
         return;
-    double others = (sum - r->layers[slowest].total) / (double)(n - 1);
-    double ratio = others > 0 ? r->layers[slowest].total / others : 0;
-    if (ratio >= 1.15)
-        say(r, "layer", (r->layers[slowest].total - others) / r->recorded_ns,
-            "Layer %zu takes %.2f times as long as the others do on the average.", slowest, ratio);
+    say(r, "layer", (slow->total - others) / r->recorded_ns,
+        "Layer %zu takes %.2f times as long as the others do on the average, and in its quickest "
+        "step %.2f times as long as in theirs.",
+        slowest, slow->total / others, least > 0 ? slow->min / least : 0);
 }
 
 static int larger_first(const void *a, const void *b)

@@ -197,10 +197,11 @@ void limits_destroy(struct limits *limits)
 }
 
 enum status limits_read(struct limits *limits, const void *memory, size_t n_bytes,
-                        unsigned n_threads, double *bytes_per_second, struct error *err)
+                        unsigned n_threads, unsigned n_teams, double *bytes_per_second,
+                        struct error *err)
 {
     struct task *tasks = NULL;
-    enum status status = make_tasks(&tasks, n_threads, err);
+    enum status status = make_tasks(&tasks, n_threads * n_teams, err);
     if (status != STATUS_OK)
         return status;
     size_t share = n_bytes / n_threads / LIMIT_READ_STEP * LIMIT_READ_STEP;
@@ -212,13 +213,13 @@ enum status limits_read(struct limits *limits, const void *memory, size_t n_byte
     const uint8_t *base = memory != NULL ? memory : limits->own.base;
     double best = 0;
     for (size_t way = 0; status == STATUS_OK && way < LIMIT_READS; way++) {
-        for (unsigned i = 0; i < n_threads; i++)
+        for (unsigned i = 0; i < n_threads * n_teams; i++)
             tasks[i] = (struct task){.read = limits->loops->read[way],
-                                     .memory = base + i * share,
+                                     .memory = base + i % n_threads * share,
                                      .n_bytes = share,
                                      .work = (double)share};
         double rate = 0;
-        status = run_tasks(tasks, n_threads, &rate, err);
+        status = run_tasks(tasks, n_threads * n_teams, &rate, err);
         best = rate > best ? rate : best;
     }
     free(tasks);

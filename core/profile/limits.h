@@ -38,13 +38,15 @@ enum status limits_create(struct limits **out, const struct cpu *cpu, const stru
                           struct error *err);
 void limits_destroy(struct limits *limits); /* takes NULL */
 
-/* Bytes a second that n_threads threads read together, each going over its own share of n_bytes
- * again and again: the working set decides which cache answers. memory: n_bytes to read, 64-byte
- * aligned, borrowed for the call (a model's weights, say); NULL: memory of its own, kept for the
- * next call. STATUS_NO_MEMORY, STATUS_IO (no thread), STATUS_INVALID (n_bytes below 4096 a thread).
+/* Bytes a second that n_teams teams of n_threads threads read together, each team all of n_bytes,
+ * its threads a share each, again and again: the working set decides which cache answers. memory:
+ * n_bytes to read, 64-byte aligned, borrowed for the call (a model's weights, say); NULL: memory of
+ * its own, kept for the next call. STATUS_NO_MEMORY, STATUS_IO (no thread), STATUS_INVALID (n_bytes
+ * below 4096 a thread).
  */
 enum status limits_read(struct limits *limits, const void *memory, size_t n_bytes,
-                        unsigned n_threads, double *bytes_per_second, struct error *err);
+                        unsigned n_threads, unsigned n_teams, double *bytes_per_second,
+                        struct error *err);
 
 /* Multiply-adds a second of a chain, n_threads threads together (two operations each, where
  * FLOP/s are wanted). STATUS_IO. */

@@ -17,7 +17,6 @@ static void carve_all(struct record *r)
 {
     const struct record_shape *s = &r->shape;
     struct arena *arena = &r->arena;
-    r->thread_busy = arena_carve(arena, s->n_threads, sizeof *r->thread_busy);
     r->cells =
         arena_carve(arena, RECORD_KINDS * (s->n_layers + 1) * (SCOPES + 1), sizeof *r->cells);
     r->histograms = arena_carve(arena, (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS,
@@ -153,12 +152,8 @@ static void add_totals(struct record_totals *to, const struct record_totals *fro
 
 void record_add(struct record *to, const struct record *from)
 {
-    const struct record_shape *a = &to->shape, *b = &from->shape;
-    size_t n_threads = a->n_threads < b->n_threads ? a->n_threads : b->n_threads;
     add_totals(&to->totals, &from->totals);
-    for (size_t i = 0; i < n_threads; i++)
-        to->thread_busy[i] += from->thread_busy[i];
-    size_t n_cells = (size_t)RECORD_KINDS * (a->n_layers + 1) * (SCOPES + 1);
+    size_t n_cells = (size_t)RECORD_KINDS * (to->shape.n_layers + 1) * (SCOPES + 1);
     for (size_t i = 0; i < n_cells; i++)
         record_cell_add(&to->cells[i], &from->cells[i]);
     size_t n_counts = (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS;

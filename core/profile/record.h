@@ -45,6 +45,14 @@ static inline double record_cost_bytes(const struct record_cost *cost)
     return cost->weight_bytes + cost->kv_bytes + cost->other_bytes;
 }
 
+static inline void record_cost_add(struct record_cost *to, const struct record_cost *from)
+{
+    to->weight_bytes += from->weight_bytes;
+    to->kv_bytes += from->kv_bytes;
+    to->other_bytes += from->other_bytes;
+    to->ops += from->ops;
+}
+
 struct record_cell { /* one scope of one layer in one kind of step; ns */
     uint64_t n;      /* times that it ran */
     double total, busy;
@@ -101,7 +109,6 @@ struct record {
     struct record_shape shape;
     struct scope_phase *phases; /* of shape, owned */
     struct record_totals totals;
-    double *thread_busy;       /* [n_threads] ns of work in recorded steps */
     struct record_cell *cells; /* [RECORD_KINDS][n_layers + 1][SCOPES + 1]: see record_cell */
     uint32_t *histograms;      /* [RECORD_KINDS][SCOPES + 1][HISTOGRAM_BUCKETS] */
     uint32_t *series;          /* [RECORD_SERIES]: ns of decoding steps, shifted left by one, the

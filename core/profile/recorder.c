@@ -266,8 +266,6 @@ static void give_section(struct recorder *r, enum scope scope, struct cut begin,
                          : rank == 0 ? end.ticks - begin.ticks
                                      : 0;
         busy += in_ns(r, ticks);
-        if (r->locked)
-            r->record->thread_busy[rank] += in_ns(r, ticks);
     }
     give(r, shape->n_layers, scope,
          &(struct portion){.total = in_ns(r, end.ticks - begin.ticks),
@@ -297,8 +295,6 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
         if (to <= from)
             continue;
         sum.busy += to - from;
-        if (r->locked)
-            r->record->thread_busy[rank] += in_ns(r, to - from);
     }
     return sum;
 }
@@ -454,8 +450,8 @@ const struct step_times *recorder_times(const struct recorder *r)
 static void end_line(struct recorder *r, struct cut end)
 {
     struct record *record = r->record;
-    if (record->totals.n_lines == record->max_lines)
-        return;
+    if (record->totals.n_lines == record->max_lines || since_begin(r, end.ticks) == UINT32_MAX)
+        return; /* no room, or longer than a span can say: four seconds */
     struct record_line *line = &record->lines[record->totals.n_lines++];
     const uint64_t borders[RECORD_SECTIONS][2] = {
         {r->begin.ticks, arrival(r, 0).ticks},

@@ -29,14 +29,6 @@ static bool has_limit(enum scope scope)
            scope == SCOPE_DOWN || scope == SCOPE_HEAD || scope == SCOPE_ATTENTION;
 }
 
-static void add_cost(struct record_cost *to, const struct record_cost *from)
-{
-    to->weight_bytes += from->weight_bytes;
-    to->kv_bytes += from->kv_bytes;
-    to->other_bytes += from->other_bytes;
-    to->ops += from->ops;
-}
-
 struct limit_sums {
     double memory_ns, compute_ns, either_ns;
 };
@@ -63,6 +55,8 @@ static void finish_bound(struct report_bound *bound, const struct limit_sums *su
         return;
     bound->bytes_s = record_cost_bytes(&bound->cost) / took_ns * 1e9;
     bound->ops_s = bound->cost.ops / took_ns * 1e9;
+    bound->memory_ns = sums->memory_ns;
+    bound->compute_ns = sums->compute_ns;
     bound->limit_ns = sums->either_ns;
     bound->by_memory = sums->memory_ns >= sums->compute_ns;
     bound->fraction = sums->either_ns / took_ns;
@@ -80,16 +74,23 @@ static void bound_scope(struct report *r, enum record_kind kind, enum scope scop
         const struct record_cell *cell = record_cell(r->in.record, kind, layer, scope);
         const struct record_cost *cost = cost_at(r, kind, layer, scope);
         busy += cell->total;
-        add_cost(&bound->cost, cost);
+        record_cost_add(&bound->cost, cost);
         if (has_limit(scope))
             add_limit(r, &sums, scope, layer, cost);
     }
     steps->scope_ns[scope] = busy;
     finish_bound(bound, &sums, busy);
-    add_cost(&steps->bound.cost, &bound->cost);
+    record_cost_add(&steps->bound.cost, &bound->cost);
     of_step->memory_ns += sums.memory_ns;
     of_step->compute_ns += sums.compute_ns;
     of_step->either_ns += sums.either_ns;
+}
+
+/* A bucket's middle may lie beyond the one duration in it. */
+static double quantile(const uint32_t *counts, double q, double min, double max)
+{
+    double value = histogram_quantile(counts, q);
+    return value < min ? min : value > max ? max : value;
 }
 
 static void add_kinds(struct report *r)
@@ -105,8 +106,8 @@ static void add_kinds(struct report *r)
         steps->mean = cell->n > 0 ? cell->total / (double)cell->n : 0;
         steps->min = cell->min;
         steps->max = cell->max;
-        steps->p50 = histogram_quantile(counts, 0.5);
-        steps->p95 = histogram_quantile(counts, 0.95);
+        steps->p50 = quantile(counts, 0.5, cell->min, cell->max);
+        steps->p95 = quantile(counts, 0.95, cell->min, cell->max);
         for (int scope = 0; scope < SCOPES; scope++)
             bound_scope(r, (enum record_kind)kind, (enum scope)scope, &sums);
         finish_bound(&steps->bound, &sums, cell->total);
@@ -244,7 +245,7 @@ static void add_path(struct report *r, enum scope scope)
         for (size_t layer = 0; layer <= r->in.record->shape.n_layers; layer++) {
             const struct record_cost *cost = cost_at(r, (enum record_kind)kind, layer, scope);
             record_cell_add(&sum, record_cell(r->in.record, (enum record_kind)kind, layer, scope));
-            add_cost(&path->bound.cost, cost);
+            record_cost_add(&path->bound.cost, cost);
             if (has_limit(scope))
                 add_limit(r, &limits, scope, layer, cost);
         }
@@ -258,8 +259,8 @@ static void add_path(struct report *r, enum scope scope)
     path->mean = sum.total / (double)sum.n;
     path->min = sum.min;
     path->max = sum.max;
-    path->p50 = histogram_quantile(counts, 0.5);
-    path->p95 = histogram_quantile(counts, 0.95);
+    path->p50 = quantile(counts, 0.5, sum.min, sum.max);
+    path->p95 = quantile(counts, 0.95, sum.min, sum.max);
     path->allocated = sum.allocated;
     finish_bound(&path->bound, &limits, sum.total);
     r->n_paths++;
@@ -286,35 +287,45 @@ static void add_layers(struct report *r)
 
 /* --- the whole --- */
 
-static void add_rates(struct report *r)
+struct rates {
+    double tokens, prompt, wall_ns, prompt_ns;
+};
+
+static struct rates rates_of_sessions(const struct report *r)
 {
-    double tokens = 0, prompt = 0, wall_ns = 0, prompt_ns = 0;
+    struct rates rates = {0};
     for (size_t i = 0; i < r->in.n_sessions; i++) {
         const struct report_session *s = &r->in.sessions[i];
-        tokens += s->n_tokens;
-        prompt += s->n_prompt;
-        wall_ns += s->wall_ns;
-        prompt_ns += s->prompt_ns;
+        rates.tokens += s->n_tokens;
+        rates.prompt += s->n_prompt;
+        rates.wall_ns += s->wall_ns;
+        rates.prompt_ns += s->prompt_ns;
     }
-    if (r->in.n_sessions == 0) {
-        const struct record_totals *totals = &r->in.record->totals;
-        wall_ns = (double)(totals->end_ns - totals->begin_ns);
-        for (int kind = 0; kind < RECORD_KINDS; kind++) {
-            const struct record_steps *steps = &totals->steps[kind];
-            tokens += steps->seen_work.n_sampled;
-            if (kind == RECORD_PREFILL) {
-                prompt += steps->seen_work.n_rows;
-                prompt_ns += steps->seen_ns;
-            }
+    return rates;
+}
+
+static void add_rates(struct report *r)
+{
+    const struct record_totals *totals = &r->in.record->totals;
+    struct rates rates = rates_of_sessions(r);
+    double stepped_ns = rates.wall_ns, recorded_tokens = 0;
+    for (int kind = 0; kind < RECORD_KINDS; kind++) {
+        const struct record_steps *steps = &totals->steps[kind];
+        recorded_tokens += steps->work.n_sampled;
+        if (r->in.n_sessions > 0)
+            continue;
+        rates.tokens += steps->seen_work.n_sampled;
+        stepped_ns += steps->seen_ns;
+        if (kind == RECORD_PREFILL) {
+            rates.prompt = steps->seen_work.n_rows;
+            rates.prompt_ns = steps->seen_ns;
         }
     }
-    r->tokens_s = wall_ns > 0 ? tokens / wall_ns * 1e9 : 0;
-    r->prompt_tokens_s = prompt_ns > 0 ? prompt / prompt_ns * 1e9 : 0;
-    r->ms_per_token = tokens > 0 ? wall_ns / tokens * 1e-6 : 0;
-    const struct record_totals *totals = &r->in.record->totals;
-    double recorded_tokens = 0;
-    for (int kind = 0; kind < RECORD_KINDS; kind++)
-        recorded_tokens += totals->steps[kind].work.n_sampled;
+    if (r->in.n_sessions == 0)
+        rates.wall_ns = (double)(totals->end_ns - totals->begin_ns);
+    r->tokens_s = rates.wall_ns > 0 ? rates.tokens / rates.wall_ns * 1e9 : 0;
+    r->prompt_tokens_s = rates.prompt_ns > 0 ? rates.prompt / rates.prompt_ns * 1e9 : 0;
+    r->ms_per_token = rates.tokens > 0 ? stepped_ns / rates.tokens * 1e-6 : 0;
     const struct report_steps *decode = &r->kinds[RECORD_DECODE];
     r->allocated_per_token = recorded_tokens > 0 ? (double)totals->allocated / recorded_tokens : 0;
     r->moved_per_token = decode->steps.work.n_sampled > 0

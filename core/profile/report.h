@@ -15,17 +15,20 @@ enum { REPORT_INSIGHTS = 16 };
 
 /* --- what it is made from --- */
 
-struct report_limits {        /* of all threads of a worker together; 0: not measured */
+struct report_limits {        /* of a worker's threads together; 0: not measured */
     double read_bytes_s;      /* reading working_set bytes again and again */
-    double working_set;       /* bytes: what a decoding step reads */
-    double ops_s[SCOPE_NONE]; /* by weight type: two a multiply-add; SCOPE_MIXED: the slowest */
+    double alone_bytes_s;     /* the same while no other worker does anything */
+    double working_set;       /* bytes: the weights that a decoding step reads */
+    double ops_s[SCOPE_NONE]; /* by weight type: two a multiply-add; SCOPE_MIXED: the slowest of
+                                 those that stand together */
     double float_ops_s;       /* attention */
+    bool beside_work;         /* measured while requests were running: too low */
 };
 
 struct report_model {
     const char *weights; /* "Q4_0": the type that most weights have */
     double weight_bytes; /* that a decoding step reads */
-    double n_params, n_context;
+    double n_context;
     bool is_float;   /* F32, F16, BF16 */
     double q8_bytes; /* the same weights as Q8_0 */
 };
@@ -56,7 +59,6 @@ struct report_input { /* all borrowed until report_destroy */
     size_t n_sessions;
     const struct counters *counters;        /* NULL: none */
     const struct report_overhead *overhead; /* NULL: none */
-    unsigned n_workers;
 };
 
 /* --- what it says --- */
@@ -82,10 +84,11 @@ struct report_node {
 
 struct report_bound { /* a part against the machine's limits */
     struct record_cost cost;
-    double bytes_s, ops_s; /* achieved */
-    double limit_ns;       /* what it would take at the limits; 0: no limit is known for it */
-    bool by_memory;        /* the nearer limit, else that of arithmetic */
-    double fraction;       /* limit_ns of what it took */
+    double bytes_s, ops_s;        /* achieved */
+    double memory_ns, compute_ns; /* at the one limit, at the other; 0: none is known for it */
+    double limit_ns; /* what it would take at the limits: each part at its longer one */
+    bool by_memory;  /* the longer of the two, else arithmetic */
+    double fraction; /* limit_ns of what it took */
 };
 
 struct report_path { /* a scope, over all layers and kinds of steps */
@@ -112,7 +115,7 @@ struct report_steps { /* of one kind */
 };
 
 struct report_insight {
-    char name[32];  /* "memory_bound" */
+    char name[32];  /* "decode_limit" */
     double gain;    /* part of the recorded time that is at stake; 0: none, it is information */
     char text[400]; /* one or two sentences with the numbers they follow from */
 };
@@ -129,9 +132,9 @@ struct report {
     struct report_layer *layers;                     /* [record's n_layers] */
     struct report_insight insights[REPORT_INSIGHTS]; /* [n_insights], the largest gain first */
     size_t n_insights;
-    double tokens_s,
-        prompt_tokens_s; /* over the sessions, else over the steps; 0: none were made */
-    double ms_per_token;
+    double tokens_s;        /* over the sessions, else over the time covered; 0: none were made */
+    double prompt_tokens_s; /* over the sessions, else over a worker's steps of prompts alone */
+    double ms_per_token;    /* over the sessions, else over a worker's steps */
     double allocated_per_token, moved_per_token; /* bytes: asked of the heap; moved when decoding */
 };
 

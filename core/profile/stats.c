@@ -37,14 +37,6 @@ double stats_median(double *x, size_t n)
     return middle(x, n);
 }
 
-double stats_deviation(const double *x, size_t n)
-{
-    double mean = stats_mean(x, n), sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
-    return n > 1 ? sqrt(sum / (double)(n - 1)) : 0;
-}
-
 /* --- resampling --- */
 
 /* Below n, from a generator whose every state comes once (Steele et al., 2014). */
@@ -165,6 +157,60 @@ double stats_rank_least(size_t n_a, size_t n_b)
     for (size_t i = 1; i <= n_a; i++)
         orders *= (double)(n_b + i) / (double)i;
     return orders > 2 ? 2 / orders : 1;
+}
+
+/* --- means --- */
+
+/* Two-sided, of Student's t with so many degrees of freedom (1 at least). With x = root(freedom) *
+ * tan(angle) the density is a power of the cosine, whose integral Simpson's rule finds. */
+static double beyond_t(double t, double freedom)
+{
+    enum { STEPS = 2000 };
+    double from = atan(t / sqrt(freedom)), step = (acos(0) - from) / STEPS, sum = 0;
+    for (int i = 0; i <= STEPS; i++) {
+        double weight = i == 0 || i == STEPS ? 1 : i % 2 == 1 ? 4 : 2;
+        double cosine = cos(from + i * step);
+        sum += weight * (freedom > 1 ? pow(cosine > 0 ? cosine : 0, freedom - 1) : 1);
+    }
+    double scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(2 * acos(0));
+    return 2 * scale * sum * step / 3;
+}
+
+struct sample {
+    double mean, error; /* of logarithms; error: the mean's variance */
+};
+
+static bool all_positive(const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(x[i] > 0))
+            return false;
+    return true;
+}
+
+static struct sample sample_of(const double *x, size_t n)
+{
+    struct sample s = {0, 0};
+    for (size_t i = 0; i < n; i++)
+        s.mean += log(x[i]) / (double)n;
+    for (size_t i = 0; i < n; i++)
+        s.error += (log(x[i]) - s.mean) * (log(x[i]) - s.mean);
+    s.error /= (double)(n - 1) * (double)n;
+    return s;
+}
+
+double stats_welch_test(const double *a, size_t n_a, const double *b, size_t n_b)
+{
+    if (n_a < 2 || n_b < 2 || !all_positive(a, n_a) || !all_positive(b, n_b))
+        return 1;
+    const struct sample x = sample_of(a, n_a), y = sample_of(b, n_b);
+    double error = x.error + y.error, apart = fabs(x.mean - y.mean);
+    if (error <= 0)
+        return apart > 0 ? 0 : 1;
+    double freedom =
+        error * error /
+        (x.error * x.error / (double)(n_a - 1) + y.error * y.error / (double)(n_b - 1));
+    return beyond_t(apart / sqrt(error), freedom);
 }
 
 /* --- many tests --- */

@@ -262,7 +262,7 @@ def test_one_scope_alone_is_found_among_many(report, write):
     scopes = rows_of(text, "Scopes, a generated token")
     assert [name for name, row in scopes.items() if row["verdict"] == "slower"] == ["FFN down"]
     row = scopes["FFN down"]
-    assert float(row["adjusted p"]) < 0.05 and float(row["adjusted p"]) >= float(row["rank p"])
+    assert float(row["adjusted p"]) < 0.05 and float(row["adjusted p"]) >= float(row["p"])
     assert "Benjamini and Hochberg" in text and f"{len(scopes)} scopes" in text
     # The whole's times were drawn without it, as where another part makes up for a slowdown.
     assert all(r["verdict"] == "within the noise" for r in rows_of(text, "The whole").values())
@@ -271,36 +271,30 @@ def test_one_scope_alone_is_found_among_many(report, write):
     assert compare(a, b, "--fail-on-regression", "90").returncode == 0
 
 
-def test_chance_alone_is_seldom_called_a_change(report, write):
+@pytest.mark.parametrize("n", (2, 3, 8))
+def test_chance_alone_is_seldom_called_a_change(report, write, n):
     """Some twenty rows in each of forty tables in which nothing has changed: unadjusted, one in
     twenty rows is beyond the noise; adjusted, one table in twenty has any such row."""
-    unadjusted = tables = 0
+    unadjusted, tables = 0, {"Scopes, a generated token": 0, "The whole": 0}
     for seed in range(40):
-        text = compare(write("a.json", drawn(report, 2 * seed)),
-                       write("b.json", drawn(report, 2 * seed + 1))).stdout.decode()
-        scopes = rows_of(text, "Scopes, a generated token").values()
-        unadjusted += sum(float(row["rank p"]) < 0.05 for row in scopes)
-        tables += any(row["verdict"] != "within the noise" for row in scopes)
-    assert unadjusted > 20, "the draws are noisy enough to be taken for changes"
-    assert tables <= 5
+        text = compare(write("a.json", drawn(report, 2 * seed, n)),
+                       write("b.json", drawn(report, 2 * seed + 1, n))).stdout.decode()
+        for heading in tables:
+            rows = rows_of(text, heading).values()
+            unadjusted += sum(float(row["p"]) < 0.05 for row in rows)
+            tables[heading] += any(row["verdict"] != "within the noise" for row in rows)
+    assert unadjusted > 10, "the draws are noisy enough to be taken for changes"
+    assert max(tables.values()) <= 5
 
 
-def test_too_few_sessions_judge_no_scope(report, write):
+def test_three_sessions_tell_what_is_large(report, write):
     a, b = write("a.json", drawn(report, 1, n=3)), \
         write("b.json", drawn(report, 2, n=3, slower="qkv", factor=3))
     done = compare(a, b, "--fail-on-regression", "1")
     scopes = rows_of(done.stdout.decode(), "Scopes, a generated token")
-    assert scopes["QKV"]["verdict"] == "too few sessions to say"
-    assert all(row["verdict"] not in ("slower", "faster") for row in scopes.values())
-    assert "scopes are not judged" in done.stdout.decode()
-
-
-def test_a_few_sessions_say_what_they_cannot_tell(report, write):
-    a, b = write("a.json", drawn(report, 1, n=4)), \
-        write("b.json", drawn(report, 2, n=4, slower="qkv", factor=3))
-    text = compare(a, b).stdout.decode()
-    assert rows_of(text, "Scopes, a generated token")["QKV"]["verdict"] == "within the noise"
-    assert "With 4 sessions a side p cannot be below 0.0286" in text
+    assert [name for name, row in scopes.items() if row["verdict"] != "within the noise"] == ["QKV"]
+    assert done.returncode == 1
+    assert "too few for ranks" in done.stdout.decode()
 
 
 def test_what_came_and_what_went_is_named(report, write):

@@ -59,7 +59,7 @@ START_TEST(every_level_of_this_machine_is_measured)
         create_for((enum kernel_level)level);
         ck_assert(chain_rate(LIMIT_INT8, 1) > 0);
         double rate = 0;
-        ck_assert_int_eq(limits_read(limits, NULL, 1 << 16, 1, &rate, &err), STATUS_OK);
+        ck_assert_int_eq(limits_read(limits, NULL, 1 << 16, 1, 1, &rate, &err), STATUS_OK);
         ck_assert(isfinite(rate) && rate > 0);
     }
 }
@@ -70,7 +70,7 @@ START_TEST(reading_is_measured_on_own_memory_and_on_the_callers)
     static const size_t sizes[] = {1 << 14, 1 << 22, 1 << 18};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         double rate = -1;
-        ck_assert_int_eq(limits_read(limits, NULL, sizes[i], 2, &rate, &err), STATUS_OK);
+        ck_assert_int_eq(limits_read(limits, NULL, sizes[i], 2, 1, &rate, &err), STATUS_OK);
         ck_assert(isfinite(rate) && rate > 0);
     }
     /* 64-byte aligned; an odd length is read but for its end. */
@@ -79,7 +79,7 @@ START_TEST(reading_is_measured_on_own_memory_and_on_the_callers)
     ck_assert_ptr_nonnull(memory);
     memset(memory, 1, n_bytes);
     double rate = -1;
-    ck_assert_int_eq(limits_read(limits, memory, n_bytes, 3, &rate, &err), STATUS_OK);
+    ck_assert_int_eq(limits_read(limits, memory, n_bytes, 3, 1, &rate, &err), STATUS_OK);
     ck_assert(isfinite(rate) && rate > 0);
     free(memory);
 }
@@ -88,9 +88,9 @@ END_TEST
 START_TEST(too_few_bytes_and_senseless_threads_are_refused)
 {
     double rate = 42;
-    ck_assert_int_eq(limits_read(limits, NULL, 4095, 1, &rate, &err), STATUS_INVALID);
-    ck_assert_int_eq(limits_read(limits, NULL, 8191, 2, &rate, &err), STATUS_INVALID);
-    ck_assert_int_eq(limits_read(limits, NULL, 1 << 20, 0, &rate, &err), STATUS_INVALID);
+    ck_assert_int_eq(limits_read(limits, NULL, 4095, 1, 1, &rate, &err), STATUS_INVALID);
+    ck_assert_int_eq(limits_read(limits, NULL, 8191, 2, 1, &rate, &err), STATUS_INVALID);
+    ck_assert_int_eq(limits_read(limits, NULL, 1 << 20, 0, 1, &rate, &err), STATUS_INVALID);
     ck_assert_int_eq(limits_chain(limits, LIMIT_FMA, 0, &rate, &err), STATUS_INVALID);
     ck_assert_int_eq(limits_chain(limits, LIMIT_FMA, 1000000, &rate, &err), STATUS_INVALID);
     ck_assert(rate == 42);

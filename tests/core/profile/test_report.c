@@ -4,6 +4,7 @@
 #include "profile/report.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static struct recorder *recorder;
 static struct record *record;
@@ -31,7 +32,6 @@ static void build(struct report_input *input)
     input->record = record;
     input->costs = costs;
     input->matrices = matrices;
-    input->n_workers = 1;
     ck_assert_int_eq(report_create(&report, input, &err), STATUS_OK);
 }
 
@@ -72,6 +72,7 @@ START_TEST(hot_paths_stand_in_order_with_their_counts)
         const struct report_path *path = &report->paths[i];
         ck_assert(i == 0 || path->total <= report->paths[i - 1].total);
         ck_assert(path->self <= path->total && path->min <= path->mean && path->mean <= path->max);
+        ck_assert(path->min <= path->p50 && path->p50 <= path->p95 && path->p95 <= path->max);
         shares += path->share;
         bool of_layer = scope_infos[path->scope].place == PLACE_LAYER;
         ck_assert_uint_eq(path->calls, of_layer ? 50 : 25);
@@ -143,6 +144,163 @@ START_TEST(insights_speak_of_what_the_numbers_show)
 }
 END_TEST
 
+/* Decoding took as many ns: of 20 steps. */
+static double decoding(void)
+{
+    return record_cell(record, RECORD_DECODE, LOAD_LAYERS, SCOPES)->total;
+}
+
+static void says(const char *name, const char *words)
+{
+    ck_assert_ptr_nonnull(insight(name));
+    ck_assert_msg(strstr(insight(name)->text, words) != NULL, "%s", insight(name)->text);
+}
+
+static void never_says(const char *name, const char *words)
+{
+    ck_assert_msg(strstr(insight(name)->text, words) == NULL, "%s", insight(name)->text);
+}
+
+/* Weights at 1 GB/s and products at 1 GOP/s against limits of so many. */
+static void build_bound(double read_gb_s, double gop_s, bool beside_work)
+{
+    cost(RECORD_DECODE, 0, SCOPE_QKV)->weight_bytes = cost(RECORD_DECODE, 0, SCOPE_QKV)->ops =
+        decoding();
+    matrices[SCOPE_QKV] = WEIGHT_Q4_0;
+    struct report_input input = {
+        .limits = {.read_bytes_s = read_gb_s * 1e9, .beside_work = beside_work}};
+    input.limits.ops_s[WEIGHT_Q4_0] = gop_s * 1e9;
+    build(&input);
+}
+
+START_TEST(the_nearer_limit_bounds_a_step_that_is_near_it)
+{
+    static const struct {
+        double read_gb_s, gop_s;
+        const char *words;
+    } cases[] = {
+        {1.25, 4, "bound by memory: it streams"},
+        {1.25, 4, "at 1.0 GB/s, 80% of the 1.2 GB/s"},
+        {4, 1.25, "bound by arithmetic: it does 1.0 GOP/s, 80% of"},
+        {10, 5, "far from both limits: 10% of the memory's rate, 20% of"},
+    };
+    build_bound(cases[_i].read_gb_s, cases[_i].gop_s, false);
+    says("decode_limit", cases[_i].words);
+    says("decode_limit", "at the limit it would take");
+    ck_assert(fabs(report->kinds[RECORD_DECODE].bound.fraction -
+                   1 / fmin(cases[_i].read_gb_s, cases[_i].gop_s)) < 1e-9);
+}
+END_TEST
+
+START_TEST(what_is_faster_than_its_limit_has_nothing_to_win)
+{
+    build_bound(0.5, 4, false);
+    says("decode_limit", "200% of the 0.5 GB/s");
+    never_says("decode_limit", "it would take");
+    ck_assert(insight("decode_limit")->gain <= 0);
+    never_says("hottest", "can be won");
+}
+END_TEST
+
+START_TEST(limits_measured_beside_work_bound_nothing)
+{
+    build_bound(1.25, 4, true);
+    ck_assert_ptr_null(insight("decode_limit"));
+    ck_assert_ptr_null(insight("batch"));
+    ck_assert_ptr_null(insight("attention"));
+    never_says("hottest", "can be won");
+}
+END_TEST
+
+/* All 20 decoding steps took about as long in that scope. */
+static void always(enum scope scope, uint64_t ns)
+{
+    uint32_t *counts = record_histogram(record, RECORD_DECODE, scope);
+    memset(counts, 0, HISTOGRAM_BUCKETS * sizeof *counts);
+    counts[histogram_bucket(ns)] = 20;
+}
+
+START_TEST(one_preemption_is_nobodys_nature)
+{
+    struct record_cell *steps = record_cell(record, RECORD_DECODE, LOAD_LAYERS, SCOPES);
+    steps->min = 0;
+    steps->max = 2e6;
+    always(SCOPES, 1000000);
+    always(SCOPE_SCHEDULE, 20000);
+    always(SCOPE_TEXT, 30000);
+    record_cell(record, RECORD_DECODE, LOAD_LAYERS, SCOPE_PUBLISH)->total += decoding();
+    steps->total *= 2;
+    struct record_cell *first = record_cell(record, RECORD_DECODE, 0, SCOPES);
+    first->min = record_cell(record, RECORD_DECODE, 1, SCOPES)->min;
+    build(&(struct report_input){0});
+    double part;
+    ck_assert_ptr_nonnull(insight("serial"));
+    ck_assert_int_eq(
+        sscanf(insight("serial")->text, "Scheduling, text and publishing take %lf%%", &part), 1);
+    ck_assert_msg(part > 4.8 && part < 5.2, "%f", part);
+    ck_assert_ptr_null(insight("layer"));
+}
+END_TEST
+
+START_TEST(attention_grows_by_what_it_reads)
+{
+    struct record_cell *cell = record_cell(record, RECORD_DECODE, 0, SCOPE_ATTENTION);
+    const double whole = decoding();
+    *cell = (struct record_cell){.n = 20, .total = 0.1 * whole, .busy = 0.1 * whole};
+    cost(RECORD_DECODE, 0, SCOPE_ATTENTION)->kv_bytes =
+        0.05 * whole; /* half of its time at 1 GB/s */
+    record->totals.steps[RECORD_DECODE].work.n_positions =
+        100 * record->totals.steps[RECORD_DECODE].work.n_rows;
+    build(&(struct report_input){.limits = {.read_bytes_s = 1e9}, .model = {.n_context = 300}});
+    says("attention", "Attention takes 10.0% of a decoding step at 100 positions");
+    says("attention", "at the whole context of 300 it would take at least 18%"); /* 20 of 110 */
+    says("attention", "the step 1.1 times as long");
+}
+END_TEST
+
+START_TEST(rows_that_cost_no_time_are_told)
+{
+    build_bound(1.25, 50, false);
+    says("batch", "all weights for 1.0 rows on the average; by the limits, about 40 rows");
+}
+END_TEST
+
+START_TEST(float_weights_say_what_q8_would_take)
+{
+    for (size_t layer = 0; layer < LOAD_LAYERS; layer++)
+        matrices[layer * SCOPES + SCOPE_QKV] = matrices[layer * SCOPES + SCOPE_GATE_UP] =
+            WEIGHT_F32;
+    build(&(struct report_input){
+        .limits = {.read_bytes_s = 1e9},
+        .model = {.weights = "F32", .weight_bytes = 4e6, .q8_bytes = 1e6, .is_float = true}});
+    ck_assert_ptr_null(insight("weights")); /* not bound by memory: it reads nothing */
+    report_destroy(report);
+    cost(RECORD_DECODE, 0, SCOPE_QKV)->weight_bytes = decoding();
+    build(&(struct report_input){
+        .limits = {.read_bytes_s = 1e9},
+        .model = {.weights = "F32", .weight_bytes = 4e6, .q8_bytes = 1e6, .is_float = true}});
+    says("weights", "as Q8_0 a token would read 1.0 MB instead of 4.0");
+    /* QKV 300 ticks a step, gate/up without its activation 337.5: three quarters of them. */
+    ck_assert(fabs(insight("weights")->gain / (decoding() / report->recorded_ns) -
+                   0.75 * (200 + 200 + 225 + 75) / LOAD_TICKS) < 1e-9);
+}
+END_TEST
+
+START_TEST(a_long_tail_is_told_by_its_length)
+{
+    uint32_t *counts = record_histogram(record, RECORD_DECODE, SCOPES);
+    struct record_cell *steps = record_cell(record, RECORD_DECODE, LOAD_LAYERS, SCOPES);
+    memset(counts, 0, HISTOGRAM_BUCKETS * sizeof *counts);
+    counts[histogram_bucket(1000000)] = 18;
+    counts[histogram_bucket(3000000)] = 2;
+    steps->min = 1000000;
+    steps->max = 3000000;
+    build(&(struct report_input){0});
+    says("tail", "2.9 times the median of 1.0"); /* within a thirtieth */
+    says("tail", "(the longest: 3.000 ms)");
+}
+END_TEST
+
 START_TEST(what_the_system_took_is_said)
 {
     const struct counters counters = {.has_schedule = true,
@@ -184,6 +342,14 @@ int main(void)
     tcase_add_test(facts, hot_paths_stand_in_order_with_their_counts);
     tcase_add_test(facts, bounds_follow_from_costs_and_limits);
     tcase_add_test(facts, insights_speak_of_what_the_numbers_show);
+    tcase_add_loop_test(facts, the_nearer_limit_bounds_a_step_that_is_near_it, 0, 4);
+    tcase_add_test(facts, what_is_faster_than_its_limit_has_nothing_to_win);
+    tcase_add_test(facts, limits_measured_beside_work_bound_nothing);
+    tcase_add_test(facts, one_preemption_is_nobodys_nature);
+    tcase_add_test(facts, attention_grows_by_what_it_reads);
+    tcase_add_test(facts, rows_that_cost_no_time_are_told);
+    tcase_add_test(facts, float_weights_say_what_q8_would_take);
+    tcase_add_test(facts, a_long_tail_is_told_by_its_length);
     tcase_add_test(facts, what_the_system_took_is_said);
     tcase_add_test(facts, rates_are_those_of_the_sessions);
     suite_add_tcase(suite, facts);
