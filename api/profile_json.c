@@ -161,7 +161,7 @@ static void put_node(struct json_writer *w, const struct report *r, const struct
         count(w, ",", "layer", (double)node->layer);
     ms(w, ",", "total_ms", node->total);
     ms(w, ",", "self_ms", node->self);
-    json_name_double(w, ",", "share", r->recorded_ns > 0 ? node->total / r->recorded_ns : 0, 6);
+    json_name_double(w, ",", "share", r->total_ns > 0 ? node->total / r->total_ns : 0, 6);
     count(w, ",", "calls", (double)node->calls);
     json_name(w, ",", "children");
     json_raw(w, "[");
@@ -399,7 +399,7 @@ static void put_method(struct json_writer *w, const struct report *r)
     count(w, ",", "one_step_in_max", (double)totals->every_max);
     count(w, ",", "short_step_us", RECORD_SHORT_NS * 1e-3);
     json_name_double(w, ",", "attributed", r->attributed, 6);
-    ms(w, ",", "recorded_ms", r->recorded_ns);
+    ms(w, ",", "recorded_ms", r->total_ns);
     ms(w, ",", "waiting_ms", r->waiting_ns);
     ms(w, ",", "between_steps_ms", totals->idle_ns);
     json_name(w, ",", "overhead");

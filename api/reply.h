@@ -10,6 +10,7 @@
 #include "api/json.h"
 #include "base/error.h"
 #include "engine/job.h"
+#include "profile/report.h"
 #include "text/tokenizer.h"
 
 #include <stdbool.h>
@@ -62,9 +63,8 @@ void reply_times_of(const struct job *job, struct reply_times *out); /* of a fin
 struct reply_profile { /* what a request's profile says besides its steps */
     const struct model *model;
     enum kv_type kv_type;
-    double read_bytes_s;   /* what a worker's part of the machine reads at most; 0: not measured */
-    bool beside_work;      /* measured while requests were running */
-    uint64_t measuring_ns; /* that the request waited for it */
+    struct report_limits limits; /* of a worker while no other works; zeroed: not measured */
+    uint64_t measuring_ns;       /* that the request waited for them */
     uint64_t tokenize_ns;
     uint64_t write_ns;       /* what went out before took */
     uint64_t write_begin_ns; /* CLOCK_MONOTONIC: of the writing under way */

@@ -14,21 +14,33 @@ static void put_ms(struct json_writer *w, const char *name, double ns)
     json_double(w, ns * 1e-6, 3);
 }
 
-/* What all its steps moved and how fast; and how near the weights, keys and values of it come to
- * what the machine reads at most. */
+/* What all its steps moved, how fast, and how near their products and attention come to the
+ * machine's limits. */
 static void put_moved(struct json_writer *w, const struct job_share *share,
                       const struct reply_profile *p)
 {
-    struct record_cost cost;
-    cost_of_steps(&cost, p->model, p->kv_type, &share->work);
-    const double ns = share->times.wall, per_s = ns > 0 ? record_cost_bytes(&cost) / ns * 1e9 : 0;
-    const double streamed_s = ns > 0 ? (cost.weight_bytes + cost.kv_bytes) / ns * 1e9 : 0;
+    struct record_cost all = {0};
+    struct report_limit_ns at_limits = {0};
+    for (size_t layer = 0; layer <= p->model->shape.n_layers; layer++) {
+        for (int scope = 0; scope < SCOPES; scope++) {
+            struct record_cost cost;
+            cost_of(&cost, p->model, p->kv_type, (enum scope)scope, layer, &share->work);
+            record_cost_add(&all, &cost);
+            report_add_limit(&at_limits, &p->limits, (enum scope)scope,
+                             cost_matrix_type(p->model, (enum scope)scope, layer), &cost);
+        }
+    }
+    const double ns = share->times.wall, per_s = ns > 0 ? record_cost_bytes(&all) / ns * 1e9 : 0;
+    const bool known = at_limits.longer > 0 && ns > 0;
     json_raw(w, ",\"bytes\":");
     json_double(w, per_s * share->wall_ns * 1e-9, 0);
     json_raw(w, ",\"gb_s\":");
     json_double(w, per_s * 1e-9, 3);
     json_raw(w, ",\"fraction\":");
-    json_double(w, p->read_bytes_s > 0 ? streamed_s / p->read_bytes_s : NAN, 4);
+    json_double(w, known ? at_limits.longer / ns : NAN, 4);
+    json_raw(w, !known                                  ? ",\"bound\":null"
+                : at_limits.memory >= at_limits.compute ? ",\"bound\":\"memory\""
+                                                        : ",\"bound\":\"compute\"");
 }
 
 /* Times of all its steps; where only some were recorded, those are scaled up. */
@@ -67,14 +79,14 @@ static void put_share(struct json_writer *w, const struct job_share *share,
 static void put_limits(struct json_writer *w, const struct reply_profile *p)
 {
     json_raw(w, ",\"limits\":");
-    if (p->read_bytes_s <= 0) {
+    if (p->limits.read_bytes_s <= 0) {
         json_raw(w, "null");
         return;
     }
     json_raw(w, "{\"read_gb_s\":");
-    json_double(w, p->read_bytes_s * 1e-9, 3);
+    json_double(w, p->limits.read_bytes_s * 1e-9, 3);
     json_raw(w, ",\"beside_work\":");
-    json_bool(w, p->beside_work);
+    json_bool(w, p->limits.beside_work);
     put_ms(w, ",\"measuring_ms\":", (double)p->measuring_ns);
     json_raw(w, "}");
 }

@@ -127,12 +127,15 @@ static void fill_allocators(struct profile_document *doc, const struct profile_p
 
 static enum status sum_records(struct profile_parts *parts, struct error *err)
 {
-    if (parts->total != NULL)
-        return STATUS_OK;
-    enum status status = record_copy(&parts->total, parts->records[0], err);
-    for (size_t i = 1; i < parts->n_records && status == STATUS_OK; i++)
-        record_add(parts->total, parts->records[i]);
-    return status;
+    if (parts->total == NULL) {
+        enum status status = record_copy(&parts->total, parts->records[0], err);
+        if (status != STATUS_OK)
+            return status;
+        for (size_t i = 1; i < parts->n_records; i++)
+            record_add(parts->total, parts->records[i]);
+    }
+    record_extrapolate(parts->total);
+    return STATUS_OK;
 }
 
 /* What a worker could read with as many others at work as there were; the report is of one team. */

@@ -175,7 +175,7 @@ static void print_branch(const struct printer *p, unsigned depth, const char *la
     printf("%*s- %s: %s", (int)(2 * depth), "", label, duration(total, a));
     if (self < total)
         printf(", self %s", duration(self, b));
-    printf(", %.1f%%, %llu calls\n", p->r->recorded_ns > 0 ? 100 * total / p->r->recorded_ns : 0,
+    printf(", %.1f%%, %llu calls\n", p->r->total_ns > 0 ? 100 * total / p->r->total_ns : 0,
            (unsigned long long)calls);
 }
 
@@ -222,7 +222,7 @@ static void print_tree(const struct printer *p)
 {
     const struct report *r = p->r;
     heading(p, "Call tree");
-    print_branch(p, 0, "engine", r->recorded_ns, r->recorded_ns, 1);
+    print_branch(p, 0, "engine", r->total_ns, r->total_ns, 1);
     for (int k = 0; k < RECORD_KINDS; k++) {
         enum record_kind kind = (enum record_kind)k;
         const struct record_cell *step =
@@ -351,10 +351,9 @@ static void print_distribution(const struct printer *p)
 }
 
 static void print_bound(const struct printer *p, const char *kind, const char *label,
-                        const struct report_bound *bound, double total_ns, uint64_t n_steps)
+                        const struct report_bound *bound, double total_ns, double steps)
 {
     char a[24], b[24];
-    double steps = n_steps > 0 ? (double)n_steps : 1;
     printf("| %s: %s | %s | %s | %.1f | %.1f |", kind, label,
            size(record_cost_bytes(&bound->cost) / steps, a), duration(total_ns / steps, b),
            bound->bytes_s * 1e-9, bound->ops_s * 1e-9);
@@ -385,10 +384,10 @@ static void print_roofline(const struct printer *p)
     rule(p, 7);
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const struct report_steps *steps = &r->kinds[kind];
-        uint64_t n = steps->steps.n_recorded;
-        if (n == 0)
+        const double n = steps->n;
+        if (n <= 0)
             continue;
-        print_bound(p, record_kind_names[kind], "step", &steps->bound, steps->mean * (double)n, n);
+        print_bound(p, record_kind_names[kind], "step", &steps->bound, steps->mean * n, n);
         for (int scope = 0; scope < SCOPES; scope++)
             if (record_cost_bytes(&steps->scopes[scope].cost) > 0 && steps->scope_ns[scope] > 0)
                 print_bound(p, record_kind_names[kind], scope_infos[scope].label,

@@ -112,16 +112,14 @@ static void read_jobs(const struct runner *r, struct report_session *out)
     out->decode_ns = decode;
 }
 
-/* Totals of the recorded steps, scaled up to all steps, a generated token. */
+/* Totals, a generated token. */
 static void read_scopes(const struct record *record, struct report_session *out)
 {
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
-        const struct record_steps *steps = &record->totals.steps[kind];
-        double scale = steps->recorded_ns > 0 ? steps->seen_ns / steps->recorded_ns : 0;
         for (size_t layer = 0; layer <= record->shape.n_layers; layer++)
             for (size_t scope = 0; scope < SCOPES; scope++)
                 out->scope_ns[scope] +=
-                    record_cell(record, (enum record_kind)kind, layer, scope)->total * scale;
+                    record_cell(record, (enum record_kind)kind, layer, scope)->total;
     }
     for (size_t scope = 0; scope < SCOPES && out->n_tokens > 0; scope++)
         out->scope_ns[scope] /= out->n_tokens;
@@ -145,6 +143,7 @@ static enum status record_group(struct runner *r, struct profile_parts *parts, s
     if (status == STATUS_OK) {
         struct report_session *session = &parts->sessions[parts->n_sessions++];
         read_jobs(r, session);
+        record_extrapolate(record);
         read_scopes(record, session);
         if (parts->total == NULL)
             status = record_copy(&parts->total, record, err);

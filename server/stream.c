@@ -373,13 +373,14 @@ static void begin_profile(struct stream *s)
 {
     const struct service *service = s->service;
     const struct machine *machine = &service->machine;
-    s->profile =
-        (struct reply_profile){.model = service->model.model,
-                               .kv_type = (enum kv_type)service->settings->kv_type,
-                               .read_bytes_s = machine->known ? machine->limits.alone_bytes_s : 0,
-                               .beside_work = machine->limits.beside_work,
-                               .measuring_ns = s->measuring_ns,
-                               .tokenize_ns = s->parsed.tokenize_ns};
+    s->profile = (struct reply_profile){.model = service->model.model,
+                                        .kv_type = (enum kv_type)service->settings->kv_type,
+                                        .measuring_ns = s->measuring_ns,
+                                        .tokenize_ns = s->parsed.tokenize_ns};
+    if (machine->known) {
+        s->profile.limits = machine->limits;
+        s->profile.limits.read_bytes_s = machine->limits.alone_bytes_s;
+    }
     s->reply.profile = &s->profile;
 }
 

@@ -155,9 +155,6 @@ static struct team_mark *begin_mark(const struct team *team, size_t phase, unsig
     if (__builtin_expect(marks == NULL, true))
         return NULL;
     struct team_mark *mark = team_mark_at(marks, rank, phase);
-    /* The weights have driven it out of the caches, and the next claim would wait for this line:
-     * two phases are time enough to get it. */
-    __builtin_prefetch(mark + 4, 1);
     /* Written whole: what a chunk adds to its parts then needs no line from another's cache. */
     *mark = (struct team_mark){.begin = last != 0 ? last : marks->clock(),
                                .allocated = (uint32_t)alloc_bytes(),

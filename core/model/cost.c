@@ -125,12 +125,20 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     }
 }
 
+/* Whether a scope belongs there: n_layers: to no layer. */
+static bool is_of(size_t n_layers, size_t layer, enum scope scope)
+{
+    return (scope_infos[scope].place == PLACE_LAYER) == (layer < n_layers);
+}
+
 void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
              size_t layer, const struct record_work *work)
 {
     const struct shape *shape = &model->shape;
     double e = (double)shape->n_embd, v = (double)shape->n_vocab;
     *out = (struct record_cost){0};
+    if (!is_of(shape->n_layers, layer, scope))
+        return;
     if (layer < shape->n_layers) {
         cost_layer(out, model, kv, scope, layer, work);
         return;
@@ -157,28 +165,6 @@ void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv
     }
 }
 
-/* Whether a scope belongs there: n_layers: to no layer. */
-static bool is_of(size_t n_layers, size_t layer, int scope)
-{
-    return (scope_infos[scope].place == PLACE_LAYER) == (layer < n_layers);
-}
-
-void cost_of_steps(struct record_cost *out, const struct model *model, enum kv_type kv,
-                   const struct record_work *work)
-{
-    struct record_cost sum = {0};
-    for (size_t layer = 0; layer <= model->shape.n_layers; layer++) {
-        for (int scope = 0; scope < SCOPES; scope++) {
-            struct record_cost cost;
-            if (!is_of(model->shape.n_layers, layer, scope))
-                continue;
-            cost_of(&cost, model, kv, (enum scope)scope, layer, work);
-            record_cost_add(&sum, &cost);
-        }
-    }
-    *out = sum;
-}
-
 static unsigned type_of(const struct matrix *const *matrices, size_t n)
 {
     unsigned type = SCOPE_NONE;
@@ -193,6 +179,8 @@ static unsigned type_of(const struct matrix *const *matrices, size_t n)
 
 unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer)
 {
+    if (!is_of(model->shape.n_layers, layer, scope))
+        return SCOPE_NONE;
     const struct layer *l = &model->layers[layer < model->shape.n_layers ? layer : 0];
     switch ((int)scope) {
     case SCOPE_QKV:
@@ -217,10 +205,8 @@ void cost_of_record(const struct model *model, enum kv_type kv, const struct rec
     for (size_t layer = 0; layer <= n_layers; layer++) {
         for (int scope = 0; scope < SCOPES; scope++) {
             size_t at = layer * SCOPES + (size_t)scope;
-            bool here = is_of(n_layers, layer, scope);
-            matrices[at] =
-                here ? cost_matrix_type(model, (enum scope)scope, layer) : (unsigned)SCOPE_NONE;
-            for (size_t kind = 0; kind < RECORD_KINDS && here; kind++)
+            matrices[at] = cost_matrix_type(model, (enum scope)scope, layer);
+            for (size_t kind = 0; kind < RECORD_KINDS; kind++)
                 cost_of(&costs[kind * (n_layers + 1) * SCOPES + at], model, kv, (enum scope)scope,
                         layer, &record->totals.steps[kind].work);
         }

@@ -9,16 +9,13 @@
 #include "model/model.h"
 #include "profile/record.h"
 
-/* One scope of one layer (n_layers: of none), for all the steps that work sums up. */
+/* One scope of one layer (n_layers: of none), for all the steps that work sums up; nothing where
+ * the scope does not belong there. */
 void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
              size_t layer, const struct record_work *work);
 
-/* All of it. */
-void cost_of_steps(struct record_cost *out, const struct model *model, enum kv_type kv,
-                   const struct record_work *work);
-
 /* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it
- * is no product. */
+ * is no product, or not there. */
 unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer);
 
 /* Both for a whole record: costs [RECORD_KINDS][n_layers + 1][SCOPES] of its recorded work,

@@ -26,11 +26,11 @@ static double percent(double part)
     return 100 * part;
 }
 
-/* The part of all recorded time that one kind of step has. */
+/* The part of all time that one kind of step has. */
 static double share_of(const struct report *r, enum record_kind kind)
 {
-    double total = r->kinds[kind].mean * (double)r->kinds[kind].steps.n_recorded;
-    return r->recorded_ns > 0 ? total / r->recorded_ns : 0;
+    const struct report_steps *steps = &r->kinds[kind];
+    return r->total_ns > 0 ? steps->mean * steps->n / r->total_ns : 0;
 }
 
 /* --- the rules --- */
@@ -43,7 +43,7 @@ static void say_bound(struct report *r, enum record_kind kind)
     const struct report_steps *steps = &r->kinds[kind];
     const struct report_bound *bound = &steps->bound;
     const char *name = record_kind_names[kind];
-    const double n = (double)steps->steps.n_recorded, took = steps->mean * n;
+    const double n = steps->n, took = steps->mean * n;
     if (took <= 0 || bound->limit_ns <= 0 || r->in.limits.beside_work)
         return;
     const double streamed = bound->cost.weight_bytes + bound->cost.kv_bytes;
@@ -54,12 +54,12 @@ static void say_bound(struct report *r, enum record_kind kind)
     if (bound->fraction < 1)
         snprintf(at_limit, sizeof at_limit, "; at the limit it would take %.3f ms instead of %.3f",
                  bound->limit_ns / n * 1e-6, steps->mean * 1e-6);
-    if (bound->fraction < BOUND_FROM)
-        say(r, key, gain,
+    if (bound->fraction < BOUND_FROM) /* no limit is within reach: nothing is at stake */
+        say(r, key, 0,
             "A %s step is far from both limits: %.0f%% of the memory's rate, %.0f%% of that of its "
             "weight types' chains. Unpacking weights, rounding, scales and waiting, which neither "
-            "counts, take the rest%s.",
-            name, percent(memory), percent(compute), at_limit);
+            "counts, take the rest.",
+            name, percent(memory), percent(compute));
     else if (bound->by_memory)
         say(r, key, gain,
             "A %s step is bound by memory: it streams %.1f MB of weights and keys at %.1f GB/s, "
@@ -81,24 +81,24 @@ static void say_hottest(struct report *r)
     const char *label = scope_infos[path->scope].label;
     double spare =
         path->bound.limit_ns > 0 && path->bound.limit_ns < path->total && !r->in.limits.beside_work
-            ? (path->total - path->bound.limit_ns) / r->recorded_ns
+            ? (path->total - path->bound.limit_ns) / r->total_ns
             : 0;
     if (spare > 0)
         say(r, "hottest", spare,
-            "The hottest path is %s: %.0f%% of the recorded time in %llu calls. It runs at %.0f%% "
+            "The hottest path is %s: %.0f%% of the time in %llu calls. It runs at %.0f%% "
             "of its limit (%s), so at most %.0f%% of all time can be won there.",
             label, percent(path->share), (unsigned long long)path->calls,
             percent(path->bound.fraction), path->bound.by_memory ? "memory" : "arithmetic",
             percent(spare));
     else
-        say(r, "hottest", 0, "The hottest path is %s: %.0f%% of the recorded time in %llu calls.",
-            label, percent(path->share), (unsigned long long)path->calls);
+        say(r, "hottest", 0, "The hottest path is %s: %.0f%% of the time in %llu calls.", label,
+            percent(path->share), (unsigned long long)path->calls);
 }
 
 static void say_waiting(struct report *r)
 {
     unsigned n_threads = r->in.record->shape.n_threads;
-    double part = r->recorded_ns > 0 ? r->waiting_ns / r->recorded_ns : 0;
+    double part = r->total_ns > 0 ? r->waiting_ns / r->total_ns : 0;
     const struct report_path *worst = NULL;
     for (size_t i = 0; i < r->n_paths; i++)
         if (worst == NULL || r->paths[i].total - r->paths[i].self > worst->total - worst->self)
@@ -109,7 +109,7 @@ static void say_waiting(struct report *r)
         "The %u threads of a worker are without work for %.1f%% of their time while others finish "
         "a part; most of it around %s (%.1f%% of all time).",
         n_threads, percent(part), scope_infos[worst->scope].label,
-        percent((worst->total - worst->self) / r->recorded_ns));
+        percent((worst->total - worst->self) / r->total_ns));
 }
 
 /* What only the leader does: more threads cannot make it shorter. By medians: one preemption of
@@ -120,7 +120,7 @@ static void say_serial(struct report *r)
     const struct record *record = r->in.record;
     double sum = 0, all = 0;
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
-        const double n = (double)r->kinds[kind].steps.n_recorded;
+        const double n = r->kinds[kind].n;
         all += r->kinds[kind].p50 * n;
         for (size_t i = 0; i < sizeof serial / sizeof serial[0]; i++)
             sum += histogram_quantile(record_histogram(record, (enum record_kind)kind, serial[i]),
@@ -141,7 +141,7 @@ static void say_attention(struct report *r)
 {
     const struct report_steps *steps = &r->kinds[RECORD_DECODE];
     const struct record_work *work = &steps->steps.work;
-    const double context = r->in.model.n_context, n = (double)steps->steps.n_recorded;
+    const double context = r->in.model.n_context, n = steps->n;
     if (work->n_rows <= 0 || steps->mean <= 0 || r->in.limits.beside_work)
         return;
     double positions = work->n_positions / work->n_rows;
@@ -160,38 +160,31 @@ static void say_attention(struct report *r)
         (steps->mean + more) / steps->mean);
 }
 
-/* Weights are read once a step, whatever the batch: where do operations take over? */
+/* Weights are read once a step, whatever the batch: what a further row costs is seen in the steps
+ * that read prompts, but for its logits and its sampling. */
 static void say_batch(struct report *r)
 {
-    const struct report_steps *steps = &r->kinds[RECORD_DECODE];
-    const struct record_work *work = &steps->steps.work;
-    const struct report_limits *limits = &r->in.limits;
-    const struct record_cost *cost = &steps->bound.cost;
-    if (work->n_rows <= 0 || limits->read_bytes_s <= 0 || !steps->bound.by_memory ||
-        limits->beside_work)
+    enum { TOGETHER = 8 };
+    const struct report_steps *decode = &r->kinds[RECORD_DECODE];
+    const struct report_steps *prefill = &r->kinds[RECORD_PREFILL];
+    if (decode->n <= 0 || prefill->n <= 0 || decode->p50 <= 0)
         return;
-    double memory_ns = cost->weight_bytes / work->n_steps / limits->read_bytes_s * 1e9;
-    double compute_ns = 0; /* of one row */
-    size_t n_layers = r->in.record->shape.n_layers;
-    for (size_t layer = 0; layer <= n_layers; layer++) {
-        for (int scope = 0; scope < SCOPES; scope++) {
-            unsigned type = r->in.matrices[layer * SCOPES + (size_t)scope];
-            const struct record_cost *one =
-                &r->in.costs[((size_t)RECORD_DECODE * (n_layers + 1) + layer) * SCOPES +
-                             (size_t)scope];
-            if (type < SCOPE_NONE && limits->ops_s[type] > 0)
-                compute_ns += one->ops / limits->ops_s[type] * 1e9 / work->n_rows;
-        }
-    }
-    double batch = work->n_rows / work->n_steps;
-    double enough = compute_ns > 0 ? memory_ns / compute_ns : 0;
-    if (enough < 2 * batch)
+    const double rows = decode->steps.work.n_rows / decode->steps.work.n_steps;
+    const double many = prefill->steps.work.n_rows / prefill->steps.work.n_steps;
+    const double alone = decode->scope_ns[SCOPE_HEAD] + decode->scope_ns[SCOPE_HEAD_NORM] +
+                         decode->scope_ns[SCOPE_SAMPLE] + decode->scope_ns[SCOPE_TEXT];
+    if (many < TOGETHER || rows > TOGETHER / 2)
+        return;
+    const double row_ns = (prefill->p50 - decode->p50) / (many - rows) + alone / decode->n / rows;
+    const double step_ns = decode->p50 + row_ns * (TOGETHER - rows);
+    const double more = TOGETHER / rows * decode->p50 / step_ns;
+    if (more < 1.2)
         return;
     say(r, "batch", 0,
-        "Each step reads all weights for %.1f rows on the average; by the limits, about %.0f rows "
-        "would take no longer than one: more requests at once make more tokens a second, until "
-        "then nearly for nothing.",
-        batch, enough);
+        "Each decoding step reads all weights for %.1f rows on the average. By the steps of %.0f "
+        "prompt tokens, %d rows would take about %.3f ms instead of %.3f: that many requests at "
+        "once make %.1f times the tokens a second.",
+        rows, many, TOGETHER, step_ns * 1e-6, decode->p50 * 1e-6, more);
 }
 
 static bool is_product(const struct report *r, enum scope scope)
@@ -211,7 +204,7 @@ static void say_weights(struct report *r)
     for (int scope = 0; scope < SCOPES; scope++)
         if (is_product(r, (enum scope)scope))
             products += steps->scope_ns[scope];
-    double now = products / (double)steps->steps.n_recorded;
+    double now = products / steps->n;
     double factor = model->weight_bytes / model->q8_bytes;
     double gain = now * (1 - 1 / factor);
     say(r, "weights", gain / steps->mean * share_of(r, RECORD_DECODE),
@@ -292,7 +285,7 @@ static void say_layers(struct report *r)
     double least = (quickest - slow->min) / (double)(n - 1);
     if (slow->total < 1.15 * others || slow->min < 1.15 * least || others <= 0)
         return;
-    say(r, "layer", (slow->total - others) / r->recorded_ns,
+    say(r, "layer", (slow->total - others) / r->total_ns,
         "Layer %zu takes %.2f times as long as the others do on the average, and in its quickest "
         "step %.2f times as long as in theirs.",
         slowest, slow->total / others, least > 0 ? slow->min / least : 0);

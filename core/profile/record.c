@@ -1,6 +1,7 @@
 /* record.c - a record's memory: one arena, carved once. One owner. */
 #include "profile/record.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,4 +160,26 @@ void record_add(struct record *to, const struct record *from)
     size_t n_counts = (size_t)RECORD_KINDS * (SCOPES + 1) * HISTOGRAM_BUCKETS;
     for (size_t i = 0; i < n_counts; i++)
         to->histograms[i] += from->histograms[i];
+}
+
+void record_extrapolate(struct record *record)
+{
+    const size_t n_cells = (record->shape.n_layers + 1) * (SCOPES + 1);
+    for (int kind = 0; kind < RECORD_KINDS; kind++) {
+        struct record_steps *steps = &record->totals.steps[kind];
+        const struct record_cell all =
+            *record_cell(record, (enum record_kind)kind, record->shape.n_layers, SCOPES);
+        if (all.n == 0 || all.n == steps->n_seen)
+            continue;
+        const double calls = (double)steps->n_seen / (double)all.n;
+        const double time = steps->seen_ns / all.total;
+        for (size_t i = 0; i < n_cells; i++) {
+            struct record_cell *cell = record_cell(record, (enum record_kind)kind, 0, 0) + i;
+            cell->n = (uint64_t)llround((double)cell->n * calls);
+            cell->total *= time;
+            cell->busy *= time;
+            cell->allocated = (uint64_t)llround((double)cell->allocated * calls);
+        }
+        steps->work = steps->seen_work;
+    }
 }

@@ -135,6 +135,11 @@ enum status record_copy(struct record **out, const struct record *record, struct
  * series stay. */
 void record_add(struct record *to, const struct record *from);
 
+/* Where only some steps were recorded: the sums of each kind become those of all its steps, by
+ * their number and wall time; its smallest and largest values and histograms stay. Done twice it
+ * changes nothing. */
+void record_extrapolate(struct record *record);
+
 /* layer n_layers: what belongs to none. scope SCOPES: the layer as a whole; of no layer: the step.
  */
 static inline struct record_cell *record_cell(const struct record *r, enum record_kind kind,

@@ -1,7 +1,8 @@
 /* recorder.c - marks to sums.
  *
- * The leader's marks cut a step into its phases without gaps: a phase lasts from the leader's
- * arrival to its arrival at the next one. What the threads' marks do not fill of that is waiting.
+ * A step is cut into its phases without gaps: a phase lasts from the first thread's arrival to the
+ * first arrival at the next one, which comes when all of it is done. What the threads' marks do not
+ * fill of that is waiting; a thread that comes when others have done all has nothing to fill.
  * The lock guards the record; a worker holds it from a step's description to its end, so that
  * whoever takes the record finds whole steps.
  */
@@ -329,12 +330,18 @@ static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struc
         r->times.matrix[p->matrix] += wall;
 }
 
-/* The leader's arrival at a phase; behind the last one: the pass's end. */
+/* The first arrival at a phase; behind the last one: the pass's end. */
 static struct cut arrival(const struct recorder *r, size_t phase)
 {
+    struct cut first = r->cuts[CUT_FORWARD];
     if (phase == r->n_phases)
-        return r->cuts[CUT_FORWARD];
-    return (struct cut){r->forward.marks[phase].begin, r->forward.marks[phase].allocated};
+        return first;
+    for (unsigned rank = 0; rank < r->record->shape.n_threads; rank++) {
+        const struct team_mark *mark = team_mark_at(&r->forward, rank, phase);
+        if (is_of_step(r, mark) && mark->begin < first.ticks)
+            first = (struct cut){mark->begin, mark->allocated};
+    }
+    return first;
 }
 
 static void fold_forward(struct recorder *r)
@@ -446,11 +453,12 @@ const struct step_times *recorder_times(const struct recorder *r)
     return &r->times;
 }
 
-/* The step's line is complete but for what only the leader did. */
-static void end_line(struct recorder *r, struct cut end)
+/* The step's line is complete but for what only the leader did. wall: by the clock that says when
+ * the next one begins, so that none reaches into another. */
+static void end_line(struct recorder *r, struct cut end, double wall)
 {
     struct record *record = r->record;
-    if (record->totals.n_lines == record->max_lines || since_begin(r, end.ticks) == UINT32_MAX)
+    if (record->totals.n_lines == record->max_lines || wall >= (double)UINT32_MAX)
         return; /* no room, or longer than a span can say: four seconds */
     struct record_line *line = &record->lines[record->totals.n_lines++];
     const uint64_t borders[RECORD_SECTIONS][2] = {
@@ -464,7 +472,9 @@ static void end_line(struct recorder *r, struct cut end)
     for (int i = 0; i < RECORD_SECTIONS; i++)
         line->sections[i] =
             (struct record_span){since_begin(r, borders[i][0]), since_begin(r, borders[i][1])};
-    line->wall_ns = since_begin(r, end.ticks);
+    line->wall_ns = (uint32_t)wall;
+    struct record_span *last = &line->sections[RECORD_SECTIONS - 1];
+    last->end = last->end < line->wall_ns ? last->end : line->wall_ns;
 }
 
 /* What is behind the fold, and the step as a whole. */
@@ -493,7 +503,7 @@ static void end_record(struct recorder *r, uint64_t end_ns)
     steps->recorded_ns += step.total;
     totals->allocated += step.allocated;
     totals->allocations += alloc_count() - r->begin_calls;
-    end_line(r, end);
+    end_line(r, end, wall);
 }
 
 void recorder_end(struct recorder *r)

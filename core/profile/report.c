@@ -21,69 +21,68 @@ const char *report_node_name(const struct report_node *node)
 
 /* --- limits --- */
 
-/* Products and attention: what streams weights and keys. What else there is works on a few
- * kilobytes in the nearest cache, for which no limit is measured. */
 static bool has_limit(enum scope scope)
 {
     return scope == SCOPE_QKV || scope == SCOPE_OUTPUT || scope == SCOPE_GATE_UP ||
            scope == SCOPE_DOWN || scope == SCOPE_HEAD || scope == SCOPE_ATTENTION;
 }
 
-struct limit_sums {
-    double memory_ns, compute_ns, either_ns;
-};
-
-/* What one scope of one layer takes at the limits. */
-static void add_limit(const struct report *r, struct limit_sums *sums, enum scope scope,
-                      size_t layer, const struct record_cost *cost)
+void report_add_limit(struct report_limit_ns *sums, const struct report_limits *limits,
+                      enum scope scope, unsigned matrix, const struct record_cost *cost)
 {
-    const struct report_limits *limits = &r->in.limits;
-    unsigned type = r->in.matrices[layer * SCOPES + scope];
-    double ops_s = type < SCOPE_NONE ? limits->ops_s[type] : limits->float_ops_s;
+    if (!has_limit(scope))
+        return;
+    double ops_s = matrix < SCOPE_NONE ? limits->ops_s[matrix] : limits->float_ops_s;
     double memory = limits->read_bytes_s > 0
                         ? (cost->weight_bytes + cost->kv_bytes) / limits->read_bytes_s * 1e9
                         : 0;
     double compute = ops_s > 0 ? cost->ops / ops_s * 1e9 : 0;
-    sums->memory_ns += memory;
-    sums->compute_ns += compute;
-    sums->either_ns += memory > compute ? memory : compute;
+    sums->memory += memory;
+    sums->compute += compute;
+    sums->longer += memory > compute ? memory : compute;
 }
 
-static void finish_bound(struct report_bound *bound, const struct limit_sums *sums, double took_ns)
+static void add_limit(const struct report *r, struct report_limit_ns *sums, enum scope scope,
+                      size_t layer, const struct record_cost *cost)
+{
+    report_add_limit(sums, &r->in.limits, scope, r->in.matrices[layer * SCOPES + scope], cost);
+}
+
+static void finish_bound(struct report_bound *bound, const struct report_limit_ns *sums,
+                         double took_ns)
 {
     if (took_ns <= 0)
         return;
     bound->bytes_s = record_cost_bytes(&bound->cost) / took_ns * 1e9;
     bound->ops_s = bound->cost.ops / took_ns * 1e9;
-    bound->memory_ns = sums->memory_ns;
-    bound->compute_ns = sums->compute_ns;
-    bound->limit_ns = sums->either_ns;
-    bound->by_memory = sums->memory_ns >= sums->compute_ns;
-    bound->fraction = sums->either_ns / took_ns;
+    bound->memory_ns = sums->memory;
+    bound->compute_ns = sums->compute;
+    bound->limit_ns = sums->longer;
+    bound->by_memory = sums->memory >= sums->compute;
+    bound->fraction = sums->longer / took_ns;
 }
 
 /* One scope in one kind of step, over its layers. */
 static void bound_scope(struct report *r, enum record_kind kind, enum scope scope,
-                        struct limit_sums *of_step)
+                        struct report_limit_ns *of_step)
 {
     struct report_steps *steps = &r->kinds[kind];
     struct report_bound *bound = &steps->scopes[scope];
-    struct limit_sums sums = {0};
+    struct report_limit_ns sums = {0};
     double busy = 0;
     for (size_t layer = 0; layer <= r->in.record->shape.n_layers; layer++) {
         const struct record_cell *cell = record_cell(r->in.record, kind, layer, scope);
         const struct record_cost *cost = cost_at(r, kind, layer, scope);
         busy += cell->total;
         record_cost_add(&bound->cost, cost);
-        if (has_limit(scope))
-            add_limit(r, &sums, scope, layer, cost);
+        add_limit(r, &sums, scope, layer, cost);
     }
     steps->scope_ns[scope] = busy;
     finish_bound(bound, &sums, busy);
     record_cost_add(&steps->bound.cost, &bound->cost);
-    of_step->memory_ns += sums.memory_ns;
-    of_step->compute_ns += sums.compute_ns;
-    of_step->either_ns += sums.either_ns;
+    of_step->memory += sums.memory;
+    of_step->compute += sums.compute;
+    of_step->longer += sums.longer;
 }
 
 /* A bucket's middle may lie beyond the one duration in it. */
@@ -101,8 +100,9 @@ static void add_kinds(struct report *r)
         const struct record_cell *cell =
             record_cell(record, (enum record_kind)kind, record->shape.n_layers, SCOPES);
         const uint32_t *counts = record_histogram(record, (enum record_kind)kind, SCOPES);
-        struct limit_sums sums = {0};
+        struct report_limit_ns sums = {0};
         steps->steps = record->totals.steps[kind];
+        steps->n = (double)cell->n;
         steps->mean = cell->n > 0 ? cell->total / (double)cell->n : 0;
         steps->min = cell->min;
         steps->max = cell->max;
@@ -111,7 +111,7 @@ static void add_kinds(struct report *r)
         for (int scope = 0; scope < SCOPES; scope++)
             bound_scope(r, (enum record_kind)kind, (enum scope)scope, &sums);
         finish_bound(&steps->bound, &sums, cell->total);
-        r->recorded_ns += cell->total;
+        r->total_ns += cell->total;
     }
 }
 
@@ -234,7 +234,7 @@ static int larger_first(const void *a, const void *b)
 static void add_path(struct report *r, enum scope scope)
 {
     struct record_cell sum = {0};
-    struct limit_sums limits = {0};
+    struct report_limit_ns limits = {0};
     uint32_t counts[HISTOGRAM_BUCKETS] = {0};
     struct report_path *path = &r->paths[r->n_paths];
     *path = (struct report_path){.scope = scope};
@@ -246,8 +246,7 @@ static void add_path(struct report *r, enum scope scope)
             const struct record_cost *cost = cost_at(r, (enum record_kind)kind, layer, scope);
             record_cell_add(&sum, record_cell(r->in.record, (enum record_kind)kind, layer, scope));
             record_cost_add(&path->bound.cost, cost);
-            if (has_limit(scope))
-                add_limit(r, &limits, scope, layer, cost);
+            add_limit(r, &limits, scope, layer, cost);
         }
     }
     if (sum.n == 0)
@@ -255,7 +254,7 @@ static void add_path(struct report *r, enum scope scope)
     path->calls = sum.n;
     path->total = sum.total;
     path->self = sum.busy;
-    path->share = r->recorded_ns > 0 ? sum.total / r->recorded_ns : 0;
+    path->share = r->total_ns > 0 ? sum.total / r->total_ns : 0;
     path->mean = sum.total / (double)sum.n;
     path->min = sum.min;
     path->max = sum.max;
@@ -281,7 +280,7 @@ static void add_layers(struct report *r)
                 out->scopes[scope] +=
                     record_cell(r->in.record, (enum record_kind)kind, layer, (size_t)scope)->total;
         }
-        out->share = r->recorded_ns > 0 ? out->total / r->recorded_ns : 0;
+        out->share = r->total_ns > 0 ? out->total / r->total_ns : 0;
     }
 }
 
@@ -308,10 +307,13 @@ static void add_rates(struct report *r)
 {
     const struct record_totals *totals = &r->in.record->totals;
     struct rates rates = rates_of_sessions(r);
-    double stepped_ns = rates.wall_ns, recorded_tokens = 0;
+    double stepped_ns = rates.wall_ns, told_tokens = 0, allocated = 0;
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const struct record_steps *steps = &totals->steps[kind];
-        recorded_tokens += steps->work.n_sampled;
+        told_tokens += steps->work.n_sampled;
+        allocated += (double)record_cell(r->in.record, (enum record_kind)kind,
+                                         r->in.record->shape.n_layers, SCOPES)
+                         ->allocated;
         if (r->in.n_sessions > 0)
             continue;
         rates.tokens += steps->seen_work.n_sampled;
@@ -327,7 +329,7 @@ static void add_rates(struct report *r)
     r->prompt_tokens_s = rates.prompt_ns > 0 ? rates.prompt / rates.prompt_ns * 1e9 : 0;
     r->ms_per_token = rates.tokens > 0 ? stepped_ns / rates.tokens * 1e-6 : 0;
     const struct report_steps *decode = &r->kinds[RECORD_DECODE];
-    r->allocated_per_token = recorded_tokens > 0 ? (double)totals->allocated / recorded_tokens : 0;
+    r->allocated_per_token = told_tokens > 0 ? allocated / told_tokens : 0;
     r->moved_per_token = decode->steps.work.n_sampled > 0
                              ? record_cost_bytes(&decode->bound.cost) / decode->steps.work.n_sampled
                              : 0;

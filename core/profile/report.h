@@ -2,8 +2,8 @@
  * part comes to what the machine can do.
  *
  * Built once from a record, the costs of its work and the machine's limits; plain data from then
- * on. Times are of the recorded steps, in nanoseconds. Knows nothing of models, files or formats:
- * who builds it says what its work cost.
+ * on. Times are of all steps (record_extrapolate), in nanoseconds. Knows nothing of models, files
+ * or formats: who builds it says what its work cost.
  */
 #pragma once
 
@@ -24,6 +24,17 @@ struct report_limits {        /* of a worker's threads together; 0: not measured
     double float_ops_s;       /* attention */
     bool beside_work;         /* measured while requests were running: too low */
 };
+
+/* What parts of a step take at the limits, added up. */
+struct report_limit_ns {
+    double memory, compute; /* ns: all at the one, all at the other */
+    double longer;          /* each part at the longer of the two */
+};
+/* Adds a scope whose matrices are of that type (enum weight_type, SCOPE_MIXED or SCOPE_NONE).
+ * Products and attention: what streams weights and keys. What else there is works on a few
+ * kilobytes in the nearest cache, for which no limit is measured. */
+void report_add_limit(struct report_limit_ns *sums, const struct report_limits *limits,
+                      enum scope scope, unsigned matrix, const struct record_cost *cost);
 
 struct report_model {
     const char *weights; /* "Q4_0": the type that most weights have */
@@ -94,7 +105,7 @@ struct report_bound { /* a part against the machine's limits */
 struct report_path { /* a scope, over all layers and kinds of steps */
     enum scope scope;
     uint64_t calls;
-    double total, self, share; /* share: of all recorded steps */
+    double total, self, share; /* share: of all steps */
     double mean, min, p50, p95, max;
     uint64_t allocated;
     struct report_bound bound;
@@ -108,6 +119,7 @@ struct report_layer {
 
 struct report_steps { /* of one kind */
     struct record_steps steps;
+    double n;                        /* that the totals stand for */
     double mean, min, p50, p95, max; /* of the recorded ones */
     struct report_bound bound;       /* of the whole step: its products and attention */
     struct report_bound scopes[SCOPES];
@@ -122,7 +134,7 @@ struct report_insight {
 
 struct report {
     struct report_input in;
-    double recorded_ns, attributed; /* of all recorded steps; the part that stands in scopes */
+    double total_ns, attributed; /* of all steps; the part that stands in scopes */
     double waiting_ns;
     struct report_steps kinds[RECORD_KINDS];
     struct report_node *nodes; /* [n_nodes], a parent before its children */

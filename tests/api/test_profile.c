@@ -232,7 +232,7 @@ static cJSON *breakdown(struct job_profile *shares_of, const struct reply_profil
     return tree;
 }
 
-/* By the costs of a record. *streamed: of weights, keys and values. */
+/* By the costs of a record. *streamed: weights, keys and values of products and attention. */
 static double step_bytes(const struct record_work *work, double *streamed)
 {
     double bytes = 0;
@@ -244,7 +244,9 @@ static double step_bytes(const struct record_work *work, double *streamed)
     cost_of_record(model, KV_F16, record, costs, matrices);
     for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
         bytes += record_cost_bytes(&costs[i]);
-        *streamed += costs[i].weight_bytes + costs[i].kv_bytes;
+        if (matrices[i % (sizeof matrices / sizeof matrices[0])] != SCOPE_NONE ||
+            i % SCOPES == SCOPE_ATTENTION)
+            *streamed += costs[i].weight_bytes + costs[i].kv_bytes;
     }
     return bytes;
 }
@@ -255,8 +257,7 @@ START_TEST(a_request_knows_what_it_moved_and_how_near_the_limit)
     uint64_t now = engine_now_ns();
     struct reply_profile p = {.model = model,
                               .kv_type = KV_F16,
-                              .read_bytes_s = 1e9,
-                              .beside_work = true,
+                              .limits = {.read_bytes_s = 1e9, .beside_work = true},
                               .measuring_ns = 250000000,
                               .tokenize_ns = 1500000,
                               .write_ns = 7000000,
@@ -274,10 +275,20 @@ START_TEST(a_request_knows_what_it_moved_and_how_near_the_limit)
     ck_assert(fabs(number(decode, "gb_s") - bytes / 20e-3 * 1e-9) < 1e-3);
     ck_assert(streamed < bytes / 2);
     ck_assert(fabs(number(decode, "fraction") - streamed / 10e-3 / 1e9) < 1e-4);
+    ck_assert_str_eq(get(decode, "bound")->valuestring, "memory");
     ck_assert(number(decode, "total_ms") == 20 && number(decode, "attention_ms") == 4);
     ck_assert(number(get(decode, "matmul_ms"), "Q8_0") == 10);
     const cJSON *prefill = get(profile, "prefill");
-    ck_assert(number(prefill, "bytes") == 0 && number(prefill, "fraction") == 0);
+    ck_assert(number(prefill, "bytes") == 0 && cJSON_IsNull(get(prefill, "fraction")));
+    ck_assert(cJSON_IsNull(get(prefill, "bound")));
+    cJSON_Delete(tree);
+    /* Where operations take longer they are what it is held against. */
+    p.limits.read_bytes_s = 1e15;
+    p.limits.ops_s[WEIGHT_F32] = p.limits.ops_s[SCOPE_MIXED] = p.limits.float_ops_s = 1e9;
+    tree = breakdown(&of, &p);
+    decode = get(get(tree, "profile"), "decode");
+    ck_assert_str_eq(get(decode, "bound")->valuestring, "compute");
+    ck_assert(number(decode, "fraction") > 0);
     cJSON_Delete(tree);
 }
 END_TEST
@@ -301,7 +312,7 @@ START_TEST(the_longest_breakdown_fits_its_bound)
         of.answer.times.matrix[type] = 1e17;
     of.prompt = of.answer;
     struct reply_profile p = {.model = model,
-                              .read_bytes_s = 1e15,
+                              .limits = {.read_bytes_s = 1e15},
                               .measuring_ns = UINT64_MAX / 4,
                               .tokenize_ns = UINT64_MAX / 4,
                               .write_ns = UINT64_MAX / 4};

@@ -87,9 +87,9 @@ START_TEST(all_of_a_step_stands_in_its_scopes)
 }
 END_TEST
 
-/* What a helper did before the leader came lies in no span of the leader's, and was done all the
- * same. */
-START_TEST(a_late_leader_loses_no_count)
+/* What a helper did before the leader came is that phase's all the same, not that of the one at
+ * which the leader lost its processor. */
+START_TEST(a_late_leader_changes_no_phase)
 {
     struct recorder *r = load_recorder();
     start(r, 1);
@@ -98,6 +98,10 @@ START_TEST(a_late_leader_loses_no_count)
     for (size_t layer = 0; layer < LOAD_LAYERS; layer++) {
         ck_assert_uint_eq(cell(layer, SCOPE_GATE_UP)->n, 1);
         ck_assert_uint_eq(cell(layer, SCOPE_ACTIVATION)->n, 1);
+        is_part(cell(layer, SCOPE_QKV)->total, 200);
+        is_part(cell(layer, SCOPE_GATE_UP)->total + cell(layer, SCOPE_ACTIVATION)->total,
+                layer == 0 ? 300 : 100);
+        is_part(cell(layer, SCOPE_ACTIVATION)->busy, (layer == 0 ? 75 : 25) / 2.0);
     }
     recorder_destroy(r);
 }
@@ -246,7 +250,7 @@ int main(void)
     TCase *facts = tcase_create("facts");
     tcase_add_test(facts, a_known_step_is_told_apart);
     tcase_add_test(facts, all_of_a_step_stands_in_its_scopes);
-    tcase_add_test(facts, a_late_leader_loses_no_count);
+    tcase_add_test(facts, a_late_leader_changes_no_phase);
     tcase_add_test(facts, marks_of_an_earlier_step_count_for_nothing);
     tcase_add_test(facts, a_phase_left_out_has_no_time_and_no_count);
     tcase_add_test(facts, a_jobs_times_are_those_of_the_step);
