@@ -8,7 +8,7 @@ import pytest
 import browser
 import models
 from schema import Schema
-from service import EXTRA, LIMIT, ROOT, run_verb
+from service import EXTRA, LIMIT, ROOT, poll, run_verb
 
 SCHEMA = Schema(ROOT / "docs" / "profile.schema.json")
 LAYER = ["attention_norm", "qkv", "rope", "attention", "output", "ffn_norm", "ffn_gate_up",
@@ -390,7 +390,31 @@ def test_the_timeline_moves(page):
     assert one.value(view) != before
     one.click("document.getElementById('later')")
     assert "Step 1 of" in one.value("document.getElementById('timeline-detail').textContent")
+    assert "10 steps" in one.value("document.getElementById('timeline-note').textContent")
     assert one.errors == []
+
+
+def wheel(one, expression, modifiers=0):
+    """A turn of the wheel, downwards, over what the expression finds."""
+    one.value(f"({expression}).scrollIntoView({{block: 'center'}})")
+    x, y = one.value(f"(() => {{ const r = ({expression}).getBoundingClientRect();"
+                     "return [r.x + r.width / 2, r.y + r.height / 2]; })()")
+    one.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=120,
+             modifiers=modifiers)
+
+
+def test_the_wheel_over_the_timeline_of_the_page_is_the_page_s(page):
+    one, url = page
+    one.open(url, height=700)
+    canvas = "document.getElementById('timeline')"
+    view = one.value(canvas + ".dataset.view")
+    one.value(canvas + ".scrollIntoView({block: 'center'})")
+    before = one.value("scrollY")
+    wheel(one, canvas)
+    poll("the page moves", lambda: one.value("scrollY") > before)
+    assert one.value(canvas + ".dataset.view") == view
+    wheel(one, canvas, modifiers=2)  # Ctrl
+    poll("the timeline is drawn anew", lambda: one.value(canvas + ".dataset.view") != view)
 
 
 def press(one, key, code):
