@@ -458,6 +458,32 @@ def test_nothing_on_the_page_is_cut_off(page, width):
         assert low == 0, "a finger needs more"
 
 
+ROOF = """(() => {
+  const frame = document.querySelector('#roof svg').getBoundingClientRect();
+  const box = e => { const r = e.getBoundingClientRect(); return [e.textContent, r.x, r.y, r.right, r.bottom]; };
+  return { frame: [frame.x, frame.y, frame.right, frame.bottom],
+           names: [...document.querySelectorAll('#roof text')].map(box),
+           shapes: [...document.querySelectorAll('#roof circle, #roof line')].map(box),
+           size: Math.min(...[...document.querySelectorAll('svg text')].map(e => parseFloat(getComputedStyle(e).fontSize))),
+           scaled: !!document.querySelector('svg[viewBox]') };
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_roofline_of_the_page_is_legible(page, width):
+    one, url = page
+    one.open(url, width)
+    roof = one.value(ROOF)
+    left, top, right, bottom = roof["frame"]
+    for name, x0, y0, x1, y1 in roof["names"] + roof["shapes"]:
+        assert x0 >= left - 0.5 and y0 >= top - 0.5, name
+        assert x1 <= right + 0.5 and y1 <= bottom + 0.5, name
+    for i, (a, x0, y0, x1, y1) in enumerate(roof["names"]):
+        for b, u0, v0, u1, v1 in roof["names"][:i]:
+            assert x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0, f"{a} lies on {b}"
+    assert roof["size"] >= 11 and not roof["scaled"]
+
+
 # What each text that shows has of contrast with what lies below it; the least ones first.
 CONTRAST = """(() => {
   const c = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
