@@ -26,6 +26,7 @@ struct own {
                                                everybody's */
     size_t phase, made; /* the phase under way, by its place in the step; the one whose input has
                            been made */
+    uint32_t weight; /* of what the chunk under way sets apart, in ticks a tick; 0: nobody looks */
 };
 
 struct forward {

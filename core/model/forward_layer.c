@@ -35,10 +35,8 @@ static size_t panels_on(const struct forward *f, size_t layer, const struct line
 
 /* --- what a phase sets apart, for a profile: two looks at the clock around it --- */
 
-static inline uint64_t part_begin(const struct forward *f)
-{
-    return __builtin_expect(f->marks != NULL, false) ? f->marks->clock() : 0;
-}
+/* Places in the phases' lists of parts. */
+enum { PART_INPUT = 0, PART_ROPE = 0, PART_ACTIVATION = 1 };
 
 /* The thread's mark of the phase under way; where somebody asks. */
 static inline struct team_mark *mark_of(const struct forward *f, unsigned rank)
@@ -46,21 +44,31 @@ static inline struct team_mark *mark_of(const struct forward *f, unsigned rank)
     return team_mark_at(f->marks, rank, f->own[rank].phase);
 }
 
-/* The same for what begins with the thread's part of the phase: that look has been taken. */
-static inline uint64_t part_begin_with_phase(const struct forward *f, unsigned rank)
+static inline void add_part(const struct forward *f, unsigned rank, size_t part, uint64_t begin,
+                            uint32_t weight)
 {
-    return __builtin_expect(f->marks != NULL, false) ? mark_of(f, rank)->begin : 0;
+    uint32_t ticks = (uint32_t)(f->marks->clock() - begin);
+    /* A slow counter: nothing would say that it was not done. */
+    mark_of(f, rank)->parts[part] += weight * (ticks > 0 ? ticks : 1);
 }
 
-/* Places in the phases' lists of parts. */
-enum { PART_INPUT = 0, PART_ROPE = 0, PART_ACTIVATION = 1 };
+/* Of a chunk. */
+static inline uint64_t part_begin(const struct forward *f, unsigned rank)
+{
+    return __builtin_expect(f->own[rank].weight > 0, false) ? f->marks->clock() : 0;
+}
 
 static inline void part_end(const struct forward *f, unsigned rank, size_t part, uint64_t begin)
 {
-    if (__builtin_expect(f->marks == NULL, true))
-        return;
-    uint32_t ticks = (uint32_t)(f->marks->clock() - begin);
-    mark_of(f, rank)->parts[part] += ticks > 0 ? ticks : 1; /* a slow counter: none: not done */
+    if (__builtin_expect(f->own[rank].weight > 0, false))
+        add_part(f, rank, part, begin, f->own[rank].weight);
+}
+
+/* Of what a thread does once, at the begin of its part of the phase: that look has been taken. */
+static inline void part_end_since_begin(const struct forward *f, unsigned rank, size_t part)
+{
+    if (__builtin_expect(f->marks != NULL, false))
+        add_part(f, rank, part, mark_of(f, rank)->begin, 1);
 }
 
 /* --- rows --- */
@@ -169,9 +177,8 @@ static const struct act *input(const struct forward *f, size_t layer, enum input
         return &f->inputs[which];
     struct own *own = &f->own[rank];
     if (own->made != own->phase) {
-        uint64_t begin = part_begin_with_phase(f, rank);
         make(f, layer, &own->inputs[which], (struct range){0, n_rows});
-        part_end(f, rank, PART_INPUT, begin);
+        part_end_since_begin(f, rank, PART_INPUT);
         own->made = own->phase;
     }
     return &own->inputs[which];
@@ -361,7 +368,7 @@ static void attend(struct forward *f, size_t layer, struct range r, unsigned ran
     if (is_last(f, layer) && r.begin == 0)
         gather_residuals(f); /* nobody reads residuals in this phase */
     if (attention_is_by_row(f->attention)) {
-        uint64_t begin = part_begin(f);
+        uint64_t begin = part_begin(f, rank);
         for (size_t i = r.begin; i < r.end; i++)
             rotate_and_store_item(f, layer, i);
         part_end(f, rank, PART_ROPE, begin);
@@ -422,12 +429,12 @@ static void expand(struct forward *f, size_t layer, struct range r, unsigned ran
     if (f->model->shape.ffn == FFN_SILU_GATED) {
         linear_panels(f, &l->gate, r.begin, r.end, x, n_rows, hidden, stride);
         linear_panels(f, &l->up, r.begin, r.end, x, n_rows, f->up, f->ff_stride);
-        part = part_begin(f);
+        part = part_begin(f, rank);
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->silu_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
     } else {
         linear_panels(f, &l->up, r.begin, r.end, x, n_rows, hidden, stride);
-        part = part_begin(f);
+        part = part_begin(f, rank);
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->gelu(hidden + t * stride + begin, n);
     }
