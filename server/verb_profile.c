@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* vocabulary, context, width, layers, heads. */
 static const struct synthetic default_shape = {512, 128, 256, 4, 8};
@@ -179,7 +178,7 @@ static enum status write_all(const struct profile *p, struct error *err)
     size_t n = (size_t)s->json + s->html + s->trace;
     enum status status = STATUS_OK;
     if (n == 0)
-        profile_print(&p->parts.document, isatty(STDOUT_FILENO) == 1);
+        return profile_print(&p->parts.document, err);
     for (int form = 0; form < 3 && status == STATUS_OK; form++)
         if (wanted[form])
             status = write_form(p, (enum profile_form)form, n > 1, err);

@@ -1,14 +1,17 @@
 """`smallmind profile`: its report adds up in every form, and two of them can be compared."""
 import json
+import os
+import pty
 import random
 import re
+import subprocess
 
 import pytest
 
 import browser
 import models
 from schema import Schema
-from service import EXTRA, LIMIT, ROOT, run_verb
+from service import BINARY, EXTRA, LIMIT, ROOT, clean_environment, run_verb
 
 SCHEMA = Schema(ROOT / "docs" / "profile.schema.json")
 LAYER = ["attention_norm", "qkv", "rope", "attention", "output", "ffn_norm", "ffn_gate_up",
@@ -143,6 +146,66 @@ def test_markdown_is_plain_in_a_pipe():
         assert f"\n## {heading}\n" in text, heading
     assert re.search(r"\*\*[\d.]+ tokens/s\*\*", text)
     assert "Overhead: recording a step adds" in text
+
+
+def on_terminal(*args, env=None):
+    """What a verb writes to a terminal."""
+    main, terminal = pty.openpty()
+    env = clean_environment({"TERM": "xterm", "NO_COLOR": "", **(env or {})})
+    process = subprocess.Popen([str(BINARY), "profile", *map(str, args)], stdout=terminal,
+                               stderr=subprocess.DEVNULL, env=env)
+    os.close(terminal)
+    text = b""
+    try:
+        while part := os.read(main, 65536):
+            text += part
+    except OSError:  # all of its other end is closed
+        pass
+    os.close(main)
+    assert process.wait(2 * LIMIT) == 0
+    return text.decode().replace("\r\n", "\n")
+
+
+def columns_of(text):
+    """Where each table's bars stand in its lines, without colours."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    for table in re.findall(r"(?:^\|.*\n)+", plain, re.MULTILINE):
+        yield {tuple(m.start() for m in re.finditer(r"\|", line)) for line in table.splitlines()}
+
+
+def test_a_terminal_gets_colour_and_columns():
+    args = [*EXTRA, "--sessions", "1", "--tokens", "4"]
+    text = on_terminal(*args)
+    assert "\x1b[" in text and "\u2588" in text
+    tables = list(columns_of(text))
+    assert len(tables) >= 5 and all(len(places) == 1 for places in tables)
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        text = on_terminal(*args, env=env)
+        assert "\x1b" not in text and "\u2588" not in text
+        assert all(len(places) == 1 for places in columns_of(text))
+
+
+def test_one_is_not_many():
+    text = profile("--sessions", "1", "--tokens", "1", "--threads", "1")
+    assert "\n1 session of 1 token after" in text and "; 1 thread in 1 worker" in text
+    assert "Measured with 1 thread:" in text and "1 call\n" in text
+    assert not re.search(r"\b1 (sessions|tokens|threads|calls)\b", text)
+
+
+def test_what_decoded_nothing_moved_nothing():
+    summary = profile("--sessions", "1", "--tokens", "1").split("## Summary")[1].split("##")[0]
+    assert "allocated per token**.\n" in summary and "moved" not in summary
+    assert "moved" in profile("--sessions", "1", "--tokens", "2").split("## Hot")[0]
+
+
+def test_a_kernels_rates_are_those_of_its_mean():
+    units = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+    text = profile("--sessions", "1", "--tokens", "1")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| matmul | 512x512")]
+    assert len(rows) == 1
+    number, unit = rows[0][3].split()
+    rate = 2 * 512**3 / (float(number) * units[unit])
+    assert float(rows[0][6]) == pytest.approx(rate, rel=0.02)
 
 
 def test_any_model_batches_and_types():
