@@ -237,7 +237,9 @@ def test_several_sizes_stand_in_a_table():
 @pytest.mark.parametrize("args, word", [
     (["x.json"], "--json"), (["--json", "--html"], "name"), (["--tokens", "100000"], "context"),
     (["--compare"], "two"), (["a", "b"], "--compare"), (["--context", "4096"], "128"),
-    (["--sessions", "0"], "sessions")])
+    (["--sessions", "0"], "sessions"), (["--json", ""], "empty"),
+    (["--sizes", "--prompt", "400"], "context of 128"),
+    (["--sizes", "--model", "builtin", "--context", "256"], "context of 128")])
 def test_wrong_usage_is_exit_2(args, word, tmp_path):
     done = run_verb("profile", *args, cwd=tmp_path)
     assert done.returncode == 2 and word in done.stderr.decode()
