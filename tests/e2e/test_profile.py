@@ -238,8 +238,12 @@ def test_several_sizes_stand_in_a_table():
     (["x.json"], "--json"), (["--json", "--html"], "name"), (["--tokens", "100000"], "context"),
     (["--compare"], "two"), (["a", "b"], "--compare"), (["--context", "4096"], "128"),
     (["--sessions", "0"], "sessions"), (["--json", ""], "empty"),
+    (["--fail-on-regression", "0"], "--compare"),
     (["--sizes", "--prompt", "400"], "context of 128"),
-    (["--sizes", "--model", "builtin", "--context", "256"], "context of 128")])
+    (["--sizes", "--model", "builtin", "--context", "256"], "context of 128"),
+    *[(["--compare", "a", "b", *option], option[0]) for option in (
+        ["--html"], ["--trace"], ["--sizes"], ["--sessions", "3"], ["--tokens", "3"],
+        ["--prompt", "3"], ["--batch", "3"], ["--model", "builtin"], ["--threads", "1"])]])
 def test_wrong_usage_is_exit_2(args, word, tmp_path):
     done = run_verb("profile", *args, cwd=tmp_path)
     assert done.returncode == 2 and word in done.stderr.decode()
