@@ -98,22 +98,34 @@ const char *profile_form_type(enum profile_form form);
 
 /* --- back --- */
 
-struct profile_summary { /* what a comparison needs of a report; texts without control characters */
-    char model[96], weights[32], kv_type[16], cpu[96], kernels[32];
+enum {
+    PROFILE_OTHERS = 16, /* scopes that only another version knows */
+    PROFILE_SCOPES = SCOPES + PROFILE_OTHERS,
+    PROFILE_SESSIONS_MAX = 10000, /* of a comparison: its resamplings take seconds then */
+};
+
+struct profile_summary { /* what a comparison needs of a report; texts can be shown */
+    char version[32];
+    char model[96], architecture[32], weights[32], kv_type[16], cpu[96], kernels[32];
+    double parameters;
     size_t tokens, prompt, batch, context;
     double temperature;
-    unsigned n_threads, n_workers;
+    size_t n_threads, n_workers;
     double read_gb_s; /* what the machine could at that moment; 0: not measured */
-    size_t n_sessions;
-    struct profile_session {         /* ms; a generated or read token */
-        double wall, prompt, decode; /* the whole, a prompt token, a decoding step */
-        double scopes[SCOPES];
-        bool has[SCOPES];
+    char others[PROFILE_OTHERS][32];
+    size_t n_others;
+    size_t n_sessions;                 /* 2 or more */
+    struct profile_session {           /* ms */
+        double wall, prompt, decode;   /* the whole, a prompt token, a token behind the first; 0: a
+                                          report without such tokens */
+        double scopes[PROFILE_SCOPES]; /* a generated token; 0: none. Those of others come behind */
     } * sessions_seen; /* [n_sessions], owned; without a last one of fewer requests */
 };
 
-/* From what profile_write_json wrote, or like it. STATUS_FORMAT names what is missing;
- * STATUS_NO_MEMORY. */
+/* From what profile_write_json wrote. STATUS_FORMAT names what is missing or impossible;
+ * STATUS_UNSUPPORTED: another format; STATUS_TOO_LARGE; STATUS_NO_MEMORY. */
 enum status profile_read(struct profile_summary *out, const char *text, size_t n,
                          struct error *err);
+/* "ffn_down"; NULL: no such scope. */
+const char *profile_scope_name(const struct profile_summary *summary, size_t scope);
 void profile_summary_free(struct profile_summary *summary); /* takes a zeroed one */

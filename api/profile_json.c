@@ -241,8 +241,8 @@ static void put_kernels(struct json_writer *w, const struct profile_document *do
         us(w, ",", "mean_us", k->mean_ns);
         us(w, ",", "min_us", k->min_ns);
         us(w, ",", "max_us", k->max_ns);
-        json_name_double(w, ",", "gop_s", k->min_ns > 0 ? k->ops / k->min_ns : 0, 3);
-        json_name_double(w, ",", "gb_s", k->min_ns > 0 ? k->bytes / k->min_ns : 0, 3);
+        json_name_double(w, ",", "gop_s", k->mean_ns > 0 ? k->ops / k->mean_ns : 0, 3);
+        json_name_double(w, ",", "gb_s", k->mean_ns > 0 ? k->bytes / k->mean_ns : 0, 3);
         json_raw(w, "}");
     }
     json_raw(w, "]");

@@ -1,95 +1,286 @@
-/* profile_read.c - what a comparison needs, out of a report's JSON. Pure; any thread. */
+/* profile_read.c - what a comparison needs, out of a report's JSON. Pure; any thread.
+ *
+ * A number that is missing or impossible would become a change of 100 %, or no change at all: every
+ * value that is compared must be there once and be possible, else its place is named.
+ */
 #include "api/profile.h"
+
+#include "base/utf8.h"
 
 #include <cjson/cJSON.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 64, NODES_MAX = 4000000 };
+enum { DEPTH_MAX = 64, NODES_MAX = 4000000, FORMAT = 1 };
 
-static enum status missing(const char *what, struct error *err)
+static const double number_max = 1e15;
+
+struct reader { /* of one object; after the first fault everything reads as nothing */
+    const cJSON *object;
+    char place[64]; /* "sessions[3]."; "": the whole report */
+    enum status status;
+    struct error *err;
+};
+
+/* --- values of an object --- */
+
+static void fault(struct reader *r, const char *key, const char *what)
 {
-    return error_set(err, STATUS_FORMAT,
-                     "no profile's report: \"%s\" is missing or of another type", what);
+    if (r->status == STATUS_OK)
+        r->status = error_set(r->err, STATUS_FORMAT, "%s%s %s", r->place, key, what);
 }
 
-static double number_of(const cJSON *object, const char *key)
+/* NULL: absent, or a fault. */
+static const cJSON *optional(struct reader *r, const char *key)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsNumber(item) && isfinite(item->valuedouble) ? item->valuedouble : 0;
-}
-
-static void text_of(const cJSON *object, const char *key, char *out, size_t room)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    snprintf(out, room, "%s", cJSON_IsString(item) ? item->valuestring : "");
-    for (char *c = out; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?'; /* it goes to a terminal */
-}
-
-static size_t size_of(const cJSON *object, const char *key)
-{
-    double value = number_of(object, key);
-    return value > 0 && value < 1e15 ? (size_t)value : 0;
-}
-
-static void read_session(struct profile_session *out, const cJSON *session)
-{
-    double tokens = number_of(session, "tokens"), prompt = number_of(session, "prompt_tokens");
-    const cJSON *scopes = cJSON_GetObjectItemCaseSensitive(session, "scopes_per_token_ms");
-    out->wall = number_of(session, "wall_ms");
-    out->prompt = prompt > 0 ? number_of(session, "prompt_ms") / prompt : 0;
-    out->decode = tokens > 1 ? number_of(session, "decode_ms") / tokens : 0;
-    for (int scope = 0; scope < SCOPES; scope++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(scopes, scope_infos[scope].name);
-        out->has[scope] = cJSON_IsNumber(item);
-        out->scopes[scope] = number_of(scopes, scope_infos[scope].name);
+    const cJSON *found = NULL, *item;
+    if (r->status != STATUS_OK)
+        return NULL;
+    cJSON_ArrayForEach(item, r->object)
+    {
+        if (strcmp(item->string, key) != 0)
+            continue;
+        if (found != NULL)
+            fault(r, key, "stands there twice");
+        found = item;
     }
+    return r->status == STATUS_OK ? found : NULL;
 }
+
+static const cJSON *member(struct reader *r, const char *key)
+{
+    const cJSON *item = optional(r, key);
+    if (item == NULL)
+        fault(r, key, "is missing");
+    return item;
+}
+
+/* From 0 on. Not finite is what cJSON makes of 1e999. */
+static double amount_of(struct reader *r, const char *key, const cJSON *item)
+{
+    if (item == NULL)
+        return 0;
+    if (!cJSON_IsNumber(item))
+        fault(r, key, "is no number");
+    else if (!(item->valuedouble >= 0 && item->valuedouble < number_max))
+        fault(r, key, "must be 0 or more, and below 1e15");
+    return r->status == STATUS_OK ? item->valuedouble : 0;
+}
+
+static double positive(struct reader *r, const char *key)
+{
+    double value = amount_of(r, key, member(r, key));
+    if (value < 1 / number_max)
+        fault(r, key, "must be above 0");
+    return value;
+}
+
+static size_t whole(struct reader *r, const char *key)
+{
+    double value = positive(r, key);
+    if (value < 1)
+        fault(r, key, "must be 1 or more");
+    return r->status == STATUS_OK ? (size_t)value : 0;
+}
+
+static void text_of(struct reader *r, const char *key, char *out, size_t room)
+{
+    const cJSON *item = member(r, key);
+    if (item != NULL && !cJSON_IsString(item))
+        fault(r, key, "is no text");
+    if (r->status == STATUS_OK) /* it goes to a terminal */
+        utf8_printable(out, room, item->valuestring, strlen(item->valuestring));
+}
+
+/* A member that is an object itself, to be read now; its faults are the outer one's by leave. */
+static struct reader enter(struct reader *outer, const char *key)
+{
+    const cJSON *object = member(outer, key);
+    if (object != NULL && !cJSON_IsObject(object))
+        fault(outer, key, "is no object");
+    struct reader r = *outer;
+    r.object = object;
+    strncat(r.place, key, sizeof r.place - strlen(r.place) - 2);
+    strcat(r.place, ".");
+    return r;
+}
+
+static void leave(struct reader *outer, const struct reader *inner)
+{
+    outer->status = inner->status;
+}
+
+/* --- sections --- */
+
+static void read_machine(struct profile_summary *out, struct reader *root)
+{
+    struct reader r = enter(root, "machine");
+    text_of(&r, "cpu", out->cpu, sizeof out->cpu);
+    text_of(&r, "kernels", out->kernels, sizeof out->kernels);
+    out->n_threads = whole(&r, "threads");
+    out->n_workers = whole(&r, "workers");
+    leave(root, &r);
+}
+
+static void read_model(struct profile_summary *out, struct reader *root)
+{
+    struct reader r = enter(root, "model");
+    text_of(&r, "name", out->model, sizeof out->model);
+    text_of(&r, "architecture", out->architecture, sizeof out->architecture);
+    text_of(&r, "weights", out->weights, sizeof out->weights);
+    text_of(&r, "kv_type", out->kv_type, sizeof out->kv_type);
+    out->parameters = positive(&r, "parameters");
+    out->context = whole(&r, "context");
+    leave(root, &r);
+}
+
+static void read_workload(struct profile_summary *out, struct reader *root)
+{
+    struct reader r = enter(root, "workload");
+    char source[16] = "";
+    text_of(&r, "source", source, sizeof source);
+    if (strcmp(source, "live") == 0 && r.status == STATUS_OK)
+        r.status = error_set(r.err, STATUS_FORMAT,
+                             "a live report has no sessions to compare; `smallmind profile --json` "
+                             "makes one that has");
+    out->tokens = whole(&r, "tokens");
+    out->prompt = whole(&r, "prompt");
+    out->batch = whole(&r, "batch");
+    out->temperature = amount_of(&r, "temperature", member(&r, "temperature"));
+    leave(root, &r);
+}
+
+static void read_limits(struct profile_summary *out, struct reader *root)
+{
+    if (optional(root, "limits") == NULL)
+        return;
+    struct reader r = enter(root, "limits");
+    out->read_gb_s = amount_of(&r, "read_gb_s", optional(&r, "read_gb_s"));
+    leave(root, &r);
+}
+
+/* --- sessions --- */
+
+/* A scope's place in a session: its own, or behind them that of a name which another version gave.
+ * PROFILE_SCOPES: a fault. */
+static size_t place_of(struct profile_summary *s, struct reader *r, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t scope = 0; scope < PROFILE_SCOPES; scope++)
+        if (profile_scope_name(s, scope) != NULL && strcmp(profile_scope_name(s, scope), name) == 0)
+            return scope;
+    if (n == 0 || n >= sizeof s->others[0] ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
+        fault(r, name, "is no scope's name");
+    else if (s->n_others == PROFILE_OTHERS)
+        fault(r, name, "is one scope too many that this version does not know");
+    else
+        strcpy(s->others[s->n_others++], name);
+    return r->status == STATUS_OK ? SCOPES + s->n_others - 1 : PROFILE_SCOPES;
+}
+
+static void read_scopes(struct profile_summary *s, struct profile_session *out,
+                        struct reader *session)
+{
+    struct reader r = enter(session, "scopes_per_token_ms");
+    bool seen[PROFILE_SCOPES] = {false};
+    const cJSON *item;
+    cJSON_ArrayForEach(item, r.object)
+    {
+        size_t scope = r.status == STATUS_OK ? place_of(s, &r, item->string) : PROFILE_SCOPES;
+        if (scope == PROFILE_SCOPES)
+            break;
+        if (seen[scope])
+            fault(&r, item->string, "stands there twice");
+        seen[scope] = true;
+        out->scopes[scope] = amount_of(&r, item->string, item);
+    }
+    leave(session, &r);
+}
+
+/* In the units of what is compared; returns the prompts' tokens. A request's first token is its
+ * prompt's. */
+static size_t read_session(struct profile_summary *s, struct reader *r)
+{
+    struct profile_session *out = &s->sessions_seen[s->n_sessions++];
+    const size_t n_prompt = whole(r, "prompt_tokens"), n_tokens = whole(r, "tokens");
+    out->wall = positive(r, "wall_ms");
+    out->prompt = positive(r, "prompt_ms") / (double)(n_prompt > 0 ? n_prompt : 1);
+    if (s->tokens > 1 && r->status == STATUS_OK)
+        out->decode = positive(r, "decode_ms") /
+                      ((double)n_tokens * (double)(s->tokens - 1) / (double)s->tokens);
+    read_scopes(s, out, r);
+    return n_prompt;
+}
+
+static enum status too_few(const struct profile_summary *s, struct error *err)
+{
+    if (s->batch > 1)
+        return error_set(err, STATUS_FORMAT,
+                         "a comparison needs two sessions or more, and a session of a batch is a "
+                         "group of %zu requests: run it with --sessions %zu or more",
+                         s->batch, 2 * s->batch);
+    return error_set(err, STATUS_FORMAT,
+                     "a comparison needs two sessions or more: run it with --sessions 2 or more");
+}
+
+static enum status read_sessions(struct profile_summary *out, struct reader *root)
+{
+    const cJSON *sessions = member(root, "sessions"), *session;
+    if (sessions != NULL && !cJSON_IsArray(sessions))
+        fault(root, "sessions", "is no list");
+    if (root->status != STATUS_OK)
+        return root->status;
+    size_t n = (size_t)cJSON_GetArraySize(sessions), i = 0;
+    if (n > PROFILE_SESSIONS_MAX)
+        return error_set(root->err, STATUS_TOO_LARGE,
+                         "%zu sessions: at most %d a report are compared", n, PROFILE_SESSIONS_MAX);
+    out->sessions_seen = calloc(n + 1, sizeof *out->sessions_seen);
+    if (out->sessions_seen == NULL)
+        return error_no_memory(root->err, n * sizeof *out->sessions_seen, "a report's sessions");
+    size_t first = 0;
+    cJSON_ArrayForEach(session, sessions)
+    {
+        struct reader r = {.object = session, .err = root->err};
+        snprintf(r.place, sizeof r.place, "sessions[%zu]", i++);
+        if (!cJSON_IsObject(session))
+            fault(&r, "", "is no object");
+        strcat(r.place, ".");
+        const size_t n_prompt = read_session(out, &r);
+        first = first == 0 ? n_prompt : first;
+        if (i == n && n_prompt < first)
+            out->n_sessions--;
+        else if (n_prompt != first)
+            fault(&r, "prompt_tokens", "is not what the first session has");
+        if (r.status != STATUS_OK)
+            return r.status;
+    }
+    return out->n_sessions < 2 ? too_few(out, root->err) : STATUS_OK;
+}
+
+/* --- the report --- */
 
 static enum status read_report(struct profile_summary *out, const cJSON *root, struct error *err)
 {
-    const cJSON *machine = cJSON_GetObjectItemCaseSensitive(root, "machine");
-    const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
-    const cJSON *workload = cJSON_GetObjectItemCaseSensitive(root, "workload");
-    const cJSON *sessions = cJSON_GetObjectItemCaseSensitive(root, "sessions");
-    if (!cJSON_IsObject(machine))
-        return missing("machine", err);
-    if (!cJSON_IsObject(model))
-        return missing("model", err);
-    if (!cJSON_IsObject(workload))
-        return missing("workload", err);
-    if (!cJSON_IsArray(sessions))
-        return missing("sessions", err);
-    text_of(machine, "cpu", out->cpu, sizeof out->cpu);
-    text_of(model, "name", out->model, sizeof out->model);
-    text_of(model, "weights", out->weights, sizeof out->weights);
-    text_of(model, "kv_type", out->kv_type, sizeof out->kv_type);
-    text_of(machine, "kernels", out->kernels, sizeof out->kernels);
-    out->context = size_of(model, "context");
-    out->n_threads = (unsigned)size_of(machine, "threads");
-    out->n_workers = (unsigned)size_of(machine, "workers");
-    out->temperature = number_of(workload, "temperature");
-    out->tokens = size_of(workload, "tokens");
-    out->prompt = size_of(workload, "prompt");
-    out->batch = size_of(workload, "batch");
-    out->read_gb_s = number_of(cJSON_GetObjectItemCaseSensitive(root, "limits"), "read_gb_s");
-    size_t n = (size_t)cJSON_GetArraySize(sessions);
-    out->sessions_seen = calloc(n + 1, sizeof *out->sessions_seen);
-    if (out->sessions_seen == NULL)
-        return error_no_memory(err, n * sizeof *out->sessions_seen, "a report's sessions");
-    const cJSON *session;
-    const double whole = number_of(cJSON_GetArrayItem(sessions, 0), "prompt_tokens");
-    cJSON_ArrayForEach(session, sessions)
-    {
-        if (number_of(session, "prompt_tokens") >= whole)
-            read_session(&out->sessions_seen[out->n_sessions++], session);
+    struct reader r = {.object = root, .err = err};
+    if (!cJSON_IsObject(root))
+        return error_set(err, STATUS_FORMAT, "this is no profile's report");
+    double format = amount_of(&r, "format", member(&r, "format"));
+    if (r.status != STATUS_OK) {
+        struct error cause = *err;
+        return error_set(err, cause.status, "this is no profile's report: %s", cause.text);
     }
-    return STATUS_OK;
+    if (format < FORMAT || format > FORMAT)
+        return error_set(err, STATUS_UNSUPPORTED, "format %g: this version reads format %d", format,
+                         FORMAT);
+    text_of(&r, "version", out->version, sizeof out->version);
+    read_machine(out, &r);
+    read_model(out, &r);
+    read_workload(out, &r);
+    read_limits(out, &r);
+    return read_sessions(out, &r);
 }
 
 enum status profile_read(struct profile_summary *out, const char *text, size_t n, struct error *err)
@@ -101,13 +292,20 @@ enum status profile_read(struct profile_summary *out, const char *text, size_t n
     cJSON *root = cJSON_ParseWithLength(text, n);
     if (root == NULL)
         return error_no_memory(err, n, "a report");
-    status = cJSON_IsObject(root) ? read_report(&summary, root, err) : missing("machine", err);
+    status = read_report(&summary, root, err);
     cJSON_Delete(root);
     if (status == STATUS_OK)
         *out = summary;
     else
         profile_summary_free(&summary);
     return status;
+}
+
+const char *profile_scope_name(const struct profile_summary *summary, size_t scope)
+{
+    if (scope < SCOPES)
+        return scope_infos[scope].name;
+    return scope - SCOPES < summary->n_others ? summary->others[scope - SCOPES] : NULL;
 }
 
 void profile_summary_free(struct profile_summary *summary)

@@ -382,11 +382,21 @@ enum status settings_resolve(struct settings **out, int argc, char *const *argv,
     return status;
 }
 
-bool settings_is_default(const struct settings *settings, const char *name)
+static enum origin origin_of(const struct settings *settings, const char *name)
 {
     const struct resolved *r = (const struct resolved *)settings; /* its first member */
     const struct setting *setting = settings_find(name);
-    return setting == NULL || r->sources[setting - settings_table].origin == ORIGIN_DEFAULT;
+    return setting != NULL ? r->sources[setting - settings_table].origin : ORIGIN_DEFAULT;
+}
+
+bool settings_is_default(const struct settings *settings, const char *name)
+{
+    return origin_of(settings, name) == ORIGIN_DEFAULT;
+}
+
+bool settings_is_flag(const struct settings *settings, const char *name)
+{
+    return origin_of(settings, name) == ORIGIN_FLAG;
 }
 
 void settings_free(struct settings *settings)

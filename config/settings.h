@@ -89,7 +89,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     /* profile; json and compare as above */
     size_t sessions, tokens, prompt, batch;
     bool html, trace, sizes;
-    float fail_on_regression; /* percent; 0: never */
+    float fail_on_regression; /* percent; NAN: not set */
 
     /* tokenize */
     bool special, add_special;
@@ -109,6 +109,9 @@ void settings_free(struct settings *settings); /* takes NULL */
 
 /* Whether nobody gave this one a value ("model", as in the flag). */
 bool settings_is_default(const struct settings *settings, const char *name);
+/* Whether the command line gave it: what is only there for a verb's other uses may stand in a file
+ * or the environment, but nobody types it to no effect. */
+bool settings_is_flag(const struct settings *settings, const char *name);
 
 /* --print-config: each value and where it came from (default, file:line, environment, flag). */
 void settings_print(const struct settings *settings, FILE *out);

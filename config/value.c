@@ -242,8 +242,10 @@ static enum status set_number(struct resolved *r, const struct setting *setting,
 static enum status set_real(struct resolved *r, const struct setting *setting, const char *text,
                             const char *place, struct error *err)
 {
-    float value;
-    if (!parse_real(text, &value) || value < (float)setting->min || value > (float)setting->max)
+    float value = NAN; /* not set, where there is no default */
+    bool unset = text[0] == '\0' && setting->fallback[0] == '\0';
+    if (!unset &&
+        (!parse_real(text, &value) || value < (float)setting->min || value > (float)setting->max))
         return refuse(setting, text, place, err);
     memcpy(field(&r->settings, setting), &value, sizeof value);
     return STATUS_OK;
@@ -444,7 +446,8 @@ const char *value_text(const struct settings *s, const struct setting *setting, 
         break;
     case KIND_REAL:
         memcpy(&real, field_const(s, setting), sizeof real);
-        print_float(real, buffer);
+        if (!isnan(real))
+            print_float(real, buffer);
         break;
     case KIND_CHOICE:
         print_word(setting->words, load_u64(s, setting), buffer);

@@ -8,45 +8,20 @@
  * 1995), in each table for itself: of the rows that are called changed one in twenty may be so by
  * chance, and when nothing has changed, one table in twenty calls anything so.
  */
+#include "server/profile_compare.h"
+
+#include "server/markdown.h"
+#include "server/profile_run.h"
 #include "server/verbs.h"
 
-#include "profile/stats.h"
-#include "server/profile_run.h"
-
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define SIGNIFICANT 0.05
-#define SMALLEST    0.005 /* changes below half a percent are nobody's business */
-
-enum { ROW_WALL, ROW_PROMPT, ROW_DECODE, ROWS };
-
-enum verdict { WITHIN_NOISE, SLOWER, FASTER };
-
-struct change {
-    const char *name;
-    double before, after; /* means, ms */
-    double ratio;         /* after / before */
-    double part;          /* what it adds to a generated token, of that token's time; scopes only */
-    struct interval interval;
-    double p, adjusted_p;
-    enum verdict verdict;
-};
-
-struct table { /* rows that are judged together */
-    struct change rows[SCOPES];
-    size_t n;
-    bool of_scopes;
-    bool ranked; /* by ranks; else by the logarithms' means */
-};
-
-struct comparison {
-    struct profile_summary a, b;
-    double *x, *y; /* samples of one row */
-    bool terminal;
-};
+const char compare_caution[] =
+    "Two runs of the same code differ as a whole (clocks, neighbours, where memory lies), and that "
+    "is in no session's noise: what is called slower or faster here may be the run's. Repeat both "
+    "in turns, A B A B, and compare each pair: what is the code's shows in every one.";
 
 static enum status read_file(struct profile_summary *out, const char *path, struct error *err)
 {
@@ -57,10 +32,6 @@ static enum status read_file(struct profile_summary *out, const char *path, stru
         return status;
     status = profile_read(out, text, n, err);
     free(text);
-    if (status == STATUS_OK && out->n_sessions < 2)
-        return error_set(err, STATUS_INVALID,
-                         "%s: %zu sessions; what is noise shows with two or more (--sessions)",
-                         path, out->n_sessions);
     if (status != STATUS_OK) {
         struct error cause = *err;
         error_set(err, cause.status, "%s: %s", path, cause.text);
@@ -68,23 +39,69 @@ static enum status read_file(struct profile_summary *out, const char *path, stru
     return status;
 }
 
+/* --- what differs --- */
+
+static void add_name(struct names *list, const char *name, const char *label)
+{
+    list->names[list->n] = name;
+    list->labels[list->n++] = label;
+}
+
+/* Other work cannot be compared; the same work on another version, with other settings or on
+ * another machine is what comparisons are made for, and is named. */
+static void find_differences(struct comparison *c)
+{
+    const struct profile_summary *a = &c->a, *b = &c->b;
+    const struct {
+        const char *name, *label;
+        bool differs, other_work;
+    } list[] = {
+        {"version", "version", strcmp(a->version, b->version) != 0, false},
+        {"model", "model",
+         strcmp(a->model, b->model) != 0 || strcmp(a->architecture, b->architecture) != 0 ||
+             fabs(a->parameters - b->parameters) > 0,
+         true},
+        {"weights", "weights", strcmp(a->weights, b->weights) != 0, false},
+        {"context", "context", a->context != b->context, false},
+        {"kv_type", "KV type", strcmp(a->kv_type, b->kv_type) != 0, false},
+        {"processor", "processor", strcmp(a->cpu, b->cpu) != 0, false},
+        {"kernels", "kernels", strcmp(a->kernels, b->kernels) != 0, false},
+        {"threads", "threads", a->n_threads != b->n_threads || a->n_workers != b->n_workers, false},
+        {"prompt", "prompt", a->prompt != b->prompt, true},
+        {"tokens", "tokens", a->tokens != b->tokens, true},
+        {"batch", "batch", a->batch != b->batch, true},
+        {"temperature", "temperature", fabs(a->temperature - b->temperature) > 0, false},
+    };
+    c->comparable = true;
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        if (!list[i].differs)
+            continue;
+        add_name(&c->differences, list[i].name, list[i].label);
+        c->comparable = c->comparable && !list[i].other_work;
+    }
+}
+
 /* --- judging --- */
 
-/* A table of so many rows at most. */
-static struct table begin_table(const struct comparison *c, bool of_scopes, size_t most)
+/* A table of so many rows. */
+static struct table begin_table(const struct comparison *c, bool of_scopes, size_t n)
 {
     double least = stats_rank_least(c->a.n_sessions, c->b.n_sessions);
-    return (struct table){.of_scopes = of_scopes, .ranked = least * (double)most < SIGNIFICANT};
+    return (struct table){.of_scopes = of_scopes,
+                          .ranked = least * (double)n < COMPARE_SIGNIFICANT};
 }
 
 /* A row from the samples in x and y. */
-static void add_row(struct table *table, const struct comparison *c, const char *name)
+static void add_row(struct table *table, const struct comparison *c, const char *name,
+                    const char *label)
 {
     size_t n_a = c->a.n_sessions, n_b = c->b.n_sessions;
     struct change *row = &table->rows[table->n++];
-    *row = (struct change){
-        .name = name, .before = stats_mean(c->x, n_a), .after = stats_mean(c->y, n_b)};
-    row->ratio = row->before > 0 ? row->after / row->before : 1;
+    *row = (struct change){.name = name,
+                           .label = label,
+                           .before = stats_mean(c->x, n_a),
+                           .after = stats_mean(c->y, n_b)};
+    row->ratio = row->after / row->before;
     row->interval = stats_bootstrap_ratio(c->x, n_a, c->y, n_b);
     row->p = table->ranked ? stats_rank_test(c->x, n_a, c->y, n_b)
                            : stats_welch_test(c->x, n_a, c->y, n_b);
@@ -93,15 +110,17 @@ static void add_row(struct table *table, const struct comparison *c, const char 
 static enum verdict judge(const struct change *row)
 {
     bool apart = row->interval.low > 1 || row->interval.high < 1;
-    bool large = row->ratio > 1 + SMALLEST || row->ratio < 1 / (1 + SMALLEST);
-    if (!apart || !large || !(row->adjusted_p < SIGNIFICANT))
+    bool large = row->ratio > 1 + COMPARE_SMALLEST || row->ratio < 1 / (1 + COMPARE_SMALLEST);
+    if (!apart || !large || !(row->adjusted_p < COMPARE_SIGNIFICANT))
         return WITHIN_NOISE;
     return row->ratio > 1 ? SLOWER : FASTER;
 }
 
-static void judge_all(struct table *table)
+/* What --fail-on-regression looks at: the whole, and what a scope's slowdown adds to a token, even
+ * where another scope makes up for it. */
+static void judge_all(struct table *table, struct comparison *c)
 {
-    double p[SCOPES], adjusted[SCOPES], token = 0;
+    double p[PROFILE_SCOPES], adjusted[PROFILE_SCOPES], token = 0;
     for (size_t i = 0; i < table->n; i++) {
         p[i] = table->rows[i].p;
         token += table->rows[i].before;
@@ -110,225 +129,169 @@ static void judge_all(struct table *table)
     for (size_t i = 0; i < table->n; i++) {
         struct change *row = &table->rows[i];
         row->adjusted_p = adjusted[i];
-        row->part = table->of_scopes && token > 0 ? (row->after - row->before) / token : 0;
+        row->part = table->of_scopes ? (row->after - row->before) / token : row->ratio - 1;
         row->verdict = judge(row);
+        row->regression =
+            c->asked && c->comparable && row->verdict == SLOWER && row->part > c->allowed;
+        c->failed = c->failed || row->regression;
     }
 }
 
-static double value_of(const struct profile_session *s, int row)
-{
-    return row == ROW_WALL ? s->wall : row == ROW_PROMPT ? s->prompt : s->decode;
-}
+enum { ROW_WALL, ROW_PROMPT, ROW_DECODE, ROWS };
 
-static void compare_whole(struct table *table, struct comparison *c)
+static void fill(double *out, const struct profile_summary *s, int row)
 {
-    static const char *const names[ROWS] = {"a session", "a prompt token", "a generated token"};
-    *table = begin_table(c, false, ROWS);
-    for (int row = 0; row < ROWS; row++) {
-        for (size_t i = 0; i < c->a.n_sessions; i++)
-            c->x[i] = value_of(&c->a.sessions_seen[i], row);
-        for (size_t i = 0; i < c->b.n_sessions; i++)
-            c->y[i] = value_of(&c->b.sessions_seen[i], row);
-        add_row(table, c, names[row]);
+    for (size_t i = 0; i < s->n_sessions; i++) {
+        const struct profile_session *one = &s->sessions_seen[i];
+        out[i] = row == ROW_WALL ? one->wall : row == ROW_PROMPT ? one->prompt : one->decode;
     }
-    judge_all(table);
 }
 
-/* How many sessions of a summary have a scope at all. */
-static size_t count_with(const struct profile_summary *s, int scope)
+static void compare_whole(struct comparison *c)
 {
-    size_t n = 0;
+    static const char *const names[ROWS] = {"session", "prompt_token", "generated_token"};
+    const bool groups = c->a.batch > 1 && c->b.batch > 1;
+    const char *const labels[ROWS] = {groups ? "a group" : "a session", "a prompt token",
+                                      "a generated token"};
+    const bool decoded = c->a.tokens > 1 && c->b.tokens > 1;
+    const int n = decoded ? ROWS : ROW_DECODE;
+    c->whole = begin_table(c, false, (size_t)n);
+    for (int row = 0; row < n; row++) {
+        fill(c->x, &c->a, row);
+        fill(c->y, &c->b, row);
+        add_row(&c->whole, c, names[row], labels[row]);
+    }
+    judge_all(&c->whole, c);
+}
+
+/* --- scopes --- */
+
+/* PROFILE_SCOPES: no session of the summary has it. */
+static size_t find_scope(const struct profile_summary *s, const char *name)
+{
+    for (size_t scope = 0; scope < PROFILE_SCOPES; scope++) {
+        const char *own = profile_scope_name(s, scope);
+        if (own == NULL || strcmp(own, name) != 0)
+            continue;
+        for (size_t i = 0; i < s->n_sessions; i++)
+            if (s->sessions_seen[i].scopes[scope] > 0)
+                return scope;
+    }
+    return PROFILE_SCOPES;
+}
+
+static void fill_scope(double *out, const struct profile_summary *s, size_t scope)
+{
     for (size_t i = 0; i < s->n_sessions; i++)
-        n += s->sessions_seen[i].has[scope];
-    return n;
+        out[i] = s->sessions_seen[i].scopes[scope];
 }
 
-/* The scopes that both have. */
-static void compare_scopes(struct table *table, struct comparison *c)
+static const char *label_of(size_t scope, const char *name)
 {
-    *table = begin_table(c, true, SCOPES);
-    for (int scope = 0; scope < SCOPES; scope++) {
-        if (count_with(&c->a, scope) == 0 || count_with(&c->b, scope) == 0)
+    return scope < SCOPES ? scope_infos[scope].label : name;
+}
+
+/* By name, so that a scope that only other versions know is compared too where both have it. */
+static void compare_scopes(struct comparison *c)
+{
+    struct names both = {.n = 0}; /* in both */
+    size_t at_a[PROFILE_SCOPES], at_b[PROFILE_SCOPES];
+    for (size_t scope = 0; scope < PROFILE_SCOPES; scope++) {
+        const char *name = profile_scope_name(&c->a, scope);
+        if (name == NULL || find_scope(&c->a, name) == PROFILE_SCOPES)
             continue;
-        for (size_t i = 0; i < c->a.n_sessions; i++)
-            c->x[i] = c->a.sessions_seen[i].scopes[scope];
-        for (size_t i = 0; i < c->b.n_sessions; i++)
-            c->y[i] = c->b.sessions_seen[i].scopes[scope];
-        add_row(table, c, scope_infos[scope].label);
+        at_a[both.n] = scope;
+        at_b[both.n] = find_scope(&c->b, name);
+        if (at_b[both.n] < PROFILE_SCOPES)
+            add_name(&both, name, label_of(scope, name));
+        else
+            add_name(&c->gone, name, label_of(scope, name));
     }
-    judge_all(table);
-}
-
-/* --- printing --- */
-
-static void print_row(const struct comparison *c, const struct change *row, bool of_scopes)
-{
-    static const char *const verdicts[] = {
-        [WITHIN_NOISE] = "within the noise", [SLOWER] = "slower", [FASTER] = "faster"};
-    const char *colour = !c->terminal || row->verdict < SLOWER ? ""
-                         : row->verdict == SLOWER              ? "\033[31m"
-                                                               : "\033[32m";
-    printf("| %s | %.4f ms | %.4f ms | %s%+.1f%%%s | ", row->name, row->before, row->after, colour,
-           100 * (row->ratio - 1), colour[0] != '\0' ? "\033[0m" : "");
-    if (of_scopes)
-        printf("%+.2f%% | ", 100 * row->part);
-    printf("%+.1f%% .. %+.1f%% | %.4f | %.4f | %s |\n", 100 * (row->interval.low - 1),
-           100 * (row->interval.high - 1), row->p, row->adjusted_p, verdicts[row->verdict]);
-}
-
-static void print_table(const struct comparison *c, const struct table *table)
-{
-    if (table->of_scopes)
-        puts("\n## Scopes, a generated token\n\n"
-             "| scope | A | B | change | of a token | 95 of 100 resamplings | p | adjusted p | "
-             "verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---|");
-    else
-        puts("## The whole\n\n"
-             "| what | A | B | change | 95 of 100 resamplings | p | adjusted p | verdict |\n"
-             "|---|---:|---:|---:|---:|---:|---:|---|");
-    for (size_t i = 0; i < table->n; i++)
-        print_row(c, &table->rows[i], table->of_scopes);
-}
-
-static void print_come_and_gone(const struct comparison *c)
-{
-    char lists[2][512] = {"", ""}; /* in B only, in A only */
-    for (int scope = 0; scope < SCOPES; scope++) {
-        bool in_a = count_with(&c->a, scope) > 0, in_b = count_with(&c->b, scope) > 0;
-        char *list = lists[in_a];
-        size_t n = strlen(list);
-        if (in_a != in_b)
-            snprintf(list + n, 512 - n, "%s%s", n > 0 ? ", " : "", scope_infos[scope].label);
+    for (size_t scope = 0; scope < PROFILE_SCOPES; scope++) {
+        const char *name = profile_scope_name(&c->b, scope);
+        if (name != NULL && find_scope(&c->b, name) < PROFILE_SCOPES &&
+            find_scope(&c->a, name) == PROFILE_SCOPES)
+            add_name(&c->came, name, label_of(scope, name));
     }
-    printf("\nIn B only: %s. In A only: %s.\n", lists[0][0] != '\0' ? lists[0] : "nothing",
-           lists[1][0] != '\0' ? lists[1] : "nothing");
-}
-
-/* What is not the same in both, and may be all that the comparison shows. */
-static void print_differences(const struct profile_summary *a, const struct profile_summary *b)
-{
-    const struct {
-        const char *name;
-        bool differs;
-    } list[] = {
-        {"model", strcmp(a->model, b->model) != 0},
-        {"weights", strcmp(a->weights, b->weights) != 0},
-        {"context", a->context != b->context},
-        {"KV type", strcmp(a->kv_type, b->kv_type) != 0},
-        {"processor", strcmp(a->cpu, b->cpu) != 0},
-        {"kernels", strcmp(a->kernels, b->kernels) != 0},
-        {"threads", a->n_threads != b->n_threads || a->n_workers != b->n_workers},
-        {"prompt", a->prompt != b->prompt},
-        {"tokens", a->tokens != b->tokens},
-        {"batch", a->batch != b->batch},
-        {"temperature", a->temperature > b->temperature || a->temperature < b->temperature},
-    };
-    const char *before = "**They differ in ";
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
-        if (!list[i].differs)
-            continue;
-        printf("%s%s", before, list[i].name);
-        before = ", ";
+    c->scopes = begin_table(c, true, both.n);
+    for (size_t i = 0; i < both.n; i++) {
+        fill_scope(c->x, &c->a, at_a[i]);
+        fill_scope(c->y, &c->b, at_b[i]);
+        add_row(&c->scopes, c, both.names[i], both.labels[i]);
     }
-    if (before[0] == ',')
-        puts(".**");
+    judge_all(&c->scopes, c);
 }
 
-static void print_head(const struct comparison *c, const struct settings *s)
+const char *compare_test_name(const struct table *table)
 {
-    const struct profile_summary *a = &c->a, *b = &c->b;
-    printf("# %s against %s\n\n", s->arguments[1], s->arguments[0]);
-    printf("A: %s in %s, %zu sessions of %zu tokens, %u threads on %s.\n", a->model, a->weights,
-           a->n_sessions, a->tokens, a->n_threads, a->cpu);
-    printf("B: %s in %s, %zu sessions of %zu tokens, %u threads on %s.\n", b->model, b->weights,
-           b->n_sessions, b->tokens, b->n_threads, b->cpu);
-    print_differences(a, b);
-    if (a->read_gb_s > 0 && b->read_gb_s > 0) {
-        double change = b->read_gb_s / a->read_gb_s - 1;
-        printf("The machine itself read %.1f GB/s at A and %.1f GB/s at B (%+.1f%%)%s.\n",
-               a->read_gb_s, b->read_gb_s, 100 * change,
-               change > 0.1 || change < -0.1 ? ": that alone may explain as much" : "");
-    }
-    puts("");
+    return table->ranked ? "Mann-Whitney" : "Welch";
 }
 
-static void print_method(const struct table *whole, const struct table *scopes)
+/* --- the verb --- */
+
+static enum status show(const struct comparison *c, struct error *err)
 {
-    static const char *const tests[] = {"Welch's t test of the logarithms, as the sessions are too "
-                                        "few for ranks",
-                                        "the rank test (Mann-Whitney)"};
-    printf(
-        "\nA change counts as beyond the noise when 95 of 100 resamplings of the sessions' means "
-        "(bootstrap, 2000) lie on its side of no change, it is at least %.1f%%, and a test agrees: "
-        "for the whole %s, for scopes %s. Its p, adjusted for the rows of its table by Benjamini "
-        "and Hochberg's procedure (%zu scopes), must be below %.2f: one in %.0f of the rows "
-        "called changed may be so by chance.\n",
-        100 * SMALLEST, tests[whole->ranked], tests[scopes->ranked], scopes->n, SIGNIFICANT,
-        1 / SIGNIFICANT);
-    puts("What differs between two runs as a whole (clocks, neighbours) is in no session's noise: "
-         "repeat both in turns.");
+    struct markdown m;
+    enum status status = markdown_begin(&m, err);
+    if (status != STATUS_OK)
+        return status;
+    compare_print(c, m.out, m.colour);
+    return markdown_end(&m, err);
 }
 
-/* What --fail-on-regression looks at: the whole, and what a scope's slowdown adds to a token, even
- * where another scope makes up for it. Prints what is beyond the allowed part; returns whether
- * anything is. */
-static bool print_regressions(const struct table *whole, const struct table *scopes, double allowed)
+static enum status show_json(const struct comparison *c, struct error *err)
 {
-    bool any = false;
-    for (size_t i = 0; i < whole->n; i++) {
-        const struct change *row = &whole->rows[i];
-        if (row->verdict != SLOWER || row->ratio - 1 <= allowed)
-            continue;
-        printf("\nSlower by %.1f%%, beyond the noise: more than the %.4g%% allowed: %s.\n",
-               100 * (row->ratio - 1), 100 * allowed, row->name);
-        any = true;
-    }
-    for (size_t i = 0; i < scopes->n; i++) {
-        const struct change *row = &scopes->rows[i];
-        if (row->verdict != SLOWER || row->part <= allowed)
-            continue;
-        printf("\n%s adds %.1f%% to a generated token, beyond the noise: more than the %.4g%% "
-               "allowed.\n",
-               row->name, 100 * row->part, 100 * allowed);
-        any = true;
-    }
-    return any;
+    const size_t room =
+        65536 + json_string_bound(strlen(c->file_a)) + json_string_bound(strlen(c->file_b));
+    char *text = malloc(room);
+    if (text == NULL)
+        return error_no_memory(err, room, "the comparison's text");
+    struct json_writer w = {.out = text, .room = room};
+    compare_write_json(c, &w);
+    json_raw(&w, "\n");
+    enum status status = w.full ? error_set(err, STATUS_INTERNAL, "the comparison has no room")
+                                : terminal_write(text, w.n, err);
+    free(text);
+    return status;
 }
 
-static int compare(struct comparison *c, const struct settings *settings)
+static enum status compare(struct comparison *c, const struct settings *settings, struct error *err)
 {
-    struct table whole, scopes;
-    double allowed = (double)settings->fail_on_regression / 100;
-    compare_whole(&whole, c);
-    compare_scopes(&scopes, c);
-    print_head(c, settings);
-    print_table(c, &whole);
-    print_table(c, &scopes);
-    print_come_and_gone(c);
-    print_method(&whole, &scopes);
-    return allowed > 0 && print_regressions(&whole, &scopes, allowed) ? EXIT_FAILED : EXIT_DONE;
+    enum status status = read_file(&c->a, c->file_a, err);
+    if (status == STATUS_OK)
+        status = read_file(&c->b, c->file_b, err);
+    if (status != STATUS_OK)
+        return status;
+    c->x = calloc(c->a.n_sessions, sizeof *c->x);
+    c->y = calloc(c->b.n_sessions, sizeof *c->y);
+    if (c->x == NULL || c->y == NULL)
+        return error_no_memory(err, c->a.n_sessions * sizeof *c->x, "the comparison");
+    find_differences(c);
+    c->failed = c->asked && !c->comparable;
+    compare_whole(c);
+    compare_scopes(c);
+    status = settings->json ? show_json(c, err) : show(c, err);
+    return status == STATUS_CANCELLED ? STATUS_OK : status;
 }
 
 int profile_compare(const struct settings *settings)
 {
-    struct comparison c = {.terminal = isatty(STDOUT_FILENO) == 1};
     struct error err = {0};
-    enum status status = STATUS_OK;
-    if (settings->arguments[1] == NULL)
-        status = error_set_param(&err, STATUS_INVALID, "--compare",
-                                 "--compare needs two reports: A.json B.json");
-    if (status == STATUS_OK)
-        status = read_file(&c.a, settings->arguments[0], &err);
-    if (status == STATUS_OK)
-        status = read_file(&c.b, settings->arguments[1], &err);
-    c.x = calloc(c.a.n_sessions + 1, sizeof *c.x);
-    c.y = calloc(c.b.n_sessions + 1, sizeof *c.y);
-    if (status == STATUS_OK && (c.x == NULL || c.y == NULL))
-        status = error_no_memory(&err, c.a.n_sessions * sizeof *c.x, "the comparison");
-    int code = status == STATUS_OK ? compare(&c, settings) : verb_fail(&err);
-    free(c.x);
-    free(c.y);
-    profile_summary_free(&c.a);
-    profile_summary_free(&c.b);
+    struct comparison *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        error_no_memory(&err, sizeof *c, "the comparison");
+        return verb_fail(&err);
+    }
+    c->file_a = settings->arguments[0];
+    c->file_b = settings->arguments[1];
+    c->asked = !isnan(settings->fail_on_regression);
+    c->allowed = (double)settings->fail_on_regression / 100;
+    enum status status = compare(c, settings, &err);
+    int code = status != STATUS_OK ? verb_fail(&err) : c->failed ? EXIT_FAILED : EXIT_DONE;
+    free(c->x);
+    free(c->y);
+    profile_summary_free(&c->a);
+    profile_summary_free(&c->b);
+    free(c);
     return code;
 }

@@ -1,7 +1,9 @@
 /* profile_print.c - a profile for people: Markdown, plain in a pipe, with colour and bars on a
  * terminal. Main thread; no state. */
+#include "server/markdown.h"
 #include "server/profile_run.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,14 +12,29 @@ enum { BAR_CELLS = 20 };
 struct printer {
     const struct profile_document *doc;
     const struct report *r;
-    bool terminal;
+    FILE *out;
+    bool colour; /* and bars */
 };
 
 /* --- small parts --- */
 
+__attribute__((format(printf, 2, 3))) static void say(const struct printer *p, const char *format,
+                                                      ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(p->out, format, arguments);
+    va_end(arguments);
+}
+
+static const char *plural(double n)
+{
+    return n > 1 || n < 1 ? "s" : "";
+}
+
 static void heading(const struct printer *p, const char *text)
 {
-    printf(p->terminal ? "\n\033[1;36m## %s\033[0m\n\n" : "\n## %s\n\n", text);
+    say(p, p->colour ? "\n\033[1;36m## %s\033[0m\n\n" : "\n## %s\n\n", text);
 }
 
 /* 1.23 us, 45.6 ms: three digits that matter. */
@@ -56,34 +73,34 @@ static const char *size(double bytes, char out[24])
 /* On a terminal only; the table's cell is closed by the caller. */
 static void bar(const struct printer *p, double share)
 {
-    if (!p->terminal)
+    if (!p->colour)
         return;
     int eighths = (int)(share * BAR_CELLS * 8 + 0.5);
     eighths = eighths < 0 ? 0 : eighths > BAR_CELLS * 8 ? BAR_CELLS * 8 : eighths;
-    printf(" \033[33m");
+    say(p, " \033[33m");
     for (int i = 0; i < eighths / 8; i++)
-        printf("\xe2\x96\x88");
+        say(p, "\xe2\x96\x88");
     if (eighths % 8 > 0)
-        printf("\xe2\x96%c", (char)(0x90 - eighths % 8)); /* U+258F is one eighth, U+2588 all */
+        say(p, "\xe2\x96%c", (char)(0x90 - eighths % 8)); /* U+258F is one eighth, U+2588 all */
     for (int i = (eighths + 7) / 8; i < BAR_CELLS; i++)
-        putchar(' ');
-    printf("\033[0m |");
+        say(p, " ");
+    say(p, "\033[0m |");
 }
 
 static void bar_header(const struct printer *p)
 {
-    if (p->terminal)
-        printf(" %-20s |", "");
-    putchar('\n');
+    if (p->colour)
+        say(p, " %-20s |", "");
+    say(p, "\n");
 }
 
 /* "|---|---:|": columns beyond the first are numbers. */
 static void rule(const struct printer *p, int n)
 {
-    printf("|---|");
+    say(p, "|---|");
     for (int i = 1; i < n; i++)
-        printf("---:|");
-    printf(p->terminal ? "---|\n" : "\n");
+        say(p, "---:|");
+    say(p, p->colour ? "---|\n" : "\n");
 }
 
 /* --- sections --- */
@@ -93,20 +110,22 @@ static void print_title(const struct printer *p)
     const struct profile_document *doc = p->doc;
     const struct shape *s = &doc->model->shape;
     const struct profile_workload *load = &doc->workload;
-    printf(p->terminal ? "\033[1m# Profile of %s\033[0m\n\n" : "# Profile of %s\n\n",
-           doc->model->name);
-    printf("%s, %zu layers of width %zu, %zu heads, vocabulary %zu, context %zu: %.2f M parameters "
-           "in %s.\n",
-           s->arch, s->n_layers, s->n_embd, s->n_heads, s->n_vocab, doc->model->n_context,
-           (double)doc->model->n_params * 1e-6, doc->model->weights);
+    say(p, p->colour ? "\033[1m# Profile of %s\033[0m\n\n" : "# Profile of %s\n\n",
+        doc->model->name);
+    say(p,
+        "%s, %zu layers of width %zu, %zu heads, vocabulary %zu, context %zu: %.2f M parameters "
+        "in %s.\n",
+        s->arch, s->n_layers, s->n_embd, s->n_heads, s->n_vocab, doc->model->n_context,
+        (double)doc->model->n_params * 1e-6, doc->model->weights);
     if (strcmp(load->source, "live") == 0)
-        printf("Live traffic of %.1f s", load->seconds);
+        say(p, "Live traffic of %.1f s", load->seconds);
     else
-        printf("%zu sessions of %zu tokens after a prompt of %zu, %zu at once, temperature %.2g",
-               load->sessions, load->tokens, load->prompt, load->batch, load->temperature);
-    printf("; %u thread%s in %u worker%s, %s kernels, on %s.\n", doc->machine.n_threads,
-           doc->machine.n_threads == 1 ? "" : "s", doc->machine.n_workers,
-           doc->machine.n_workers == 1 ? "" : "s", doc->machine.kernels, doc->machine.cpu->name);
+        say(p, "%zu session%s of %zu token%s after a prompt of %zu, %zu at once, temperature %.2g",
+            load->sessions, plural((double)load->sessions), load->tokens,
+            plural((double)load->tokens), load->prompt, load->batch, load->temperature);
+    say(p, "; %u thread%s in %u worker%s, %s kernels, on %s.\n", doc->machine.n_threads,
+        plural(doc->machine.n_threads), doc->machine.n_workers, plural(doc->machine.n_workers),
+        doc->machine.kernels, doc->machine.cpu->name);
 }
 
 /* ": 80% of what the machine's memory allows"; nothing where no limit is known. */
@@ -126,45 +145,46 @@ static void print_summary(const struct printer *p)
     const struct report_steps *prefill = &r->kinds[RECORD_PREFILL];
     char a[24], b[24], c[64];
     heading(p, "Summary");
-    printf("- **%.1f tokens/s**, %s a token with its share of the prompt; prompts at %.0f "
-           "tokens/s.\n",
-           r->tokens_s, duration(r->ms_per_token * 1e6, a), r->prompt_tokens_s);
-    printf("- **%s allocated per token**, %s moved.\n", size(r->allocated_per_token, a),
-           size(r->moved_per_token, b));
+    say(p,
+        "- **%.1f tokens/s**, %s a token with its share of the prompt; prompts at %.0f "
+        "tokens/s.\n",
+        r->tokens_s, duration(r->ms_per_token * 1e6, a), r->prompt_tokens_s);
+    say(p, "- **%s allocated per token**", size(r->allocated_per_token, a));
+    if (r->moved_per_token > 0) /* something was decoded */
+        say(p, ", %s moved", size(r->moved_per_token, b));
+    say(p, ".\n");
     if (decode->steps.n_recorded > 0)
-        printf("- A decoding step takes %s (median %s)%s.\n", duration(decode->mean, a),
-               duration(decode->p50, b), of_limit(&decode->bound, c));
+        say(p, "- A decoding step takes %s (median %s)%s.\n", duration(decode->mean, a),
+            duration(decode->p50, b), of_limit(&decode->bound, c));
     if (prefill->steps.n_recorded > 0)
-        printf("- Reading a prompt takes %s a step of %.0f tokens%s.\n", duration(prefill->mean, a),
-               prefill->steps.work.n_rows / prefill->steps.work.n_steps,
-               of_limit(&prefill->bound, c));
+        say(p, "- Reading a prompt takes %s a step of %.0f tokens%s.\n", duration(prefill->mean, a),
+            prefill->steps.work.n_rows / prefill->steps.work.n_steps, of_limit(&prefill->bound, c));
     if (r->n_paths > 0)
-        printf("- The hottest path is %s with %.0f%% of the time; %.1f%% of it is waiting.\n",
-               scope_infos[r->paths[0].scope].label, 100 * r->paths[0].share,
-               r->paths[0].total > 0
-                   ? 100 * (r->paths[0].total - r->paths[0].self) / r->paths[0].total
-                   : 0);
+        say(p, "- The hottest path is %s with %.0f%% of the time; %.1f%% of it is waiting.\n",
+            scope_infos[r->paths[0].scope].label, 100 * r->paths[0].share,
+            r->paths[0].total > 0 ? 100 * (r->paths[0].total - r->paths[0].self) / r->paths[0].total
+                                  : 0);
 }
 
 static void print_paths(const struct printer *p)
 {
     const struct report *r = p->r;
     heading(p, "Hot paths");
-    printf("| path | total | self | share | calls | mean | min | p50 | p95 | max | allocated |");
+    say(p, "| path | total | self | share | calls | mean | min | p50 | p95 | max | allocated |");
     bar_header(p);
     rule(p, 11);
     for (size_t i = 0; i < r->n_paths; i++) {
         const struct report_path *path = &r->paths[i];
         const double times[] = {path->mean, path->min, path->p50, path->p95, path->max};
         char text[24];
-        printf("| %s | %s |", scope_infos[path->scope].label, duration(path->total, text));
-        printf(" %s | %.1f%% | %llu |", duration(path->self, text), 100 * path->share,
-               (unsigned long long)path->calls);
+        say(p, "| %s | %s |", scope_infos[path->scope].label, duration(path->total, text));
+        say(p, " %s | %.1f%% | %llu |", duration(path->self, text), 100 * path->share,
+            (unsigned long long)path->calls);
         for (size_t k = 0; k < 5; k++)
-            printf(" %s |", duration(times[k], text));
-        printf(" %s |", size((double)path->allocated, text));
+            say(p, " %s |", duration(times[k], text));
+        say(p, " %s |", size((double)path->allocated, text));
         bar(p, path->share);
-        putchar('\n');
+        say(p, "\n");
     }
 }
 
@@ -172,11 +192,11 @@ static void print_branch(const struct printer *p, unsigned depth, const char *la
                          double self, uint64_t calls)
 {
     char a[24], b[24];
-    printf("%*s- %s: %s", (int)(2 * depth), "", label, duration(total, a));
+    say(p, "%*s- %s: %s", (int)(2 * depth), "", label, duration(total, a));
     if (self < total)
-        printf(", self %s", duration(self, b));
-    printf(", %.1f%%, %llu calls\n", p->r->total_ns > 0 ? 100 * total / p->r->total_ns : 0,
-           (unsigned long long)calls);
+        say(p, ", self %s", duration(self, b));
+    say(p, ", %.1f%%, %llu call%s\n", p->r->total_ns > 0 ? 100 * total / p->r->total_ns : 0,
+        (unsigned long long)calls, plural((double)calls));
 }
 
 /* A scope over all layers; what waits is the difference of total and self. */
@@ -241,8 +261,8 @@ static void print_tree(const struct printer *p)
                 print_head_branch(p, kind);
         }
     }
-    puts("\nWhere self is less than the total, the rest is waiting: threads without work while "
-         "others finish.");
+    say(p, "\nWhere self is less than the total, the rest is waiting: threads without work while "
+           "others finish.\n");
 }
 
 /* The columns of the layers' table: what each holds. */
@@ -268,40 +288,40 @@ static void print_layers(const struct printer *p)
     const struct report *r = p->r;
     char text[24];
     heading(p, "Layers");
-    printf("| layer | calls | mean | share |");
+    say(p, "| layer | calls | mean | share |");
     for (size_t k = 0; k < N_COLUMNS; k++)
-        printf(" %s |", columns[k].name);
+        say(p, " %s |", columns[k].name);
     bar_header(p);
     rule(p, 4 + N_COLUMNS);
     for (size_t i = 0; i < r->in.record->shape.n_layers; i++) {
         const struct report_layer *layer = &r->layers[i];
         double calls = layer->calls > 0 ? (double)layer->calls : 1;
-        printf("| %zu | %llu | %s | %.1f%% |", i, (unsigned long long)layer->calls,
-               duration(layer->total / calls, text), 100 * layer->share);
+        say(p, "| %zu | %llu | %s | %.1f%% |", i, (unsigned long long)layer->calls,
+            duration(layer->total / calls, text), 100 * layer->share);
         for (size_t k = 0; k < N_COLUMNS; k++) {
             double sum = 0;
             for (size_t s = 0; s < columns[k].n; s++)
                 sum += layer->scopes[columns[k].scopes[s]];
-            printf(" %s |", duration(sum / calls, text));
+            say(p, " %s |", duration(sum / calls, text));
         }
         bar(p, layer->share);
-        putchar('\n');
+        say(p, "\n");
     }
-    puts("\nTimes are means of one layer in one step.");
+    say(p, "\nTimes are means of one layer in one step.\n");
 }
 
 static void print_allocators(const struct printer *p)
 {
     char text[24];
     heading(p, "Memory");
-    puts("| allocator | when | bytes | calls |\n|---|---|---:|---:|");
+    say(p, "| allocator | when | bytes | calls |\n|---|---|---:|---:|\n");
     for (size_t i = 0; i < p->doc->n_allocators; i++) {
         const struct profile_allocator *a = &p->doc->allocators[i];
-        printf("| %s | %s | %s |", a->name, a->when, size(a->bytes, text));
+        say(p, "| %s | %s | %s |", a->name, a->when, size(a->bytes, text));
         if (a->calls >= 0)
-            printf(" %.0f |\n", a->calls);
+            say(p, " %.0f |\n", a->calls);
         else
-            puts(" 1 arena |");
+            say(p, " 1 arena |\n");
     }
 }
 
@@ -311,23 +331,24 @@ static void print_kernels(const struct printer *p)
     if (p->doc->n_kernels == 0)
         return;
     heading(p, "Kernels by size");
-    puts("One thread. Softmax: the maximum and the sum of exponentials of each row.\n");
-    puts("| kernel | size | iterations | mean | min | max | GOP/s | GB/s |\n"
-         "|---|---:|---:|---:|---:|---:|---:|---:|");
+    say(p, "One thread. Softmax: the maximum and the sum of exponentials of each row. "
+           "Rates are of the mean.\n\n");
+    say(p, "| kernel | size | iterations | mean | min | max | GOP/s | GB/s |\n"
+           "|---|---:|---:|---:|---:|---:|---:|---:|\n");
     for (size_t i = 0; i < p->doc->n_kernels; i++) {
         const struct profile_kernel *k = &p->doc->kernels[i];
-        printf("| %s | %zux%zu | %u | %s |", k->name, k->size, k->size, k->iterations,
-               duration(k->mean_ns, text));
-        printf(" %s |", duration(k->min_ns, text));
-        printf(" %s | %.1f | %.1f |\n", duration(k->max_ns, text), k->ops / k->min_ns,
-               k->bytes / k->min_ns);
+        say(p, "| %s | %zux%zu | %u | %s |", k->name, k->size, k->size, k->iterations,
+            duration(k->mean_ns, text));
+        say(p, " %s |", duration(k->min_ns, text));
+        say(p, " %s | %.1f | %.1f |\n", duration(k->max_ns, text), k->ops / k->mean_ns,
+            k->bytes / k->mean_ns);
     }
 }
 
 static void print_distribution(const struct printer *p)
 {
     heading(p, "Distribution of steps");
-    printf("| kind | from | count | share |");
+    say(p, "| kind | from | count | share |");
     bar_header(p);
     rule(p, 4);
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
@@ -341,11 +362,11 @@ static void print_distribution(const struct printer *p)
                 sum += counts[k];
             if (sum == 0)
                 continue;
-            printf("| %s | %s | %llu | %.1f%% |", record_kind_names[kind],
-                   duration(histogram_middle(i), text), (unsigned long long)sum,
-                   100 * (double)sum / (double)all);
+            say(p, "| %s | %s | %llu | %.1f%% |", record_kind_names[kind],
+                duration(histogram_middle(i), text), (unsigned long long)sum,
+                100 * (double)sum / (double)all);
             bar(p, (double)sum / (double)all);
-            putchar('\n');
+            say(p, "\n");
         }
     }
 }
@@ -354,15 +375,15 @@ static void print_bound(const struct printer *p, const char *kind, const char *l
                         const struct report_bound *bound, double total_ns, double steps)
 {
     char a[24], b[24];
-    printf("| %s: %s | %s | %s | %.1f | %.1f |", kind, label,
-           size(record_cost_bytes(&bound->cost) / steps, a), duration(total_ns / steps, b),
-           bound->bytes_s * 1e-9, bound->ops_s * 1e-9);
+    say(p, "| %s: %s | %s | %s | %.1f | %.1f |", kind, label,
+        size(record_cost_bytes(&bound->cost) / steps, a), duration(total_ns / steps, b),
+        bound->bytes_s * 1e-9, bound->ops_s * 1e-9);
     if (bound->limit_ns > 0)
-        printf(" %s | %.0f%% |", bound->by_memory ? "memory" : "compute", 100 * bound->fraction);
+        say(p, " %s | %.0f%% |", bound->by_memory ? "memory" : "compute", 100 * bound->fraction);
     else
-        printf(" - | - |");
+        say(p, " - | - |");
     bar(p, bound->fraction);
-    putchar('\n');
+    say(p, "\n");
 }
 
 static void print_roofline(const struct printer *p)
@@ -371,15 +392,16 @@ static void print_roofline(const struct printer *p)
     const struct report_limits *limits = &r->in.limits;
     char text[24];
     heading(p, "Roofline");
-    printf("Measured with %u threads: reading a working set of %s at %.1f GB/s",
-           p->doc->machine.n_threads, size(limits->working_set, text), limits->read_bytes_s * 1e-9);
+    say(p, "Measured with %u thread%s: reading a working set of %s at %.1f GB/s",
+        p->doc->machine.n_threads, plural(p->doc->machine.n_threads),
+        size(limits->working_set, text), limits->read_bytes_s * 1e-9);
     for (int type = 0; type < WEIGHT_TYPES; type++)
         if (limits->ops_s[type] > 0)
-            printf("; chains for %s at %.0f GOP/s", weight_infos[type].name,
-                   limits->ops_s[type] * 1e-9);
-    printf("; F32 at %.0f GOP/s%s%s.\n\n", limits->float_ops_s * 1e-9,
-           p->doc->limits_note[0] != '\0' ? "; " : "", p->doc->limits_note);
-    printf("| part | bytes a step | time a step | GB/s | GOP/s | bound | of the limit |");
+            say(p, "; chains for %s at %.0f GOP/s", weight_infos[type].name,
+                limits->ops_s[type] * 1e-9);
+    say(p, "; F32 at %.0f GOP/s%s%s.\n\n", limits->float_ops_s * 1e-9,
+        p->doc->limits_note[0] != '\0' ? "; " : "", p->doc->limits_note);
+    say(p, "| part | bytes a step | time a step | GB/s | GOP/s | bound | of the limit |");
     bar_header(p);
     rule(p, 7);
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
@@ -393,7 +415,8 @@ static void print_roofline(const struct printer *p)
                 print_bound(p, record_kind_names[kind], scope_infos[scope].label,
                             &steps->scopes[scope], steps->scope_ns[scope], n);
     }
-    puts("\nA part that lies in a nearer cache than the whole working set can exceed its limit.");
+    say(p,
+        "\nA part that lies in a nearer cache than the whole working set can exceed its limit.\n");
 }
 
 static void print_sizes(const struct printer *p)
@@ -402,13 +425,16 @@ static void print_sizes(const struct printer *p)
     if (p->doc->n_sizes == 0)
         return;
     heading(p, "Several sizes");
-    puts("| model | parameters | weights | ms/token | tokens/s | prompt tokens/s | moved/token | "
-         "of the limit |\n|---|---:|---:|---:|---:|---:|---:|---:|");
+    say(p, "| model | parameters | weights | ms/token | tokens/s | prompt tokens/s | moved/token | "
+           "of the limit |\n|---|---:|---:|---:|---:|---:|---:|---:|\n");
     for (size_t i = 0; i < p->doc->n_sizes; i++) {
         const struct profile_size *s = &p->doc->sizes[i];
-        printf("| %s | %.2f M | %s | %.3f | %.1f | %.0f |", s->name, s->parameters * 1e-6,
-               size(s->weight_bytes, text), s->ms_per_token, s->tokens_s, s->prompt_tokens_s);
-        printf(" %s | %.0f%% |\n", size(s->moved_per_token, text), 100 * s->fraction);
+        say(p, "| %s | %.2f M | %s | %.3f | %.1f | %.0f |", s->name, s->parameters * 1e-6,
+            size(s->weight_bytes, text), s->ms_per_token, s->tokens_s, s->prompt_tokens_s);
+        if (s->moved_per_token > 0)
+            say(p, " %s | %.0f%% |\n", size(s->moved_per_token, text), 100 * s->fraction);
+        else /* nothing was decoded */
+            say(p, " - | - |\n");
     }
 }
 
@@ -417,10 +443,10 @@ static void print_insights(const struct printer *p)
     heading(p, "What this says");
     for (size_t i = 0; i < p->r->n_insights; i++) {
         const struct report_insight *insight = &p->r->insights[i];
-        printf("%zu. %s", i + 1, insight->text);
+        say(p, "%zu. %s", i + 1, insight->text);
         if (insight->gain > 0)
-            printf(" *(up to %.1f%% of the time)*", 100 * insight->gain);
-        putchar('\n');
+            say(p, " *(up to %.1f%% of the time)*", 100 * insight->gain);
+        say(p, "\n");
     }
 }
 
@@ -432,36 +458,45 @@ static void print_method(const struct printer *p)
     const struct counters *c = r->in.counters;
     char a[24];
     heading(p, "Method");
-    printf("- Every thread marks its arrival at and its end of each phase; the leader's arrivals "
-           "cut a step without gaps. %.2f%% of the recorded time stands in named scopes.\n",
-           100 * r->attributed);
-    puts("- A scope's self time is its threads' work divided by their number, its total includes "
-         "their waiting: totals add up to wall time.");
+    say(p,
+        "- Every thread marks its arrival at and its end of each phase; the leader's arrivals "
+        "cut a step without gaps. %.2f%% of the recorded time stands in named scopes.\n",
+        100 * r->attributed);
+    say(p, "- A scope's self time is its threads' work divided by their number, its total includes "
+           "their waiting: totals add up to wall time.\n");
     if (totals->every_max > 1)
-        printf("- Steps are shorter than %d us: one in %llu to %llu was recorded; times are those "
-               "of recorded steps, shares hold for all.\n",
-               RECORD_SHORT_NS / 1000, (unsigned long long)totals->every_min,
-               (unsigned long long)totals->every_max);
+        say(p,
+            "- Steps are shorter than %d us: one in %llu to %llu was recorded; times are those "
+            "of recorded steps, shares hold for all.\n",
+            RECORD_SHORT_NS / 1000, (unsigned long long)totals->every_min,
+            (unsigned long long)totals->every_max);
     else
-        puts("- Every step was recorded.");
+        say(p, "- Every step was recorded.\n");
     if (overhead != NULL && overhead->measured)
-        printf("- Overhead: recording a step adds %.2f%% to it (%.2f%% to %.2f%% in 95 of 100 "
-               "resamplings; %zu neighbouring steps of %s, one recorded and one not).\n",
-               100 * overhead->part, 100 * overhead->interval.low, 100 * overhead->interval.high,
-               overhead->n_pairs, duration(overhead->step_ns, a));
+        say(p,
+            "- Overhead: recording a step adds %.2f%% to it (%.2f%% to %.2f%% in 95 of 100 "
+            "resamplings; %zu neighbouring steps of %s, one recorded and one not).\n",
+            100 * overhead->part, 100 * overhead->interval.low, 100 * overhead->interval.high,
+            overhead->n_pairs, duration(overhead->step_ns, a));
     if (c != NULL && c->has_hardware)
-        printf("- Hardware counters of %zu threads, user space: %.3g cycles, %.3g instructions, "
-               "%.3g cache misses.\n",
-               c->n_threads, c->cycles, c->instructions, c->cache_misses);
+        say(p,
+            "- Hardware counters of %zu thread%s, user space: %.3g cycles, %.3g instructions, "
+            "%.3g cache misses.\n",
+            c->n_threads, plural((double)c->n_threads), c->cycles, c->instructions,
+            c->cache_misses);
     else if (c != NULL)
-        printf("- %s.\n", c->why_not);
-    puts("- Bytes and operations follow from the model's shapes, each operand counted once a "
-         "step; a multiply-add is two operations.");
+        say(p, "- %s.\n", c->why_not);
+    say(p, "- Bytes and operations follow from the model's shapes, each operand counted once a "
+           "step; a multiply-add is two operations.\n");
 }
 
-void profile_print(const struct profile_document *document, bool terminal)
+enum status profile_print(const struct profile_document *document, struct error *err)
 {
-    const struct printer p = {document, document->report, terminal};
+    struct markdown m;
+    enum status status = markdown_begin(&m, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct printer p = {document, document->report, m.out, m.colour};
     print_title(&p);
     print_summary(&p);
     print_paths(&p);
@@ -474,4 +509,5 @@ void profile_print(const struct profile_document *document, bool terminal)
     print_sizes(&p);
     print_insights(&p);
     print_method(&p);
+    return markdown_end(&m, err);
 }

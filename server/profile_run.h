@@ -66,8 +66,9 @@ enum { PROFILE_KERNELS = 9 };
 enum status profile_kernels(struct profile_kernel *out, const struct kernels *kernels,
                             struct error *err);
 
-/* For people: Markdown, with colour and bars on a terminal. */
-void profile_print(const struct profile_document *document, bool terminal);
+/* For people: Markdown to standard output, with colour and bars on a terminal. */
+enum status profile_print(const struct profile_document *document, struct error *err);
 
-/* profile_compare.c: returns the exit code. */
+/* Compares the two reports that are the settings' arguments (profile_compare.c); returns the exit
+ * code. */
 int profile_compare(const struct settings *settings);

@@ -60,20 +60,40 @@ enum status terminal_read(const char *path, char **bytes, size_t *n, struct erro
     return status;
 }
 
-enum status terminal_write(const char *bytes, size_t n, struct error *err)
+enum status terminal_write_to(int fd, const char *name, const char *bytes, size_t n,
+                              struct error *err)
 {
     while (n > 0) {
-        ssize_t written = write(STDOUT_FILENO, bytes, n);
+        ssize_t written = write(fd, bytes, n);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0 && errno == EPIPE)
-            return error_set(err, STATUS_CANCELLED, "standard output: its reader has left");
+            return error_set(err, STATUS_CANCELLED, "%s: its reader has left", name);
         if (written < 0)
-            return error_errno(err, errno, "standard output");
+            return error_errno(err, errno, "%s", name);
         bytes += written;
         n -= (size_t)written;
     }
     return STATUS_OK;
+}
+
+enum status terminal_write(const char *bytes, size_t n, struct error *err)
+{
+    return terminal_write_to(STDOUT_FILENO, "standard output", bytes, n, err);
+}
+
+/* --- what the terminal can --- */
+
+bool terminal_escapes(int fd)
+{
+    const char *term = getenv("TERM");
+    return isatty(fd) == 1 && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+bool terminal_colour(int fd)
+{
+    const char *unwanted = getenv("NO_COLOR");
+    return terminal_escapes(fd) && (unwanted == NULL || unwanted[0] == '\0');
 }
 
 /* --- progress --- */
@@ -90,7 +110,7 @@ void progress_begin(struct progress *progress, const char *what, const char *uni
     *progress = (struct progress){.what = what,
                                   .unit = unit,
                                   .start_ns = now_ns(),
-                                  .on_terminal = isatty(STDERR_FILENO) == 1};
+                                  .on_terminal = terminal_escapes(STDERR_FILENO)};
 }
 
 void progress_show(struct progress *progress, size_t done, size_t total, const char *note)

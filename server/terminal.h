@@ -18,13 +18,21 @@ enum status terminal_read(const char *path, char **bytes, size_t *n, struct erro
 /* All of it to standard output, unbuffered. A reader that has left is STATUS_CANCELLED, anything
  * else STATUS_IO. */
 enum status terminal_write(const char *bytes, size_t n, struct error *err);
+/* The same to another descriptor; name is for messages. */
+enum status terminal_write_to(int fd, const char *name, const char *bytes, size_t n,
+                              struct error *err);
+
+/* Whether a descriptor is a terminal that knows escape sequences: TERM is not "dumb". */
+bool terminal_escapes(int fd);
+/* The same, and its user wants colour: NO_COLOR is not set, or empty (https://no-color.org). */
+bool terminal_colour(int fd);
 
 struct progress {
     const char *what;  /* "reading the prompt" */
     const char *unit;  /* "tokens" */
     uint64_t start_ns; /* CLOCK_MONOTONIC */
     uint64_t last_ns;  /* of the last line; 0: none yet */
-    bool on_terminal;  /* standard error is one */
+    bool on_terminal;  /* standard error is one that knows escape sequences */
     bool shown;        /* a line stands there now */
 };
 

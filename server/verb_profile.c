@@ -7,12 +7,13 @@
 #include "server/verbs.h"
 
 #include "server/profile_run.h"
+#include "server/target.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* vocabulary, context, width, layers, heads. */
 static const struct synthetic default_shape = {512, 128, 256, 4, 8};
@@ -139,33 +140,44 @@ static enum status run(struct profile *p, struct error *err)
 
 /* --- what is written --- */
 
-static enum status write_file(const char *path, const char *text, size_t n, struct error *err)
+static const char *const endings[] = {
+    [PROFILE_JSON] = ".json", [PROFILE_HTML] = ".html", [PROFILE_TRACE] = ".trace.json"};
+static const char *const options[] = {
+    [PROFILE_JSON] = "--json", [PROFILE_HTML] = "--html", [PROFILE_TRACE] = "--trace"};
+enum { FORMS = sizeof options / sizeof options[0] };
+
+static bool is_wanted(const struct settings *s, int form)
 {
-    FILE *file = fopen(path, "wb");
-    if (file == NULL)
-        return error_errno(err, errno, "%s", path);
-    bool written = fwrite(text, 1, n, file) == n;
-    if (fclose(file) != 0 || !written)
-        return error_errno(err, errno, "%s", path);
-    return STATUS_OK;
+    return form == PROFILE_JSON ? s->json : form == PROFILE_HTML ? s->html : s->trace;
 }
 
-/* To the file that was named, else to standard output; with several forms each has its ending
- * behind the name. */
-static enum status write_form(const struct profile *p, enum profile_form form, bool several,
-                              struct error *err)
+static size_t count_wanted(const struct settings *s)
 {
-    static const char *const endings[] = {
-        [PROFILE_JSON] = ".json", [PROFILE_HTML] = ".html", [PROFILE_TRACE] = ".trace.json"};
-    const char *name = p->settings->argument;
-    char path[4096], *text;
+    return (size_t)s->json + s->html + s->trace;
+}
+
+/* A form's file; with several forms each has its ending behind the name. "": standard output. */
+static enum status name_target(const struct settings *s, int form, char out[PATH_MAX],
+                               struct error *err)
+{
+    const bool several = count_wanted(s) > 1;
+    const bool output = s->argument == NULL || (!several && strcmp(s->argument, "-") == 0);
+    int n =
+        snprintf(out, PATH_MAX, "%s%s", output ? "" : s->argument, several ? endings[form] : "");
+    return n < PATH_MAX ? STATUS_OK : error_errno(err, ENAMETOOLONG, "%s", s->argument);
+}
+
+static enum status write_form(const struct profile *p, int form, struct error *err)
+{
+    char path[PATH_MAX], *text;
     size_t n;
-    enum status status = profile_render(&p->parts.document, form, &text, &n, err);
+    enum status status = name_target(p->settings, form, path, err);
+    if (status == STATUS_OK)
+        status = profile_render(&p->parts.document, (enum profile_form)form, &text, &n, err);
     if (status != STATUS_OK)
         return status;
-    snprintf(path, sizeof path, "%s%s", name != NULL ? name : "", several ? endings[form] : "");
-    status = name != NULL ? write_file(path, text, n, err) : terminal_write(text, n, err);
-    if (status == STATUS_OK && name == NULL && form == PROFILE_JSON)
+    status = path[0] != '\0' ? target_write(path, text, n, err) : terminal_write(text, n, err);
+    if (status == STATUS_OK && path[0] == '\0' && form == PROFILE_JSON)
         status = terminal_write("\n", 1, err);
     free(text);
     return status;
@@ -173,22 +185,76 @@ static enum status write_form(const struct profile *p, enum profile_form form, b
 
 static enum status write_all(const struct profile *p, struct error *err)
 {
-    const struct settings *s = p->settings;
-    const bool wanted[] = {
-        [PROFILE_JSON] = s->json, [PROFILE_HTML] = s->html, [PROFILE_TRACE] = s->trace};
-    size_t n = (size_t)s->json + s->html + s->trace;
     enum status status = STATUS_OK;
-    if (n == 0)
-        profile_print(&p->parts.document, isatty(STDOUT_FILENO) == 1);
-    for (int form = 0; form < 3 && status == STATUS_OK; form++)
-        if (wanted[form])
-            status = write_form(p, (enum profile_form)form, n > 1, err);
+    if (count_wanted(p->settings) == 0)
+        return profile_print(&p->parts.document, err);
+    for (int form = 0; form < FORMS && status == STATUS_OK; form++)
+        if (is_wanted(p->settings, form))
+            status = write_form(p, form, err);
     return status;
+}
+
+/* --- what is asked for --- */
+
+/* Told before the run what would be in vain. */
+static enum status check_targets(const struct settings *s, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int form = 0; form < FORMS && status == STATUS_OK; form++) {
+        char path[PATH_MAX];
+        if (!is_wanted(s, form))
+            continue;
+        status = name_target(s, form, path, err);
+        if (status == STATUS_OK && path[0] != '\0')
+            status = target_check(path, s->model, options[form], err);
+    }
+    return status;
+}
+
+static enum status check_sizes(const struct settings *s, struct error *err)
+{
+    for (size_t i = 0; i < N_SIZES && s->sizes; i++) {
+        const size_t context = s->context != 0 ? s->context : sizes[i].n_context;
+        if (context > sizes[i].n_context)
+            return error_set_param(err, STATUS_INVALID, "--sizes",
+                                   "--sizes: its models have a context of %zu; --context %zu goes "
+                                   "beyond it",
+                                   sizes[i].n_context, context);
+        if (s->prompt + s->tokens > context)
+            return error_set_param(err, STATUS_INVALID, "--sizes",
+                                   "--sizes: its models have a context of %zu; --prompt %zu and "
+                                   "--tokens %zu go beyond it",
+                                   context, s->prompt, s->tokens);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_compare(const struct settings *s, struct error *err)
+{
+    static const char *const of_runs[] = {"html",      "trace",       "sizes",       "sessions",
+                                          "tokens",    "prompt",      "batch",       "model",
+                                          "cpu",       "context",     "seed",        "threads",
+                                          "kv-memory", "step-tokens", "temperature", "kv-type"};
+    if (s->arguments[1] == NULL)
+        return error_set_param(err, STATUS_INVALID, "--compare",
+                               "--compare needs two reports: A.json B.json");
+    for (size_t i = 0; i < sizeof of_runs / sizeof of_runs[0]; i++)
+        if (settings_is_flag(s, of_runs[i]))
+            return error_set_param(err, STATUS_INVALID, "--compare",
+                                   "--%s is of a run, and --compare runs nothing: it reads two "
+                                   "reports",
+                                   of_runs[i]);
+    return STATUS_OK;
 }
 
 static enum status check_usage(const struct settings *s, struct error *err)
 {
-    size_t n = (size_t)s->json + s->html + s->trace;
+    const size_t n = count_wanted(s);
+    if (s->compare)
+        return check_compare(s, err);
+    if (settings_is_flag(s, "fail-on-regression"))
+        return error_set_param(err, STATUS_INVALID, "--fail-on-regression",
+                               "--fail-on-regression is of --compare A.json B.json");
     if (s->arguments[1] != NULL)
         return error_set_param(err, STATUS_INVALID, "--compare",
                                "two files are compared with --compare");
@@ -200,29 +266,32 @@ static enum status check_usage(const struct settings *s, struct error *err)
         return error_set_param(err, STATUS_INVALID, "--json",
                                "several forms need a name to write to: NAME.json, NAME.html, "
                                "NAME.trace.json");
-    return STATUS_OK;
+    if (s->argument != NULL && s->argument[0] == '\0')
+        return error_set_param(err, STATUS_INVALID, "--json", "the file's name is empty");
+    enum status status = check_sizes(s, err);
+    return status == STATUS_OK ? check_targets(s, err) : status;
 }
 
 int verb_profile(const struct settings *settings)
 {
     struct error err = {0};
+    enum status status = check_usage(settings, &err);
+    if (status != STATUS_OK)
+        return verb_fail(&err);
     if (settings->compare)
         return profile_compare(settings);
     struct profile *p = calloc(1, sizeof *p);
-    enum status status = check_usage(settings, &err);
-    if (p == NULL)
-        status = error_no_memory(&err, sizeof *p, "the profile");
-    if (status == STATUS_OK) {
-        p->settings = settings;
-        status = run(p, &err);
+    if (p == NULL) {
+        error_no_memory(&err, sizeof *p, "the profile");
+        return verb_fail(&err);
     }
+    p->settings = settings;
+    status = run(p, &err);
     if (status == STATUS_OK)
         status = write_all(p, &err);
-    if (p != NULL) {
-        profile_parts_free(&p->parts);
-        engine_destroy(p->engine);
-        load_free(&p->loaded);
-    }
+    profile_parts_free(&p->parts);
+    engine_destroy(p->engine);
+    load_free(&p->loaded);
     free(p);
     return status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
 }

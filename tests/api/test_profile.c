@@ -1,5 +1,6 @@
 /* test_profile.c - facts about profiles as text: the report of a known load as JSON, trace and
- * timeline, a request's own breakdown and its bounds, and what a service may be asked for. */
+ * timeline, a request's own breakdown and its bounds, what a service may be asked for, and what of
+ * a report a comparison reads or refuses. */
 #include "core/profile/known_load.h"
 #include "core/tiny_model.h"
 
@@ -372,6 +373,134 @@ START_TEST(accept_names_the_form)
 }
 END_TEST
 
+/* --- back --- */
+
+#define SESSION                                                                                    \
+    "{\"wall_ms\":60,\"prompt_ms\":10,\"decode_ms\":49,\"prompt_tokens\":20,\"tokens\":50,"        \
+    "\"scopes_per_token_ms\":{\"qkv\":0.5,\"brandnew\":0.25}}"
+#define GROUP                                                                                      \
+    "{\"wall_ms\":60,\"prompt_ms\":10,\"decode_ms\":49,\"prompt_tokens\":10,\"tokens\":50,"        \
+    "\"scopes_per_token_ms\":{}}"
+static const char whole_report[] =
+    "{\"format\":1,\"version\":\"1.2\",\"machine\":{\"cpu\":\"c\\u001b[2Jd\",\"kernels\":\"ref\","
+    "\"threads\":2,\"workers\":1},\"model\":{\"name\":\"m\",\"architecture\":\"llama\",\"weights\":"
+    "\"Q8_0\",\"kv_type\":\"f16\",\"parameters\":1000,\"context\":128},\"workload\":{\"source\":"
+    "\"profile\",\"tokens\":50,\"prompt\":20,\"batch\":1,\"temperature\":0},\"limits\":{\"read_gb_"
+    "s\":"
+    "25},\"sessions\":[" SESSION "," SESSION "," GROUP "]}";
+
+/* The report with one part replaced. */
+static enum status read_changed(struct profile_summary *out, const char *from, const char *to,
+                                struct error *err)
+{
+    const char *at = strstr(whole_report, from);
+    ck_assert_msg(at != NULL, "%s", from);
+    int n = snprintf(text, TEXT_ROOM, "%.*s%s%s", (int)(at - whole_report), whole_report, to,
+                     at + strlen(from));
+    return profile_read(out, text, (size_t)n, err);
+}
+
+START_TEST(a_report_is_read_back)
+{
+    struct profile_summary s;
+    struct error err = {.text = ""};
+    ck_assert_msg(read_changed(&s, "1.2", "1.2.3", &err) == STATUS_OK, "%s", err.text);
+    ck_assert_str_eq(s.version, "1.2.3");
+    ck_assert_str_eq(s.cpu, "c?[2Jd");
+    ck_assert(s.n_threads == 2 && s.parameters == 1000 && s.read_gb_s == 25);
+    ck_assert_uint_eq(s.n_sessions, 2); /* the last one is of fewer requests */
+    ck_assert(s.sessions_seen[1].wall == 60 && s.sessions_seen[1].prompt == 0.5);
+    ck_assert(near(s.sessions_seen[1].decode, 1)); /* 49 tokens behind the first */
+    ck_assert(s.sessions_seen[0].scopes[SCOPE_QKV] == 0.5);
+    ck_assert(s.sessions_seen[0].scopes[SCOPES] == 0.25);
+    ck_assert_str_eq(profile_scope_name(&s, SCOPE_QKV), "qkv");
+    ck_assert_str_eq(profile_scope_name(&s, SCOPES), "brandnew");
+    ck_assert_ptr_null(profile_scope_name(&s, SCOPES + 1));
+    profile_summary_free(&s);
+}
+END_TEST
+
+START_TEST(what_cannot_be_compared_is_refused_by_its_place)
+{
+    static const struct {
+        const char *from, *to, *word;
+    } rows[] = {
+        {"\"format\":1", "\"format\":2", "format 2"},
+        {"\"format\":1,", "", "format is missing"},
+        {"\"format\":1", "\"format\":1,\"format\":1", "format stands there twice"},
+        {"\"version\":\"1.2\"", "\"version\":1", "version is no text"},
+        {"\"threads\":2", "\"threads\":0", "machine.threads must be above 0"},
+        {"\"threads\":2", "\"threads\":0.5", "machine.threads must be 1 or more"},
+        {"\"weights\":", "\"weight\":", "model.weights is missing"},
+        {"\"source\":\"profile\"", "\"source\":\"live\"", "a live report has no sessions"},
+        {"\"temperature\":0", "\"temperature\":-1", "workload.temperature"},
+        {SESSION "," SESSION, SESSION, "--sessions 2"},
+        {"\"batch\":1,", "\"batch\":4,", ""}, /* two groups are enough */
+        {SESSION, "null", "sessions[0] is no object"},
+        {SESSION "," SESSION, SESSION ",\"x\"", "sessions[1] is no object"},
+        {SESSION "," SESSION, SESSION "," GROUP, "sessions[1].prompt_tokens"},
+        {"\"wall_ms\":60,", "", "sessions[0].wall_ms is missing"},
+        {"\"wall_ms\":60", "\"wall_ms\":0", "sessions[0].wall_ms must be above 0"},
+        {"\"wall_ms\":60", "\"wall_ms\":-60", "sessions[0].wall_ms must be"},
+        {"\"wall_ms\":60", "\"wall_ms\":1e999", "sessions[0].wall_ms must be"},
+        {"\"wall_ms\":60", "\"wall_ms\":\"60\"", "sessions[0].wall_ms is no number"},
+        {"\"wall_ms\":60", "\"wall_ms\":60,\"wall_ms\":6",
+         "sessions[0].wall_ms stands there twice"},
+        {"\"decode_ms\":49", "\"decode_ms\":0", "sessions[0].decode_ms"},
+        {"\"prompt_ms\":10", "\"prompt_ms\":0", "sessions[0].prompt_ms"},
+        {"\"tokens\":50,\"scopes", "\"tokens\":0,\"scopes", "sessions[0].tokens"},
+        {"\"qkv\":0.5", "\"qkv\":null", "sessions[0].scopes_per_token_ms.qkv is no number"},
+        {"\"qkv\":0.5", "\"qkv\":1,\"qkv\":2", "scopes_per_token_ms.qkv stands there twice"},
+        {"\"qkv\":0.5", "\"q|kv\":0.5", "scopes_per_token_ms.q|kv is no scope's name"},
+        {"{\"qkv\":0.5,\"brandnew\":0.25}", "[]", "sessions[0].scopes_per_token_ms is no object"},
+        {"\"tokens\":50,\"prompt\":20", "\"tokens\":1,\"prompt\":20",
+         ""}, /* none behind the first */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct profile_summary s = {.model = ""};
+        struct error err = {.text = ""};
+        enum status status = read_changed(&s, rows[i].from, rows[i].to, &err);
+        ck_assert_msg((status == STATUS_OK) == (rows[i].word[0] == '\0'), "%s: %s", rows[i].to,
+                      err.text);
+        ck_assert_msg(strstr(err.text, rows[i].word) != NULL, "%s: %s", rows[i].word, err.text);
+        profile_summary_free(&s);
+    }
+}
+END_TEST
+
+START_TEST(a_batch_of_one_group_says_what_a_session_is)
+{
+    struct profile_summary s;
+    struct error err;
+    const char *from = "\"batch\":1,", *at = strstr(whole_report, from);
+    int n = snprintf(text, TEXT_ROOM, "%.*s\"batch\":4,%s", (int)(at - whole_report), whole_report,
+                     at + strlen(from));
+    char *sessions = strstr(text, SESSION);
+    n = (int)(sessions - text) + sprintf(sessions, SESSION "]}");
+    ck_assert_int_eq(profile_read(&s, text, (size_t)n, &err), STATUS_FORMAT);
+    ck_assert_ptr_nonnull(strstr(err.text, "group of 4 requests"));
+    ck_assert_ptr_nonnull(strstr(err.text, "--sessions 8"));
+}
+END_TEST
+
+START_TEST(more_sessions_than_can_be_compared_are_refused)
+{
+    struct profile_summary s;
+    struct error err;
+    const char *end = strstr(whole_report, SESSION);
+    size_t n = (size_t)(end - whole_report), room = n + (PROFILE_SESSIONS_MAX + 2) * sizeof "{},";
+    char *long_text = malloc(room);
+    ck_assert_ptr_nonnull(long_text);
+    memcpy(long_text, whole_report, n);
+    for (int i = 0; i <= PROFILE_SESSIONS_MAX; i++)
+        n += (size_t)sprintf(long_text + n, "%s{}", i > 0 ? "," : "");
+    n += (size_t)sprintf(long_text + n, "]}");
+    ck_assert_int_eq(profile_read(&s, long_text, n, &err), STATUS_TOO_LARGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "10001 sessions"));
+    free(long_text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("profile");
@@ -386,6 +515,10 @@ int main(void)
     tcase_add_test(facts, the_longest_breakdown_fits_its_bound);
     tcase_add_test(facts, seconds_are_read_or_refused_by_name);
     tcase_add_test(facts, accept_names_the_form);
+    tcase_add_test(facts, a_report_is_read_back);
+    tcase_add_test(facts, what_cannot_be_compared_is_refused_by_its_place);
+    tcase_add_test(facts, a_batch_of_one_group_says_what_a_session_is);
+    tcase_add_test(facts, more_sessions_than_can_be_compared_are_refused);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -164,6 +165,27 @@ START_TEST(flag_beats_environment_beats_file_beats_default)
     prints(print_settings, "; --max-queue\n", true);
     prints(print_settings, "; SMALLMIND_MAX_BATCH\n", true);
     prints(print_settings, "; default\n", true);
+}
+END_TEST
+
+START_TEST(a_setting_may_have_no_value)
+{
+    accepts("profile", "");
+    ck_assert(isnan(settings->fail_on_regression));
+    prints(print_settings, "nan", false);
+    accepts("profile --fail-on-regression 0", "");
+    ck_assert(settings->fail_on_regression == 0);
+    refuses("profile --fail-on-regression -1", "", "fail-on-regression", "0");
+}
+END_TEST
+
+START_TEST(what_was_typed_is_known)
+{
+    accepts("profile --tokens 50", "SMALLMIND_SESSIONS=4");
+    ck_assert(settings_is_flag(settings, "tokens") && !settings_is_default(settings, "tokens"));
+    ck_assert(!settings_is_flag(settings, "sessions"));
+    ck_assert(!settings_is_default(settings, "sessions"));
+    ck_assert(!settings_is_flag(settings, "prompt") && settings_is_default(settings, "prompt"));
 }
 END_TEST
 
@@ -388,6 +410,8 @@ int main(int argc, char **argv)
     tcase_add_test(facts, defaults_are_those_of_the_interface);
     tcase_add_test(facts, flags_take_both_forms);
     tcase_add_test(facts, flag_beats_environment_beats_file_beats_default);
+    tcase_add_test(facts, a_setting_may_have_no_value);
+    tcase_add_test(facts, what_was_typed_is_known);
     tcase_add_test(facts, environment_can_name_the_file);
     tcase_add_test(facts, printed_settings_are_an_ini_file_of_the_same_values);
     tcase_add_test(facts, unknown_names_are_refused_with_the_nearest);

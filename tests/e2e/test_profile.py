@@ -1,14 +1,17 @@
 """`smallmind profile`: its report adds up in every form, and two of them can be compared."""
 import json
+import os
+import pty
 import random
 import re
+import subprocess
 
 import pytest
 
 import browser
 import models
 from schema import Schema
-from service import EXTRA, LIMIT, ROOT, poll, run_verb
+from service import BINARY, EXTRA, LIMIT, ROOT, clean_environment, poll, run_verb
 
 SCHEMA = Schema(ROOT / "docs" / "profile.schema.json")
 LAYER = ["attention_norm", "qkv", "rope", "attention", "output", "ffn_norm", "ffn_gate_up",
@@ -145,6 +148,66 @@ def test_markdown_is_plain_in_a_pipe():
     assert "Overhead: recording a step adds" in text
 
 
+def on_terminal(*args, env=None):
+    """What a verb writes to a terminal."""
+    main, terminal = pty.openpty()
+    env = clean_environment({"TERM": "xterm", "NO_COLOR": "", **(env or {})})
+    process = subprocess.Popen([str(BINARY), "profile", *map(str, args)], stdout=terminal,
+                               stderr=subprocess.DEVNULL, env=env)
+    os.close(terminal)
+    text = b""
+    try:
+        while part := os.read(main, 65536):
+            text += part
+    except OSError:  # all of its other end is closed
+        pass
+    os.close(main)
+    assert process.wait(2 * LIMIT) == 0
+    return text.decode().replace("\r\n", "\n")
+
+
+def columns_of(text):
+    """Where each table's bars stand in its lines, without colours."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    for table in re.findall(r"(?:^\|.*\n)+", plain, re.MULTILINE):
+        yield {tuple(m.start() for m in re.finditer(r"\|", line)) for line in table.splitlines()}
+
+
+def test_a_terminal_gets_colour_and_columns():
+    args = [*EXTRA, "--sessions", "1", "--tokens", "4"]
+    text = on_terminal(*args)
+    assert "\x1b[" in text and "\u2588" in text
+    tables = list(columns_of(text))
+    assert len(tables) >= 5 and all(len(places) == 1 for places in tables)
+    for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        text = on_terminal(*args, env=env)
+        assert "\x1b" not in text and "\u2588" not in text
+        assert all(len(places) == 1 for places in columns_of(text))
+
+
+def test_one_is_not_many():
+    text = profile("--sessions", "1", "--tokens", "1", "--threads", "1")
+    assert "\n1 session of 1 token after" in text and "; 1 thread in 1 worker" in text
+    assert "Measured with 1 thread:" in text and "1 call\n" in text
+    assert not re.search(r"\b1 (sessions|tokens|threads|calls)\b", text)
+
+
+def test_what_decoded_nothing_moved_nothing():
+    summary = profile("--sessions", "1", "--tokens", "1").split("## Summary")[1].split("##")[0]
+    assert "allocated per token**.\n" in summary and "moved" not in summary
+    assert "moved" in profile("--sessions", "1", "--tokens", "2").split("## Hot")[0]
+
+
+def test_a_kernels_rates_are_those_of_its_mean():
+    units = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+    text = profile("--sessions", "1", "--tokens", "1")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| matmul | 512x512")]
+    assert len(rows) == 1
+    number, unit = rows[0][3].split()
+    rate = 2 * 512**3 / (float(number) * units[unit])
+    assert float(rows[0][6]) == pytest.approx(rate, rel=0.02)
+
+
 def test_any_model_batches_and_types():
     path = models.fixture("llama256.Q4_K_M.gguf")
     got = json.loads(profile("--json", "--model", path, "--sessions", "4", "--tokens", "12",
@@ -174,7 +237,13 @@ def test_several_sizes_stand_in_a_table():
 @pytest.mark.parametrize("args, word", [
     (["x.json"], "--json"), (["--json", "--html"], "name"), (["--tokens", "100000"], "context"),
     (["--compare"], "two"), (["a", "b"], "--compare"), (["--context", "4096"], "128"),
-    (["--sessions", "0"], "sessions")])
+    (["--sessions", "0"], "sessions"), (["--json", ""], "empty"),
+    (["--fail-on-regression", "0"], "--compare"),
+    (["--sizes", "--prompt", "400"], "context of 128"),
+    (["--sizes", "--model", "builtin", "--context", "256"], "context of 128"),
+    *[(["--compare", "a", "b", *option], option[0]) for option in (
+        ["--html"], ["--trace"], ["--sizes"], ["--sessions", "3"], ["--tokens", "3"],
+        ["--prompt", "3"], ["--batch", "3"], ["--model", "builtin"], ["--threads", "1"])]])
 def test_wrong_usage_is_exit_2(args, word, tmp_path):
     done = run_verb("profile", *args, cwd=tmp_path)
     assert done.returncode == 2 and word in done.stderr.decode()
@@ -315,6 +384,122 @@ def test_what_is_no_report_is_refused(report, write, tmp_path):
                 write("few.json", few)):
         done = compare(good, bad)
         assert done.returncode == 1 and str(bad).encode() in done.stderr
+
+
+@pytest.mark.parametrize("change, word", [
+    ({"format": 2}, "format 2"), ({"sessions": [{}, {}]}, "sessions[0].prompt_tokens is missing"),
+    ({"sessions": ["x", None]}, "sessions[0] is no object"),
+    ({"machine": {}}, "machine.cpu is missing"), ({"workload": {"source": "live"}}, "live report"),
+    ({"version": None}, "version is no text")])
+def test_what_no_run_can_have_written_is_refused_by_its_place(report, write, change, word):
+    good, bad = write("a.json", scaled(report, 1, 0.001)), write("b.json", dict(report, **change))
+    for args in ((good, bad), (bad, good)):
+        done = compare(*args)
+        assert done.returncode == 1 and done.stdout == b""
+        assert word in done.stderr.decode() and "b.json" in done.stderr.decode()
+
+
+def test_a_comparison_is_json_too(report, write):
+    before, after = drawn(report, 1), drawn(report, 2, slower="ffn_down", factor=1.5)
+    after["version"] = "99.0.0"
+    a, b = write("a.json", before), write("b.json", after)
+    done = compare(a, b, "--json", "--fail-on-regression", "3")
+    got = json.loads(done.stdout)
+    assert done.returncode == 1 and got["failed"] is True
+    assert got["allowed"] == pytest.approx(0.03) and got["regressions"] == ["ffn_down"]
+    assert got["differences"] == ["version"] and got["comparable"] is True
+    assert (got["a"]["file"], got["b"]["version"]) == (str(a), "99.0.0")
+    assert got["a"]["sessions"] == 8 and got["came"] == [] and got["gone"] == []
+    names = [row["name"] for row in got["whole"]["rows"]]
+    assert names == ["session", "prompt_token", "generated_token"]
+    assert got["whole"]["test"] == got["scopes"]["test"] == "Mann-Whitney"
+    markdown = rows_of(compare(a, b).stdout.decode(), "Scopes, a generated token")
+    assert len(markdown) == len(got["scopes"]["rows"])
+    for row in got["scopes"]["rows"]:
+        assert row["interval"][0] <= row["change"] <= row["interval"][1]
+        assert row["change"] == pytest.approx(row["after_ms"] / row["before_ms"] - 1, abs=1e-2)
+        assert row["p"] <= row["adjusted_p"] <= 1
+        assert (row["verdict"] == "slower") == (row["name"] == "ffn_down") == row["regression"]
+    got = json.loads(compare(a, b, "--json").stdout)
+    assert got["failed"] is False and got["allowed"] is None and got["regressions"] == []
+
+
+def test_settings_of_runs_may_stand_in_the_environment(report, write):
+    a = write("a.json", scaled(report, 1, 0.001))
+    env = {"SMALLMIND_MODEL": "x.gguf", "SMALLMIND_FAIL_ON_REGRESSION": "5"}
+    assert run_verb("profile", "--compare", a, a, env=env).returncode == 0
+
+
+def test_nothing_beyond_the_noise_may_be_allowed(report, write):
+    a, b = write("a.json", scaled(report, 1, 0.0002)), write("b.json", scaled(report, 1.01, 0.0002))
+    assert compare(a, b).returncode == 0
+    assert compare(a, b, "--fail-on-regression", "0").returncode == 1
+    assert compare(a, a, "--fail-on-regression", "0").returncode == 0
+    assert compare(a, b, "--fail-on-regression", "2").returncode == 0
+
+
+@pytest.mark.parametrize("section, key, value, name", [
+    ("model", "name", "another", "model"), ("model", "parameters", 7, "model"),
+    ("model", "weights", "Q4_0", "weights"), ("model", "kv_type", "q8", "KV type"),
+    ("model", "context", 64, "context"), ("machine", "threads", 7, "threads"),
+    ("machine", "kernels", "neon", "kernels"), ("workload", "tokens", 49, "tokens"),
+    ("workload", "prompt", 31, "prompt"), ("workload", "batch", 2, "batch"),
+    ("workload", "temperature", 0, "temperature"), ("machine", "cpu", "another", "processor")])
+def test_other_work_is_not_compared_and_other_settings_are_named(report, write, section, key, value, name):
+    after = scaled(report, 1.2, 0.002)
+    after[section][key] = value
+    a, b = write("a.json", scaled(report, 1, 0.002)), write("b.json", after)
+    assert f"**They differ in {name}.**" in compare(a, b).stdout.decode()
+    done = compare(a, b, "--fail-on-regression", "5")
+    assert done.returncode == 1
+    other_work = name in ("model", "tokens", "prompt", "batch")
+    assert ("Not comparable" in done.stdout.decode()) == other_work
+    assert ("more than the 5% allowed" in done.stdout.decode()) == (not other_work)
+    assert compare(b, a, "--fail-on-regression", "5").returncode == other_work
+
+
+def test_the_head_says_what_is_compared(report, write):
+    before, after = scaled(report, 1, 0.002), scaled(report, 1, 0.002)
+    before["machine"]["threads"] = after["machine"]["threads"] = 1
+    before["version"], after["version"] = "7.0.0", "7.1.0"
+    after["workload"]["batch"] = 4
+    text = compare(write("a.json", before), write("b.json", after)).stdout.decode()
+    assert "smallmind 7.0.0, " in text and "smallmind 7.1.0, " in text
+    assert "8 sessions of 50 tokens after a prompt of 32, 1 thread," in text
+    assert "8 groups of 4 requests of 50 tokens after a prompt of 32, 1 thread," in text
+    assert "They differ in version, batch." in text
+    before["workload"]["batch"] = 4
+    text = compare(write("a.json", before), write("b.json", after)).stdout.decode()
+    assert "| a group |" in text
+
+
+def test_a_scope_of_another_version_is_named_or_compared(report, write):
+    before, after = scaled(report, 1, 0.001), scaled(report, 1, 0.001)
+    for session in after["sessions"]:
+        session["scopes_per_token_ms"]["brandnew"] = 0.5
+    a, b = write("a.json", before), write("b.json", after)
+    assert "In B only: brandnew. In A only: nothing." in compare(a, b).stdout.decode()
+    assert "In B only: nothing. In A only: brandnew." in compare(b, a).stdout.decode()
+    text = compare(b, b).stdout.decode()
+    assert "In B only: nothing. In A only: nothing." in text
+    assert rows_of(text, "Scopes, a generated token")["brandnew"]["A"] == "0.5000 ms"
+
+
+def test_what_the_statistics_cannot_see_comes_first(report, write):
+    a = write("a.json", scaled(report, 1, 0.001))
+    text = compare(a, a).stdout.decode()
+    method = text.split("In A only: nothing.\n")[1].strip()
+    assert method.startswith("**Two runs of the same code differ as a whole")
+    assert "Repeat both in turns" in method
+    assert method.index("each pair") < method.index("bootstrap")
+
+
+def test_a_comparison_on_a_terminal_is_aligned(report, write):
+    a, b = write("a.json", scaled(report, 1, 0.002)), write("b.json", scaled(report, 1.2, 0.002))
+    text = on_terminal("--compare", a, b)
+    assert "\x1b[31m" in text
+    assert [len(places) for places in columns_of(text)] == [1, 1]
+    assert "\x1b" not in on_terminal("--compare", a, b, env={"NO_COLOR": "1"})
 
 
 # --- the page and the trace ---
