@@ -411,6 +411,7 @@ static void put_method(struct json_writer *w, const struct report *r)
     json_name_double(w, ",", "low", overhead->interval.low, 6);
     json_name_double(w, ",", "high", overhead->interval.high, 6);
     count(w, ",", "pairs", (double)overhead->n_pairs);
+    count(w, ",", "starts", (double)overhead->n_starts);
     us(w, ",", "step_us", overhead->step_ns);
     json_raw(w, "}}");
 }

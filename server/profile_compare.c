@@ -19,9 +19,9 @@
 #include <string.h>
 
 const char compare_caution[] =
-    "Two runs of the same code differ as a whole (clocks, neighbours, where memory lies), and that "
-    "is in no session's noise: what is called slower or faster here may be the run's. Repeat both "
-    "in turns, A B A B, and compare each pair: what is the code's shows in every one.";
+    "Two runs of the same code differ as a whole (clocks, neighbours), and that is in no session's "
+    "noise: what is called slower or faster here may be the run's. Repeat both in turns, A B A B, "
+    "and compare each pair: what is the code's shows in every one.";
 
 static enum status read_file(struct profile_summary *out, const char *path, struct error *err)
 {

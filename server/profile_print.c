@@ -459,15 +459,15 @@ static void print_method(const struct printer *p)
     char a[24];
     heading(p, "Method");
     say(p,
-        "- Every thread marks its arrival at and its end of each phase; the leader's arrivals "
-        "cut a step without gaps. %.2f%% of the recorded time stands in named scopes.\n",
+        "- Every thread marks its arrival at and its end of each phase; the first arrivals cut a "
+        "step without gaps. %.2f%% of the steps' time stands in named scopes.\n",
         100 * r->attributed);
     say(p, "- A scope's self time is its threads' work divided by their number, its total includes "
            "their waiting: totals add up to wall time.\n");
     if (totals->every_max > 1)
         say(p,
-            "- Steps are shorter than %d us: one in %llu to %llu was recorded; times are those "
-            "of recorded steps, shares hold for all.\n",
+            "- Steps are shorter than %d us: one in %llu to %llu was recorded; times and calls are "
+            "scaled up to all, decoding and prompts each by themselves.\n",
             RECORD_SHORT_NS / 1000, (unsigned long long)totals->every_min,
             (unsigned long long)totals->every_max);
     else
@@ -475,9 +475,11 @@ static void print_method(const struct printer *p)
     if (overhead != NULL && overhead->measured)
         say(p,
             "- Overhead: recording a step adds %.2f%% to it (%.2f%% to %.2f%% in 95 of 100 "
-            "resamplings; %zu neighbouring steps of %s, one recorded and one not).\n",
+            "resamplings; %zu neighbouring steps of %s on %zu start%s of the engine, one recorded "
+            "and one not).\n",
             100 * overhead->part, 100 * overhead->interval.low, 100 * overhead->interval.high,
-            overhead->n_pairs, duration(overhead->step_ns, a));
+            overhead->n_pairs, duration(overhead->step_ns, a), overhead->n_starts,
+            plural((double)overhead->n_starts));
     if (c != NULL && c->has_hardware)
         say(p,
             "- Hardware counters of %zu thread%s, user space: %.3g cycles, %.3g instructions, "

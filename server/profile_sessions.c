@@ -1,13 +1,14 @@
 /* profile_sessions.c - the verb's workload: sessions one after the other, or several at once, with
- * every step recorded; then some with every second step recorded, for the recorder's own cost. Main
- * thread. */
+ * every step recorded, each on a new engine; then some with every second step recorded, for the
+ * recorder's own cost. Main thread. */
 #include "server/profile_run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What the recorder's cost is found from, at most. */
-enum { OVERHEAD_STEPS = 3000 };
+/* What the recorder's cost is found from, at most: starts of an engine, and the time of their steps.
+ */
+enum { STARTS = 8 };
 static const uint64_t overhead_ns = 2500000000;
 
 struct runner {
@@ -18,6 +19,34 @@ struct runner {
     size_t n_jobs;
     uint64_t n_made; /* sessions so far: each has a seed of its own */
 };
+
+/* --- the engine --- */
+
+/* A new engine in place of the one before: where its threads and its memory lie differs from start
+ * to start by more than anything from session to session. */
+static enum status start_engine(struct runner *r, const struct settings *s, struct error *err)
+{
+    engine_destroy(r->engine);
+    r->engine = NULL;
+    const struct model *model = r->loaded->model;
+    size_t pages = kv_pages_for(r->plan->prompt + r->plan->tokens);
+    size_t context_pages = kv_pages_for(model->n_context);
+    enum kv_type type = (enum kv_type)s->kv_type;
+    const struct engine_options options = {
+        .n_threads = s->threads,
+        .n_workers = 1,
+        .kernels = r->loaded->kernels,
+        .kv_type = type,
+        .kv_bytes = s->kv_memory != 0 ? s->kv_memory
+                                      : (r->plan->batch * pages + context_pages) *
+                                            kv_page_bytes(&model->shape, type),
+        .prefix_cache = false,
+        .step_tokens = s->step_tokens,
+        .max_batch = r->plan->batch,
+        .max_queue = r->plan->batch,
+    };
+    return engine_create(&r->engine, model, r->loaded->tokenizer, &r->loaded->cpu, &options, err);
+}
 
 /* --- jobs --- */
 
@@ -160,27 +189,47 @@ static enum status record_group(struct runner *r, struct profile_parts *parts, s
 
 /* --- the recorder's own cost --- */
 
+/* What is found, start by start. */
+struct cost {
+    double medians[STARTS]; /* of one start's ratios */
+    size_t n_starts;
+    double *ratios, *plain; /* [STARTS * RECORD_SERIES]: recorded by not recorded; not recorded, ns */
+    size_t n_ratios, n_plain;
+};
+
 /* Neighbouring steps differ in one position and in whether they were recorded, in turns: the median
  * of their ratios is what recording adds. */
-static void find_overhead(struct report_overhead *out, const uint32_t *series, size_t n,
-                          double *ratios, double *plain)
+static void add_start(struct cost *cost, const uint32_t *series, size_t n)
 {
-    size_t n_pairs = 0, n_plain = 0;
+    const size_t first = cost->n_ratios;
     for (size_t i = 0; i < n; i++) {
         if (!(series[i] & 1))
-            plain[n_plain++] = series[i] >> 1;
+            cost->plain[cost->n_plain++] = series[i] >> 1;
         if (i == 0 || (series[i] & 1) == (series[i - 1] & 1))
             continue;
         double recorded = series[i] & 1 ? series[i] >> 1 : series[i - 1] >> 1;
         double other = series[i] & 1 ? series[i - 1] >> 1 : series[i] >> 1;
         if (other > 0)
-            ratios[n_pairs++] = recorded / other - 1;
+            cost->ratios[cost->n_ratios++] = recorded / other - 1;
     }
-    out->n_pairs = n_pairs;
-    out->measured = n_pairs >= 16;
-    out->step_ns = stats_median(plain, n_plain);
-    out->part = stats_median(ratios, n_pairs);
-    out->interval = stats_bootstrap_median(ratios, n_pairs);
+    if (cost->n_ratios > first)
+        cost->medians[cost->n_starts++] =
+            stats_median(cost->ratios + first, cost->n_ratios - first);
+}
+
+/* Starts differ by more than chance among their steps explains: where there are enough of them they
+ * are what is resampled. */
+static void finish_cost(struct report_overhead *out, struct cost *cost)
+{
+    enum { ENOUGH = 5 };
+    out->n_pairs = cost->n_ratios;
+    out->n_starts = cost->n_starts;
+    out->measured = cost->n_ratios >= 16;
+    out->step_ns = stats_median(cost->plain, cost->n_plain);
+    out->part = stats_median(cost->medians, cost->n_starts);
+    out->interval = cost->n_starts >= ENOUGH
+                        ? stats_bootstrap_median(cost->medians, cost->n_starts)
+                        : stats_bootstrap_median(cost->ratios, cost->n_ratios);
 }
 
 /* One session with every second step recorded; its record. */
@@ -200,98 +249,90 @@ static enum status record_series(struct runner *r, size_t n_tokens, struct recor
     return status != STATUS_OK ? status : stopped;
 }
 
-/* Tokens of one such session: as many as go into the time, by the steps seen so far. 0: too few. */
+/* Tokens of one such session, so that all starts go into the time. 0: not even one does. */
 static size_t series_tokens(const struct runner *r, const struct record *seen)
 {
     enum { MOST = 512, LEAST = 32 };
     const struct record_steps *steps = &seen->totals.steps[RECORD_DECODE];
     const size_t room = r->loaded->model->n_context - r->plan->prompt;
     double step_ns = steps->n_seen > 0 ? steps->seen_ns / (double)steps->n_seen : 0;
-    double fit = step_ns > 0 ? (double)overhead_ns / step_ns : MOST;
-    size_t n = fit < MOST ? (size_t)fit : MOST;
-    n = n < room ? n : room;
-    return n < LEAST ? 0 : n;
+    double fit = step_ns > 0 ? (double)overhead_ns / step_ns : (double)MOST * STARTS;
+    size_t n = fit < (double)MOST * STARTS ? (size_t)fit / STARTS : MOST;
+    n = n > LEAST ? n : LEAST;
+    return fit < LEAST || room < LEAST ? 0 : n < room ? n : room;
 }
 
 static enum status measure_overhead(struct runner *r, const struct record *seen,
-                                    struct report_overhead *out, struct error *err)
+                                    const struct settings *settings, struct report_overhead *out,
+                                    struct error *err)
 {
-    const size_t n_tokens = series_tokens(r, seen);
+    const size_t n_tokens = series_tokens(r, seen), room = (size_t)STARTS * RECORD_SERIES;
     if (n_tokens == 0)
         return STATUS_OK;
-    uint32_t *series = calloc(OVERHEAD_STEPS + RECORD_SERIES, sizeof *series);
-    double *numbers = calloc(2 * (OVERHEAD_STEPS + RECORD_SERIES), sizeof *numbers);
+    struct cost cost = {.ratios = calloc(room, sizeof *cost.ratios),
+                        .plain = calloc(room, sizeof *cost.plain)};
     enum status status = STATUS_OK;
-    if (series == NULL || numbers == NULL)
-        status = error_no_memory(err, OVERHEAD_STEPS * sizeof *numbers, "the recorder's cost");
-    uint64_t end = engine_now_ns() + overhead_ns;
-    size_t n = 0;
-    while (status == STATUS_OK && n < OVERHEAD_STEPS && engine_now_ns() < end) {
+    if (cost.ratios == NULL || cost.plain == NULL)
+        status = error_no_memory(err, 2 * room * sizeof *cost.ratios, "the recorder's cost");
+    uint64_t end = engine_now_ns() + 2 * overhead_ns;
+    for (int i = 0; i < STARTS && status == STATUS_OK && engine_now_ns() < end; i++) {
         struct record *record;
-        status = record_series(r, n_tokens, &record, err);
+        status = start_engine(r, settings, err);
+        if (status == STATUS_OK)
+            status = record_series(r, n_tokens, &record, err);
         if (status != STATUS_OK)
             break;
-        size_t more = record->totals.n_series;
-        more =
-            more < OVERHEAD_STEPS + RECORD_SERIES - n ? more : OVERHEAD_STEPS + RECORD_SERIES - n;
-        memcpy(series + n, record->series, more * sizeof *series);
-        n += more;
+        add_start(&cost, record->series, record->totals.n_series);
         record_destroy(record);
     }
     if (status == STATUS_OK)
-        find_overhead(out, series, n, numbers, numbers + OVERHEAD_STEPS + RECORD_SERIES);
-    free(series);
-    free(numbers);
+        finish_cost(out, &cost);
+    free(cost.ratios);
+    free(cost.plain);
     return status;
 }
 
 /* --- all of it --- */
 
-static enum status start_engine(struct runner *r, const struct settings *s, struct error *err)
+/* A group on an engine of its own, so that what differs from start to start is in the noise that a
+ * comparison sees. */
+static enum status record_start(struct runner *r, struct profile_parts *parts, size_t n,
+                                const struct settings *settings, struct error *err)
 {
-    const struct model *model = r->loaded->model;
-    size_t pages = kv_pages_for(r->plan->prompt + r->plan->tokens);
-    size_t context_pages = kv_pages_for(model->n_context);
-    enum kv_type type = (enum kv_type)s->kv_type;
-    const struct engine_options options = {
-        .n_threads = s->threads,
-        .n_workers = 1,
-        .kernels = r->loaded->kernels,
-        .kv_type = type,
-        .kv_bytes = s->kv_memory != 0 ? s->kv_memory
-                                      : (r->plan->batch * pages + context_pages) *
-                                            kv_page_bytes(&model->shape, type),
-        .prefix_cache = false,
-        .step_tokens = s->step_tokens,
-        .max_batch = r->plan->batch,
-        .max_queue = r->plan->batch,
-    };
-    return engine_create(&r->engine, model, r->loaded->tokenizer, &r->loaded->cpu, &options, err);
-}
-
-static enum status record_all(struct runner *r, struct profile_parts *parts,
-                              struct progress *progress, struct error *err)
-{
-    const struct profile_plan *plan = r->plan;
-    size_t n_groups = (plan->sessions + plan->batch - 1) / plan->batch;
-    parts->sessions = calloc(n_groups, sizeof *parts->sessions);
-    parts->records = calloc(1, sizeof(struct record *));
-    if (parts->sessions == NULL || parts->records == NULL)
-        return error_no_memory(err, n_groups * sizeof *parts->sessions, "the sessions");
+    enum status status = start_engine(r, settings, err);
     /* One that counts nowhere: pages are touched, caches and clocks are warm. */
-    enum status status = run_group(r, plan->batch < plan->sessions ? plan->batch : plan->sessions,
-                                   plan->prompt, plan->tokens, err);
+    if (status == STATUS_OK)
+        status = run_group(r, n, r->plan->prompt, r->plan->tokens, err);
     free_jobs(r);
     struct counting *counting = NULL;
     if (status == STATUS_OK)
         status = counting_start(&counting, err);
+    if (status == STATUS_OK)
+        status = record_group(r, parts, n, err);
+    if (counting != NULL) {
+        struct counters counters;
+        counting_stop(counting, &counters);
+        counters_add(&parts->counters, &counters);
+    }
+    return status;
+}
+
+static enum status record_all(struct runner *r, struct profile_parts *parts,
+                              const struct settings *settings, struct progress *progress,
+                              struct error *err)
+{
+    const struct profile_plan *plan = r->plan;
+    size_t n_groups = (plan->sessions + plan->batch - 1) / plan->batch;
+    enum status status = STATUS_OK;
+    parts->sessions = calloc(n_groups, sizeof *parts->sessions);
+    parts->records = calloc(1, sizeof(struct record *));
+    if (parts->sessions == NULL || parts->records == NULL)
+        return error_no_memory(err, n_groups * sizeof *parts->sessions, "the sessions");
     for (size_t i = 0; i < n_groups && status == STATUS_OK; i++) {
         size_t left = plan->sessions - i * plan->batch;
-        status = record_group(r, parts, left < plan->batch ? left : plan->batch, err);
+        status = record_start(r, parts, left < plan->batch ? left : plan->batch, settings, err);
         progress_show(progress, i + 1, n_groups, "");
     }
-    if (counting != NULL)
-        counting_stop(counting, &parts->counters);
     parts->has_counters = status == STATUS_OK;
     return status;
 }
@@ -305,12 +346,10 @@ enum status profile_sessions(struct profile_parts *parts, const struct loaded *l
     r.jobs = calloc(plan->batch, sizeof(struct job *));
     if (r.jobs == NULL)
         return error_no_memory(err, plan->batch * sizeof(struct job *), "the sessions");
-    enum status status = start_engine(&r, settings, err);
+    enum status status = record_all(&r, parts, settings, progress, err);
     *engine = r.engine; /* the caller's, whatever comes */
-    if (status == STATUS_OK)
-        status = record_all(&r, parts, progress, err);
     if (status == STATUS_OK && plan->overhead)
-        status = measure_overhead(&r, parts->total, &parts->overhead, err);
+        status = measure_overhead(&r, parts->total, settings, &parts->overhead, err);
     if (status == STATUS_OK)
         status = limits_create(&limits, &loaded->cpu, loaded->kernels, err);
     if (status == STATUS_OK)

@@ -193,3 +193,22 @@ void counting_stop(struct counting *c, struct counters *out)
     free(c->threads);
     free(c);
 }
+
+void counters_add(struct counters *to, const struct counters *from)
+{
+    if (to->n_threads == 0) {
+        *to = *from;
+        return;
+    }
+    if (to->has_hardware && !from->has_hardware)
+        memcpy(to->why_not, from->why_not, sizeof to->why_not);
+    to->has_hardware = to->has_hardware && from->has_hardware;
+    to->has_schedule = to->has_schedule && from->has_schedule;
+    to->has_throttle = to->has_throttle && from->has_throttle;
+    to->cycles += from->cycles;
+    to->instructions += from->instructions;
+    to->cache_misses += from->cache_misses;
+    to->run_ns += from->run_ns;
+    to->wait_ns += from->wait_ns;
+    to->throttled_ns += from->throttled_ns;
+}

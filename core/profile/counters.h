@@ -28,3 +28,5 @@ struct counting;
 /* Of the threads whose names begin with "sm-". STATUS_NO_MEMORY. */
 enum status counting_start(struct counting **out, struct error *err);
 void counting_stop(struct counting *counting, struct counters *out); /* frees it */
+/* Adds what was counted at another time. to: zeroed at first. */
+void counters_add(struct counters *to, const struct counters *from);

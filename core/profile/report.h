@@ -52,9 +52,9 @@ struct report_session { /* one request, or several at once, from an idle engine 
 
 struct report_overhead { /* recording on and off, step by step */
     bool measured;
-    size_t n_pairs;
+    size_t n_pairs, n_starts; /* neighbouring steps; engines that they ran on */
     double step_ns;           /* a step that is not recorded: the median */
-    double part;              /* of a step that recording adds: the median of neighbours' ratios */
+    double part;              /* of a step that recording adds: the median start's median ratio */
     struct interval interval; /* 95 of 100 resamplings */
 };
 
