@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the recorder's cost is found from, at most: starts of an engine, and the time of their steps.
+/* What the recorder's cost is found from, at most: starts of an engine, and the time of their
+ * steps.
  */
 enum { STARTS = 8 };
-static const uint64_t overhead_ns = 2500000000;
+static const uint64_t overhead_ns = 4000000000;
 
 struct runner {
     const struct profile_plan *plan;
@@ -193,7 +194,8 @@ static enum status record_group(struct runner *r, struct profile_parts *parts, s
 struct cost {
     double medians[STARTS]; /* of one start's ratios */
     size_t n_starts;
-    double *ratios, *plain; /* [STARTS * RECORD_SERIES]: recorded by not recorded; not recorded, ns */
+    double *ratios,
+        *plain; /* [STARTS * RECORD_SERIES]: recorded by not recorded; not recorded, ns */
     size_t n_ratios, n_plain;
 };
 
@@ -227,9 +229,8 @@ static void finish_cost(struct report_overhead *out, struct cost *cost)
     out->measured = cost->n_ratios >= 16;
     out->step_ns = stats_median(cost->plain, cost->n_plain);
     out->part = stats_median(cost->medians, cost->n_starts);
-    out->interval = cost->n_starts >= ENOUGH
-                        ? stats_bootstrap_median(cost->medians, cost->n_starts)
-                        : stats_bootstrap_median(cost->ratios, cost->n_ratios);
+    out->interval = cost->n_starts >= ENOUGH ? stats_bootstrap_median(cost->medians, cost->n_starts)
+                                             : stats_bootstrap_median(cost->ratios, cost->n_ratios);
 }
 
 /* One session with every second step recorded; its record. */

@@ -217,6 +217,7 @@ static void sample_all(struct worker *w)
 {
     uint32_t n = (uint32_t)w->n_sampling;
     if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
+        step_profile_wait(w);
         team_set_marks(w->team, recorder_sample_marks(w->recorder));
         team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
         team_set_marks(w->team, NULL);
@@ -306,6 +307,7 @@ void worker_step(struct worker *w)
     recorder_cut(w->recorder, CUT_SCHEDULE);
     forward_run(w->forward, w->rows, w->n_rows);
     recorder_cut(w->recorder, CUT_FORWARD);
+    step_profile_fold(w, n_decode, n_prompt);
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = engine_now_ns();
@@ -315,7 +317,7 @@ void worker_step(struct worker *w)
     count_step(w, n_with_rows(w), n_prompt, now - begin);
     rates_step(&w->rates, n_decode, n_prompt, now - begin);
     atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
-    step_profile_fold(w, n_decode, n_prompt, now - begin);
+    step_profile_share(w, now - begin);
     settle(w);
     step_profile_end(w);
 }

@@ -1,9 +1,9 @@
 /* step_profile.c - what a step had to do, and to whose profiles its time goes.
  *
  * The worker's thread, while somebody is interested. The step is added up by a helper while the
- * leader publishes its results; before that where a job wants its part, so that a finished job's
- * profile is final. A job is given the whole time of the steps it took part in, as its client
- * waited for all of it.
+ * leader samples and publishes. A job is given the whole time of the steps it took part in, as its
+ * client waited for all of it, before their results are published: a finished job's profile is
+ * final.
  */
 #include "engine/worker.h"
 
@@ -80,33 +80,37 @@ static void fold(void *arg, size_t phase, size_t chunk, unsigned rank)
     recorder_fold(w->recorder);
 }
 
-static void finish_fold(struct worker *w)
+void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt)
+{
+    static const uint32_t one_chunk = 1;
+    if (!recorder_is_active(w->recorder))
+        return;
+    measure_work(w, &w->work);
+    struct recorder_step step = {.kind = n_prompt == 0   ? RECORD_DECODE
+                                         : n_decode == 0 ? RECORD_PREFILL
+                                                         : RECORD_MIXED,
+                                 .work = &w->work};
+    step.phases = forward_phases(w->forward, &step.n_phases);
+    recorder_describe(w->recorder, &step);
+    w->folding = recorder_is_recording(w->recorder);
+    if (w->folding)
+        team_start(w->team, &(struct team_work){fold, w, &one_chunk, 1});
+    recorder_cut(w->recorder, CUT_DESCRIBE);
+}
+
+void step_profile_wait(struct worker *w)
 {
     if (w->folding)
         team_finish(w->team);
     w->folding = false;
 }
 
-void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns)
+void step_profile_share(struct worker *w, uint64_t step_ns)
 {
-    static const uint32_t one_chunk = 1;
-    struct record_work work;
-    if (!recorder_is_active(w->recorder))
-        return;
-    measure_work(w, &work);
-    struct recorder_step step = {.kind = n_prompt == 0   ? RECORD_DECODE
-                                         : n_decode == 0 ? RECORD_PREFILL
-                                                         : RECORD_MIXED,
-                                 .work = &work};
-    step.phases = forward_phases(w->forward, &step.n_phases);
-    recorder_describe(w->recorder, &step);
-    w->folding = recorder_is_recording(w->recorder);
-    if (w->folding)
-        team_start(w->team, &(struct team_work){fold, w, &one_chunk, 1});
-    if (step_profile_wanted(w)) {
-        const bool recorded = w->folding;
-        finish_fold(w);
-        give_to_jobs(w, step_ns, recorded ? recorder_times(w->recorder) : NULL, &work);
+    if (recorder_is_active(w->recorder) && step_profile_wanted(w)) {
+        step_profile_wait(w);
+        const bool recorded = recorder_is_recording(w->recorder);
+        give_to_jobs(w, step_ns, recorded ? recorder_times(w->recorder) : NULL, &w->work);
     }
     recorder_cut(w->recorder, CUT_RECORD);
 }
@@ -114,6 +118,6 @@ void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt, uint6
 void step_profile_end(struct worker *w)
 {
     recorder_cut(w->recorder, CUT_PUBLISH);
-    finish_fold(w);
+    step_profile_wait(w);
     recorder_end(w->recorder);
 }

@@ -88,7 +88,8 @@ struct worker {
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
     struct recorder *recorder;
-    bool folding; /* the team has been given the recorder's fold */
+    struct record_work work; /* of this step, when somebody profiles it */
+    bool folding;            /* the team has been given the recorder's fold */
 
     struct worker_counters counters;
     struct rates rates;
@@ -115,10 +116,13 @@ bool worker_place(struct worker *w, struct job *job);
 void worker_abort(
     struct worker *w); /* what runs now ends with FINISH_ERROR and the setup's abort_text */
 
-/* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it; before
- * and behind its publishing */
+/* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it */
 bool step_profile_wanted(const struct worker *w); /* by a job */
-void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt, uint64_t step_ns);
+/* Behind the forward pass: the team begins to add it up. */
+void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt);
+void step_profile_wait(struct worker *w); /* before the team has other work */
+/* Before the step's results are published, and behind that. */
+void step_profile_share(struct worker *w, uint64_t step_ns);
 void step_profile_end(struct worker *w);
 
 /* step.c */

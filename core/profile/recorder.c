@@ -38,7 +38,7 @@ struct recorder {
     ticks_fn *clock;
     struct team_marks forward, sample;
     struct arena arena; /* of the marks */
-    bool active, recording, locked;
+    bool active, recording, locked, timed;
     uint64_t begin_ns, last_end_ns;
     uint64_t begin_calls; /* alloc_count() */
     struct cut begin, cuts[RECORDER_CUTS];
@@ -157,7 +157,7 @@ void recorder_begin(struct recorder *r, bool wanted)
 {
     bool on = atomic_load_explicit(&r->on, memory_order_acquire);
     r->active = on || wanted;
-    r->recording = false;
+    r->recording = r->timed = false;
     if (__builtin_expect(!r->active, true)) {
         r->last_end_ns = 0;
         r->skip = 0;
@@ -435,21 +435,25 @@ void recorder_describe(struct recorder *r, const struct recorder_step *step)
     uint64_t ticks = r->clock() - r->begin.ticks;
     r->scale = ticks > 0 ? (double)(ticks_monotonic() - r->begin_ns) / (double)ticks : 0;
     r->thread_scale = r->scale / r->record->shape.n_threads;
-    r->times = (struct step_times){.wall = in_ns(r, ticks)};
+    r->times = (struct step_times){.wall = 0};
 }
 
 void recorder_fold(struct recorder *r)
 {
     give_section(r, SCOPE_SCHEDULE, r->begin, arrival(r, 0), NULL);
     fold_forward(r);
-    give_section(r, SCOPE_SAMPLE, r->cuts[CUT_FORWARD], r->cuts[CUT_SAMPLE], r->sample.marks);
-    give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
     if (r->locked)
         keep_line(r);
 }
 
-const struct step_times *recorder_times(const struct recorder *r)
+const struct step_times *recorder_times(struct recorder *r)
 {
+    if (!r->timed) {
+        give_section(r, SCOPE_SAMPLE, r->cuts[CUT_DESCRIBE], r->cuts[CUT_SAMPLE], r->sample.marks);
+        give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
+        r->times.wall = in_ns(r, r->cuts[CUT_TEXT].ticks - r->begin.ticks);
+    }
+    r->timed = true;
     return &r->times;
 }
 
@@ -463,7 +467,8 @@ static void end_line(struct recorder *r, struct cut end, double wall)
     struct record_line *line = &record->lines[record->totals.n_lines++];
     const uint64_t borders[RECORD_SECTIONS][2] = {
         {r->begin.ticks, arrival(r, 0).ticks},
-        {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_SAMPLE].ticks},
+        {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_DESCRIBE].ticks},
+        {r->cuts[CUT_DESCRIBE].ticks, r->cuts[CUT_SAMPLE].ticks},
         {r->cuts[CUT_SAMPLE].ticks, r->cuts[CUT_TEXT].ticks},
         {r->cuts[CUT_TEXT].ticks, r->cuts[CUT_RECORD].ticks},
         {r->cuts[CUT_RECORD].ticks, r->cuts[CUT_PUBLISH].ticks},
@@ -475,6 +480,12 @@ static void end_line(struct recorder *r, struct cut end, double wall)
     line->wall_ns = (uint32_t)wall;
     struct record_span *last = &line->sections[RECORD_SECTIONS - 1];
     last->end = last->end < line->wall_ns ? last->end : line->wall_ns;
+}
+
+static void add_span(struct cut *sum, struct cut begin, struct cut end)
+{
+    sum->ticks += end.ticks - begin.ticks;
+    sum->allocated += end.allocated - begin.allocated;
 }
 
 /* What is behind the fold, and the step as a whole. */
@@ -490,10 +501,11 @@ static void end_record(struct recorder *r, uint64_t end_ns)
     if (!r->recording)
         return;
     const struct cut end = cut_now(r), *cuts = r->cuts;
-    const struct cut own = {cuts[CUT_RECORD].ticks - cuts[CUT_TEXT].ticks + end.ticks -
-                                cuts[CUT_PUBLISH].ticks,
-                            cuts[CUT_RECORD].allocated - cuts[CUT_TEXT].allocated + end.allocated -
-                                cuts[CUT_PUBLISH].allocated};
+    struct cut own = {0};
+    add_span(&own, cuts[CUT_FORWARD], cuts[CUT_DESCRIBE]);
+    add_span(&own, cuts[CUT_TEXT], cuts[CUT_RECORD]);
+    add_span(&own, cuts[CUT_PUBLISH], end);
+    recorder_times(r);
     give_section(r, SCOPE_RECORD, (struct cut){0}, own, NULL);
     give_section(r, SCOPE_PUBLISH, cuts[CUT_RECORD], cuts[CUT_PUBLISH], NULL);
     struct portion step = {in_ns(r, end.ticks - r->begin.ticks), 0,

@@ -39,11 +39,12 @@ void recorder_begin(struct recorder *recorder, bool wanted);
 bool recorder_is_active(const struct recorder *recorder);
 bool recorder_is_recording(const struct recorder *recorder);
 
-/* The sections of a step: what has just ended. RECORD is the recorder's own: the step's
- * description, with the fold where the worker waits for it. */
+/* The sections of a step: what has just ended. DESCRIBE and RECORD are the recorder's own, and what
+ * the worker waits for a fold behind PUBLISH. */
 enum recorder_cut {
     CUT_SCHEDULE,
     CUT_FORWARD,
+    CUT_DESCRIBE,
     CUT_SAMPLE,
     CUT_TEXT,
     CUT_RECORD,
@@ -64,21 +65,22 @@ struct recorder_step {
     size_t n_phases;
 };
 
-/* What the step was, behind CUT_TEXT. Only when active. */
+/* What the step is, behind CUT_FORWARD. Only when active. */
 void recorder_describe(struct recorder *recorder, const struct recorder_step *step);
 
-/* Adds up what the step has left. Once for each step that is recorded, by one thread, between
- * recorder_describe and recorder_end; the others' marks must be visible to it. */
+/* Adds up what the forward pass has left. Once for each step that is recorded, by one thread,
+ * behind recorder_describe; the others' marks must be visible to it. */
 void recorder_fold(struct recorder *recorder);
 
-struct step_times {            /* of a recorded step; ns */
-    double wall;               /* up to its description */
+struct step_times { /* of a recorded step up to its text; ns */
+    double wall;
     double total[SCOPES];      /* busy and waiting */
     double waiting;            /* of all scopes: threads without work */
     double matrix[SCOPE_NONE]; /* the totals of products by weight type, SCOPE_MIXED included */
 };
 
-/* After the fold, until the next step. */
-const struct step_times *recorder_times(const struct recorder *recorder);
+/* Behind the fold and CUT_TEXT, until the next step. */
+const struct step_times *recorder_times(struct recorder *recorder);
 
+/* Behind the fold. */
 void recorder_end(struct recorder *recorder);

@@ -67,8 +67,8 @@ struct load_run { /* the phases of one step */
 };
 
 /* A step of 1100 ticks: 20 of scheduling; its phases, a quarter of gate/up (both threads) set
- * apart; 50 of sampling, 30 of text; 40 for its description, 0 for publishing, 10 for the rest of
- * the fold. NULL: it was not recorded. */
+ * apart; 25 for its description, 50 of sampling, 30 of text; 15 for jobs, 0 for publishing, 10 for
+ * the end. NULL: it was not recorded. */
 static inline const struct step_times *load_step_of(struct recorder *r, enum record_kind kind,
                                                     bool wanted, enum load_team team,
                                                     const struct load_run *run)
@@ -83,23 +83,26 @@ static inline const struct step_times *load_step_of(struct recorder *r, enum rec
         load_now += load_ticks[run->phases[i]];
     }
     recorder_cut(r, CUT_FORWARD);
-    load_now += 50;
-    recorder_cut(r, CUT_SAMPLE);
-    load_now += 30;
-    recorder_cut(r, CUT_TEXT);
-    load_now += 40;
+    load_now += 25;
     const struct record_work work = {
         .n_steps = 1, .n_rows = 1, .n_wanted = 1, .n_steps_wanted = 1, .n_sampled = 1};
     const bool recorded = recorder_is_recording(r);
     if (recorder_is_active(r))
         recorder_describe(r, &(struct recorder_step){kind, &work, run->phases, run->n_phases});
-    recorder_cut(r, CUT_RECORD);
-    recorder_cut(r, CUT_PUBLISH);
+    recorder_cut(r, CUT_DESCRIBE);
     if (recorded)
         recorder_fold(r);
+    load_now += 50;
+    recorder_cut(r, CUT_SAMPLE);
+    load_now += 30;
+    recorder_cut(r, CUT_TEXT);
+    const struct step_times *times = recorded && wanted ? recorder_times(r) : NULL;
+    load_now += 15;
+    recorder_cut(r, CUT_RECORD);
+    recorder_cut(r, CUT_PUBLISH);
     load_now += 10;
     recorder_end(r);
-    return recorded ? recorder_times(r) : NULL;
+    return times != NULL || !recorded ? times : recorder_times(r);
 }
 
 static const struct load_run load_all = {{0, 1, 2, 3, 4, 5}, LOAD_PHASES};
@@ -110,4 +113,4 @@ static inline const struct step_times *load_step(struct recorder *r, enum record
     return load_step_of(r, kind, wanted, LOAD_BOTH, &load_all);
 }
 
-enum { LOAD_TICKS = 20 + 950 + 50 + 30 + 40 + 10 }; /* of one step */
+enum { LOAD_TICKS = 20 + 950 + 25 + 50 + 30 + 15 + 10 }; /* of one step */
