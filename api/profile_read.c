@@ -102,8 +102,8 @@ static struct reader enter(struct reader *outer, const char *key)
         fault(outer, key, "is no object");
     struct reader r = *outer;
     r.object = object;
-    strncat(r.place, key, sizeof r.place - strlen(r.place) - 2);
-    strcat(r.place, ".");
+    const size_t n = strlen(r.place);
+    snprintf(r.place + n, sizeof r.place - n, "%s.", key);
     return r;
 }
 
@@ -177,7 +177,7 @@ static size_t place_of(struct profile_summary *s, struct reader *r, const char *
     else if (s->n_others == PROFILE_OTHERS)
         fault(r, name, "is one scope too many that this version does not know");
     else
-        strcpy(s->others[s->n_others++], name);
+        memcpy(s->others[s->n_others++], name, n + 1);
     return r->status == STATUS_OK ? SCOPES + s->n_others - 1 : PROFILE_SCOPES;
 }
 
@@ -244,10 +244,10 @@ static enum status read_sessions(struct profile_summary *out, struct reader *roo
     cJSON_ArrayForEach(session, sessions)
     {
         struct reader r = {.object = session, .err = root->err};
-        snprintf(r.place, sizeof r.place, "sessions[%zu]", i++);
+        snprintf(r.place, sizeof r.place, "sessions[%zu]", i);
         if (!cJSON_IsObject(session))
             fault(&r, "", "is no object");
-        strcat(r.place, ".");
+        snprintf(r.place, sizeof r.place, "sessions[%zu].", i++);
         const size_t n_prompt = read_session(out, &r);
         first = first == 0 ? n_prompt : first;
         if (i == n && n_prompt < first)

@@ -173,7 +173,7 @@ static void say_batch(struct report *r)
     const double many = prefill->steps.work.n_rows / prefill->steps.work.n_steps;
     const double alone = decode->scope_ns[SCOPE_HEAD] + decode->scope_ns[SCOPE_HEAD_NORM] +
                          decode->scope_ns[SCOPE_SAMPLE] + decode->scope_ns[SCOPE_TEXT];
-    if (many < TOGETHER || rows > TOGETHER / 2)
+    if (many < TOGETHER || rows > TOGETHER * 0.5 || prefill->p50 <= decode->p50)
         return;
     const double row_ns = (prefill->p50 - decode->p50) / (many - rows) + alone / decode->n / rows;
     const double step_ns = decode->p50 + row_ns * (TOGETHER - rows);

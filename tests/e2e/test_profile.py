@@ -726,4 +726,4 @@ def test_the_page_of_live_traffic_says_what_it_does_not_know(page, files, tmp_pa
     assert "a worker's time a token" in figures
     assert "1 thread in 1 worker," in one.value("document.querySelector('header').textContent")
     method = one.value("document.getElementById('method').textContent")
-    assert "does not measure what recording costs" in method and "estimated" in method
+    assert "does not measure what recording costs" in method and "scaled up to all" in method

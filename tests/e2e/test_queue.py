@@ -55,7 +55,7 @@ def test_retry_after_grows_with_the_backlog(shared):
     service = shared("--workers", 1, "--max-batch", 1, "--max-queue", 4, "--max-wait-seconds",
                      "off", model=models.slow())
     told = []
-    for max_tokens in (4, 1000):
+    for max_tokens in (4, 1900):
         service.wait_until_idle()
         first = blocker(service)
         waiting = fill(service, 4, max_tokens)
