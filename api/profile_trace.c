@@ -115,12 +115,28 @@ static void put_name(struct json_writer *w, const char *what, size_t pid, size_t
     json_raw(w, "\"}}");
 }
 
+/* What viewers show beside the worker's name. */
+static void put_extent(struct json_writer *w, size_t pid, const struct record *record)
+{
+    const struct record_steps *steps = record->totals.steps;
+    char text[80];
+    snprintf(text, sizeof text, "the first %zu of %llu steps", record->totals.n_lines,
+             (unsigned long long)(steps[RECORD_DECODE].n_seen + steps[RECORD_PREFILL].n_seen +
+                                  steps[RECORD_MIXED].n_seen));
+    json_raw(w, ",\n{\"name\":\"process_labels\",\"ph\":\"M\",\"pid\":");
+    json_uint(w, pid);
+    json_raw(w, ",\"tid\":0,\"args\":{\"labels\":");
+    json_string(w, text, strlen(text));
+    json_raw(w, "}}");
+}
+
 void profile_write_trace(const struct profile_document *doc, struct json_writer *w)
 {
     json_raw(w, "[");
     for (size_t i = 0; i < doc->n_records; i++) {
         json_raw(w, i > 0 ? ",\n" : "");
         put_name(w, "process_name", i + 1, 0, "worker ", i);
+        put_extent(w, i + 1, doc->records[i]);
         for (unsigned rank = 0; rank < doc->records[i]->shape.n_threads; rank++) {
             json_raw(w, ",\n");
             put_name(w, "thread_name", i + 1, rank, rank == 0 ? "leader " : "helper ", rank);

@@ -152,7 +152,7 @@ START_TEST(a_report_of_nothing_is_whole)
     ck_assert(number(tree, "tokens_per_second") == 0 && number(tree, "ms_per_token") == 0);
     cJSON_Delete(tree);
     tree = written(profile_write_trace, &doc);
-    ck_assert_int_eq(cJSON_GetArraySize(tree), 1 + LOAD_THREADS);
+    ck_assert_int_eq(cJSON_GetArraySize(tree), 2 + LOAD_THREADS);
     cJSON_Delete(tree);
 }
 END_TEST
@@ -177,6 +177,9 @@ START_TEST(the_trace_has_every_recorded_phase)
     int n_steps = 0, n_phases = 0;
     cJSON_ArrayForEach(event, tree)
     {
+        if (strcmp(get(event, "name")->valuestring, "process_labels") == 0)
+            ck_assert_str_eq(get(get(event, "args"), "labels")->valuestring,
+                             "the first 4 of 4 steps");
         if (strcmp(get(event, "ph")->valuestring, "X") != 0)
             continue;
         ck_assert(number(event, "dur") >= 0 && number(event, "ts") >= 0);

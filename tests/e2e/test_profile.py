@@ -515,13 +515,16 @@ def files(tmp_path_factory):
 def test_the_trace_is_events(files):
     events = json.loads(files.with_suffix(".trace.json").read_text())
     spans = [e for e in events if e["ph"] == "X"]
-    assert {e["name"] for e in events if e["ph"] == "M"} == {"process_name", "thread_name"}
+    assert {e["name"] for e in events if e["ph"] == "M"} == {"process_name", "process_labels",
+                                                             "thread_name"}
     assert all(e["dur"] >= 0 and e["ts"] >= 0 and e["pid"] >= 1 and e["tid"] >= 0 for e in spans)
     assert {"QKV", "attention", "FFN down", "sampler"} <= {e["name"] for e in spans}
     steps = [e for e in spans if e["name"].startswith("step")]
     inner = [e for e in spans if e["name"] == "QKV"]
     assert all(any(s["ts"] <= e["ts"] and e["ts"] + e["dur"] <= s["ts"] + s["dur"] + 1
                    for s in steps) for e in inner)
+    for one, next_one in zip(steps, steps[1:]):
+        assert one["ts"] + one["dur"] <= next_one["ts"] + 0.002, "steps lie one behind the other"
 
 
 def test_the_page_holds_everything_itself(files):
