@@ -285,7 +285,7 @@ void worker_step(struct worker *w)
 {
     uint64_t begin = engine_now_ns();
     bool ended = false;
-    recorder_begin(w->recorder, step_profile_wanted(w));
+    recorder_begin(w->recorder, step_profile_wish(w));
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = active(w, i);
         slot->finish = cut_short(w, slot, begin);

@@ -12,12 +12,19 @@ static struct slot *active(const struct worker *w, size_t i)
     return &w->slots[w->order[i]];
 }
 
-bool step_profile_wanted(const struct worker *w)
+/* A prompt takes one step, or a few that differ: none stands for another. */
+enum recorder_wish step_profile_wish(const struct worker *w)
 {
-    for (size_t i = 0; i < w->n_active; i++)
-        if (active(w, i)->job->profile != NULL)
-            return true;
-    return false;
+    enum recorder_wish wish = WISH_NONE;
+    for (size_t i = 0; i < w->n_active; i++) {
+        const struct slot *slot = active(w, i);
+        if (slot->job->profile == NULL)
+            continue;
+        if (slot->n_tokens == slot->job->n_prompt)
+            return WISH_THIS;
+        wish = WISH_SOME;
+    }
+    return wish;
 }
 
 static void count_row(struct record_work *work, const struct row *row, bool last_of_sequence)
@@ -107,7 +114,7 @@ void step_profile_wait(struct worker *w)
 
 void step_profile_share(struct worker *w, uint64_t step_ns)
 {
-    if (recorder_is_active(w->recorder) && step_profile_wanted(w)) {
+    if (recorder_is_active(w->recorder) && step_profile_wish(w) != WISH_NONE) {
         step_profile_wait(w);
         const bool recorded = recorder_is_recording(w->recorder);
         give_to_jobs(w, step_ns, recorded ? recorder_times(w->recorder) : NULL, &w->work);

@@ -117,7 +117,7 @@ void worker_abort(
     struct worker *w); /* what runs now ends with FINISH_ERROR and the setup's abort_text */
 
 /* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it */
-bool step_profile_wanted(const struct worker *w); /* by a job */
+enum recorder_wish step_profile_wish(const struct worker *w); /* of jobs */
 /* Behind the forward pass: the team begins to add it up. */
 void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt);
 void step_profile_wait(struct worker *w); /* before the team has other work */

@@ -153,10 +153,10 @@ static uint64_t choose_every(const struct recorder *r)
     return n < EVERY_MAX ? n : EVERY_MAX;
 }
 
-void recorder_begin(struct recorder *r, bool wanted)
+void recorder_begin(struct recorder *r, enum recorder_wish wish)
 {
     bool on = atomic_load_explicit(&r->on, memory_order_acquire);
-    r->active = on || wanted;
+    r->active = on || wish != WISH_NONE;
     r->recording = r->timed = false;
     if (__builtin_expect(!r->active, true)) {
         r->last_end_ns = 0;
@@ -164,7 +164,7 @@ void recorder_begin(struct recorder *r, bool wanted)
         return;
     }
     r->begin_ns = ticks_monotonic();
-    r->recording = r->skip == 0;
+    r->recording = r->skip == 0 || wish == WISH_THIS;
     if (!r->recording) {
         r->skip--;
         return;
@@ -293,9 +293,7 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
             continue;
         for (size_t i = 0; i < TEAM_PARTS; i++)
             sum.parts[i] += mark->parts[i];
-        if (to <= from)
-            continue;
-        sum.busy += to - from;
+        sum.busy += to > from ? to - from : 0;
     }
     return sum;
 }
@@ -351,6 +349,8 @@ static void fold_forward(struct recorder *r)
     for (size_t i = 0; i < n; i++) {
         const size_t layer = phase_at(r, i)->layer;
         struct cut end = arrival(r, i + 1);
+        if (end.ticks < begin.ticks)
+            end.ticks = begin.ticks; /* two processors' counters may be some ticks apart */
         fold_phase(r, i, begin, end);
         begin = end;
         if (i + 1 < n && phase_at(r, i + 1)->layer == layer)
@@ -451,6 +451,9 @@ const struct step_times *recorder_times(struct recorder *r)
     if (!r->timed) {
         give_section(r, SCOPE_SAMPLE, r->cuts[CUT_DESCRIBE], r->cuts[CUT_SAMPLE], r->sample.marks);
         give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
+        /* The record has the recorder's own in one, at the end. */
+        r->times.total[SCOPE_RECORD] =
+            in_ns(r, r->cuts[CUT_DESCRIBE].ticks - r->cuts[CUT_FORWARD].ticks);
         r->times.wall = in_ns(r, r->cuts[CUT_TEXT].ticks - r->begin.ticks);
     }
     r->timed = true;

@@ -33,8 +33,14 @@ enum status recorder_take(struct recorder *recorder, struct record **out, struct
 
 /* --- the worker's thread --- */
 
-/* A step begins; wanted: someone wants to know of this step, even when the recorder is off. */
-void recorder_begin(struct recorder *recorder, bool wanted);
+enum recorder_wish { /* of others, even when the recorder is off */
+                     WISH_NONE,
+                     WISH_SOME, /* to know of such steps: some of them stand for all */
+                     WISH_THIS  /* to know of this very one */
+};
+
+/* A step begins. */
+void recorder_begin(struct recorder *recorder, enum recorder_wish wish);
 /* Whether anyone wants to know about this step (its work at least), and whether it is recorded. */
 bool recorder_is_active(const struct recorder *recorder);
 bool recorder_is_recording(const struct recorder *recorder);

@@ -152,13 +152,14 @@ def check_profile(profile, n_tokens):
     decode, prefill = profile["decode"], profile["prefill"]
     assert decode["steps"] == n_tokens - 1 and prefill["steps"] >= 1
     assert 0 < decode["recorded_steps"] <= decode["steps"]
+    assert prefill["recorded_steps"] == prefill["steps"]
     for share in (decode, prefill):
         parts = share["attention_ms"] + sum(share["matmul_ms"].values()) + share["sampling_ms"] \
             + share["other_ms"]
         assert parts <= share["total_ms"] * 1.01 + 0.01
         assert share["recorded_steps"] == 0 or parts >= share["total_ms"] * 0.9 - 0.01
         assert share["bytes"] >= 0 and share["gb_s"] >= 0
-        assert share["fraction"] > 0 if share["recorded_steps"] else share["fraction"] is None
+        assert share["fraction"] > 0
     assert set(decode["matmul_ms"]) == {"Q8_0"} and decode["mean_sequences"] >= 1
     assert decode["bytes"] > 0 and decode["fraction"] > 0
     assert decode["gb_s"] == pytest.approx(decode["bytes"] / decode["total_ms"] * 1e-6, rel=0.01)

@@ -73,7 +73,7 @@ static inline const struct step_times *load_step_of(struct recorder *r, enum rec
                                                     bool wanted, enum load_team team,
                                                     const struct load_run *run)
 {
-    recorder_begin(r, wanted);
+    recorder_begin(r, wanted ? WISH_SOME : WISH_NONE);
     load_now += 20;
     recorder_cut(r, CUT_SCHEDULE);
     const struct team_marks *marks = recorder_forward_marks(r);
