@@ -110,7 +110,7 @@ static void put_steps(struct json_writer *w, const struct report *r)
         count(w, ",", "seen", (double)steps->steps.n_seen);
         count(w, ",", "recorded", (double)steps->steps.n_recorded);
         ms(w, ",", "seen_ms", steps->steps.seen_ns);
-        ms(w, ",", "total_ms", steps->steps.recorded_ns);
+        ms(w, ",", "total_ms", steps->mean * steps->n);
         us(w, ",", "mean_us", steps->mean);
         us(w, ",", "min_us", steps->min);
         us(w, ",", "p50_us", steps->p50);

@@ -116,15 +116,19 @@ static void put_name(struct json_writer *w, const char *what, size_t pid, size_t
 }
 
 /* What viewers show beside the worker's name. */
-static void put_extent(struct json_writer *w, size_t pid, const struct record *record)
+static void put_extent(struct json_writer *w, const struct place *place, size_t n_lines)
 {
-    const struct record_steps *steps = record->totals.steps;
+    const struct record_steps *steps = place->record->totals.steps;
+    uint64_t n_seen = 0, n_recorded = 0;
     char text[80];
-    snprintf(text, sizeof text, "the first %zu of %llu steps", record->totals.n_lines,
-             (unsigned long long)(steps[RECORD_DECODE].n_seen + steps[RECORD_PREFILL].n_seen +
-                                  steps[RECORD_MIXED].n_seen));
+    for (int kind = 0; kind < RECORD_KINDS; kind++) {
+        n_seen += steps[kind].n_seen;
+        n_recorded += steps[kind].n_recorded;
+    }
+    snprintf(text, sizeof text, "%s%zu of %llu steps", n_recorded < n_seen ? "" : "the first ",
+             n_lines, (unsigned long long)n_seen);
     json_raw(w, ",\n{\"name\":\"process_labels\",\"ph\":\"M\",\"pid\":");
-    json_uint(w, pid);
+    json_uint(w, place->worker + 1);
     json_raw(w, ",\"tid\":0,\"args\":{\"labels\":");
     json_string(w, text, strlen(text));
     json_raw(w, "}}");
@@ -136,7 +140,6 @@ void profile_write_trace(const struct profile_document *doc, struct json_writer 
     for (size_t i = 0; i < doc->n_records; i++) {
         json_raw(w, i > 0 ? ",\n" : "");
         put_name(w, "process_name", i + 1, 0, "worker ", i);
-        put_extent(w, i + 1, doc->records[i]);
         for (unsigned rank = 0; rank < doc->records[i]->shape.n_threads; rank++) {
             json_raw(w, ",\n");
             put_name(w, "thread_name", i + 1, rank, rank == 0 ? "leader " : "helper ", rank);
@@ -144,10 +147,11 @@ void profile_write_trace(const struct profile_document *doc, struct json_writer 
     }
     for (size_t i = 0; i < doc->n_records; i++) {
         struct place place = place_of(doc, i);
-        size_t n_events = 0;
-        for (size_t line = 0; line < place.record->totals.n_lines; line++)
-            if (n_events < EVENTS_MAX / doc->n_records)
-                n_events += put_line(w, &place, line);
+        size_t n_events = 0, line = 0;
+        for (; line < place.record->totals.n_lines && n_events < EVENTS_MAX / doc->n_records;
+             line++)
+            n_events += put_line(w, &place, line);
+        put_extent(w, &place, line);
     }
     json_raw(w, "]\n");
 }

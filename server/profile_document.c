@@ -138,18 +138,17 @@ static enum status sum_records(struct profile_parts *parts, struct error *err)
     return STATUS_OK;
 }
 
-/* What a worker could read with as many others at work as there were; the report is of one team. */
+/* What a worker could read with as many others at work as there were on the average; the report is
+ * of one team. */
 static double share_of_reading(const struct profile_parts *parts, unsigned n_workers)
 {
     const struct report_limits *limits = &parts->limits;
-    size_t n_active = 0;
-    for (size_t i = 0; i < parts->n_records; i++) {
-        const struct record_steps *steps = parts->records[i]->totals.steps;
-        n_active += steps[RECORD_DECODE].n_seen + steps[RECORD_PREFILL].n_seen +
-                        steps[RECORD_MIXED].n_seen >
-                    0;
-    }
-    double share = limits->read_bytes_s * n_workers / (double)(n_active > 0 ? n_active : 1);
+    const struct record_totals *totals = &parts->total->totals;
+    double stepped_ns = 0, wall_ns = (double)(totals->end_ns - totals->begin_ns);
+    for (int kind = 0; kind < RECORD_KINDS; kind++)
+        stepped_ns += totals->steps[kind].seen_ns;
+    double together = wall_ns > 0 ? stepped_ns / wall_ns : 1;
+    double share = limits->read_bytes_s * n_workers / (together > 1 ? together : 1);
     return share < limits->alone_bytes_s ? share : limits->alone_bytes_s;
 }
 

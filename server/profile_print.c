@@ -3,6 +3,7 @@
 #include "server/markdown.h"
 #include "server/profile_run.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,9 +157,11 @@ static void print_summary(const struct printer *p)
     if (decode->steps.n_recorded > 0)
         say(p, "- A decoding step takes %s (median %s)%s.\n", duration(decode->mean, a),
             duration(decode->p50, b), of_limit(&decode->bound, c));
-    if (prefill->steps.n_recorded > 0)
-        say(p, "- Reading a prompt takes %s a step of %.0f tokens%s.\n", duration(prefill->mean, a),
-            prefill->steps.work.n_rows / prefill->steps.work.n_steps, of_limit(&prefill->bound, c));
+    if (prefill->steps.n_recorded > 0) {
+        const double rows = round(prefill->steps.work.n_rows / prefill->steps.work.n_steps);
+        say(p, "- Reading a prompt takes %s a step of %.0f token%s%s.\n",
+            duration(prefill->mean, a), rows, plural(rows), of_limit(&prefill->bound, c));
+    }
     if (r->n_paths > 0)
         say(p, "- The hottest path is %s with %.0f%% of the time; %.1f%% of it is waiting.\n",
             scope_infos[r->paths[0].scope].label, 100 * r->paths[0].share,

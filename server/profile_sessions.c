@@ -255,12 +255,16 @@ static size_t series_tokens(const struct runner *r, const struct record *seen)
 {
     enum { MOST = 512, LEAST = 32 };
     const struct record_steps *steps = &seen->totals.steps[RECORD_DECODE];
-    const size_t room = r->loaded->model->n_context - r->plan->prompt;
-    double step_ns = steps->n_seen > 0 ? steps->seen_ns / (double)steps->n_seen : 0;
-    double fit = step_ns > 0 ? (double)overhead_ns / step_ns : (double)MOST * STARTS;
+    const size_t pages = engine_plan(r->engine)->kv_pages * KV_PAGE;
+    const size_t context =
+        r->loaded->model->n_context < pages ? r->loaded->model->n_context : pages;
+    const size_t room = context > r->plan->prompt ? context - r->plan->prompt : 0;
+    if (steps->n_seen == 0 || room < LEAST)
+        return 0;
+    double fit = (double)overhead_ns / (steps->seen_ns / (double)steps->n_seen);
     size_t n = fit < (double)MOST * STARTS ? (size_t)fit / STARTS : MOST;
     n = n > LEAST ? n : LEAST;
-    return fit < LEAST || room < LEAST ? 0 : n < room ? n : room;
+    return fit < LEAST ? 0 : n < room ? n : room;
 }
 
 static enum status measure_overhead(struct runner *r, const struct record *seen,
@@ -348,7 +352,6 @@ enum status profile_sessions(struct profile_parts *parts, const struct loaded *l
     if (r.jobs == NULL)
         return error_no_memory(err, plan->batch * sizeof(struct job *), "the sessions");
     enum status status = record_all(&r, parts, settings, progress, err);
-    *engine = r.engine; /* the caller's, whatever comes */
     if (status == STATUS_OK && plan->overhead)
         status = measure_overhead(&r, parts->total, settings, &parts->overhead, err);
     if (status == STATUS_OK)
@@ -359,6 +362,7 @@ enum status profile_sessions(struct profile_parts *parts, const struct loaded *l
     limits_destroy(limits);
     free_jobs(&r);
     free(r.jobs);
+    *engine = r.engine; /* the last one is the caller's, whatever came */
     if (status != STATUS_OK)
         return status;
     parts->document.workload = (struct profile_workload){.source = "profile",

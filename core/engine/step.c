@@ -218,6 +218,7 @@ static void sample_all(struct worker *w)
     uint32_t n = (uint32_t)w->n_sampling;
     if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
         step_profile_wait(w);
+        recorder_cut(w->recorder, CUT_DESCRIBE); /* the wait is the recorder's own */
         team_set_marks(w->team, recorder_sample_marks(w->recorder));
         team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
         team_set_marks(w->team, NULL);

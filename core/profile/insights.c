@@ -54,12 +54,17 @@ static void say_bound(struct report *r, enum record_kind kind)
     if (bound->fraction < 1)
         snprintf(at_limit, sizeof at_limit, "; at the limit it would take %.3f ms instead of %.3f",
                  bound->limit_ns / n * 1e-6, steps->mean * 1e-6);
-    if (bound->fraction < BOUND_FROM) /* no limit is within reach: nothing is at stake */
+    if (bound->fraction < BOUND_FROM) /* neither limit is within reach: nothing is at stake */
         say(r, key, 0,
             "A %s step is far from both limits: %.0f%% of the memory's rate, %.0f%% of that of its "
             "weight types' chains. Unpacking weights, rounding, scales and waiting, which neither "
             "counts, take the rest.",
             name, percent(memory), percent(compute));
+    else if (memory < BOUND_FROM && compute < BOUND_FROM)
+        say(r, key, gain,
+            "A %s step is bound by memory in some parts and by arithmetic in others: it has %.0f%% "
+            "of the memory's rate and %.0f%% of that of its weight types' chains%s.",
+            name, percent(memory), percent(compute), at_limit);
     else if (bound->by_memory)
         say(r, key, gain,
             "A %s step is bound by memory: it streams %.1f MB of weights and keys at %.1f GB/s, "
@@ -80,7 +85,7 @@ static void say_hottest(struct report *r)
         return;
     const char *label = scope_infos[path->scope].label;
     double spare =
-        path->bound.limit_ns > 0 && path->bound.limit_ns < path->total && !r->in.limits.beside_work
+        path->bound.fraction >= BOUND_FROM && path->bound.fraction < 1 && !r->in.limits.beside_work
             ? (path->total - path->bound.limit_ns) / r->total_ns
             : 0;
     if (spare > 0)
@@ -197,8 +202,8 @@ static void say_weights(struct report *r)
 {
     const struct report_model *model = &r->in.model;
     const struct report_steps *steps = &r->kinds[RECORD_DECODE];
-    if (!model->is_float || model->q8_bytes <= 0 || steps->bound.limit_ns <= 0 ||
-        !steps->bound.by_memory || steps->mean <= 0)
+    if (!model->is_float || model->q8_bytes <= 0 || !steps->bound.by_memory || steps->mean <= 0 ||
+        steps->bound.memory_ns < BOUND_FROM * steps->mean * steps->n || r->in.limits.beside_work)
         return;
     double products = 0;
     for (int scope = 0; scope < SCOPES; scope++)

@@ -21,6 +21,7 @@ enum {
     EVERY_MAX = 64,
     EVERY_MAX_WANTED = 4, /* a request may have few steps */
     MEAN_OF = 16,         /* steps, about */
+    CHOICES = 64,         /* then it stays: one that followed the steps would prefer slow ones */
 };
 
 struct cut {
@@ -43,6 +44,8 @@ struct recorder {
     uint64_t begin_calls; /* alloc_count() */
     struct cut begin, cuts[RECORDER_CUTS];
     uint64_t skip, n_every; /* steps still to pass over; one in so many is recorded */
+    unsigned n_choices;     /* of n_every, since the recorder was last passive */
+    uint64_t drawn;         /* state of the generator of skips */
     double mean_ns;         /* of a step */
     double scale;           /* ns of a tick, in this step */
     double thread_scale;    /* the same by the number of threads */
@@ -144,13 +147,30 @@ static struct cut cut_now(const struct recorder *r)
 /* One step in so many, from how long steps are on the average. */
 static uint64_t choose_every(const struct recorder *r)
 {
-    unsigned every = atomic_load_explicit(&r->every, memory_order_relaxed);
-    if (every > 0)
-        return every;
     if (r->mean_ns <= 0 || r->mean_ns >= RECORD_SHORT_NS)
         return 1;
     uint64_t n = (uint64_t)(RECORD_SHORT_NS / r->mean_ns) + 1;
     return n < EVERY_MAX ? n : EVERY_MAX;
+}
+
+/* Steps to pass over until the next one is recorded: as many as was asked for, or so many on the
+ * average, drawn, since traffic has a stride of its own. */
+static void choose_skip(struct recorder *r, bool on)
+{
+    const unsigned every = atomic_load_explicit(&r->every, memory_order_relaxed);
+    if (on && every > 0) {
+        r->n_every = every;
+        r->skip = every - 1;
+        return;
+    }
+    if (r->n_choices < CHOICES) {
+        r->n_choices++;
+        r->n_every = choose_every(r);
+        if (!on && r->n_every > EVERY_MAX_WANTED)
+            r->n_every = EVERY_MAX_WANTED;
+    }
+    r->drawn = r->drawn * 6364136223846793005u + 1442695040888963407u;
+    r->skip = (r->drawn >> 32) % (2 * r->n_every - 1);
 }
 
 void recorder_begin(struct recorder *r, enum recorder_wish wish)
@@ -160,7 +180,7 @@ void recorder_begin(struct recorder *r, enum recorder_wish wish)
     r->recording = r->timed = false;
     if (__builtin_expect(!r->active, true)) {
         r->last_end_ns = 0;
-        r->skip = 0;
+        r->skip = r->n_choices = 0;
         return;
     }
     r->begin_ns = ticks_monotonic();
@@ -169,10 +189,7 @@ void recorder_begin(struct recorder *r, enum recorder_wish wish)
         r->skip--;
         return;
     }
-    r->n_every = choose_every(r);
-    if (!on && r->n_every > EVERY_MAX_WANTED)
-        r->n_every = EVERY_MAX_WANTED;
-    r->skip = r->n_every - 1;
+    choose_skip(r, on);
     r->forward.run = r->sample.run = r->forward.run + 1;
     r->begin_calls = alloc_count();
     r->begin = cut_now(r);

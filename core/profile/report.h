@@ -128,7 +128,7 @@ struct report_steps { /* of one kind */
 
 struct report_insight {
     char name[32];  /* "decode_limit" */
-    double gain;    /* part of the recorded time that is at stake; 0: none, it is information */
+    double gain;    /* part of all time that is at stake; 0: none, it is information */
     char text[400]; /* one or two sentences with the numbers they follow from */
 };
 

@@ -2,10 +2,13 @@
 
 Run with `python3 -m pytest tests/e2e`; service.py lists the environment variables.
 """
+import json
+
 import pytest
 
 import models
 import service as program
+from profile_runs import profile
 from service import Service
 
 
@@ -74,3 +77,9 @@ def serve():
     finally:
         for one in started:
             one.kill()
+
+
+@pytest.fixture(scope="session")
+def report():
+    """The default profile."""
+    return json.loads(profile("--json"))

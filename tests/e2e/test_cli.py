@@ -170,12 +170,12 @@ def test_a_reader_that_closes_ends_generate():
 def test_a_progress_line_only_on_a_terminal():
     """A long prompt is read: a terminal on standard error is told, a pipe is not. The reference
     arithmetic on one thread makes any prompt long: seconds on the fastest machine."""
-    prompt = "the " * 40
+    prompt = "the " * 120
     args = [str(BINARY), "generate", "--model", str(models.slow()), "--max-tokens", "2",
             "--cpu", "ref", "--threads", "1"]
     main, terminal = pty.openpty()
     process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                               stderr=terminal, env=clean_environment())
+                               stderr=terminal, env=dict(clean_environment(), TERM="xterm"))
     os.close(terminal)
     process.stdin.write(prompt.encode())
     process.stdin.close()
