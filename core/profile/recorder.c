@@ -153,17 +153,14 @@ static uint64_t choose_every(const struct recorder *r)
     return n < EVERY_MAX ? n : EVERY_MAX;
 }
 
-/* Steps to pass over until the next one is recorded: as many as was asked for, or so many on the
- * average, drawn, since traffic has a stride of its own. */
+/* Steps to pass over until the next one is recorded: so many on the average, drawn, since traffic,
+ * and who is woken by which step, have strides of their own. */
 static void choose_skip(struct recorder *r, bool on)
 {
     const unsigned every = atomic_load_explicit(&r->every, memory_order_relaxed);
     if (on && every > 0) {
         r->n_every = every;
-        r->skip = every - 1;
-        return;
-    }
-    if (r->n_choices < CHOICES) {
+    } else if (r->n_choices < CHOICES) {
         r->n_choices++;
         r->n_every = choose_every(r);
         if (!on && r->n_every > EVERY_MAX_WANTED)

@@ -22,7 +22,8 @@ recorder_bytes(const struct recorder *recorder); /* its memory; touched when a r
 /* --- any thread --- */
 
 struct record_options {
-    unsigned every; /* one step in so many is recorded; 0: every one, or as RECORD_SHORT_NS says */
+    unsigned every; /* one step in so many is recorded, drawn; 0: every one, or as RECORD_SHORT_NS
+                       says */
 };
 
 /* Forgets what there was and begins. */

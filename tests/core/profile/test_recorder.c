@@ -188,18 +188,19 @@ START_TEST(off_it_records_nothing)
 }
 END_TEST
 
+/* Of two kinds in turns both are met: no stride of the steps is the recorder's. */
 START_TEST(one_step_in_four_is_recorded_and_all_are_seen)
 {
     struct recorder *r = load_recorder();
     start(r, 4);
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 1000; i++)
         load_step(r, i % 2 == 0 ? RECORD_DECODE : RECORD_PREFILL, false);
     take(r);
-    ck_assert_uint_eq(record->totals.steps[RECORD_DECODE].n_seen, 20);
-    ck_assert_uint_eq(record->totals.steps[RECORD_PREFILL].n_seen, 20);
-    ck_assert_uint_eq(record->totals.steps[RECORD_DECODE].n_recorded +
-                          record->totals.steps[RECORD_PREFILL].n_recorded,
-                      10);
+    for (int kind = RECORD_DECODE; kind <= RECORD_PREFILL; kind++) {
+        ck_assert_uint_eq(record->totals.steps[kind].n_seen, 500);
+        ck_assert_uint_ge(record->totals.steps[kind].n_recorded, 125 - 25);
+        ck_assert_uint_le(record->totals.steps[kind].n_recorded, 125 + 25);
+    }
     ck_assert_uint_eq(record->totals.every_min, 4);
     ck_assert_uint_eq(record->totals.every_max, 4);
     recorder_destroy(r);
@@ -210,12 +211,14 @@ START_TEST(a_step_that_is_wanted_itself_is_recorded)
 {
     struct recorder *r = load_recorder();
     start(r, 4);
-    for (int i = 0; i < 8; i++) {
+    int n_others = 0;
+    for (int i = 0; i < 100; i++) {
         recorder_begin(r, i % 4 == 2 ? WISH_THIS : WISH_SOME);
-        /* The first is, then the third, and those that are the fourth behind the last one. */
-        ck_assert_int_eq(recorder_is_recording(r), i == 0 || i % 4 == 2);
+        ck_assert(recorder_is_recording(r) || i % 4 != 2);
+        n_others += recorder_is_recording(r) && i % 4 != 2;
         recorder_end(r);
     }
+    ck_assert_int_lt(n_others, 50);
     recorder_destroy(r);
 }
 END_TEST
