@@ -72,8 +72,7 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "page_bytes", plan->page_bytes);
     json_name_uint(w, ",", "page_positions", KV_PAGE);
     json_name_uint(w, ",", "sequence_pages", plan->sequence_pages);
-    json_name(w, ",", "prefix_cache");
-    json_bool(w, info->prefix_cache);
+    json_name_bool(w, ",", "prefix_cache", info->prefix_cache);
     json_name_text(w, ",", "why", plan->kv_why);
     json_raw(w, "}}");
 }

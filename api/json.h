@@ -58,6 +58,7 @@ void json_bool(struct json_writer *w, bool value);
 void json_name(struct json_writer *w, const char *before, const char *name); /* up to the colon */
 void json_name_text(struct json_writer *w, const char *before, const char *name, const char *text);
 void json_name_uint(struct json_writer *w, const char *before, const char *name, uint64_t value);
+void json_name_bool(struct json_writer *w, const char *before, const char *name, bool value);
 void json_name_double(struct json_writer *w, const char *before, const char *name, double value,
                       int decimals);
 

@@ -126,6 +126,12 @@ void json_name_uint(struct json_writer *w, const char *before, const char *name,
     json_uint(w, value);
 }
 
+void json_name_bool(struct json_writer *w, const char *before, const char *name, bool value)
+{
+    json_name(w, before, name);
+    json_bool(w, value);
+}
+
 void json_name_double(struct json_writer *w, const char *before, const char *name, double value,
                       int decimals)
 {

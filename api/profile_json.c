@@ -22,12 +22,6 @@ static void us(struct json_writer *w, const char *before, const char *key, doubl
     json_name_double(w, before, key, ns * 1e-3, 3);
 }
 
-static void flag(struct json_writer *w, const char *before, const char *key, bool value)
-{
-    json_name(w, before, key);
-    json_bool(w, value);
-}
-
 /* Bytes, operations, what was achieved and how near the limit that is. */
 static void put_bound(struct json_writer *w, const struct report_bound *bound)
 {
@@ -307,7 +301,7 @@ static void put_limits(struct json_writer *w, const struct profile_document *doc
         first = false;
     }
     json_raw(w, "}");
-    flag(w, ",", "beside_work", limits->beside_work);
+    json_name_bool(w, ",", "beside_work", limits->beside_work);
     json_name_text(w, ",", "note", doc->limits_note);
     json_raw(w, "}");
 }

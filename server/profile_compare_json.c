@@ -4,17 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static void count(struct json_writer *w, const char *before, const char *key, double value)
-{
-    json_name_double(w, before, key, value, 0);
-}
-
-static void flag(struct json_writer *w, const char *before, const char *key, bool value)
-{
-    json_name(w, before, key);
-    json_bool(w, value);
-}
-
 static void put_side(struct json_writer *w, const char *key, const char *file,
                      const struct profile_summary *s)
 {
@@ -23,18 +12,18 @@ static void put_side(struct json_writer *w, const char *key, const char *file,
     json_name_text(w, ",", "version", s->version);
     json_name_text(w, ",", "model", s->model);
     json_name_text(w, ",", "architecture", s->architecture);
-    count(w, ",", "parameters", s->parameters);
+    json_name_double(w, ",", "parameters", s->parameters, 0);
     json_name_text(w, ",", "weights", s->weights);
     json_name_text(w, ",", "kv_type", s->kv_type);
-    count(w, ",", "context", (double)s->context);
+    json_name_uint(w, ",", "context", s->context);
     json_name_text(w, ",", "cpu", s->cpu);
     json_name_text(w, ",", "kernels", s->kernels);
-    count(w, ",", "threads", (double)s->n_threads);
-    count(w, ",", "workers", (double)s->n_workers);
-    count(w, ",", "sessions", (double)s->n_sessions);
-    count(w, ",", "tokens", (double)s->tokens);
-    count(w, ",", "prompt", (double)s->prompt);
-    count(w, ",", "batch", (double)s->batch);
+    json_name_uint(w, ",", "threads", s->n_threads);
+    json_name_uint(w, ",", "workers", s->n_workers);
+    json_name_uint(w, ",", "sessions", s->n_sessions);
+    json_name_uint(w, ",", "tokens", s->tokens);
+    json_name_uint(w, ",", "prompt", s->prompt);
+    json_name_uint(w, ",", "batch", s->batch);
     json_name_double(w, ",", "temperature", s->temperature, 2);
     json_name_double(w, ",", "read_gb_s", s->read_gb_s, 3);
     json_raw(w, "}");
@@ -70,7 +59,7 @@ static void put_row(struct json_writer *w, const struct change *row, bool of_sco
     json_name_double(w, ",", "p", row->p, 6);
     json_name_double(w, ",", "adjusted_p", row->adjusted_p, 6);
     json_name_text(w, ",", "verdict", verdicts[row->verdict]);
-    flag(w, ",", "regression", row->regression);
+    json_name_bool(w, ",", "regression", row->regression);
     json_raw(w, "}");
 }
 
@@ -100,11 +89,11 @@ static void put_regressions(struct json_writer *w, const struct comparison *c)
 
 void compare_write_json(const struct comparison *c, struct json_writer *w)
 {
-    count(w, "{", "format", 1);
+    json_name_uint(w, "{", "format", 1);
     put_side(w, "a", c->file_a, &c->a);
     put_side(w, "b", c->file_b, &c->b);
     put_names(w, "differences", &c->differences);
-    flag(w, ",", "comparable", c->comparable);
+    json_name_bool(w, ",", "comparable", c->comparable);
     put_table(w, "whole", &c->whole);
     put_table(w, "scopes", &c->scopes);
     put_names(w, "came", &c->came);
@@ -116,6 +105,6 @@ void compare_write_json(const struct comparison *c, struct json_writer *w)
     json_raw(w, "}");
     json_name_double(w, ",", "allowed", c->asked ? c->allowed : NAN, 6);
     put_regressions(w, c);
-    flag(w, ",", "failed", c->failed);
+    json_name_bool(w, ",", "failed", c->failed);
     json_raw(w, "}");
 }

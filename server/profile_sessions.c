@@ -1,5 +1,5 @@
 /* profile_sessions.c - the verb's workload: sessions one after the other, or several at once, with
- * every step recorded, each on a new engine; then some with every second step recorded, for the
+ * every step recorded, each on a new engine; then some with one step in two recorded, for the
  * recorder's own cost. Main thread. */
 #include "server/profile_run.h"
 
@@ -155,35 +155,44 @@ static void read_scopes(const struct record *record, struct report_session *out)
         out->scope_ns[scope] /= out->n_tokens;
 }
 
+/* Runs n requests with the recorder on. Their jobs stay for reading, as run_group's. */
+static enum status run_recorded(struct runner *r, unsigned every, size_t n, size_t n_tokens,
+                                struct record **out, struct error *err)
+{
+    const struct record_options options = {.every = every};
+    struct error ignored;
+    enum status status = engine_profile_start(r->engine, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    status = run_group(r, n, r->plan->prompt, n_tokens, err);
+    enum status stopped = engine_profile_stop(r->engine, out, status == STATUS_OK ? err : &ignored);
+    if (status != STATUS_OK && stopped == STATUS_OK)
+        record_destroy(*out);
+    return status != STATUS_OK ? status : stopped;
+}
+
 /* One group, recorded; its record joins the sum, and the first one's steps stay in detail. */
 static enum status record_group(struct runner *r, struct profile_parts *parts, size_t n,
                                 struct error *err)
 {
-    const struct record_options options = {0};
-    struct record *record = NULL;
-    enum status status = engine_profile_start(r->engine, &options, err);
-    if (status != STATUS_OK)
-        return status;
-    status = run_group(r, n, r->plan->prompt, r->plan->tokens, err);
-    struct error ignored;
-    enum status stopped =
-        engine_profile_stop(r->engine, &record, status == STATUS_OK ? err : &ignored);
-    if (status == STATUS_OK)
-        status = stopped;
+    struct record *record;
+    enum status status = run_recorded(r, 0, n, r->plan->tokens, &record, err);
     if (status == STATUS_OK) {
         struct report_session *session = &parts->sessions[parts->n_sessions++];
         read_jobs(r, session);
         record_extrapolate(record);
         read_scopes(record, session);
-        if (parts->total == NULL)
-            status = record_copy(&parts->total, record, err);
-        else
-            record_add(parts->total, record);
     }
     free_jobs(r);
-    if (status == STATUS_OK && parts->n_records == 0)
+    if (status != STATUS_OK)
+        return status;
+    if (parts->total == NULL)
+        status = record_copy(&parts->total, record, err);
+    else
+        record_add(parts->total, record);
+    if (parts->n_records == 0)
         parts->records[parts->n_records++] = record;
-    else if (stopped == STATUS_OK)
+    else
         record_destroy(record);
     return status;
 }
@@ -199,8 +208,8 @@ struct cost {
     size_t n_ratios, n_plain;
 };
 
-/* Neighbouring steps differ in one position and in whether they were recorded, in turns: the median
- * of their ratios is what recording adds. */
+/* One step in two is recorded: neighbours of which one is differ in a position besides, one way or
+ * the other, and the median of their ratios is what recording adds. */
 static void add_start(struct cost *cost, const uint32_t *series, size_t n)
 {
     const size_t first = cost->n_ratios;
@@ -233,24 +242,7 @@ static void finish_cost(struct report_overhead *out, struct cost *cost)
                                              : stats_bootstrap_median(cost->ratios, cost->n_ratios);
 }
 
-/* One session with every second step recorded; its record. */
-static enum status record_series(struct runner *r, size_t n_tokens, struct record **out,
-                                 struct error *err)
-{
-    const struct record_options every_second = {.every = 2};
-    struct error ignored;
-    enum status status = engine_profile_start(r->engine, &every_second, err);
-    if (status != STATUS_OK)
-        return status;
-    status = run_group(r, 1, r->plan->prompt, n_tokens, err);
-    free_jobs(r);
-    enum status stopped = engine_profile_stop(r->engine, out, status == STATUS_OK ? err : &ignored);
-    if (status != STATUS_OK && stopped == STATUS_OK)
-        record_destroy(*out);
-    return status != STATUS_OK ? status : stopped;
-}
-
-/* Tokens of one such session, so that all starts go into the time. 0: not even one does. */
+/* Tokens of one start's session, so that all starts go into the time. 0: not even one does. */
 static size_t series_tokens(const struct runner *r, const struct record *seen)
 {
     enum { MOST = 512, LEAST = 32 };
@@ -284,7 +276,8 @@ static enum status measure_overhead(struct runner *r, const struct record *seen,
         struct record *record;
         status = start_engine(r, settings, err);
         if (status == STATUS_OK)
-            status = record_series(r, n_tokens, &record, err);
+            status = run_recorded(r, 2, 1, n_tokens, &record, err);
+        free_jobs(r);
         if (status != STATUS_OK)
             break;
         add_start(&cost, record->series, record->totals.n_series);

@@ -132,7 +132,6 @@ static void add_steps(struct record_steps *to, const struct record_steps *from)
     to->n_seen += from->n_seen;
     to->n_recorded += from->n_recorded;
     to->seen_ns += from->seen_ns;
-    to->recorded_ns += from->recorded_ns;
     record_work_add(&to->work, &from->work);
     record_work_add(&to->seen_work, &from->seen_work);
 }

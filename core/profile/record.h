@@ -63,7 +63,7 @@ struct record_cell { /* one scope of one layer in one kind of step; ns */
 struct record_steps { /* of one kind */
     uint64_t n_seen;  /* steps; n_recorded of them are recorded */
     uint64_t n_recorded;
-    double seen_ns, recorded_ns;
+    double seen_ns;
     struct record_work work, seen_work; /* of the recorded ones; of all */
 };
 

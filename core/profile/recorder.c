@@ -529,7 +529,6 @@ static void end_record(struct recorder *r, uint64_t end_ns)
                            end.allocated - r->begin.allocated, true};
     add_to_cell(record_cell(record, r->kind, record->shape.n_layers, SCOPES), &step);
     record_histogram(record, r->kind, SCOPES)[histogram_bucket((uint64_t)step.total)]++;
-    steps->recorded_ns += step.total;
     totals->allocated += step.allocated;
     totals->allocations += alloc_count() - r->begin_calls;
     end_line(r, end, wall);
