@@ -2,8 +2,6 @@
  * Pure; any thread. */
 #include "api/accept.h"
 
-#include "api/request.h"
-
 #include <string.h>
 #include <strings.h>
 
@@ -113,7 +111,7 @@ size_t accept_choose(const char *accept, const char *const *types, size_t n_type
     return best;
 }
 
-enum answer_form request_form(bool stream, const char *accept)
+enum answer_form accept_form(bool stream, const char *accept)
 {
     /* In this order where nothing else decides: a text/... that could be either is plain text. */
     static const char *const types[] = {"application/json", "text/plain", "text/event-stream"};

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { ACCEPT_TYPES_MAX = 8 };
@@ -11,3 +12,9 @@ enum { ACCEPT_TYPES_MAX = 8 };
 /* The place in types (each "kind/name") of the one that the header (NULL: absent) prefers; where
  * nothing decides, or it wants none of them, the first. n_types: 1..ACCEPT_TYPES_MAX */
 size_t accept_choose(const char *accept, const char *const *types, size_t n_types);
+
+enum answer_form { ANSWER_JSON, ANSWER_SSE, ANSWER_TEXT };
+
+/* What form the answer has: the stream field wins, else an Accept header that prefers
+ * text/event-stream or text/plain to JSON (RFC 9110 quality values, then order; NULL: absent). */
+enum answer_form accept_form(bool stream, const char *accept);

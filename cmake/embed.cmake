@@ -1,5 +1,5 @@
 # Files that the program carries inside itself, as symbols of an assembler file: embed_NAME (64-byte aligned) and
-# embed_NAME_size (8 bytes). server/embed.h declares them.
+# embed_NAME_size (8 bytes). embed/embed.h declares them.
 set(SMALLMIND_EMBEDDED model=models/smallmind-tiny.gguf openapi_yaml=openapi.yaml profile_html=web/profile.html)
 
 set(embed_source ${CMAKE_BINARY_DIR}/embed.S)
@@ -25,4 +25,4 @@ file(CONFIGURE OUTPUT ${embed_source} CONTENT "${embed_text}" @ONLY)
 
 add_library(sm_embed STATIC ${embed_source})
 set_source_files_properties(${embed_source} PROPERTIES OBJECT_DEPENDS "${embed_files}")
-target_link_libraries(sm_server PUBLIC sm_embed)
+target_link_libraries(sm_report PUBLIC sm_embed)

@@ -25,13 +25,13 @@ set_source_files_properties(${KERNELS_REF} PROPERTIES COMPILE_OPTIONS "${KERNELS
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_ref_fma.c PROPERTIES
     COMPILE_OPTIONS "${KERNELS_PLAIN};-mfma")
-  file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx2*.c)
+  file(GLOB KERNELS_AVX2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/x86/avx2*.c)
   set_source_files_properties(${KERNELS_AVX2} PROPERTIES COMPILE_OPTIONS "${KERNELS_OPTIMIZED};-mavx2;-mfma;-mf16c")
-  set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/kernels_avxvnni.c PROPERTIES
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/core/math/x86/avxvnni.c PROPERTIES
     COMPILE_OPTIONS "${KERNELS_OPTIMIZED};-mavx2;-mfma;-mf16c;-mavxvnni")
-  file(GLOB KERNELS_AVX512 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_avx512*.c)
+  file(GLOB KERNELS_AVX512 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/x86/avx512*.c)
   set(AVX512 ${KERNELS_OPTIMIZED} -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
   set_source_files_properties(${KERNELS_AVX512} PROPERTIES COMPILE_OPTIONS "${AVX512}")
-  file(GLOB KERNELS_AMX CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/kernels_amx*.c)
+  file(GLOB KERNELS_AMX CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/core/math/x86/amx*.c)
   set_source_files_properties(${KERNELS_AMX} PROPERTIES COMPILE_OPTIONS "${AVX512};-mamx-tile;-mamx-int8")
 endif()

@@ -1,4 +1,4 @@
-# The program itself: server/main.c with everything below it.
-add_executable(smallmind server/main.c)
-target_link_libraries(smallmind PRIVATE sm_server)
+# The program itself: cli/main.c with everything below it.
+add_executable(smallmind cli/main.c)
+target_link_libraries(smallmind PRIVATE sm_cli)
 install(TARGETS smallmind RUNTIME)

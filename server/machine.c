@@ -1,10 +1,10 @@
 /* machine.c - when limits are measured, and for whom. Loop thread, but for measure(). */
 #include "server/machine.h"
 
-#include "server/live.h"
-#include "server/profile_run.h"
+#include "report/profile_document.h"
+#include "server/handlers/generate.h"
+#include "server/handlers/live.h"
 #include "server/service.h"
-#include "server/stream.h"
 
 static bool is_busy(const struct engine_stats *stats)
 {
@@ -15,7 +15,7 @@ static void measure(uv_work_t *work) /* on libuv's pool */
 {
     struct service *service = work->data;
     struct machine *m = &service->machine;
-    const struct server_model *model = &service->model;
+    const struct loaded_model *model = &service->model;
     struct engine_stats before, after;
     struct limits *limits = NULL;
     struct error err;

@@ -1,11 +1,11 @@
 /* routes.c - the table, and the handlers that answer at once. Loop thread. */
 #include "server/routes.h"
 
-#include "server/embed.h"
-#include "server/live.h"
+#include "embed/embed.h"
+#include "server/handlers/generate.h"
+#include "server/handlers/live.h"
+#include "server/handlers/text.h"
 #include "server/service.h"
-#include "server/stream.h"
-#include "server/text.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -115,7 +115,7 @@ static enum MHD_Result handle_info(struct request *r)
 static enum MHD_Result handle_metrics(struct request *r)
 {
     struct service *service = r->service;
-    const struct server_model *loaded = &service->model;
+    const struct loaded_model *loaded = &service->model;
     const char *labels[METRICS_ROUTES_MAX];
     struct engine_stats stats = {0};
     for (size_t i = 0; i < routes_n; i++)

@@ -1,7 +1,7 @@
 /* routes.h - what can be asked for: one table of paths, methods and handlers. Loop thread. */
 #pragma once
 
-#include "server/request.h"
+#include "server/http/request.h"
 
 enum route_flags {
     ROUTE_OPEN = 1,   /* needs no key */

@@ -2,11 +2,11 @@
  * load, on libuv's pool. */
 #include "server/server.h"
 
-#include "server/http.h"
-#include "server/live.h"
+#include "server/handlers/generate.h"
+#include "server/handlers/live.h"
+#include "server/http/http.h"
 #include "server/log.h"
 #include "server/service.h"
-#include "server/stream.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ struct life { /* of one server_run */
     uv_timer_t limit; /* of a drain */
     bool draining, overtime;
     struct { /* the loader's, until on_loaded */
-        struct server_model model;
+        struct loaded_model model;
         struct engine *engine;
         enum status status;
         struct error error;
@@ -62,7 +62,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
 {
     struct life *life = work->data;
     const struct settings *s = life->service.settings;
-    struct server_model *model = &life->loaded.model;
+    struct loaded_model *model = &life->loaded.model;
     struct error *err = &life->loaded.error;
     life->loaded.status = life->load(life->ctx, model, err);
     if (life->loaded.status != STATUS_OK)

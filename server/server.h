@@ -10,22 +10,14 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "config/settings.h"
+#include "engine/loaded_model.h"
 #include "math/kernels.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
-
-/* What a loader hands over: borrowed by the server until server_run has returned, then the caller's
- * to free. */
-struct server_model {
-    const struct model *model;
-    const struct tokenizer *tokenizer;
-    const struct kernels *kernels;
-    const struct cpu *cpu;
-};
+#include "text/tokenizer/tokenizer.h"
 
 /* Called once, on another thread than the loop's. On failure the server stops and server_run
  * returns this error. It may log. */
-typedef enum status server_load_fn(void *ctx, struct server_model *out, struct error *err);
+typedef enum status server_load_fn(void *ctx, struct loaded_model *out, struct error *err);
 
 /* STATUS_OK: drained whole after a signal (exit 0). Anything else is exit 1 with its text: the
  * address could not be taken, the key file or the model is wrong, or the drain's time was over

@@ -2,13 +2,13 @@
  * server/, not with others. */
 #pragma once
 
-#include "api/info.h"
-#include "api/request.h"
-#include "server/headers.h"
-#include "server/http.h"
+#include "api/native/info.h"
+#include "api/native/request.h"
+#include "server/http/headers.h"
+#include "server/http/http.h"
+#include "server/http/listen.h"
+#include "server/http/loop.h"
 #include "server/keys.h"
-#include "server/listen.h"
-#include "server/loop.h"
 #include "server/machine.h"
 #include "server/metrics.h"
 #include "server/server.h"
@@ -23,7 +23,7 @@ struct service {
     struct origin_rules origins;
 
     enum health state;         /* HEALTH_LOADING, HEALTH_OK or HEALTH_DRAINING */
-    struct server_model model; /* zeroed while loading, as are the next two */
+    struct loaded_model model; /* zeroed while loading, as are the next two */
     struct engine *engine;
     struct api_limits limits;
     struct stream

@@ -9,7 +9,7 @@ failed=""
 
 # The first of these commands that is there: formatting and findings differ from release to release, 14 is Debian 12's.
 tool() { command -v "$1-14" || command -v "$1"; }
-sources() { find api bench config core server tests tools -name '*.[ch]' -not -path '*/.*' | sort; }
+sources() { find api bench cli config core embed report server tests tools -name '*.[ch]' -not -path '*/.*' | sort; }
 step() { # NAME COMMAND...
     name=$1
     shift
@@ -36,7 +36,7 @@ tidy() {
 check() {
     cppcheck --quiet -j "$JOBS" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
         --suppress=missingIncludeSystem --suppressions-list=tools/cppcheck.txt --library=posix -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
-        '-DSMALLMIND_VERSION=""' '-DTEST_SOURCE_DIR=""' '-DcJSON_ArrayForEach(e,a)=for(;;)' -I . -I core -I tests api bench config core server tests
+        '-DSMALLMIND_VERSION=""' '-DTEST_SOURCE_DIR=""' '-DcJSON_ArrayForEach(e,a)=for(;;)' -I . -I core -I tests api bench cli config core report server tests
 }
 
 step gcc compile gcc

@@ -4,8 +4,8 @@
 #include "base/cpu.h"
 #include "base/team.h"
 #include "engine/engine.h"
-#include "model/forward.h"
-#include "model/kv.h"
+#include "forward/forward.h"
+#include "forward/kv.h"
 
 enum {
     STEPS = KV_PAGE / 2, /* of one trial: positions of the one page it takes */

@@ -7,8 +7,8 @@
 #include "engine/engine.h"
 
 #include "base/alloc_count.h"
-#include "engine/batcher.h"
 #include "engine/plan.h"
+#include "engine/queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>

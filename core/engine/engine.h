@@ -12,11 +12,11 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "engine/job.h"
+#include "forward/kv.h"
 #include "math/kernels.h"
-#include "model/kv.h"
 #include "model/model.h"
 #include "profile/recorder.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

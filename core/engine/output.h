@@ -11,7 +11,7 @@
 #pragma once
 
 #include "engine/job.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 /* Prepares the search; before the first token. Any thread, before the job is handed over. */
 void output_begin(struct job *job);

@@ -5,8 +5,8 @@
  * waiting jobs placed before anything is published, so that whoever has seen a result finds it
  * counted and its place free. How work is cut into steps never changes a bit of an answer.
  */
-#include "engine/batcher.h"
 #include "engine/output.h"
+#include "engine/queue.h"
 
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
 #include "engine/engine.h"
 #include "engine/progress.h"
 #include "engine/rates.h"
-#include "model/forward.h"
+#include "forward/forward.h"
 #include "profile/recorder.h"
 #include "text/sampler.h"
 

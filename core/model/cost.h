@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "model/kv.h"
+#include "math/kernels.h"
 #include "model/model.h"
 #include "profile/record.h"
 

@@ -10,7 +10,7 @@
 #include "base/cpu.h"
 #include "base/team.h"
 #include "base/utf8.h"
-#include "model/model_arch.h"
+#include "model/arch.h"
 #include "model/rope.h"
 
 #include <math.h>

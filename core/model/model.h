@@ -10,8 +10,8 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "gguf/gguf.h"
 #include "math/matrix.h"
-#include "model/gguf.h"
 
 #include <stdbool.h>
 #include <stddef.h>

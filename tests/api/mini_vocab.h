@@ -8,8 +8,8 @@
 
 #include "engine/job.h"
 #include "engine/output.h"
-#include "model/gguf.h"
-#include "text/tokenizer.h"
+#include "gguf/gguf.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <check.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* test_json.c - facts about the JSON recognizer, the exact reading of numbers and the writer. */
-#include "api/json.h"
+#include "api/json/json.h"
 
 #include <check.h>
 #include <cjson/cJSON.h>

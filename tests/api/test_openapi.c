@@ -1,9 +1,9 @@
 /* test_openapi.c - the reference (openapi.yaml) says what the tables say: every field with its
  * range and default, every code of an error, every name of /info and /health. Reads the YAML by its
  * indentation alone, as the file is written. */
-#include "api/info.h"
-#include "api/reply.h"
-#include "api/request_fields.h"
+#include "api/native/info.h"
+#include "api/native/reply.h"
+#include "api/native/request_fields.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>

@@ -1,6 +1,6 @@
 /* test_reply.c - facts about answers: errors, the JSON form, server-sent events cut in every
  * possible way, the plain form; and that all of them tell the same text. */
-#include "api/reply.h"
+#include "api/native/reply.h"
 
 #include "base/utf8.h"
 #include "mini_vocab.h"

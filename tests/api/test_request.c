@@ -1,8 +1,8 @@
 /* test_request.c - facts about bodies of POST /generate: what each field takes, what is refused and
  * in which words, and what the job then holds. */
-#include "api/request.h"
+#include "api/native/request.h"
 
-#include "api/request_fields.h"
+#include "api/native/request_fields.h"
 #include "mini_vocab.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* test_routes.c - facts about what stands around a generation: the Accept header, the bodies of
  * /tokenize and /detokenize and their answers, /info and /health. */
-#include "api/info.h"
-#include "api/reply.h"
-#include "api/request.h"
+#include "api/native/info.h"
+#include "api/native/reply.h"
+#include "api/native/request.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>
@@ -76,11 +76,11 @@ START_TEST(the_preferred_form_is_found)
         {"a/b;\"", ANSWER_JSON},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        ck_assert_msg(request_form(false, rows[i].accept) == rows[i].form, "%s", rows[i].accept);
-        ck_assert_int_eq(request_form(true, rows[i].accept), ANSWER_SSE);
+        ck_assert_msg(accept_form(false, rows[i].accept) == rows[i].form, "%s", rows[i].accept);
+        ck_assert_int_eq(accept_form(true, rows[i].accept), ANSWER_SSE);
     }
-    ck_assert_int_eq(request_form(false, NULL), ANSWER_JSON);
-    ck_assert_int_eq(request_form(true, NULL), ANSWER_SSE);
+    ck_assert_int_eq(accept_form(false, NULL), ANSWER_JSON);
+    ck_assert_int_eq(accept_form(true, NULL), ANSWER_SSE);
 }
 END_TEST
 

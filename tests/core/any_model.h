@@ -7,7 +7,7 @@
 #pragma once
 
 #include "core/text/vocabulary.h"
-#include "math/encode.h"
+#include "math/encode/encode.h"
 
 enum {
     ANY_EMBD = 256,

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "model/gguf.h"
+#include "gguf/gguf.h"
 
 #include <check.h>
 #include <stdbool.h>

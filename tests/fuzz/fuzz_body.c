@@ -4,8 +4,8 @@
  * Besides what the sanitizers see: what a decoder accepts is strict JSON, what it hands out keeps
  * the vocabulary and UTF-8, and a refusal is a sentence with a status that is the client's fault.
  */
-#include "api/json.h"
-#include "api/request.h"
+#include "api/json/json.h"
+#include "api/native/request.h"
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
 
@@ -116,8 +116,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(accept != NULL, "memory");
     memcpy(accept, data, size);
     accept[size] = '\0';
-    FUZZ_CHECK(request_form(true, accept) == ANSWER_SSE, "the stream field wins");
-    request_form(false, accept);
+    FUZZ_CHECK(accept_form(true, accept) == ANSWER_SSE, "the stream field wins");
+    accept_form(false, accept);
     free(accept);
     return 0;
 }

@@ -5,7 +5,7 @@
  */
 #include "fuzz/fuzz.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <string.h>
 

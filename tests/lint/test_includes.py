@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Includes point one way: server -> api -> core, server -> config -> core/base. Each library has one room.
+"""Includes point one way: cli -> server -> {report, config} -> api -> core, and inside each from the top down.
 
 Run alone or by pytest; needs nothing but Python. A file under core/ names its own room's headers as "base/...", so
-whatever cannot be found in core/, config/, api/ or server/ is a file's neighbour or an error.
+whatever cannot be found in core/ or at the root is a file's neighbour or an error.
 """
 import pathlib
 import re
@@ -11,35 +11,63 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
-# What each room may include besides itself. Inside core the order of the rooms is a chain as well.
+BASE = ["core/base"]
+MATH = [*BASE, "core/math"]
+GGUF = [*MATH, "core/gguf"]
+TEXT = [*GGUF, "core/text", "core/text/tokenizer"]
+MODEL = [*GGUF, "core/profile", "core/model"]
+FORWARD = [*MODEL, "core/forward"]
+ENGINE = [*FORWARD, *TEXT, "core/engine"]
+JSON = [*ENGINE, "api", "api/json"]
+NATIVE = [*JSON, "api/native"]
+REPORT = [*NATIVE, "report", "embed"]
+SERVER = [*REPORT, "config", "server"]
+HTTP = [*SERVER, "server/http"]
+HANDLERS = [*HTTP, "server/handlers"]
+CLI = [*HANDLERS, "cli"]
+
+# What each room may include besides itself. A folder that is not named belongs to the room it lies in.
 MAY = {
     "core/base": [],
-    "core/math": ["core/base"],
-    "core/model": ["core/base", "core/math", "core/profile"],
-    "core/text": ["core/base", "core/math", "core/model"],
-    "core/engine": ["core/base", "core/math", "core/profile", "core/model", "core/text"],
-    "core/profile": ["core/base", "core/math"],
-    "config": ["core/base"],
-    "api": ["core/base", "core/math", "core/profile", "core/model", "core/text", "core/engine"],
-    "server": ["core/base", "core/math", "core/model", "core/text", "core/engine", "core/profile", "api", "config"],
+    "core/math": BASE,
+    "core/profile": MATH,
+    "core/gguf": MATH,
+    "core/text": TEXT,
+    "core/text/tokenizer": GGUF,
+    "core/model": MODEL,
+    "core/forward": FORWARD,
+    "core/engine": ENGINE,
+    "config": BASE,
+    "embed": [],
+    "api": ENGINE,
+    "api/json": JSON,
+    "api/native": NATIVE,
+    "report": REPORT,
+    "server": HANDLERS,
+    "server/http": HANDLERS,
+    "server/handlers": HANDLERS,
+    "cli": CLI,
+    "cli/bench": CLI,
+    "cli/inspect": CLI,
+    "cli/profile": CLI,
 }
 # Which rooms may know a library; the standard headers are everybody's.
 LIBRARIES = {
-    "pcre2.h": ["core/text"],
+    "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
-    "cjson/": ["api"],
-    "uv.h": ["server"],
-    "microhttpd.h": ["server"],
+    "cjson/": ["api/json", "api/native", "report"],
+    "uv.h": ["server", "server/http", "server/handlers"],
+    "microhttpd.h": ["server/http", "server/handlers", "server"],
 }
 # libm may reach an output only through sqrt, fma and rint, which math.h declares beside the rest: not for includes.
 
 
 def room_of(path):
-    """The room a path relative to the root lies in, or None."""
-    parts = path.parts
-    if parts[0] == "core" and len(parts) > 2:
-        return "/".join(parts[:2])
-    return parts[0] if parts[0] in MAY else None
+    """The room a path relative to the root lies in: the deepest folder that is named; None outside of all."""
+    for folder in path.parents:
+        if folder.as_posix() in MAY:
+            return folder.as_posix()
+    return None
 
 
 def target_of(name, source):
@@ -51,19 +79,23 @@ def target_of(name, source):
 
 
 def faults():
-    for room in MAY:
-        for source in sorted((ROOT / room).glob("**/*.[ch]")):
-            where = source.relative_to(ROOT)
-            for kind, name in INCLUDE.findall(source.read_text(encoding="utf-8")):
-                if kind == '"':
-                    target = target_of(name, source)
-                    if target is None:
-                        yield f'{where}: "{name}" is no file of the house'
-                    elif target != room and target not in MAY[room]:
-                        yield f"{where}: {room} must not include {target} ({name})"
-                for library, rooms in LIBRARIES.items():
-                    if (name == library or name.startswith(library)) and room not in rooms:
-                        yield f"{where}: <{name}> belongs to {', '.join(rooms)} alone"
+    tops = sorted({room.split("/")[0] for room in MAY})
+    for source in sorted(file for top in tops for file in (ROOT / top).glob("**/*.[ch]")):
+        where = source.relative_to(ROOT)
+        room = room_of(where)
+        if room is None:
+            yield f"{where}: lies in no room"
+            continue
+        for kind, name in INCLUDE.findall(source.read_text(encoding="utf-8")):
+            if kind == '"':
+                target = target_of(name, source)
+                if target is None:
+                    yield f'{where}: "{name}" is no file of the house'
+                elif target != room and target not in MAY[room]:
+                    yield f"{where}: {room} must not include {target} ({name})"
+            for library, rooms in LIBRARIES.items():
+                if (name == library or name.startswith(library)) and room not in rooms:
+                    yield f"{where}: <{name}> belongs to {', '.join(rooms)} alone"
 
 
 def test_includes_point_one_way():

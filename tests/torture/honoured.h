@@ -9,7 +9,7 @@
 
 #include "core/gguf_fields.h"
 #include "model/model.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <check.h>
 #include <math.h>

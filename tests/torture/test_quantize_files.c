@@ -7,7 +7,7 @@
  */
 #include "core/gguf_fields.h"
 #include "model/model.h"
-#include "model/quantize.h"
+#include "model/quantize/quantize.h"
 #include "torture/files.h"
 
 #include <sys/stat.h>

@@ -3,7 +3,7 @@
 
 #include "base/cpu.h"
 #include "engine/engine.h"
-#include "model/gguf.h"
+#include "gguf/gguf.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* test_encode.c - facts about rounding weights: every block's bytes come back from its parts,
  * values that a type can hold are kept, and the error stays below what the type's width allows.
  */
-#include "math/encode.h"
-#include "math/encode_blocks.h"
+#include "math/encode/blocks.h"
+#include "math/encode/encode.h"
 
 #include <check.h>
 #include <math.h>

@@ -3,10 +3,10 @@
 #include "base/cpu.h"
 #include "core/gguf_builder.h"
 #include "core/gguf_fields.h"
-#include "math/encode.h"
-#include "model/gguf.h"
+#include "gguf/gguf.h"
+#include "math/encode/encode.h"
 #include "model/model.h"
-#include "model/quantize.h"
+#include "model/quantize/quantize.h"
 
 #include <check.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * llama.cpp's quantizing program chose for files of the same shape. */
 #include "core/gguf_builder.h"
 #include "math/quant.h"
-#include "model/quantize_mix.h"
+#include "model/quantize/mix.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* test_tokenizer_load.c - facts about files that are wrong: each is refused with the key's name,
  * none does harm. */
-#include "text/tokenizer_internal.h"
+#include "text/tokenizer/internal.h"
 #include "vocabulary.h"
 
 static struct vocabulary v;

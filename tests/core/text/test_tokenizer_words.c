@@ -1,7 +1,7 @@
 /* test_tokenizer_words.c - facts about byte-level BPE: how each pre-tokenizer cuts a text into
  * words, and what becomes of the words.
  */
-#include "text/pretokenizer.h"
+#include "text/tokenizer/pretokenizer.h"
 #include "vocabulary.h"
 
 static struct vocabulary v;

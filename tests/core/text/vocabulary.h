@@ -5,8 +5,8 @@
 #pragma once
 
 #include "core/gguf_builder.h"
-#include "model/gguf.h"
-#include "text/tokenizer.h"
+#include "gguf/gguf.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <check.h>
 #include <stdio.h>

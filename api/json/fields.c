@@ -1,0 +1,257 @@
+/* fields.c - reads a JSON object by a table of fields, with messages that name the field, what it
+ * got and what would be right. The one user of cJSON beside the readers of FIELD_ANY. Any thread.
+ */
+#include "api/json/fields.h"
+
+#include "base/nearest.h"
+
+#include <cjson/cJSON.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t exact_limit = UINT64_C(1) << 53; /* integers that every JSON reader keeps */
+
+const char *fields_type_name(const struct cJSON *value)
+{
+    if (cJSON_IsObject(value))
+        return "an object";
+    if (cJSON_IsArray(value))
+        return "an array";
+    if (cJSON_IsString(value))
+        return "a string";
+    if (cJSON_IsNumber(value))
+        return "a number";
+    return cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false";
+}
+
+const char *fields_nearest(const struct field_table *table, const char *name)
+{
+    char compared[NEAREST_MAX + 1];
+    snprintf(compared, sizeof compared, "%s", name);
+    size_t nearest = 0, least = SIZE_MAX;
+    for (size_t i = 0; i < table->n_fields; i++) {
+        size_t slips = nearest_distance(compared, table->fields[i].name);
+        if (slips < least) {
+            least = slips;
+            nearest = i;
+        }
+    }
+    return table->fields[nearest].name;
+}
+
+void fields_default(const struct field_table *table, void *values)
+{
+    for (size_t i = 0; i < table->n_fields; i++) {
+        const struct field *field = &table->fields[i];
+        char *place = (char *)values + field->offset;
+        switch (field->kind) {
+        case FIELD_BOOL:
+            *(bool *)place = field->initial != 0;
+            break;
+        case FIELD_UINT:
+        case FIELD_SEED:
+            *(uint64_t *)(void *)place = (uint64_t)field->initial;
+            break;
+        case FIELD_NUMBER:
+            *(double *)(void *)place = field->initial;
+            break;
+        case FIELD_ANY:
+            *(const struct cJSON **)(void *)place = NULL;
+            break;
+        }
+    }
+}
+
+static enum status refuse_type(const struct field *field, const char *expected,
+                               const struct cJSON *value, struct error *err)
+{
+    return error_set_param(err, STATUS_INVALID, field->name, "%s must be %s, not %s", field->name,
+                           expected, fields_type_name(value));
+}
+
+/* How a number of the text is quoted in a message. */
+static int quoted_length(struct json_span number)
+{
+    return number.n < 24 ? (int)number.n : 24;
+}
+
+static enum status read_uint(const struct field *field, const struct field_limits *limits,
+                             const struct cJSON *value, struct json_span raw, uint64_t *out,
+                             struct error *err)
+{
+    uint64_t max =
+        field->bound == BOUND_FIXED ? (uint64_t)field->max : limits->bounds[field->bound];
+    static const char *const whose[BOUND_COUNT] = {[BOUND_FIXED] = "",
+                                                   [BOUND_VOCABULARY] = ", the vocabulary",
+                                                   [BOUND_CONTEXT] = ", the context"};
+    if (!cJSON_IsNumber(value))
+        return refuse_type(field, "an integer", value, err);
+    bool negative;
+    uint64_t magnitude;
+    enum json_integer kind = json_integer(raw, &negative, &magnitude);
+    if (kind == JSON_INTEGER && (!negative || magnitude == 0) &&
+        magnitude >= (uint64_t)field->min && magnitude <= max) {
+        *out = magnitude;
+        return STATUS_OK;
+    }
+    return error_set_param(err, STATUS_INVALID, field->name,
+                           "%s must be an integer from %.0f to %" PRIu64 "%s, not %.*s",
+                           field->name, field->min, max, whose[field->bound], quoted_length(raw),
+                           raw.at);
+}
+
+static enum status read_number(const struct field *field, const struct cJSON *value,
+                               struct json_span raw, double *out, struct error *err)
+{
+    if (!cJSON_IsNumber(value))
+        return refuse_type(field, "a number", value, err);
+    double number = value->valuedouble;
+    if (!isfinite(number) || number < field->min || number > field->max)
+        return error_set_param(err, STATUS_INVALID, field->name,
+                               "%s must be a number from %g to %g, not %.*s", field->name,
+                               field->min, field->max, quoted_length(raw), raw.at);
+    *out = number;
+    return STATUS_OK;
+}
+
+/* 1 to 20 digits that fit 64 bits. */
+static bool read_decimal(const char *text, uint64_t *out)
+{
+    uint64_t value = 0;
+    size_t n = strlen(text);
+    if (n == 0 || n > 20)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return true;
+}
+
+static enum status read_seed(const struct field *field, const struct cJSON *value,
+                             struct json_span raw, uint64_t *out, struct error *err)
+{
+    if (cJSON_IsString(value) && read_decimal(value->valuestring, out))
+        return STATUS_OK;
+    bool negative;
+    uint64_t magnitude;
+    if (cJSON_IsNumber(value) && json_integer(raw, &negative, &magnitude) == JSON_INTEGER &&
+        (!negative || magnitude == 0) && magnitude <= exact_limit) {
+        *out = magnitude;
+        return STATUS_OK;
+    }
+    static const char right[] = "an integer from 0 to 9007199254740992 (2^53), or a string of "
+                                "decimal digits up to \"18446744073709551615\"";
+    if (cJSON_IsNumber(value))
+        return error_set_param(err, STATUS_INVALID, field->name, "%s must be %s, not %.*s",
+                               field->name, right, quoted_length(raw), raw.at);
+    return refuse_type(field, right, value, err);
+}
+
+static enum status read_field(const struct field *field, const struct field_limits *limits,
+                              const struct cJSON *value, struct json_span raw, void *values,
+                              struct error *err)
+{
+    void *place = (char *)values + field->offset;
+    switch (field->kind) {
+    case FIELD_BOOL:
+        if (!cJSON_IsBool(value))
+            return refuse_type(field, "true or false", value, err);
+        *(bool *)place = cJSON_IsTrue(value);
+        return STATUS_OK;
+    case FIELD_UINT:
+        return read_uint(field, limits, value, raw, place, err);
+    case FIELD_NUMBER:
+        return read_number(field, value, raw, place, err);
+    case FIELD_SEED:
+        return read_seed(field, value, raw, place, err);
+    case FIELD_ANY:
+        break;
+    }
+    *(const struct cJSON **)place = value;
+    return STATUS_OK;
+}
+
+/* The index of a name in the table; n_fields when it is unknown. */
+static size_t find(const struct field_table *table, const char *name)
+{
+    size_t i = 0;
+    while (i < table->n_fields && strcmp(table->fields[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static enum status read_member(const struct field_table *table, const struct field_limits *limits,
+                               const struct cJSON *item, struct json_span name,
+                               struct json_span raw, void *values, uint64_t *present,
+                               uint64_t *seen, struct error *err)
+{
+    if (json_has_nul(name))
+        return error_set(err, STATUS_INVALID, "a field's name holds \\u0000, which no field has");
+    size_t i = find(table, item->string);
+    if (i == table->n_fields) {
+        char shown[NEAREST_MAX + 1];
+        snprintf(shown, sizeof shown, "%s", item->string);
+        return error_set_param(err, STATUS_INVALID, shown,
+                               "unknown field '%s'; the nearest known one is '%s'", shown,
+                               fields_nearest(table, item->string));
+    }
+    const struct field *field = &table->fields[i];
+    uint64_t bit = UINT64_C(1) << i;
+    if (*present & bit)
+        return error_set_param(err, STATUS_INVALID, field->name, "%s is given twice; give it once",
+                               field->name);
+    *present |= bit;
+    if (json_has_nul(raw))
+        return error_set_param(err, STATUS_INVALID, field->name,
+                               "%s holds the character \\u0000; texts must do without it",
+                               field->name);
+    if (field->nullable && cJSON_IsNull(item))
+        return STATUS_OK;
+    *seen |= bit;
+    return read_field(field, limits, item, raw, values, err);
+}
+
+enum status fields_read(const struct field_table *table, const struct field_limits *limits,
+                        const char *body, size_t n, void *values, uint64_t *seen,
+                        struct cJSON **root, struct error *err)
+{
+    fields_default(table, values);
+    enum status status = json_check(body, n, limits->max_depth, limits->max_nodes, err);
+    if (status != STATUS_OK)
+        return status;
+    struct cJSON *tree = cJSON_ParseWithLength(body, n);
+    if (tree == NULL)
+        return error_no_memory(err, n, "a request's body");
+    uint64_t present = 0, found = 0;
+    if (!cJSON_IsObject(tree)) {
+        status = error_set(err, STATUS_INVALID, "the body must be a JSON object, not %s",
+                           fields_type_name(tree));
+        goto fail;
+    }
+    /* cJSON keeps the members in the order of the text. */
+    const struct cJSON *item = tree->child;
+    struct json_span name, raw;
+    for (size_t at = 0; item != NULL && json_next_member(body, n, &at, &name, &raw);
+         item = item->next) {
+        status = read_member(table, limits, item, name, raw, values, &present, &found, err);
+        if (status != STATUS_OK)
+            goto fail;
+    }
+    *seen = found;
+    *root = tree;
+    return STATUS_OK;
+fail:
+    cJSON_Delete(tree);
+    return status;
+}
+
+void fields_free(struct cJSON *root)
+{
+    cJSON_Delete(root);
+}

@@ -1,0 +1,65 @@
+/* fields.h - one table of fields drives the reading of a body: name, kind, range, default, place.
+ *
+ * A body is checked by json_check, then walked once beside the tree that cJSON makes of it, so that
+ * a number can also be read exactly as it stands. Simple kinds are stored into the caller's struct;
+ * the others are handed over as cJSON values. The reference (openapi.yaml) is tested against the
+ * tables. Pure; any thread. Knows nothing of jobs.
+ */
+#pragma once
+
+#include "api/json/json.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cJSON;
+
+enum field_kind {
+    FIELD_BOOL,   /* bool */
+    FIELD_UINT,   /* uint64_t, integral */
+    FIELD_NUMBER, /* double */
+    FIELD_SEED,   /* uint64_t: a number up to 2^53 or a decimal string up to 2^64 - 1 */
+    FIELD_ANY,    /* const struct cJSON *: decoded by its reader */
+};
+
+/* Where a maximum comes from that the table cannot know. */
+enum field_bound { BOUND_FIXED, BOUND_VOCABULARY, BOUND_CONTEXT, BOUND_COUNT };
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    enum field_bound bound;
+    double min, max; /* of UINT and NUMBER, inclusive; max only with BOUND_FIXED */
+    double initial;  /* the default of BOOL, UINT and NUMBER */
+    bool nullable;   /* null is the same as absent */
+    size_t offset;   /* in the struct of values */
+};
+
+struct field_table {
+    const struct field *fields;
+    size_t n_fields; /* at most 64 */
+};
+
+struct field_limits {
+    size_t max_depth, max_nodes;
+    uint64_t bounds[BOUND_COUNT]; /* by enum field_bound; BOUND_FIXED's is not used */
+};
+
+/* Defaults into values. */
+void fields_default(const struct field_table *table, void *values);
+
+/* Reads a whole body over the defaults. *seen: one bit a field that was there (and not null).
+ * *root owns what FIELD_ANY values point to: fields_free it. Errors as in request.h. */
+enum status fields_read(const struct field_table *table, const struct field_limits *limits,
+                        const char *body, size_t n, void *values, uint64_t *seen,
+                        struct cJSON **root, struct error *err);
+void fields_free(struct cJSON *root); /* takes NULL */
+
+/* The known name with the fewest typing slips from `name` (the first of equals): there is always
+ * one, so that a refusal can name it. */
+const char *fields_nearest(const struct field_table *table, const char *name);
+
+/* "a string", "an array", ...: what a value is, for messages. */
+const char *fields_type_name(const struct cJSON *value);

@@ -1,0 +1,109 @@
+/* info.c - writes /info and /health. Loop thread; allocates nothing. */
+#include "api/native/info.h"
+
+#include "api/json/json.h"
+
+static void put_model(struct json_writer *w, const struct model *model,
+                      const struct tokenizer *tokenizer)
+{
+    const struct shape *shape = &model->shape;
+    json_name(w, "{", "model");
+    json_name_text(w, "{", "name", model->name);
+    json_name_text(w, ",", "architecture", shape->arch);
+    json_name_text(w, ",", "weights", model->weights);
+    json_name_uint(w, ",", "parameters", model->n_params);
+    json_name_uint(w, ",", "bytes", model->file_bytes);
+    json_name_uint(w, ",", "bytes_per_token", model->bytes_per_token);
+    json_name_uint(w, ",", "context_train", shape->n_context_train);
+    json_name_uint(w, ",", "embedding", shape->n_embd);
+    json_name_uint(w, ",", "layers", shape->n_layers);
+    json_name_uint(w, ",", "heads", shape->n_heads);
+    json_name_uint(w, ",", "kv_heads", shape->n_kv_heads);
+    json_name_uint(w, ",", "head_size", shape->head_dim);
+    json_name_uint(w, ",", "feed_forward", shape->n_ff);
+    json_name_text(w, ",", "tokenizer", tokenizer_model(tokenizer));
+    json_name_text(w, ",", "pre_tokenizer", tokenizer_pre(tokenizer));
+    json_name_uint(w, "},", "context", model->n_context);
+    json_name_uint(w, ",", "vocabulary", shape->n_vocab);
+}
+
+/* A limit of 0 is none of its own: null. */
+static void put_limit(struct json_writer *w, const char *name, uint64_t value)
+{
+    json_name(w, ",", name);
+    if (value == 0)
+        json_raw(w, "null");
+    else
+        json_uint(w, value);
+}
+
+static void put_limits(struct json_writer *w, const struct info_limits *limits)
+{
+    json_name(w, ",", "limits");
+    json_name_uint(w, "{", "max_queue", limits->max_queue);
+    json_name_uint(w, ",", "max_batch", limits->max_batch);
+    json_name_uint(w, ",", "step_tokens", limits->step_tokens);
+    put_limit(w, "max_wait_seconds", limits->max_wait_seconds);
+    put_limit(w, "max_prompt_tokens", limits->max_prompt_tokens);
+    put_limit(w, "max_output_tokens", limits->max_output_tokens);
+    json_name_uint(w, ",", "max_stop_strings", JOB_STOPS_MAX);
+    json_name_uint(w, ",", "max_logprobs", JOB_LOGPROBS_MAX);
+    json_name_uint(w, ",", "max_connections", limits->max_connections);
+    json_name_uint(w, ",", "max_header_bytes", limits->max_header_bytes);
+    json_name_uint(w, ",", "max_body_bytes", limits->max_body_bytes);
+    json_name_uint(w, ",", "max_json_depth", limits->max_json_depth);
+    json_name_uint(w, ",", "max_json_nodes", limits->max_json_nodes);
+    json_raw(w, "}");
+}
+
+static void put_plan(struct json_writer *w, const struct info *info)
+{
+    const struct engine_plan *plan = info->plan;
+    json_name_text(w, ",", "version", info->version);
+    json_name_text(w, ",", "kernels", info->kernels);
+    json_name_text(w, ",", "cpu", info->cpu->name);
+    json_name_uint(w, ",", "threads", plan->n_threads);
+    json_name_uint(w, ",", "workers", plan->n_workers);
+    json_name_text(w, ",", "threads_why", plan->threads_why);
+    json_name(w, ",", "kv");
+    json_name_text(w, "{", "type", info->kv_type);
+    json_name_uint(w, ",", "bytes", plan->kv_bytes);
+    json_name_uint(w, ",", "pages", plan->kv_pages);
+    json_name_uint(w, ",", "page_bytes", plan->page_bytes);
+    json_name_uint(w, ",", "page_positions", KV_PAGE);
+    json_name_uint(w, ",", "sequence_pages", plan->sequence_pages);
+    json_name_bool(w, ",", "prefix_cache", info->prefix_cache);
+    json_name_text(w, ",", "why", plan->kv_why);
+    json_raw(w, "}}");
+}
+
+size_t info_write(const struct info *info, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    put_model(&w, info->model, info->tokenizer);
+    put_limits(&w, &info->limits);
+    put_plan(&w, info);
+    return w.full ? 0 : w.n;
+}
+
+const char *health_name(enum health health)
+{
+    static const char *const names[] = {[HEALTH_OK] = "ok",
+                                        [HEALTH_LOADING] = "loading",
+                                        [HEALTH_DRAINING] = "draining",
+                                        [HEALTH_STALLED] = "stalled"};
+    return names[health];
+}
+
+size_t health_write(const struct health_report *report, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_name_text(&w, "{", "status", health_name(report->health));
+    json_name_uint(&w, ",", "running", report->running);
+    json_name_uint(&w, ",", "queued", report->queued);
+    json_name_uint(&w, ",", "queue_limit", report->queue_limit);
+    json_name(&w, ",", "uptime_seconds");
+    json_double(&w, report->uptime_seconds, 3);
+    json_raw(&w, "}");
+    return w.full ? 0 : w.n;
+}

@@ -1,0 +1,136 @@
+/* request_text.c - the bodies of POST /tokenize and POST /detokenize. Loop thread or libuv's pool;
+ * results are malloc'ed for the caller. */
+#include "api/native/request.h"
+
+#include "api/native/request_fields.h"
+#include "base/checked.h"
+#include "base/utf8.h"
+
+#include <cjson/cJSON.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tokenize_values {
+    const struct cJSON *text, *content;
+    bool add_special, parse_special;
+};
+
+static const struct field tokenize_rows[] = {
+    {"text", FIELD_ANY, .offset = offsetof(struct tokenize_values, text)},
+    {"content", FIELD_ANY, .offset = offsetof(struct tokenize_values, content)},
+    {"add_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, add_special)},
+    {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
+};
+const struct field_table tokenize_fields = {tokenize_rows,
+                                            sizeof tokenize_rows / sizeof tokenize_rows[0]};
+
+struct detokenize_values {
+    const struct cJSON *tokens;
+};
+
+static const struct field detokenize_rows[] = {
+    {"tokens", FIELD_ANY, .offset = offsetof(struct detokenize_values, tokens)},
+};
+const struct field_table detokenize_fields = {detokenize_rows,
+                                              sizeof detokenize_rows / sizeof detokenize_rows[0]};
+
+static struct field_limits limits_of(const struct api_limits *limits)
+{
+    return (struct field_limits){.max_depth = limits->max_json_depth,
+                                 .max_nodes = limits->max_json_nodes};
+}
+
+enum status request_tokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
+                             const struct api_limits *limits, int32_t **ids, size_t *n_ids,
+                             struct error *err)
+{
+    struct tokenize_values values;
+    struct field_limits bounds = limits_of(limits);
+    struct cJSON *root = NULL;
+    uint64_t seen;
+    enum status status =
+        fields_read(&tokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+    if (status != STATUS_OK)
+        return status;
+    const char *field = values.text != NULL ? "text" : "content";
+    const struct cJSON *text = values.text != NULL ? values.text : values.content;
+    if (text == NULL) {
+        status = error_set_param(err, STATUS_INVALID, "text",
+                                 "text is missing (content is another name for it)");
+        goto done;
+    }
+    if (values.text != NULL && values.content != NULL) {
+        status = error_set_param(err, STATUS_INVALID, "content",
+                                 "text and content are two names for one field: give one");
+        goto done;
+    }
+    if (!cJSON_IsString(text)) {
+        status = error_set_param(err, STATUS_INVALID, field, "%s must be a string, not %s", field,
+                                 fields_type_name(text));
+        goto done;
+    }
+    unsigned flags = (values.add_special ? TOKENIZER_ADD_SPECIAL : 0U) |
+                     (values.parse_special ? TOKENIZER_PARSE_SPECIAL : 0U);
+    struct id_list list;
+    status = read_text(field, text->valuestring, strlen(text->valuestring), flags, tokenizer, &list,
+                       err);
+    if (status == STATUS_OK) {
+        *ids = list.ids;
+        *n_ids = list.n;
+    }
+done:
+    fields_free(root);
+    return status;
+}
+
+/* The ids' bytes as valid UTF-8. */
+static enum status decode(const struct tokenizer *tokenizer, const struct id_list *list,
+                          char **text, size_t *n_text, struct error *err)
+{
+    size_t n_bytes = tokenizer_decode(tokenizer, list->ids, list->n, NULL), n_valid;
+    if (!checked_add(n_bytes, 3, &n_valid) || !checked_mul(n_valid, 3, &n_valid))
+        return error_set_param(err, STATUS_TOO_LARGE, "tokens", "tokens are too many");
+    char *bytes = malloc(n_bytes + 1), *valid = malloc(n_valid);
+    if (bytes == NULL || valid == NULL) {
+        free(bytes);
+        free(valid);
+        return error_no_memory(err, n_bytes + n_valid, "a text");
+    }
+    struct utf8_stream stream = {.n_held = 0};
+    n_bytes = tokenizer_decode(tokenizer, list->ids, list->n, bytes);
+    *n_text = utf8_stream_push(&stream, bytes, n_bytes, valid);
+    *n_text += utf8_stream_end(&stream, valid + *n_text);
+    *text = valid;
+    free(bytes);
+    return STATUS_OK;
+}
+
+enum status request_detokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
+                               const struct api_limits *limits, char **text, size_t *n_text,
+                               struct error *err)
+{
+    struct detokenize_values values;
+    struct field_limits bounds = limits_of(limits);
+    struct cJSON *root = NULL;
+    uint64_t seen;
+    struct id_list list = {NULL, 0};
+    enum status status =
+        fields_read(&detokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+    if (status != STATUS_OK)
+        return status;
+    if (values.tokens == NULL)
+        status = error_set_param(err, STATUS_INVALID, "tokens",
+                                 "tokens is missing: give an array of token ids");
+    else if (!cJSON_IsArray(values.tokens))
+        status = error_set_param(err, STATUS_INVALID, "tokens",
+                                 "tokens must be an array of token ids, not %s",
+                                 fields_type_name(values.tokens));
+    else
+        status = read_ids("tokens", values.tokens, tokenizer, &list, err);
+    if (status == STATUS_OK)
+        status = decode(tokenizer, &list, text, n_text, err);
+    free(list.ids);
+    fields_free(root);
+    return status;
+}

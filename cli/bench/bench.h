@@ -1,0 +1,76 @@
+/* bench.h - what the parts of `smallmind bench` share: the run, and how a cell's limit is found.
+ *
+ * A cell is measured by bench_cells.c (the engine's steps) or bench_kernels.c (single kernels) and
+ * handed in with its demand: the bytes and multiply-adds that it cannot do without. Its limit is
+ * what this machine needs for them at least, measured in the same run (bench_limits.c). Main
+ * thread. Private to verb_bench.c and its parts.
+ */
+#pragma once
+
+#include "cli/load.h"
+#include "cli/terminal.h"
+#include "config/settings.h"
+#include "engine/engine.h"
+#include "profile/limits.h"
+#include "report/bench_report.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { BENCH_CELLS_MAX = 512, BENCH_READS_MAX = 128, BENCH_CHAINS_MAX = 16 };
+
+/* What one pass of a cell needs at least. */
+struct bench_demand {
+    double bytes;              /* read from where the working set lies */
+    size_t working_set;        /* bytes that each pass goes over again */
+    double macs[LIMIT_CHAINS]; /* multiply-adds of each chain; they share the processor */
+    double units;              /* of the result: tokens, 1e9 multiply-adds, 1e9 bytes */
+};
+
+struct bench {
+    const struct settings *settings;
+    struct loaded loaded;
+    struct engine *engine; /* owned */
+    struct limits *limits; /* owned */
+    struct bench_report report;
+    struct bench_result results[BENCH_CELLS_MAX];
+    struct bench_demand demands[BENCH_CELLS_MAX];
+    struct { /* what the machine can do, measured once before and once after */
+        size_t working_set;
+        unsigned n_threads;
+        double rate;
+    } reads[BENCH_READS_MAX];
+    struct {
+        enum limit_chain chain;
+        unsigned n_threads;
+        double rate;
+    } chains[BENCH_CHAINS_MAX];
+    size_t n_reads, n_chains;
+    struct progress progress;
+    size_t n_planned; /* cells of the engine */
+};
+
+double bench_now(void); /* seconds, monotonic */
+
+/* Is a cell of this name asked for: does it begin with one of --cells, to the end of a word? */
+bool bench_wanted(const struct bench *bench, const char *name);
+
+/* Measures now what the demand's limit is made of, for n_threads, unless that is known. */
+enum status bench_limits_prepare(struct bench *bench, const struct bench_demand *demand,
+                                 unsigned n_threads, struct error *err);
+/* Measures everything again, the better counts; then fills in the machine's figures and every
+ * result's limit. */
+enum status bench_limits_settle(struct bench *bench, struct error *err);
+
+/* Takes a finished cell. STATUS_TOO_LARGE: no place. */
+enum status bench_add(struct bench *bench, const struct bench_result *result,
+                      const struct bench_demand *demand, struct error *err);
+
+/* The cells; how many of the engine's there will be. */
+size_t bench_cells_count(const struct bench *bench);
+enum status bench_cells_run(struct bench *bench, struct error *err);
+enum status bench_kernels_run(struct bench *bench, struct error *err);
+
+/* For people. */
+void bench_print(const struct bench_report *report);
+int bench_compare(const struct settings *settings);

@@ -1,0 +1,339 @@
+/* cells.c - the engine's own steps, timed: prompts of several lengths, decoding at several
+ * contexts, batches.
+ *
+ * Requests go through the engine as those of clients do, with the threads and workers that serving
+ * would choose; the times are the ones that the engine writes into each job. The best of several
+ * rounds counts. Main thread; the engine's workers compute.
+ */
+#include "cli/bench/bench.h"
+
+#include "engine/plan.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_BATCH = 64,
+    MAX_TOKENS = 128, /* generated in a round */
+    MAX_ROUNDS = 12,
+    FAR_ROOM = 160, /* positions left for decoding at the end of the context */
+    CELL_NAME = sizeof((struct bench_result *)0)->name,
+};
+
+struct cell {
+    enum bench_kind kind;
+    size_t n; /* prompt tokens, positions before, or sequences */
+};
+
+struct round { /* of jobs that ran together; seconds */
+    double begin, first, last;
+};
+
+static double seconds(uint64_t ns)
+{
+    return (double)ns * 1e-9;
+}
+
+/* --- what to measure --- */
+
+/* "prefill 128", "decode at 512", "batch 8" */
+static void cell_name(const struct cell *cell, char out[CELL_NAME])
+{
+    snprintf(out, CELL_NAME, "%s %s%zu", bench_kind_names[cell->kind],
+             cell->kind == BENCH_DECODE ? "at " : "", cell->n);
+}
+
+static size_t add_cell(struct cell *cells, size_t n_cells, enum bench_kind kind, size_t n)
+{
+    cells[n_cells] = (struct cell){kind, n};
+    return n_cells + 1;
+}
+
+/* cells: [32]. As far as the model's context goes. */
+static size_t plan_cells(const struct bench *bench, struct cell *cells)
+{
+    static const size_t prompts[] = {16, 32, 64, 128, 256, 512};
+    static const size_t contexts[] = {0, 512, 2048};
+    static const size_t batches[] = {2, 4, 5, 6, 7, 8, 9, 16, 32, 64};
+    size_t n = 0, room = bench->loaded.model->n_context;
+    bool quick = bench->settings->quick;
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
+        if (prompts[i] < room && (!quick || prompts[i] == 16 || prompts[i] == 64))
+            n = add_cell(cells, n, BENCH_PREFILL, prompts[i]);
+    for (size_t i = 0, previous = 0; i < sizeof contexts / sizeof *contexts; i++) {
+        size_t far = room > FAR_ROOM ? room - FAR_ROOM : 0;
+        size_t context = contexts[i] < far ? contexts[i] : far;
+        if (i == 0 || (context > previous && !quick))
+            n = add_cell(cells, n, BENCH_DECODE, context);
+        previous = context;
+    }
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
+        if (!quick || batches[i] == 2 || batches[i] == 8)
+            n = add_cell(cells, n, BENCH_BATCH, batches[i]);
+    size_t n_wanted = 0;
+    for (size_t i = 0; i < n; i++) {
+        char name[CELL_NAME];
+        cell_name(&cells[i], name);
+        if (bench_wanted(bench, name))
+            cells[n_wanted++] = cells[i];
+    }
+    return n_wanted;
+}
+
+size_t bench_cells_count(const struct bench *bench)
+{
+    struct cell cells[32];
+    return plan_cells(bench, cells);
+}
+
+/* --- what it needs at least --- */
+
+static void add_matrix(struct bench_demand *demand, const struct linear *linear, size_t n_rows)
+{
+    const struct matrix *w = &linear->w;
+    demand->bytes += (double)(matrix_n_panels(w) * w->panel_bytes);
+    demand->macs[limits_chain_of(w->type)] +=
+        (double)n_rows * (double)w->n_rows * (double)w->n_cols;
+}
+
+/* n_rows rows of which n_last want logits: only they go on behind the last layer's keys and values.
+ * n_pairs: of a query's row and a position it attends to, in the last layer and in each other. */
+static void add_step(struct bench_demand *demand, const struct model *model, size_t n_rows,
+                     size_t n_last, double n_pairs, double n_last_pairs)
+{
+    const struct shape *shape = &model->shape;
+    double macs_per_pair = 2.0 * (double)shape->n_heads * (double)shape->head_dim;
+    for (size_t i = 0; i < shape->n_layers; i++) {
+        const struct layer *layer = &model->layers[i];
+        bool is_last = i + 1 == shape->n_layers;
+        size_t n = is_last ? n_last : n_rows;
+        add_matrix(demand, &layer->q, n);
+        add_matrix(demand, &layer->k, n_rows);
+        add_matrix(demand, &layer->v, n_rows);
+        add_matrix(demand, &layer->attn_output, n);
+        add_matrix(demand, &layer->gate, n);
+        add_matrix(demand, &layer->up, n);
+        add_matrix(demand, &layer->down, n);
+        demand->macs[LIMIT_FMA] += macs_per_pair * (is_last ? n_last_pairs : n_pairs);
+    }
+    add_matrix(demand, &model->output, n_last);
+}
+
+static unsigned threads_of(const struct engine_plan *plan, unsigned n_workers)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < n_workers; i++)
+        n += plan_worker_threads(plan, i);
+    return n;
+}
+
+/* One prompt, read by one worker. */
+static void prefill_demand(const struct bench *bench, size_t n, struct bench_demand *demand)
+{
+    double positions = (double)n;
+    add_step(demand, bench->loaded.model, n, 1, positions * (positions + 1) / 2, positions);
+    demand->working_set = (size_t)demand->bytes;
+    demand->units = positions;
+}
+
+/* One step of a batch at a context: each worker that has a sequence reads all weights, each
+ * sequence its keys and values. */
+static void decode_demand(const struct bench *bench, size_t batch, double context,
+                          unsigned n_workers, struct bench_demand *demand)
+{
+    double pairs = (double)batch * context;
+    add_step(demand, bench->loaded.model, batch, batch, pairs, pairs);
+    const struct engine_plan *plan = engine_plan(bench->engine);
+    demand->bytes = demand->bytes * n_workers + pairs * (double)plan->page_bytes / KV_PAGE;
+    demand->working_set = (size_t)demand->bytes;
+    demand->units = (double)batch;
+}
+
+/* --- running jobs --- */
+
+static enum status make_job(const struct bench *bench, size_t n_prompt, size_t n_tokens,
+                            size_t which, uint64_t salt, struct job **out, struct error *err)
+{
+    const struct job_size size = {.n_prompt = n_prompt,
+                                  .max_tokens = n_tokens,
+                                  .max_piece = tokenizer_max_piece(bench->loaded.tokenizer)};
+    struct job *job;
+    enum status status = job_create(&job, &size, err);
+    if (status != STATUS_OK)
+        return status;
+    size_t n_vocab = bench->loaded.model->shape.n_vocab;
+    for (size_t i = 0; i < n_prompt; i++)
+        job_prompt(job)[i] = (int32_t)((i * 7919 + which * 104729 + 11) % n_vocab);
+    job->ignore_eos = true;
+    job->sampling.top_p = job->sampling.typical_p = 1;
+    job->sampling.repetition_penalty = 1;
+    job->salt = salt;
+    *out = job;
+    return STATUS_OK;
+}
+
+/* All of them at once; waits for each. */
+static enum status run_jobs(struct bench *bench, struct job **jobs, size_t n, struct round *out,
+                            struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t n_submitted = 0;
+    uint64_t retry_ms;
+    for (; status == STATUS_OK && n_submitted < n; n_submitted += status == STATUS_OK) {
+        jobs[n_submitted]->arrived_ns = engine_now_ns();
+        status = engine_submit(bench->engine, jobs[n_submitted], &retry_ms, err);
+    }
+    for (size_t i = 0; i < n_submitted; i++)
+        while (!atomic_load_explicit(&jobs[i]->finished, memory_order_acquire))
+            engine_wait(bench->engine, jobs[i], UINT32_MAX);
+    *out = (struct round){0};
+    for (size_t i = 0; status == STATUS_OK && i < n; i++) {
+        const struct job *job = jobs[i];
+        if (job->finish == FINISH_ERROR) {
+            *err = job->error;
+            return err->status;
+        }
+        double begin = seconds(job->started_ns), first = seconds(job->first_token_ns),
+               last = seconds(job->last_token_ns);
+        out->begin = i == 0 || begin < out->begin ? begin : out->begin;
+        out->first = i == 0 || first < out->first ? first : out->first;
+        out->last = last > out->last ? last : out->last;
+    }
+    return status;
+}
+
+static enum status run_round(struct bench *bench, size_t n_jobs, size_t n_prompt, size_t n_tokens,
+                             uint64_t salt, struct round *out, struct error *err)
+{
+    struct job *jobs[MAX_BATCH] = {NULL};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < n_jobs; i++)
+        status = make_job(bench, n_prompt, n_tokens, i, salt, &jobs[i], err);
+    if (status == STATUS_OK)
+        status = run_jobs(bench, jobs, n_jobs, out, err);
+    for (size_t i = 0; i < n_jobs; i++)
+        job_destroy(jobs[i]);
+    return status;
+}
+
+/* --- the cells --- */
+
+static double cell_seconds(const struct bench *bench)
+{
+    return bench->settings->quick ? 0.1 : 1.5;
+}
+
+static size_t least_rounds(const struct bench *bench)
+{
+    return bench->settings->quick ? 2 : 3;
+}
+
+/* The first round of a kind costs what the first touch of its memory costs; it counts like the
+ * others, the best of which is the result. */
+static enum status run_prefill(struct bench *bench, const struct cell *cell, struct error *err)
+{
+    size_t n = cell->n;
+    unsigned n_threads = threads_of(engine_plan(bench->engine), 1);
+    struct bench_result result = {.kind = BENCH_PREFILL, .tokens = n, .batch = 1};
+    struct bench_demand demand = {0};
+    cell_name(cell, result.name);
+    result.threads = n_threads;
+    prefill_demand(bench, n, &demand);
+    enum status status = bench_limits_prepare(bench, &demand, n_threads, err);
+    double start = bench_now();
+    for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
+        struct round round;
+        /* A salt of its own: nothing of it is in the prefix cache. */
+        status = run_round(bench, 1, n, 1, 1000 + 100 * n + i, &round, err);
+        double rate = status == STATUS_OK ? (double)n / (round.first - round.begin) : 0;
+        result.rate = rate > result.rate ? rate : result.rate;
+        if (i + 1 >= least_rounds(bench) && bench_now() - start > cell_seconds(bench))
+            break;
+    }
+    return status == STATUS_OK ? bench_add(bench, &result, &demand, err) : status;
+}
+
+/* Sequences side by side, each `context` positions in. */
+static enum status run_decode(struct bench *bench, const struct cell *cell, struct error *err)
+{
+    size_t batch = cell->kind == BENCH_BATCH ? cell->n : 1;
+    size_t context = cell->kind == BENCH_DECODE ? cell->n : 0;
+    const struct engine_plan *plan = engine_plan(bench->engine);
+    unsigned n_workers = batch < plan->n_workers ? (unsigned)batch : plan->n_workers;
+    size_t n_prompt = context > 0 ? context : 1, room = bench->loaded.model->n_context - n_prompt;
+    size_t most = room < MAX_TOKENS ? room : MAX_TOKENS, n_tokens = most < 9 ? most : 9;
+    struct bench_result result = {.kind = cell->kind, .batch = batch, .context = context};
+    struct bench_demand demand = {0};
+    result.threads = threads_of(plan, n_workers);
+    cell_name(cell, result.name);
+    decode_demand(bench, batch, (double)n_prompt + (double)most / 2, n_workers, &demand);
+    enum status status = bench_limits_prepare(bench, &demand, result.threads, err);
+    double start = bench_now();
+    for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
+        struct round round;
+        status = run_round(bench, batch, n_prompt, n_tokens, 1, &round, err);
+        if (status != STATUS_OK)
+            break;
+        double rate = (double)(batch * (n_tokens - 1)) / (round.last - round.first);
+        if (i > 0 && rate > result.rate) {
+            result.rate = rate;
+            result.tokens = batch * (n_tokens - 1);
+        }
+        /* The first, short round says how many tokens fill a round's time. */
+        double wanted = cell_seconds(bench) / 3 * rate / (double)batch;
+        if (i == 0)
+            n_tokens = wanted < 9 ? n_tokens : wanted < (double)most ? (size_t)wanted : most;
+        if (i >= least_rounds(bench) && bench_now() - start > cell_seconds(bench))
+            break;
+    }
+    return status == STATUS_OK ? bench_add(bench, &result, &demand, err) : status;
+}
+
+static enum status start_engine(struct bench *bench, struct error *err)
+{
+    const struct settings *s = bench->settings;
+    const struct model *model = bench->loaded.model;
+    struct engine_options options = {
+        .n_threads = s->threads,
+        .n_workers = s->workers,
+        .kernels = bench->loaded.kernels,
+        .kv_type = (enum kv_type)s->kv_type,
+        .kv_bytes = s->kv_memory,
+        .prefix_cache = true, /* rounds at a far context share what is before */
+        .step_tokens = s->step_tokens,
+        .max_batch = MAX_BATCH,
+        .max_queue = MAX_BATCH,
+    };
+    /* What the largest batch needs on each worker, or the longest sequence. */
+    struct engine_plan plan;
+    options.kv_bytes = SIZE_MAX / 2;
+    enum status status = plan_measure(&plan, model, &bench->loaded.cpu, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    size_t round = MAX_TOKENS + 1 < model->n_context ? MAX_TOKENS + 1 : model->n_context;
+    size_t pages = MAX_BATCH * kv_pages_for(round), longest = kv_pages_for(model->n_context);
+    pages = pages > longest ? pages : longest;
+    options.kv_bytes = s->kv_memory > 0 ? s->kv_memory : pages * plan.page_bytes * plan.n_workers;
+    return engine_create(&bench->engine, model, bench->loaded.tokenizer, &bench->loaded.cpu,
+                         &options, err);
+}
+
+enum status bench_cells_run(struct bench *bench, struct error *err)
+{
+    struct cell cells[32];
+    enum status status = start_engine(bench, err);
+    if (status != STATUS_OK)
+        return status;
+    bench->report.threads = engine_plan(bench->engine)->n_threads;
+    bench->report.workers = engine_plan(bench->engine)->n_workers;
+    size_t n = plan_cells(bench, cells);
+    for (size_t i = 0; status == STATUS_OK && i < n; i++) {
+        if (cells[i].kind == BENCH_PREFILL)
+            status = run_prefill(bench, &cells[i], err);
+        else
+            status = run_decode(bench, &cells[i], err);
+    }
+    return status;
+}

@@ -1,0 +1,162 @@
+/* verb.c - `bench`: this machine's limits, and how near the model's steps and single kernels
+ * come to them; or two such reports side by side.
+ *
+ * Measures, then prints a table or JSON. Says what else the machine did meanwhile, since a figure
+ * from a busy machine is none. Main thread; the engine's workers compute.
+ */
+#include "cli/verbs.h"
+
+#include "cli/bench/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* --- what else the machine does --- */
+
+struct conditions { /* since it started, in the kernel's ticks and in seconds */
+    double total, idle, steal, own;
+};
+
+static void read_conditions(struct conditions *out)
+{
+    *out = (struct conditions){0};
+    double v[8] = {0}; /* user nice system idle iowait irq softirq steal: proc(5) */
+    FILE *stat = fopen("/proc/stat", "r");
+    if (stat != NULL) {
+        if (fscanf(stat, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &v[0], &v[1], &v[2], &v[3], &v[4],
+                   &v[5], &v[6], &v[7]) != 8)
+            memset(v, 0, sizeof v);
+        fclose(stat);
+    }
+    for (size_t i = 0; i < 8; i++)
+        out->total += v[i];
+    out->idle = v[3] + v[4];
+    out->steal = v[7];
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        out->own = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+/* In hundredths of what all processors had to give. A tick of the kernel's tables is 1/100 s to
+ * every program (USER_HZ). */
+static void settle_conditions(struct bench_report *report, const struct conditions *before)
+{
+    struct conditions after;
+    read_conditions(&after);
+    double total = after.total - before->total, steal = after.steal - before->steal;
+    double busy = total - (after.idle - before->idle) - steal;
+    double others = busy - (after.own - before->own) * 100;
+    report->steal_percent = total > 0 ? 100 * steal / total : 0;
+    report->others_percent = total > 0 && others > 0 ? 100 * others / total : 0;
+}
+
+/* --- the run --- */
+
+static enum status prepare(struct bench *bench, struct error *err)
+{
+    const struct settings *s = bench->settings;
+    struct bench_report *report = &bench->report;
+    enum status status = load_all(&bench->loaded, s, err);
+    if (status == STATUS_OK)
+        status = limits_create(&bench->limits, &bench->loaded.cpu, bench->loaded.kernels, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct model *model = bench->loaded.model;
+    snprintf(report->version, sizeof report->version, "%s", SMALLMIND_VERSION);
+    snprintf(report->cpu, sizeof report->cpu, "%s", bench->loaded.cpu.name);
+    snprintf(report->kernels, sizeof report->kernels, "%s", bench->loaded.kernels->name);
+    snprintf(report->model, sizeof report->model, "%s", model->name);
+    snprintf(report->weights, sizeof report->weights, "%s", model->weights);
+    report->model_bytes = model->file_bytes;
+    report->results = bench->results;
+    bench->n_planned = bench_cells_count(bench);
+    return STATUS_OK;
+}
+
+static enum status measure(struct bench *bench, struct error *err)
+{
+    struct conditions before;
+    double load = 0;
+    if (getloadavg(&load, 1) == 1)
+        bench->report.load_average = load;
+    read_conditions(&before);
+    cpu_set_float_mode();
+    progress_begin(&bench->progress, "measuring", "cells");
+    enum status status = bench_cells_run(bench, err);
+    progress_end(&bench->progress);
+    engine_destroy(bench->engine); /* its memory and threads are not the kernels' business */
+    bench->engine = NULL;
+    if (status == STATUS_OK)
+        status = bench_kernels_run(bench, err);
+    if (status == STATUS_OK)
+        status = bench_limits_settle(bench, err);
+    settle_conditions(&bench->report, &before);
+    return status;
+}
+
+static enum status write_json(const struct bench_report *report, struct error *err)
+{
+    size_t room = bench_report_room(report);
+    char *text = malloc(room);
+    if (text == NULL)
+        return error_no_memory(err, room, "the report");
+    size_t n = bench_report_write(report, text, room);
+    enum status status = n > 0 ? terminal_write(text, n, err)
+                               : error_set(err, STATUS_INTERNAL, "the report does not fit");
+    free(text);
+    return status;
+}
+
+static enum status check_usage(const struct settings *s, struct error *err)
+{
+    if (s->compare && s->arguments[1] == NULL)
+        return error_set_param(err, STATUS_INVALID, "--compare",
+                               "--compare needs two reports: smallmind bench --compare A.json "
+                               "B.json");
+    if (!s->compare && s->argument != NULL)
+        return error_set_param(err, STATUS_INVALID, "--compare",
+                               "\"%s\": bench takes reports with --compare only; a model is given "
+                               "with --model",
+                               s->argument);
+    if (s->compare && s->json)
+        return error_set_param(err, STATUS_INVALID, "--json",
+                               "--json and --compare do not go together");
+    return STATUS_OK;
+}
+
+int verb_bench(const struct settings *settings)
+{
+    struct error err = {0};
+    if (check_usage(settings, &err) != STATUS_OK)
+        return verb_fail(&err);
+    if (settings->compare)
+        return bench_compare(settings);
+    struct bench *bench = calloc(1, sizeof *bench);
+    if (bench == NULL) {
+        error_no_memory(&err, sizeof *bench, "the report");
+        return verb_fail(&err);
+    }
+    bench->settings = settings;
+    enum status status = prepare(bench, &err);
+    if (status == STATUS_OK)
+        status = measure(bench, &err);
+    if (status == STATUS_OK && settings->json)
+        status = write_json(&bench->report, &err);
+    else if (status == STATUS_OK)
+        bench_print(&bench->report);
+    limits_destroy(bench->limits);
+    load_free(&bench->loaded);
+    free(bench);
+    return status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
+}

@@ -1,0 +1,115 @@
+/* inspect.c - gathers what a model file holds and what serving it takes. Main thread; the weights'
+ * values are never read. */
+#include "cli/inspect/inspect.h"
+
+#include "base/utf8.h"
+#include "cli/load.h"
+#include "forward/kv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void read_text(const struct gguf *gguf, const char *key, char out[96])
+{
+    struct gguf_string value;
+    bool found = false;
+    if (gguf_get_string(gguf, key, &value, &found, NULL) == STATUS_OK && found)
+        utf8_printable(out, 96, value.bytes, value.n);
+}
+
+/* The reader has checked every tensor's type. */
+static void count_types(struct inspection *i)
+{
+    for (size_t k = 0; k < gguf_n_tensors(i->gguf); k++) {
+        const struct gguf_tensor *t = gguf_tensor_at(i->gguf, k);
+        enum weight_type type = weight_type_of_ggml(t->type);
+        size_t n = t->n_bytes / weight_infos[type].block_bytes * weight_infos[type].block_values;
+        i->types[type].n_tensors++;
+        i->types[type].n_params += n;
+        i->types[type].n_bytes += t->n_bytes;
+        i->n_params += n;
+        i->n_bytes += t->n_bytes;
+    }
+}
+
+static void find_ends(struct inspection *i)
+{
+    const struct tokenizer *t = i->tokenizer;
+    for (size_t id = 0; id < tokenizer_n_vocab(t) && i->n_ends < INSPECT_ENDS; id++) {
+        if (tokenizer_is_end(t, (int32_t)id) && (int32_t)id != tokenizer_eos(t))
+            i->ends[i->n_ends++] = (int32_t)id;
+    }
+}
+
+static enum status read_memory(struct inspection *i, const struct settings *settings,
+                               struct error *err)
+{
+    size_t trained = i->shape.n_context_train;
+    i->kv_type = (enum kv_type)settings->kv_type;
+    i->n_context = settings->context;
+    if (i->n_context == 0)
+        i->n_context = trained < MODEL_DEFAULT_CONTEXT ? trained : MODEL_DEFAULT_CONTEXT;
+    if (i->n_context > trained)
+        return error_set_param(err, STATUS_INVALID, "--context",
+                               "--context: %zu is more than the model's %zu positions",
+                               i->n_context, trained);
+    return model_memory(i->gguf, &i->shape, i->n_context, &i->model_bytes, err);
+}
+
+enum status inspection_make(struct inspection *i, const struct settings *settings,
+                            struct error *err)
+{
+    struct gguf_string text;
+    enum status status;
+    *i = (struct inspection){.path = settings->argument};
+    if ((status = load_gguf(&i->gguf, i->path, err)) != STATUS_OK ||
+        (status = tokenizer_create(&i->tokenizer, i->gguf, err)) != STATUS_OK ||
+        (status = model_read_shape(&i->shape, i->gguf, err)) != STATUS_OK ||
+        (status = read_memory(i, settings, err)) != STATUS_OK)
+        return status;
+    read_text(i->gguf, "general.name", i->name);
+    read_text(i->gguf, "general.license", i->license);
+    status = gguf_get_string(i->gguf, "tokenizer.chat_template", &text, &i->has_template, err);
+    if (status != STATUS_OK)
+        return status;
+    count_types(i);
+    find_ends(i);
+    inspection_note(i);
+    return STATUS_OK;
+}
+
+void inspection_free(struct inspection *i)
+{
+    tokenizer_destroy(i->tokenizer);
+    gguf_close(i->gguf);
+    *i = (struct inspection){0};
+}
+
+double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t n_positions)
+{
+    return (double)kv_page_bytes(&i->shape, type) / KV_PAGE * (double)n_positions;
+}
+
+double inspection_bits(const struct inspection *i)
+{
+    return 8 * (double)i->n_bytes / (double)i->n_params;
+}
+
+const char *inspection_scaling(const struct shape *shape)
+{
+    switch (shape->rope_scaling) {
+    case ROPE_SCALING_LINEAR:
+        return "linear";
+    case ROPE_SCALING_YARN:
+        return "yarn";
+    case ROPE_SCALING_NONE:
+    default:
+        return "none";
+    }
+}
+
+const char *inspection_kv_name(enum kv_type type)
+{
+    static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
+    return names[type];
+}

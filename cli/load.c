@@ -1,0 +1,99 @@
+/* load.c - reads a model as the settings say. Holds no state; see load.h. */
+#include "cli/load.h"
+
+#include "embed/embed.h"
+
+#include <string.h>
+
+/* The same error, said of this file. */
+static enum status of_file(const char *model, struct error *err)
+{
+    struct error cause = *err;
+    if (strstr(cause.text, model) != NULL) /* it names the file already */
+        return cause.status;
+    return error_set_param(err, cause.status, cause.param, "%s: %s", model, cause.text);
+}
+
+enum status load_gguf(struct gguf **out, const char *model, struct error *err)
+{
+    enum status status = strcmp(model, "builtin") == 0
+                             ? gguf_open(out, embed_model, embed_model_size, err)
+                             : gguf_map(out, model, err);
+    return status == STATUS_OK ? status : of_file(model, err);
+}
+
+enum status load_tokenizer(struct tokenizer **out, const char *model, struct error *err)
+{
+    struct gguf *gguf;
+    enum status status = load_gguf(&gguf, model, err);
+    if (status != STATUS_OK)
+        return status;
+    status = tokenizer_create(out, gguf, err);
+    gguf_close(gguf);
+    return status == STATUS_OK ? status : of_file(model, err);
+}
+
+/* What the machine must have for these options. */
+static enum status load_kernels(struct loaded *loaded, const struct settings *settings,
+                                struct error *err)
+{
+    struct error cause;
+    enum status status =
+        kernels_select(&loaded->kernels, (enum kernel_level)settings->cpu, &loaded->cpu, &cause);
+    if (status != STATUS_OK)
+        return error_set_param(err, status, "--cpu", "--cpu: %s", cause.text);
+    return STATUS_OK;
+}
+
+static enum status load_file(struct loaded *loaded, const struct settings *settings,
+                             struct error *err)
+{
+    struct gguf *gguf;
+    enum status status = load_gguf(&gguf, settings->model, err);
+    if (status != STATUS_OK)
+        return status;
+    status = tokenizer_create(&loaded->tokenizer, gguf, err);
+    if (status != STATUS_OK) {
+        of_file(settings->model, err);
+    } else {
+        status = model_load(&loaded->model, gguf, settings->context, loaded->cpu.n_usable, err);
+        if (status != STATUS_OK && strcmp(err->param, "context") == 0) {
+            struct error cause = *err;
+            error_set_param(err, cause.status, "--context", "--context: %s", cause.text);
+        } else if (status != STATUS_OK) {
+            of_file(settings->model, err);
+        }
+    }
+    gguf_close(gguf);
+    return status;
+}
+
+enum status load_machine(struct loaded *out, const struct settings *settings, struct error *err)
+{
+    struct loaded loaded = {0};
+    cpu_detect(&loaded.cpu);
+    enum status status = load_kernels(&loaded, settings, err);
+    if (status == STATUS_OK)
+        *out = loaded;
+    return status;
+}
+
+enum status load_all(struct loaded *out, const struct settings *settings, struct error *err)
+{
+    struct loaded loaded = {0};
+    enum status status = load_machine(&loaded, settings, err);
+    if (status == STATUS_OK)
+        status = load_file(&loaded, settings, err);
+    if (status == STATUS_OK)
+        *out = loaded;
+    else
+        load_free(&loaded);
+    return status;
+}
+
+void load_free(struct loaded *loaded)
+{
+    model_destroy(loaded->model);
+    tokenizer_destroy(loaded->tokenizer);
+    *loaded = (struct loaded){0};
+}

@@ -1,0 +1,60 @@
+/* compare.h - what two reports say of each other, for those who show it.
+ *
+ * profile_compare.c finds it, profile_compare_print.c and profile_compare_json.c show it. Main
+ * thread.
+ */
+#pragma once
+
+#include "profile/stats.h"
+#include "report/profile.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#define COMPARE_SIGNIFICANT 0.05
+#define COMPARE_SMALLEST    0.005 /* changes below half a percent are nobody's business */
+
+enum verdict { WITHIN_NOISE, SLOWER, FASTER };
+
+struct change {
+    const char *name, *label; /* for programs, for people */
+    double before, after;     /* means, ms */
+    double ratio;             /* after / before */
+    double part;              /* what it adds: to itself; a scope to a generated token's time */
+    struct interval interval;
+    double p, adjusted_p;
+    enum verdict verdict;
+    bool regression; /* beyond what --fail-on-regression allows */
+};
+
+struct table { /* rows that are judged together */
+    struct change rows[PROFILE_SCOPES];
+    size_t n;
+    bool of_scopes;
+    bool ranked; /* by ranks; else by the logarithms' means */
+};
+
+struct names { /* static, or the summaries' */
+    const char *names[PROFILE_SCOPES], *labels[PROFILE_SCOPES];
+    size_t n;
+};
+
+struct comparison {
+    const char *file_a, *file_b;
+    struct profile_summary a, b;
+    struct table whole, scopes;
+    struct names came, gone;  /* scopes in B only, in A only */
+    struct names differences; /* what is not the same in both, beside the times */
+    bool comparable;          /* ... and none of it means other work */
+    bool asked;               /* for regressions above allowed */
+    double allowed;
+    bool failed;
+    double *x, *y; /* samples of one row */
+};
+
+void compare_print(const struct comparison *c, FILE *out, bool colour);
+void compare_write_json(const struct comparison *c, struct json_writer *w);
+/* What differs between runs, and what to do about it: a sentence for both. */
+extern const char compare_caution[];
+/* "Mann-Whitney", "Welch" */
+const char *compare_test_name(const struct table *table);

@@ -1,0 +1,39 @@
+/* run.h - what `profile` measures: sessions on an engine of its own, the recorder's own
+ * cost, the machine's limits and single kernels.
+ *
+ * Main thread; the engine's workers compute. Everything is measured first and read afterwards.
+ */
+#pragma once
+
+#include "cli/load.h"
+#include "cli/profile/model.h"
+#include "cli/terminal.h"
+#include "config/settings.h"
+#include "engine/engine.h"
+#include "report/profile_document.h"
+
+/* --- the verb's own --- */
+
+struct profile_plan {
+    size_t sessions, tokens, prompt, batch;
+    uint64_t seed;
+    float temperature;
+    bool overhead; /* measure the recorder's own cost */
+};
+
+/* Sessions on a new engine; fills all of parts but report and document. */
+enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
+                             const struct settings *settings, const struct profile_plan *plan,
+                             struct engine **engine, struct progress *progress, struct error *err);
+
+enum { PROFILE_KERNELS = 9 };
+/* matmul, softmax and GELU at 128, 256 and 512, three iterations each. */
+enum status profile_kernels(struct profile_kernel *out, const struct kernels *kernels,
+                            struct error *err);
+
+/* For people: Markdown to standard output, with colour and bars on a terminal. */
+enum status profile_print(const struct profile_document *document, struct error *err);
+
+/* Compares the two reports that are the settings' arguments (profile_compare.c); returns the exit
+ * code. */
+int profile_compare(const struct settings *settings);

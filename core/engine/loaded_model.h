@@ -1,0 +1,17 @@
+/* loaded_model.h - a model in memory with what runs it: what an engine and its reports start from.
+ *
+ * Made once (cli/load.h), read-only and shared from then on. Everything is borrowed.
+ */
+#pragma once
+
+struct cpu;
+struct kernels;
+struct model;
+struct tokenizer;
+
+struct loaded_model {
+    const struct model *model;
+    const struct tokenizer *tokenizer;
+    const struct kernels *kernels;
+    const struct cpu *cpu;
+};

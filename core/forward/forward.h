@@ -1,0 +1,57 @@
+/* forward.h - the transformer: one call computes one step for a whole batch of rows.
+ *
+ * A row is one token of one sequence at one position; rows of many sequences, decoding or reading
+ * their prompts, go through the weights together. Each worker has one struct forward: all its
+ * buffers, sized at creation. Every output depends on the row's own sequence alone, bit for bit:
+ * work is split by output rows, heads and fixed spans, never by partial sums. Runs on the worker's
+ * team; called by its leader. Knows nothing of jobs or sampling.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/team.h"
+#include "forward/kv.h"
+#include "math/kernels.h"
+#include "model/model.h"
+#include "profile/scope.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct forward;
+
+struct row {
+    int32_t token;
+    uint32_t position;
+    const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
+                                 ascending position */
+    bool wants_logits;
+};
+
+/* Phases of one step: what the team it runs on must have room for. */
+size_t forward_max_phases(const struct model *model);
+
+/* max_rows: of one step; max_logits: rows of them that want logits. STATUS_NO_MEMORY. */
+enum status forward_create(struct forward **out, const struct model *model,
+                           const struct kernels *kernels, struct kv *kv, struct team *team,
+                           size_t max_rows, size_t max_logits, struct error *err);
+void forward_destroy(struct forward *forward); /* takes NULL */
+
+/* Computes the rows, storing their keys and values. */
+void forward_run(struct forward *forward, const struct row *rows, size_t n_rows);
+
+/* After a run: the logits [n_vocab] of the i-th row that wanted them, in the rows' order; valid
+ * until the next run. The caller may change them. */
+float *forward_logits(const struct forward *forward, size_t i);
+size_t forward_bytes(const struct forward *forward); /* what its buffers take */
+
+/* --- for a profile --- */
+
+/* What the i-th of forward_max_phases is. */
+struct scope_phase forward_phase(const struct model *model, size_t i);
+
+/* The phases of the last run: those that had something to do, ascending; *n: how many. */
+const uint32_t *forward_phases(const struct forward *forward, size_t *n);
+
+/* What the next runs mark, phase by phase; NULL: nothing. Borrowed. */
+void forward_set_marks(struct forward *forward, const struct team_marks *marks);

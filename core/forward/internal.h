@@ -1,0 +1,75 @@
+/* internal.h - what forward.c (memory and the step) and forward_layer.c (what a layer is)
+ * share; nobody else's.
+ *
+ * Letters in shapes: T rows of the step, E n_embd, H heads, G KV heads, D head size, F n_ff, V
+ * vocabulary. Strides are rounded up to whole panels.
+ */
+#pragma once
+
+#include "forward/attention.h"
+#include "forward/forward.h"
+#include "math/act.h"
+
+/* What products read. */
+enum input {
+    INPUT_NORMED,   /* of E: QKV, gate/up and the head */
+    INPUT_ATTENDED, /* of H * D: attn_output */
+    INPUT_HIDDEN,   /* of F: down */
+    INPUTS,
+};
+
+enum { OWN_ROWS = 2 }; /* so few rows are normed and rounded by each thread for itself */
+
+/* A thread's, on cache lines of its own. */
+struct own {
+    _Alignas(64) struct act inputs[INPUTS]; /* [OWN_ROWS]; the F32 of those that are only rounded:
+                                               everybody's */
+    size_t phase, made; /* the phase under way, by its place in the step; the one whose input has
+                           been made */
+    uint32_t weight; /* of what the chunk under way sets apart, in ticks a tick; 0: nobody looks */
+};
+
+struct forward {
+    const struct model *model;
+    const struct kernels *kernels;
+    struct kv *kv;
+    struct team *team;
+    size_t max_rows, max_logits;
+    size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
+    float q_scale; /* of queries: one over the root of D */
+
+    float *x;                  /* [T][embd_stride]: the residual stream */
+    float *q, *k, *v;          /* [T][q_stride], [T][kv_stride] twice */
+    float *up;                 /* [T][ff_stride] */
+    float *proj;               /* [T][embd_stride]: a projection before it joins the residual */
+    struct act inputs[INPUTS]; /* [T] */
+    struct own *own;           /* [n_threads] */
+    struct attention *attention;
+    float *logits; /* [max_logits][vocab_stride] */
+    struct arena arena;
+
+    /* of the current step */
+    const struct row *rows;
+    size_t n_rows;
+    uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
+    size_t n_wanted;
+    uint32_t *phases;   /* [n_phases]: those with something to do; room for forward_max_phases() */
+    uint32_t *n_chunks; /* [n_phases] */
+    size_t n_phases;
+
+    const struct team_marks *marks; /* for a profile; NULL: nobody asks */
+};
+
+struct range {
+    size_t begin, end;
+};
+
+struct phase {
+    size_t (*items)(const struct forward *f, size_t layer); /* 0: the step has no such phase */
+    void (*run)(struct forward *f, size_t layer, struct range r, unsigned rank);
+    enum scope scope;
+    enum scope parts[TEAM_PARTS]; /* what its function sets apart; SCOPES: nothing */
+};
+
+/* The i-th phase of a step, and its layer (n_layers: of none). */
+const struct phase *forward_phase_at(size_t n_layers, size_t i, size_t *layer);

@@ -1,0 +1,18 @@
+/* avx512.c - the AVX-512 table: 16 lanes for products, AVX2's operations on rows. Pure; any
+ * thread. */
+#include "math/kernels_tables.h"
+
+#if defined(__x86_64__)
+#include "math/x86/avx512.h"
+
+const struct kernels kernels_avx512 = {
+    .name = "avx512",
+    .matmul = {[WEIGHT_F32] = avx512_matmul_f32,
+               [WEIGHT_F16] = avx512_matmul_f16,
+               [WEIGHT_BF16] = avx512_matmul_bf16,
+               MATMUL_QUANT_ENTRIES(avx512)},
+    .attend =
+        {[KV_F32] = avx512_attend_f32, [KV_F16] = avx512_attend_f16, [KV_Q8] = avx512_attend_q8},
+    AVX2_ROWS,
+};
+#endif

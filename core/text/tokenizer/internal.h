@@ -1,0 +1,194 @@
+/* internal.h - what the files of the tokenizer share: the vocabulary in memory and the
+ * parts that read it.
+ *
+ * Everything in struct tokenizer is written by tokenizer_create and only read after, by any thread;
+ * what an encoding writes is in its own struct merger. Not for other rooms: those see tokenizer.h.
+ */
+#pragma once
+
+#include "text/tokenizer/pretokenizer.h"
+#include "text/tokenizer/tokenizer.h"
+
+enum {
+    TOKENIZER_MAX_ENTRY = 4096,    /* bytes of one vocabulary entry */
+    TOKENIZER_MAX_VOCAB = 1 << 24, /* entries, and merges likewise */
+    TOKENIZER_MAX_TEXT =
+        1 << 29, /* bytes of one text: what it grows to must fit 32-bit positions */
+};
+
+enum token_type { /* as in the file */
+                  TOKEN_UNDEFINED,
+                  TOKEN_NORMAL,
+                  TOKEN_UNKNOWN,
+                  TOKEN_CONTROL,
+                  TOKEN_USER_DEFINED,
+                  TOKEN_UNUSED,
+                  TOKEN_BYTE,
+                  TOKEN_TYPES,
+};
+
+enum token_flags {
+    TOKEN_FLAG_END = 1,    /* generation stops here */
+    TOKEN_FLAG_RSTRIP = 2, /* swallows the white space that follows it in a text */
+};
+
+/* Strings end to end in one block. */
+struct strings {
+    char *bytes;       /* owned */
+    uint32_t *offsets; /* [n + 1], owned */
+};
+
+static inline struct gguf_string strings_at(const struct strings *strings, size_t i)
+{
+    return (struct gguf_string){strings->bytes + strings->offsets[i],
+                                strings->offsets[i + 1] - strings->offsets[i]};
+}
+
+/* Text to id: open addressing, a slot holds id + 1, 0 when free. The lowest id of equal texts is
+ * found. */
+struct text_table {
+    uint32_t *slots; /* [mask + 1], owned */
+    size_t mask;
+    uint64_t key;
+};
+
+/* Two ids to the merge that joins them: open addressing, free where left is UINT32_MAX. */
+struct pair {
+    uint32_t left, right;
+    uint32_t rank; /* lower is joined first */
+    int32_t id;    /* of the joined token */
+};
+
+struct pair_table {
+    struct pair *slots; /* [mask + 1], owned */
+    size_t mask;
+    uint64_t key;
+};
+
+/* Finds special tokens: an Aho-Corasick automaton over their texts reversed, so that a walk from
+ * the text's end knows at each byte the longest token that begins there. Node 0 is the root. */
+struct special_node {
+    int32_t fail;
+    int32_t any;  /* id of the longest special token here, TOKEN_NONE */
+    int32_t user; /* the same among user-defined ones */
+};
+
+struct special {
+    struct special_node *nodes; /* owned */
+    struct special_edge *edges; /* [mask + 1], owned */
+    size_t mask;
+    uint64_t key;
+    int32_t root[256]; /* child of the root, 0 when none */
+    bool has_any, has_user;
+};
+
+struct special_match {
+    uint32_t start; /* byte of the text */
+    int32_t id;
+};
+
+struct special_matches {
+    struct special_match *items; /* owned; starts descending */
+    size_t n, capacity;
+};
+
+struct tokenizer {
+    bool is_spm;
+    size_t n_vocab;
+    struct strings entries; /* as in the file */
+    struct strings pieces;  /* the text each token stands for; control tokens: their name */
+    uint8_t *types;         /* [n_vocab] enum token_type */
+    uint8_t *flags;         /* [n_vocab] enum token_flags */
+    uint32_t
+        *ranks; /* [n_vocab] SentencePiece: place of its score among all, lower is joined first */
+    size_t n_ranks; /* ranks that merges have, byte-level ones too */
+    struct text_table texts;
+    struct pair_table pairs; /* byte-level */
+    struct special special;
+    struct pretokenizer *pretokenizer; /* byte-level */
+    int32_t byte_ids[256];             /* TOKEN_NONE where the vocabulary lacks one */
+    int32_t bos, eos, unknown;
+    bool adds_bos, adds_eos, adds_space;
+    size_t max_entry, max_piece;
+    size_t min_special; /* bytes of the shortest special token, 0 when there is none */
+    uint8_t has_length[TOKENIZER_MAX_ENTRY +
+                       1]; /* is there an entry of so many bytes: most look-ups end here */
+};
+
+/* tokenizer_load.c */
+enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct error *err);
+
+/* The text of a byte in the alphabet that byte-level vocabularies are written in: 1 or 2 bytes. */
+size_t tokenizer_byte_text(uint8_t byte, char out[2]);
+
+/* tokenizer_pieces.c: fills pieces, max_piece from entries and types. */
+enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err);
+
+/* tokenizer_table.c */
+enum status text_table_build(struct tokenizer *t, struct error *err);
+int32_t text_table_find(const struct tokenizer *t, const char *text,
+                        size_t n); /* TOKEN_NONE when unknown */
+enum status pair_table_init(struct pair_table *table, size_t n_pairs, struct error *err);
+void pair_table_add(struct pair_table *table,
+                    struct pair pair); /* the first of equal pairs stays */
+const struct pair *pair_table_find(const struct pair_table *table, int32_t left,
+                                   int32_t right); /* or NULL */
+
+/* The key is new for each tokenizer: where things lie is no file's to choose, so none can make
+ * look-ups slow. */
+uint64_t table_hash(uint64_t key, const char *bytes, size_t n);
+uint64_t table_hash_number(uint64_t key, uint64_t number);
+
+/* tokenizer_special.c */
+enum status special_build(struct tokenizer *t, struct error *err);
+void special_free(struct special *special);
+enum status special_find(const struct special *special, const char *text, size_t n, bool any,
+                         struct special_matches *matches, struct error *err);
+
+/* tokenizer_merge.c: one encoding's working memory, grown on demand and reused from word to word.
+ */
+struct symbol {
+    uint32_t start, n; /* bytes of the text; n = 0: joined into its left neighbour */
+    int32_t prev, next;
+    int32_t id; /* TOKEN_NONE when the vocabulary has no such text */
+};
+
+/* Two neighbours that can be joined; in a list of its rank by way of next, or in the heap. */
+struct candidate {
+    uint32_t left; /* symbol */
+    uint32_t n;    /* bytes joined: tells whether the two are still as they were */
+    int32_t id;    /* what they become */
+    uint32_t next; /* candidate + 1 in the list, 0 for none; in the heap the rank */
+};
+
+struct bucket { /* the candidates of one rank; all zero when there are none */
+    uint32_t head, tail;
+    bool is_unsorted;
+};
+
+struct merger {
+    const struct tokenizer *t;
+    struct symbol *symbols; /* owned */
+    size_t n_symbols, symbols_capacity;
+    struct candidate *candidates; /* owned */
+    size_t n_candidates;
+    struct candidate *heap; /* those no later than the rank in hand; owned */
+    size_t n_heap;
+    struct bucket *buckets; /* [t->n_ranks], owned */
+    uint32_t *waiting; /* a heap of the ranks whose buckets hold something, [t->n_ranks]; owned */
+    size_t n_waiting;
+    uint32_t rank; /* in hand */
+    uint32_t head; /* what is left of its list */
+    char *text;    /* SentencePiece: the fragment with its spaces replaced; owned */
+    size_t text_capacity;
+    int32_t *ids; /* borrowed: the caller's */
+    size_t n_ids;
+};
+
+void merger_free(struct merger *merger);
+
+/* Appends the ids of one fragment or word to merger->ids. STATUS_INVALID where the vocabulary has
+ * no way to write it. */
+enum status merge_spm(struct merger *merger, const char *text, size_t n, bool space_in_front,
+                      struct error *err);
+enum status merge_bytes(struct merger *merger, const char *word, size_t n, struct error *err);

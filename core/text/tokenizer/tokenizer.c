@@ -1,0 +1,258 @@
+/* tokenizer.c - the tokenizer's face: creation, look-ups, and the way of a text to ids and back.
+ *
+ * Encoding first finds the special tokens, then hands what lies between them to the merging,
+ * byte-level texts by way of the pre-tokenizer. Any thread; each encoding has its own working
+ * memory. Knows nothing of models, requests or streams.
+ */
+#include "text/tokenizer/tokenizer.h"
+#include "base/utf8.h"
+#include "text/tokenizer/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static enum status take_key(struct tokenizer *t, struct error *err)
+{
+    uint64_t key;
+    if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
+        return error_errno(err, errno, "a random number");
+    t->texts.key = t->pairs.key = t->special.key = key;
+    return STATUS_OK;
+}
+
+enum status tokenizer_create(struct tokenizer **out, const struct gguf *gguf, struct error *err)
+{
+    struct tokenizer *t = calloc(1, sizeof *t);
+    if (!t)
+        return error_no_memory(err, sizeof *t, "the tokenizer");
+    enum status status = take_key(t, err);
+    if (status == STATUS_OK)
+        status = tokenizer_load(t, gguf, err);
+    if (status != STATUS_OK) {
+        tokenizer_destroy(t);
+        return status;
+    }
+    *out = t;
+    return STATUS_OK;
+}
+
+void tokenizer_destroy(struct tokenizer *tokenizer)
+{
+    if (!tokenizer)
+        return;
+    pretokenizer_destroy(tokenizer->pretokenizer);
+    special_free(&tokenizer->special);
+    free(tokenizer->entries.bytes);
+    free(tokenizer->entries.offsets);
+    free(tokenizer->pieces.bytes);
+    free(tokenizer->pieces.offsets);
+    free(tokenizer->types);
+    free(tokenizer->flags);
+    free(tokenizer->ranks);
+    free(tokenizer->texts.slots);
+    free(tokenizer->pairs.slots);
+    free(tokenizer);
+}
+
+size_t tokenizer_n_vocab(const struct tokenizer *t)
+{
+    return t->n_vocab;
+}
+
+int32_t tokenizer_bos(const struct tokenizer *t)
+{
+    return t->bos;
+}
+
+int32_t tokenizer_eos(const struct tokenizer *t)
+{
+    return t->eos;
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+    return t->adds_bos;
+}
+
+bool tokenizer_adds_eos(const struct tokenizer *t)
+{
+    return t->adds_eos;
+}
+
+static bool is_known(const struct tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n_vocab;
+}
+
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
+{
+    return is_known(t, id) && t->flags[id] & TOKEN_FLAG_END;
+}
+
+bool tokenizer_is_control(const struct tokenizer *t, int32_t id)
+{
+    if (!is_known(t, id))
+        return false;
+    uint8_t type = t->types[id];
+    return type == TOKEN_CONTROL || type == TOKEN_UNKNOWN || type == TOKEN_UNUSED ||
+           type == TOKEN_UNDEFINED;
+}
+
+size_t tokenizer_max_piece(const struct tokenizer *t)
+{
+    return t->max_piece;
+}
+
+const char *tokenizer_model(const struct tokenizer *t)
+{
+    return t->is_spm ? "llama" : "gpt2";
+}
+
+const char *tokenizer_pre(const struct tokenizer *t)
+{
+    return t->pretokenizer ? pretokenizer_name(t->pretokenizer) : "";
+}
+
+/* Every byte becomes at most one id, but for SentencePiece's spaces, which are three bytes where
+ * they are no token; one more stands in front of each fragment, and there are no more fragments
+ * than special tokens fit the text, and one. */
+size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes)
+{
+    size_t per_space = 1, n_fragments = 0, n_ids;
+    if (t->is_spm && text_table_find(t, "\xe2\x96\x81", 3) == TOKEN_NONE)
+        per_space = 3;
+    if (t->adds_space)
+        n_fragments = 1 + (t->min_special ? n_bytes / t->min_special : 0);
+    if (__builtin_mul_overflow(n_bytes, per_space, &n_ids) ||
+        __builtin_add_overflow(n_ids, per_space * n_fragments + 2, &n_ids))
+        return SIZE_MAX;
+    return n_ids;
+}
+
+/* A text without special tokens. */
+static enum status encode_fragment(struct merger *merger, struct pretokenizer_run *run,
+                                   const char *text, size_t n, bool space_in_front,
+                                   struct error *err)
+{
+    if (merger->t->is_spm)
+        return merge_spm(merger, text, n, space_in_front, err);
+    pretokenizer_run_start(run, text, n);
+    for (;;) {
+        const char *word;
+        size_t n_word;
+        enum status status = pretokenizer_run_next(run, &word, &n_word, err);
+        if (status != STATUS_OK || n_word == 0)
+            return status;
+        status = merge_bytes(merger, word, n_word, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+}
+
+static bool is_blank(char c) /* the white space that special tokens swallow: ASCII's */
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The text between and around the special tokens found; of overlapping ones the leftmost counts. */
+static enum status encode_fragments(struct merger *merger, struct pretokenizer_run *run,
+                                    const char *text, size_t n,
+                                    const struct special_matches *matches, struct error *err)
+{
+    const struct tokenizer *t = merger->t;
+    enum status status = STATUS_OK;
+    size_t at = 0;
+    bool after_special = true; /* or first */
+    for (size_t i = matches->n; i-- > 0 && status == STATUS_OK;) {
+        struct special_match match = matches->items[i];
+        if (match.start < at)
+            continue;
+        if (match.start > at)
+            status = encode_fragment(merger, run, text + at, match.start - at,
+                                     t->adds_space && after_special, err);
+        merger->ids[merger->n_ids++] = match.id;
+        after_special = true;
+        at = match.start + strings_at(&t->entries, (size_t)match.id).n;
+        while (t->flags[match.id] & TOKEN_FLAG_RSTRIP && at < n && is_blank(text[at]))
+            at++;
+    }
+    if (status == STATUS_OK && at < n)
+        status =
+            encode_fragment(merger, run, text + at, n - at, t->adds_space && after_special, err);
+    return status;
+}
+
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
+                             unsigned flags, int32_t *ids, size_t *n_ids, struct error *err)
+{
+    if (n_bytes > TOKENIZER_MAX_TEXT)
+        return error_set(err, STATUS_TOO_LARGE, "the text has %zu bytes: %d are the most", n_bytes,
+                         TOKENIZER_MAX_TEXT);
+    size_t n_valid = utf8_check(text, n_bytes);
+    if (n_valid < n_bytes)
+        return error_set(err, STATUS_INVALID, "the text is not UTF-8 at byte %zu", n_valid);
+    struct merger merger = {.t = t, .ids = ids};
+    struct special_matches matches = {0};
+    struct pretokenizer_run *run = NULL;
+    enum status status =
+        special_find(&t->special, text, n_bytes, flags & TOKENIZER_PARSE_SPECIAL, &matches, err);
+    if (status == STATUS_OK && t->pretokenizer)
+        status = pretokenizer_run_create(&run, t->pretokenizer, err);
+    if (status == STATUS_OK) {
+        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_bos)
+            ids[merger.n_ids++] = t->bos;
+        status = encode_fragments(&merger, run, text, n_bytes, &matches, err);
+    }
+    if (status == STATUS_OK) {
+        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_eos)
+            ids[merger.n_ids++] = t->eos;
+        *n_ids = merger.n_ids;
+    }
+    pretokenizer_run_destroy(run);
+    free(matches.items);
+    merger_free(&merger);
+    return status;
+}
+
+struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control)
+{
+    if (!is_known(t, id) || (!with_control && tokenizer_is_control(t, id)))
+        return (struct gguf_string){"", 0};
+    return strings_at(&t->pieces, (size_t)id);
+}
+
+/* Did encoding begin anew behind this token? The unknown one is found in a text as the special ones
+ * are; where the vocabulary lacks bytes it also stands for a character, within a word. */
+static bool ends_fragment(const struct tokenizer *t, uint8_t type)
+{
+    return type == TOKEN_CONTROL || type == TOKEN_USER_DEFINED ||
+           (type == TOKEN_UNKNOWN && t->byte_ids[0x80] != TOKEN_NONE);
+}
+
+/* The inverse of encoding: the space is taken off wherever it was put in front of a fragment. */
+size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, char *out)
+{
+    size_t n = 0;
+    bool after_special = true; /* or first */
+    for (size_t i = 0; i < n_ids; i++) {
+        struct gguf_string piece = tokenizer_piece(t, ids[i], true);
+        uint8_t type = is_known(t, ids[i]) ? t->types[ids[i]] : TOKEN_UNDEFINED;
+        bool is_special = ends_fragment(t, type);
+        if (t->adds_space && after_special && !is_special && piece.n > 0 && piece.bytes[0] == ' ') {
+            piece.bytes++;
+            piece.n--;
+        }
+        if (out)
+            memcpy(out + n, piece.bytes, piece.n);
+        n += piece.n;
+        after_special = is_special;
+    }
+    return n;
+}
+
+struct gguf_string tokenizer_entry(const struct tokenizer *t, int32_t id)
+{
+    return is_known(t, id) ? strings_at(&t->entries, (size_t)id) : (struct gguf_string){"", 0};
+}

@@ -1,0 +1,64 @@
+/* tokenizer.h - text to token ids and back, exactly as the model's makers meant it.
+ *
+ * SentencePiece BPE ("llama") and byte-level BPE ("gpt2") with its pre-tokenizers, from a GGUF's
+ * tokenizer keys alone, so that it works on a vocabulary-only file of any architecture. Built once,
+ * read-only after, shared by all threads. Encoding allocates (per call, never per token of output)
+ * and is O(n log n) for any input; pieces are looked up without allocating.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "gguf/gguf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TOKEN_NONE = -1 };
+
+enum tokenizer_flags {
+    TOKENIZER_ADD_SPECIAL = 1,   /* BOS in front and EOS behind as the model says */
+    TOKENIZER_PARSE_SPECIAL = 2, /* special tokens in the text become control tokens */
+};
+
+struct tokenizer; /* opaque */
+
+/* Copies all it needs: gguf may be closed after. STATUS_FORMAT, STATUS_UNSUPPORTED (with the list
+ * of what is known), STATUS_NO_MEMORY. */
+enum status tokenizer_create(struct tokenizer **out, const struct gguf *gguf, struct error *err);
+void tokenizer_destroy(struct tokenizer *tokenizer); /* takes NULL */
+
+size_t tokenizer_n_vocab(const struct tokenizer *t);
+int32_t tokenizer_bos(const struct tokenizer *t); /* TOKEN_NONE when the model has none */
+int32_t tokenizer_eos(const struct tokenizer *t);
+bool tokenizer_adds_bos(const struct tokenizer *t); /* by default, with ADD_SPECIAL */
+bool tokenizer_adds_eos(const struct tokenizer *t);
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id);     /* EOS, EOT, EOM: stop here */
+bool tokenizer_is_control(const struct tokenizer *t, int32_t id); /* has no text in an answer */
+size_t tokenizer_max_piece(const struct tokenizer *t);            /* bytes of the longest piece */
+const char *tokenizer_model(const struct tokenizer *t);           /* "llama", "gpt2" */
+const char *tokenizer_pre(const struct tokenizer *t); /* "gpt-2", ...; "" for SentencePiece */
+
+/* The most ids that n bytes can become, special ones included: what encode's ids need room for. */
+size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes);
+
+/* text must be UTF-8 (STATUS_INVALID names the byte where it is not, or the byte of a character
+ * that the vocabulary has no way to write); STATUS_TOO_LARGE above 512 MiB, STATUS_NO_MEMORY. ids:
+ * room for tokenizer_max_ids(). Of special tokens the leftmost, then the longest is taken;
+ * user-defined ones are found without PARSE_SPECIAL too. */
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
+                             unsigned flags, int32_t *ids, size_t *n_ids, struct error *err);
+
+/* The bytes of one token, borrowed from the tokenizer; control tokens: their name when
+ * with_control, else nothing. An id outside the vocabulary: nothing. Bytes of one token need not be
+ * whole characters. */
+struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control);
+
+/* The bytes of a run of ids, control tokens' names included, less the one space that encoding put
+ * in front, where the vocabulary adds it: at the beginning and behind each special token. So the
+ * ids of a text decode to the text. Ids outside the vocabulary add nothing. out: room for what the
+ * same call with NULL returns, never more than n_ids * tokenizer_max_piece(). */
+size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, char *out);
+
+/* The text form of the vocabulary entry, as it stands in the file. */
+struct gguf_string tokenizer_entry(const struct tokenizer *t, int32_t id);

@@ -1,0 +1,386 @@
+/* live.c - the life of a live profile: limits, recording, report, answer. Loop thread, but for
+ * start() and finish(), which run on libuv's pool. */
+#include "server/handlers/live.h"
+
+#include "report/profile_document.h"
+#include "server/service.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum state {
+    LIVE_MEASURING, /* the machine's limits */
+    LIVE_STARTING,  /* on the pool */
+    LIVE_RECORDING,
+    LIVE_FINISHING, /* on the pool */
+    LIVE_DONE
+};
+
+/* For the report, behind the last second: told to who asks meanwhile. */
+enum { REPORT_MS = 1000 };
+
+struct live {
+    struct service *service;
+    struct request *request; /* NULL once it has ended */
+    enum state state;
+    double seconds;
+    enum profile_form form;
+    bool stopped;      /* the drain has begun: the report is due at once */
+    _Atomic bool gone; /* the client has left: nobody reads a report */
+    uint64_t due_ms;   /* loop time: when the answer is expected */
+
+    uv_timer_t timer;
+    uv_poll_t watch; /* the socket's end */
+    bool has_timer, has_watch;
+    uv_work_t work;
+
+    struct counting *counting; /* while recording */
+    struct report_limits limits;
+    double limits_age; /* s, when recording began */
+    enum status status;
+    struct error error;
+    char *text; /* owned: the report */
+    size_t n_text;
+};
+
+/* --- on the pool --- */
+
+static void start(uv_work_t *work)
+{
+    struct live *live = work->data;
+    live->status = engine_profile_start(live->service->engine, &(struct record_options){.every = 0},
+                                        &live->error);
+    struct error ignored;
+    if (live->status == STATUS_OK && counting_start(&live->counting, &ignored) != STATUS_OK)
+        live->counting = NULL; /* the report goes without */
+}
+
+static void note_limits(struct profile_parts *parts, const struct live *live)
+{
+    char *note = parts->limits_note;
+    size_t room = sizeof parts->limits_note;
+    parts->limits = live->limits;
+    if (live->limits.read_bytes_s <= 0)
+        snprintf(note, room, "they could not be measured");
+    else if (live->limits.beside_work)
+        snprintf(note, room, "measured %.0f s before, beside running requests: too low",
+                 live->limits_age);
+    else
+        snprintf(note, room, "measured %.0f s before, with the engine idle", live->limits_age);
+}
+
+static enum status write_report(struct live *live, struct profile_parts *parts)
+{
+    const struct service *service = live->service;
+    note_limits(parts, live);
+    enum status status = profile_build(parts, &service->model, service->engine,
+                                       (enum kv_type)service->settings->kv_type, &live->error);
+    if (status != STATUS_OK || atomic_load(&live->gone))
+        return status;
+    const struct record_totals *totals = &parts->total->totals;
+    parts->document.workload = (struct profile_workload){
+        .source = "live", .seconds = (double)(totals->end_ns - totals->begin_ns) * 1e-9};
+    return profile_render(&parts->document, live->form, &live->text, &live->n_text, &live->error);
+}
+
+/* Switches the recorders off in any case. */
+static void finish(uv_work_t *work)
+{
+    struct live *live = work->data;
+    struct engine *engine = live->service->engine;
+    struct profile_parts parts = {0};
+    size_t n = engine_plan(engine)->n_workers;
+    if (!atomic_load(&live->gone))
+        parts.records = calloc(n, sizeof(struct record *));
+    live->status = engine_profile_stop(engine, parts.records, &live->error);
+    if (live->counting != NULL)
+        counting_stop(live->counting, &parts.counters);
+    parts.has_counters = live->counting != NULL;
+    live->counting = NULL;
+    if (parts.records != NULL && live->status == STATUS_OK) {
+        parts.n_records = n;
+        live->status = write_report(live, &parts);
+    } else if (live->status == STATUS_OK && !atomic_load(&live->gone)) {
+        live->status = error_no_memory(&live->error, n * sizeof(struct record *), "the report");
+    }
+    profile_parts_free(&parts);
+}
+
+/* --- its end --- */
+
+/* Frees it once its request, the pool and the loop have all let go of it. */
+static void try_free(struct live *live)
+{
+    if (live->request != NULL || live->state != LIVE_DONE || live->has_watch || live->has_timer)
+        return;
+    free(live->text);
+    free(live);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct live *live = handle->data;
+    live->has_timer = false;
+    try_free(live);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct live *live = handle->data;
+    live->has_watch = false;
+    try_free(live);
+}
+
+/* The place is free for the next one; the answer, if anybody waits for it, is ready. */
+static void done(struct live *live)
+{
+    struct service *service = live->service;
+    live->state = LIVE_DONE;
+    service->live = NULL;
+    uv_close((uv_handle_t *)&live->timer, on_timer_closed); /* frees it, if nobody else holds it */
+    if (live->request != NULL) {
+        request_resume(live->request);
+        loop_drive(&service->loop);
+    }
+    service_settled(service);
+}
+
+/* --- its way --- */
+
+static void on_finished(uv_work_t *work, int status)
+{
+    (void)status; /* never cancelled */
+    done(work->data);
+}
+
+static void stop_recording(struct live *live)
+{
+    live->state = LIVE_FINISHING;
+    uv_timer_stop(&live->timer);
+    if (uv_queue_work(&live->service->loop.uv, &live->work, finish, on_finished) != 0) {
+        finish(&live->work); /* a pool that takes no work is no reason to record for ever */
+        done(live);
+    }
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    stop_recording(timer->data);
+}
+
+static void on_started(uv_work_t *work, int status)
+{
+    struct live *live = work->data;
+    (void)status; /* never cancelled */
+    if (live->status != STATUS_OK) {
+        done(live);
+        return;
+    }
+    live->state = LIVE_RECORDING;
+    if (live->stopped || atomic_load(&live->gone)) {
+        stop_recording(live);
+        return;
+    }
+    uint64_t ms = (uint64_t)(live->seconds * 1000);
+    live->due_ms = loop_now_ms(&live->service->loop) + ms + REPORT_MS;
+    uv_timer_start(&live->timer, on_due, ms, 0);
+}
+
+static void begin(struct live *live)
+{
+    struct service *service = live->service;
+    const struct machine *machine = &service->machine;
+    if (machine->known) {
+        live->limits = machine->limits;
+        live->limits_age = (double)(engine_now_ns() - machine->measured_ns) * 1e-9;
+    }
+    live->state = LIVE_STARTING;
+    if (uv_queue_work(&service->loop.uv, &live->work, start, on_started) != 0) {
+        live->status = error_set(&live->error, STATUS_IO, "no thread starts the recorders");
+        done(live);
+    }
+}
+
+void live_measured(struct service *service)
+{
+    struct live *live = service->live;
+    if (live == NULL || live->state != LIVE_MEASURING)
+        return;
+    if (atomic_load(&live->gone))
+        done(live);
+    else
+        begin(live);
+}
+
+void live_stop(struct service *service)
+{
+    struct live *live = service->live;
+    if (live == NULL)
+        return;
+    live->stopped = true;
+    if (live->state == LIVE_RECORDING)
+        stop_recording(live);
+}
+
+/* --- its client --- */
+
+/* The client has left: its recording must not go on. */
+static void leave(struct live *live)
+{
+    if (atomic_exchange(&live->gone, true))
+        return;
+    if (live->state == LIVE_RECORDING)
+        stop_recording(live);
+    conn_cut(live->request->conn);
+    request_resume(live->request);
+}
+
+void live_cut(struct service *service)
+{
+    if (service->live != NULL && service->live->request != NULL)
+        leave(service->live);
+}
+
+static void on_watch(uv_poll_t *watch, int status, int events)
+{
+    struct live *live = watch->data;
+    (void)status; /* a reset comes as an error: it is an end as well */
+    (void)events;
+    uv_poll_stop(watch);
+    if (live->request == NULL || live->request->counted) /* what is left may still be read */
+        return;
+    leave(live);
+    loop_drive(&live->service->loop);
+}
+
+void live_detach(struct live *live)
+{
+    if (live == NULL)
+        return;
+    live->request = NULL;
+    atomic_store(&live->gone, true);
+    if (live->has_watch) /* before the library closes the descriptor */
+        uv_close((uv_handle_t *)&live->watch, on_watch_closed);
+    if (live->state == LIVE_RECORDING) /* its client left in a way that only the library has seen */
+        stop_recording(live);
+    else
+        try_free(live);
+}
+
+/* --- its request --- */
+
+struct query { /* what take_field needs */
+    struct profile_request *request;
+    enum status status;
+    struct error *err;
+};
+
+static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    struct query *query = cls;
+    (void)kind;
+    query->status = profile_request_take(query->request, name, value, query->err);
+    return query->status == STATUS_OK ? MHD_YES : MHD_NO;
+}
+
+static struct live *create(struct request *r, const struct profile_request *wanted)
+{
+    struct service *service = r->service;
+    struct live *live = calloc(1, sizeof *live);
+    if (live == NULL)
+        return NULL;
+    live->service = service;
+    live->request = r;
+    live->seconds = wanted->seconds > 0 ? wanted->seconds : PROFILE_SECONDS_DEFAULT;
+    live->form = profile_form_of(r->headers.accept);
+    live->due_ms = loop_now_ms(&service->loop) + (uint64_t)(live->seconds * 1000) + REPORT_MS;
+    live->work.data = live->timer.data = live->watch.data = live;
+    uv_timer_init(&service->loop.uv, &live->timer);
+    live->has_timer = true;
+    if (uv_poll_init(&service->loop.uv, &live->watch, r->conn->fd) == 0) {
+        live->has_watch = true;
+        uv_poll_start(&live->watch, UV_DISCONNECT, on_watch);
+    }
+    service->live = r->live = live;
+    return live;
+}
+
+static ssize_t read_nothing(void *cls, uint64_t position, char *out, size_t room)
+{
+    (void)cls, (void)position, (void)out, (void)room;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* HEAD: what a GET would say of itself, without the seconds that its body costs, and so without its
+ * length. */
+static enum MHD_Result answer_head(struct request *r)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, read_nothing, NULL, NULL);
+    if (response == NULL)
+        return MHD_NO;
+    if (!response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") ||
+        !response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                         profile_form_type(profile_form_of(r->headers.accept)))) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    enum MHD_Result result = request_queue(r, MHD_HTTP_OK, response, NULL);
+    if (result == MHD_YES)
+        request_count(r, MHD_HTTP_OK);
+    return result;
+}
+
+static enum MHD_Result answer(struct request *r, struct live *live)
+{
+    char *text = live->text;
+    live->text = NULL;
+    if (live->status != STATUS_OK)
+        return request_refuse(r, reply_status(live->status, &live->error), &live->error, 0);
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = profile_form_type(live->form),
+                                              .body = text,
+                                              .n_body = live->n_text,
+                                              .memory = BODY_OWNED});
+}
+
+static enum MHD_Result refuse_second(struct request *r, const struct live *running)
+{
+    struct error why;
+    uint64_t now = loop_now_ms(&r->service->loop);
+    error_set(&why, STATUS_FULL, "a profile is being made; one at a time");
+    return request_refuse(r, reply_refusal(REFUSAL_PROFILING), &why,
+                          running->due_ms > now ? running->due_ms - now : 1);
+}
+
+enum MHD_Result live_handle(struct request *r)
+{
+    struct service *service = r->service;
+    struct live *live = r->live;
+    if (live == NULL) {
+        struct profile_request wanted = {.seconds = 0};
+        struct error err;
+        struct query query = {&wanted, STATUS_OK, &err};
+        MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_field, &query);
+        if (query.status != STATUS_OK)
+            return request_refuse(r, reply_status(query.status, &err), &err, 0);
+        if (strcmp(r->method, "HEAD") == 0)
+            return answer_head(r);
+        if (service->live != NULL)
+            return refuse_second(r, service->live);
+        live = create(r, &wanted);
+        if (live == NULL)
+            return MHD_NO;
+        if (machine_ready(service))
+            begin(live);
+    }
+    if (atomic_load(&live->gone))
+        return MHD_NO;
+    if (live->state == LIVE_DONE)
+        return answer(r, live);
+    request_suspend(r);
+    return MHD_YES;
+}

@@ -1,0 +1,53 @@
+/* headers.h - what a request's header fields must be, and what they say about where it comes from.
+ *
+ * libmicrohttpd's parser is lenient; whatever could make two HTTP parsers disagree about a
+ * request's borders is refused here, before anything else is looked at. Pure functions over a list
+ * of fields: no sockets, no library. Loop thread.
+ */
+#pragma once
+
+#include "api/native/reply.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct headers { /* zero it, take every field, then check. Strings: borrowed for the request; NULL:
+                    absent */
+    const char *host, *origin, *fetch_site, *fetch_mode;
+    const char *authorization, *api_key;
+    const char *accept, *content_type, *content_encoding, *expect, *request_id;
+    const char *length, *transfer;
+    const char *twice;        /* the name of one that must stand alone and does not */
+    bool bad_name, bad_value; /* a name that is no token, a value with control characters */
+
+    bool has_body; /* set by headers_check: a length above 0, or chunked */
+    bool chunked;
+    uint64_t n_body; /* Content-Length; 0 when chunked */
+};
+
+void headers_take(struct headers *h, const char *name, size_t n_name, const char *value,
+                  size_t n_value);
+
+/* version: "HTTP/1.1". False when the request must be refused and its connection closed: *refusal
+ * and *why then say so. */
+bool headers_check(struct headers *h, const char *version, enum refusal *refusal, const char **why);
+
+struct origin_rules {
+    bool loopback;             /* the service listens on a loopback address */
+    const char *allow_origins; /* separated by commas or spaces; "*" is any; NULL: none */
+};
+/* True when the Origin field names one of the allowed ones. */
+bool headers_origin_allowed(const struct headers *h, const struct origin_rules *rules);
+/* Why a request is foreign: it would let some web page use a service that it cannot reach by
+ * itself. NULL when it is not. page: the request is for the page itself, which may be navigated to
+ * from anywhere. */
+const char *headers_foreign(const struct headers *h, const struct origin_rules *rules, bool page);
+
+/* The key that a request presents (X-Api-Key, or Authorization: Bearer); NULL: none. */
+const char *headers_key(const struct headers *h);
+
+bool headers_plain_text(const struct headers *h); /* Content-Type is text/plain */
+
+enum { REQUEST_ID_MAX = 64 };
+bool request_id_valid(const char *id); /* [A-Za-z0-9._-]{1,64} */

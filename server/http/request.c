@@ -1,0 +1,427 @@
+/* request.c - a request's checks, body and answer. Loop thread. */
+#include "server/http/request.h"
+
+#include "server/handlers/generate.h"
+#include "server/handlers/live.h"
+#include "server/handlers/text.h"
+#include "server/log.h"
+#include "server/routes.h"
+#include "server/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+/* The body of a request that is refused is still read, up to this much more than the limit: closing
+ * with unread data would reset the connection, and the client might never see why. */
+static const uint64_t drop_bytes = 8u << 20;
+
+static const char *method_name(const char *method)
+{
+    static const char *const names[] = {"GET",   "HEAD",  "POST",    "OPTIONS", "PUT",
+                                        "PATCH", "TRACE", "CONNECT", "DELETE"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], method) == 0)
+            return names[i];
+    return "other";
+}
+
+static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   size_t n_name, const char *value, size_t n_value)
+{
+    (void)kind;
+    headers_take(cls, name, n_name, value, n_value);
+    return MHD_YES;
+}
+
+struct request *request_begin(struct conn *conn, const char *method)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->service = conn->service;
+    r->conn = conn;
+    r->mhd = conn->mhd;
+    r->method = method_name(method);
+    r->begun_ns = engine_now_ns();
+    conn->request = r;
+    return r;
+}
+
+/* The path of "http://host/path"; any other target as it is. */
+static const char *path_of(const char *url)
+{
+    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+        return url;
+    const char *path = strchr(strstr(url, "://") + 3, '/');
+    return path != NULL ? path : "/";
+}
+
+static void set_id(struct request *r)
+{
+    const char *own = r->headers.request_id;
+    if (own != NULL && request_id_valid(own))
+        memcpy(r->id, own, strlen(own) + 1);
+    else
+        snprintf(r->id, sizeof r->id, "%016llx",
+                 (unsigned long long)service_random(&r->service->random_ids));
+}
+
+/* --- what is wrong with a request --- */
+
+static void refuse_later(struct request *r, enum refusal refusal, const char *param,
+                         const char *why)
+{
+    r->refused = true;
+    r->refusal = reply_refusal(refusal);
+    error_set_param(&r->why, STATUS_INVALID, param, "%s", why);
+}
+
+/* What the service's state forbids: work while it is loading or draining. */
+static void check_state(struct request *r)
+{
+    enum health state = r->service->state;
+    if (state == HEALTH_LOADING && (r->route->flags & ROUTE_MODEL))
+        refuse_later(r, REFUSAL_LOADING, "", "the model is being loaded; try again soon");
+    else if (state == HEALTH_DRAINING && (r->route->flags & ROUTE_WORK))
+        refuse_later(r, REFUSAL_DRAINING, "", "the server is stopping and takes no new work");
+    if (r->refused && state == HEALTH_DRAINING)
+        metrics_reject(&r->service->metrics, REJECT_DRAINING);
+}
+
+static void check_body(struct request *r)
+{
+    const struct headers *h = &r->headers;
+    size_t limit = r->service->settings->max_body_bytes;
+    if (h->content_encoding != NULL && strcasecmp(h->content_encoding, "identity") != 0)
+        refuse_later(r, REFUSAL_ENCODING, "", "send the body as it is, without a Content-Encoding");
+    else if ((r->route->flags & ROUTE_BODY) && h->length == NULL && !h->chunked)
+        refuse_later(r, REFUSAL_NO_LENGTH, "",
+                     "a body is needed, with its Content-Length, or chunked");
+    else if (h->n_body > limit) {
+        refuse_later(r, REFUSAL_BODY, "", "");
+        error_set(&r->why, STATUS_TOO_LARGE,
+                  "the body has %llu bytes; at most %zu are accepted (--max-body-bytes)",
+                  (unsigned long long)h->n_body, limit);
+    }
+}
+
+/* Who asks for what: everything that the headers decide and that leaves the connection usable. */
+static void check_access(struct request *r, const char *path)
+{
+    const struct service *service = r->service;
+    const char *foreign = headers_foreign(&r->headers, &service->origins, strcmp(path, "/") == 0);
+    bool asks = strcmp(r->method, "OPTIONS") != 0; /* a preflight carries no key */
+    bool open = r->route != NULL && (r->route->flags & ROUTE_OPEN);
+    if (foreign != NULL)
+        refuse_later(r, REFUSAL_ORIGIN, "", foreign);
+    else if (asks && service->keys != NULL && !open &&
+             !keys_match(service->keys, headers_key(&r->headers), &r->salt))
+        refuse_later(r, REFUSAL_NO_KEY, "",
+                     "a valid API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY");
+    else if (asks && r->route != NULL && (r->route->flags & ROUTE_LOCAL) && service->keys == NULL &&
+             !listener_is_local(r->conn->fd))
+        refuse_later(r, REFUSAL_REMOTE, "",
+                     "without API keys (--api-key-file) this is for clients on this machine");
+    else if (r->route == NULL)
+        refuse_later(r, REFUSAL_NOT_FOUND, "",
+                     "there is nothing at this path; /openapi.yaml describes what there is");
+    else if (!route_allows(r->route, r->method))
+        refuse_later(r, REFUSAL_METHOD, "",
+                     "this path does not take this method; the Allow header says which it takes");
+    else if (asks) {
+        check_body(r);
+        if (!r->refused)
+            check_state(r);
+    }
+}
+
+static enum MHD_Result refuse_now(struct request *r)
+{
+    r->last = true;
+    return request_refuse(r, r->refusal, &r->why, 0);
+}
+
+enum MHD_Result request_admit(struct request *r, const char *url, const char *version)
+{
+    struct headers *h = &r->headers;
+    const char *path = path_of(url), *why = NULL;
+    enum refusal refusal;
+    MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
+    set_id(r);
+    r->route = route_find(path);
+    r->old = strcmp(version, "HTTP/1.0") == 0;
+    size_t n_header =
+        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    if (!headers_check(h, version, &refusal, &why))
+        refuse_later(r, refusal, "", why);
+    else if (r->conn->strange)
+        refuse_later(r, REFUSAL_BAD_REQUEST, "",
+                     "the request's target must be visible ASCII; encode other bytes with %");
+    else if (n_header > r->service->settings->max_header_bytes)
+        refuse_later(r, REFUSAL_HEADERS, "",
+                     "the request's headers are too long (--max-header-bytes)");
+    else if (r->conn->over)
+        refuse_later(r, REFUSAL_CONNECTIONS, "", "too many connections (--max-connections)");
+    if (r->refused) /* nothing of such a request, or of what follows it, is read */
+        return refuse_now(r);
+    check_access(r, path);
+    bool droppable =
+        h->n_body <= r->service->settings->max_body_bytes + drop_bytes && h->expect == NULL;
+    if (r->refused && h->has_body && !droppable)
+        return refuse_now(r);
+    return MHD_YES;
+}
+
+/* --- the body --- */
+
+static double ms_since(uint64_t ns)
+{
+    return (double)(engine_now_ns() - ns) * 1e-6;
+}
+
+static void count_refusal(struct request *r, unsigned status)
+{
+    if (status == MHD_HTTP_CONTENT_TOO_LARGE)
+        metrics_reject(&r->service->metrics, REJECT_TOO_LARGE);
+    request_count(r, status);
+}
+
+/* A chunked body has become too long, and the library takes no answer before a body's end. Nothing
+ * else is being sent: the answer goes out past it, and the connection is of no more use. */
+static void answer_past_library(struct request *r)
+{
+    char body[1024], text[2048];
+    size_t n_body = reply_error(&r->refusal, r->why.text, r->why.param, body, sizeof body);
+    int n = snprintf(text, sizeof text,
+                     "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
+                     "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
+                     "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n\r\n%s",
+                     r->refusal.http, MHD_get_reason_phrase_for(r->refusal.http), r->id,
+                     ms_since(r->begun_ns), n_body, body);
+    count_refusal(r, r->refusal.http);
+    send(r->conn->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(r->conn->fd, SHUT_WR);
+}
+
+static bool too_long(struct request *r, size_t limit)
+{
+    if (r->n_received <= limit || !r->headers.chunked)
+        return false;
+    if (!r->refused) {
+        refuse_later(r, REFUSAL_BODY, "", "");
+        error_set(&r->why, STATUS_TOO_LARGE,
+                  "the body has more than the %zu bytes that are accepted (--max-body-bytes)",
+                  limit);
+    }
+    if (!r->counted)
+        answer_past_library(r);
+    return r->n_received > limit + drop_bytes;
+}
+
+enum MHD_Result request_take(struct request *r, const char *data, size_t n)
+{
+    r->n_received += n;
+    if (too_long(r, r->service->settings->max_body_bytes))
+        return MHD_NO;
+    if (r->refused || r->route == NULL || !(r->route->flags & ROUTE_BODY))
+        return MHD_YES;
+    if (r->n_body + n > r->body_room) {
+        /* Grows with what has come, not with what was announced. */
+        size_t room = 2 * (r->n_body + n);
+        if (!r->headers.chunked && room > r->headers.n_body)
+            room = (size_t)r->headers.n_body;
+        char *body = realloc(r->body, room);
+        if (body == NULL)
+            return MHD_NO;
+        r->body = body;
+        r->body_room = room;
+    }
+    memcpy(r->body + r->n_body, data, n);
+    r->n_body += n;
+    return MHD_YES;
+}
+
+static enum MHD_Result answer_options(struct request *r)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    bool ok = response != NULL && response_header(response, MHD_HTTP_HEADER_ALLOW, r->route->allow);
+    if (ok && headers_origin_allowed(&r->headers, &r->service->origins))
+        ok = response_header(response, "Access-Control-Allow-Methods", r->route->allow) &&
+             response_header(response, "Access-Control-Allow-Headers",
+                             "Authorization, Content-Type, X-Api-Key, X-Request-Id") &&
+             response_header(response, "Access-Control-Max-Age", "600");
+    if (!ok) {
+        if (response != NULL)
+            MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    enum MHD_Result result = request_queue(r, MHD_HTTP_NO_CONTENT, response, NULL);
+    if (result == MHD_YES)
+        request_count(r, MHD_HTTP_NO_CONTENT);
+    return result;
+}
+
+enum MHD_Result request_whole(struct request *r)
+{
+    if (r->whole_ns == 0) {
+        r->whole_ns = engine_now_ns();
+        r->service->http.n_answering++;
+        conn_enter(r->conn, CONN_ANSWERING);
+        if (!r->refused && strcmp(r->method, "OPTIONS") != 0)
+            check_state(r); /* a drain may have begun while the body came in */
+    }
+    if (r->counted) /* answered past the library */
+        return MHD_NO;
+    if (r->refused)
+        return request_refuse(r, r->refusal, &r->why, 0);
+    if (strcmp(r->method, "OPTIONS") == 0)
+        return answer_options(r);
+    return r->route->handle(r);
+}
+
+/* --- the answer --- */
+
+unsigned retry_after_seconds(uint64_t ms)
+{
+    uint64_t seconds = ms / 1000 + (ms % 1000 != 0);
+    return seconds < 1 ? 1 : seconds > 86400 ? 86400 : (unsigned)seconds;
+}
+
+bool response_header(struct MHD_Response *response, const char *name, const char *value)
+{
+    return MHD_add_response_header(response, name, value) == MHD_YES;
+}
+
+static bool add_common_headers(const struct request *r, struct MHD_Response *response,
+                               const char *timing)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s%stotal;dur=%.3f", timing != NULL ? timing : "",
+             timing != NULL ? ", " : "", ms_since(r->begun_ns));
+    bool ok = response_header(response, "X-Request-Id", r->id) &&
+              response_header(response, "Server-Timing", text);
+    if (headers_origin_allowed(&r->headers, &r->service->origins))
+        ok = ok && response_header(response, "Access-Control-Allow-Origin", r->headers.origin) &&
+             response_header(response, "Access-Control-Expose-Headers",
+                             "X-Request-Id, Server-Timing, Retry-After") &&
+             response_header(response, "Vary", "Origin");
+    if (r->last || r->service->state == HEALTH_DRAINING)
+        ok = ok && response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    return ok;
+}
+
+enum MHD_Result request_queue(struct request *r, unsigned status, struct MHD_Response *response,
+                              const char *timing)
+{
+    if (response == NULL)
+        return MHD_NO;
+    enum MHD_Result result = MHD_NO;
+    if (add_common_headers(r, response, timing))
+        result = MHD_queue_response(r->mhd, status, response);
+    MHD_destroy_response(response); /* our share of it */
+    if (result == MHD_YES)
+        r->status = status;
+    return result;
+}
+
+enum MHD_Result request_answer(struct request *r, const struct answer *a)
+{
+    static const enum MHD_ResponseMemoryMode modes[] = {[BODY_STATIC] = MHD_RESPMEM_PERSISTENT,
+                                                        [BODY_COPY] = MHD_RESPMEM_MUST_COPY,
+                                                        [BODY_OWNED] = MHD_RESPMEM_MUST_FREE};
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(a->n_body, a->body, modes[a->memory]);
+    if (response == NULL) {
+        if (a->memory == BODY_OWNED)
+            free(a->body);
+        return MHD_NO;
+    }
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%u", retry_after_seconds(a->retry_ms));
+    bool ok =
+        response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") &&
+        (a->type == NULL || response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type)) &&
+        (a->allow == NULL || response_header(response, MHD_HTTP_HEADER_ALLOW, a->allow)) &&
+        (a->retry_ms == 0 || response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds)) &&
+        (a->status != MHD_HTTP_UNAUTHORIZED ||
+         response_header(response, "WWW-Authenticate", "Bearer"));
+    if (!ok) {
+        MHD_destroy_response(response);
+        return MHD_NO;
+    }
+    enum MHD_Result result = request_queue(r, a->status, response, a->timing);
+    if (result == MHD_YES)
+        request_count(r, a->status);
+    return result;
+}
+
+enum MHD_Result request_refuse(struct request *r, struct api_error what, const struct error *why,
+                               uint64_t retry_ms)
+{
+    char body[2048];
+    struct answer answer = {.status = what.http,
+                            .type = "application/json",
+                            .body = body,
+                            .memory = BODY_COPY,
+                            .retry_ms = retry_ms};
+    answer.n_body = reply_error(&what, why->text, why->param, body, sizeof body);
+    if (what.http == MHD_HTTP_METHOD_NOT_ALLOWED)
+        answer.allow = r->route->allow;
+    if (what.http == MHD_HTTP_SERVICE_UNAVAILABLE && retry_ms == 0)
+        answer.retry_ms = service_back_ms(r->service);
+    count_refusal(r, what.http);
+    return request_answer(r, &answer);
+}
+
+void request_suspend(struct request *r)
+{
+    r->suspended = true;
+    MHD_suspend_connection(r->mhd);
+}
+
+void request_resume(struct request *r)
+{
+    if (!r->suspended)
+        return;
+    r->suspended = false;
+    MHD_resume_connection(r->mhd);
+}
+
+void request_count(struct request *r, unsigned status)
+{
+    if (r->counted)
+        return;
+    r->counted = true;
+    metrics_request(&r->service->metrics, route_index(r->route), status);
+    r->status = status;
+}
+
+void request_end(struct request *r)
+{
+    request_count(r, CODE_CLIENT_LEFT); /* if nobody has: it ended before its answer was complete */
+    struct log_request line = {
+        .id = r->id,
+        .method = r->method,
+        .route = route_label(r->route),
+        .status = r->status,
+        .bytes_in = (size_t)r->n_received,
+        .total_ms = ms_since(r->begun_ns),
+    };
+    if (r->stream != NULL)
+        stream_detach(r->stream, &line);
+    else
+        log_access(&line);
+    text_end(r->task);
+    live_detach(r->live);
+    if (r->whole_ns != 0)
+        r->service->http.n_answering--;
+    r->conn->request = NULL;
+    r->conn->fresh = false;
+    conn_enter(r->conn, CONN_WAITING);
+    free(r->body);
+    free(r);
+}

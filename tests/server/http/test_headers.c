@@ -1,0 +1,260 @@
+/* test_headers.c - facts about header fields: what is refused, what is foreign, which key is meant.
+ */
+#include "server/http/headers.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pair {
+    const char *name, *value;
+};
+
+/* The headers of a list that ends with a NULL name. */
+static struct headers take(const struct pair *pairs)
+{
+    struct headers h = {0};
+    for (; pairs->name != NULL; pairs++)
+        headers_take(&h, pairs->name, strlen(pairs->name), pairs->value, strlen(pairs->value));
+    return h;
+}
+
+#define HEADERS(...) take((const struct pair[]){__VA_ARGS__, {NULL, NULL}})
+
+static bool passes(struct headers h, const char *version)
+{
+    enum refusal refusal;
+    const char *why;
+    return headers_check(&h, version, &refusal, &why);
+}
+
+static enum refusal refusal_of(struct headers h, const char *version)
+{
+    enum refusal refusal = REFUSAL_COUNT;
+    const char *why = NULL;
+    ck_assert(!headers_check(&h, version, &refusal, &why));
+    ck_assert_ptr_nonnull(why);
+    return refusal;
+}
+
+START_TEST(an_ordinary_request_passes)
+{
+    struct headers h = HEADERS({"host", "localhost"}, {"CONTENT-LENGTH", "12"},
+                               {"Accept", "text/plain"}, {"accept", "*/*"}, {"X-Tab", "a\tb"});
+    enum refusal refusal;
+    const char *why;
+    ck_assert(headers_check(&h, "HTTP/1.1", &refusal, &why));
+    ck_assert(h.has_body && !h.chunked);
+    ck_assert_uint_eq(h.n_body, 12);
+    ck_assert_str_eq(h.accept, "text/plain");
+    ck_assert(passes(HEADERS({"X", "y"}), "HTTP/1.0")); /* Host came with 1.1 */
+}
+END_TEST
+
+START_TEST(a_chunked_body_has_no_length)
+{
+    struct headers h = HEADERS({"Host", "x"}, {"Transfer-Encoding", "Chunked"});
+    enum refusal refusal;
+    const char *why;
+    ck_assert(headers_check(&h, "HTTP/1.1", &refusal, &why));
+    ck_assert(h.has_body && h.chunked);
+}
+END_TEST
+
+START_TEST(what_two_parsers_could_read_differently_is_refused)
+{
+    static const struct pair bad[][3] = {
+        {{"Content-Length", "1"}, {"Transfer-Encoding", "chunked"}},
+        {{"Content-Length", "1"}, {"Content-Length", "1"}},
+        {{"Content-Length", "1, 1"}},
+        {{"Content-Length", "+1"}},
+        {{"Content-Length", "-1"}},
+        {{"Content-Length", "0x10"}},
+        {{"Content-Length", ""}},
+        {{"Content-Length", "99999999999999999999"}},
+        {{"Transfer-Encoding", "chunked"}, {"Transfer-Encoding", "chunked"}},
+        {{"Transfer-Encoding", "gzip, chunked"}},
+        {{"Transfer-Encoding", "identity"}},
+        {{"Content-Length ", "1"}},
+        {{" Content-Length", "1"}},
+        {{"", "1"}},
+        {{"X(Y", "1"}},
+        {{"X\"Y", "1"}},
+        {{"X-A", "a\rContent-Length: 1"}},
+        {{"X-A", "a\x01"}},
+        {{"X-A", "a\x7f"}},
+        {{"Host", "other"}}, /* the second one */
+        {{"Authorization", "Bearer a"}, {"Authorization", "Bearer b"}},
+        {{"Origin", "http://a"}, {"Origin", "http://b"}},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct headers h = HEADERS({"Host", "x"});
+        for (size_t j = 0; j < 3 && bad[i][j].name != NULL; j++)
+            headers_take(&h, bad[i][j].name, strlen(bad[i][j].name), bad[i][j].value,
+                         strlen(bad[i][j].value));
+        ck_assert_msg(refusal_of(h, "HTTP/1.1") == REFUSAL_BAD_REQUEST, "case %zu", i);
+    }
+}
+END_TEST
+
+START_TEST(the_version_decides_what_else_must_hold)
+{
+    ck_assert_int_eq(refusal_of(HEADERS({"Host", "x"}), "HTTP/1.2"), REFUSAL_VERSION);
+    ck_assert_int_eq(refusal_of(HEADERS({"Host", "x"}), "HTTP/2.0"), REFUSAL_VERSION);
+    ck_assert_int_eq(refusal_of(HEADERS({"Accept", "x"}), "HTTP/1.1"), REFUSAL_BAD_REQUEST);
+    ck_assert_int_eq(refusal_of(HEADERS({"Transfer-Encoding", "chunked"}), "HTTP/1.0"),
+                     REFUSAL_BAD_REQUEST);
+}
+END_TEST
+
+START_TEST(the_only_expectation_is_100_continue)
+{
+    ck_assert(passes(HEADERS({"Host", "x"}, {"Expect", "100-Continue"}), "HTTP/1.1"));
+    ck_assert_int_eq(refusal_of(HEADERS({"Host", "x"}, {"Expect", "200-ok"}), "HTTP/1.1"),
+                     REFUSAL_EXPECTATION);
+}
+END_TEST
+
+static bool foreign(const char *host, const char *origin, bool loopback, const char *allow)
+{
+    struct headers h = HEADERS({"Host", host});
+    h.origin = origin;
+    struct origin_rules rules = {loopback, allow};
+    return headers_foreign(&h, &rules, false) != NULL;
+}
+
+START_TEST(an_origin_must_have_the_host_and_port_of_host)
+{
+    ck_assert(!foreign("localhost:8080", NULL, true, NULL));
+    ck_assert(!foreign("localhost:8080", "http://localhost:8080", true, NULL));
+    ck_assert(!foreign("LOCALHOST:8080", "http://localhost:8080", true, NULL));
+    ck_assert(!foreign("[::1]:8080", "http://[::1]:8080", true, NULL));
+    ck_assert(!foreign("llm.example", "https://llm.example", false, NULL));
+    ck_assert(!foreign("llm.example", "http://llm.example:80", false, NULL));
+    ck_assert(!foreign("llm.example:443", "https://llm.example", false, NULL));
+    ck_assert(foreign("localhost:8080", "http://localhost:3000", true, NULL));
+    ck_assert(foreign("localhost:8080", "http://localhost", true, NULL));
+    ck_assert(foreign("localhost:8080", "http://evil.example", true, NULL));
+    ck_assert(foreign("localhost:8080", "null", true, NULL));
+    ck_assert(foreign("localhost:8080", "", true, NULL));
+    ck_assert(foreign("llm.example", "http://llm.example.evil", false, NULL));
+    ck_assert(foreign("[::1]:8080", "http://[::1", true, NULL));
+}
+END_TEST
+
+START_TEST(an_allowed_origin_lifts_the_checks)
+{
+    const char *list = "https://a.example, http://b.example:1";
+    ck_assert(!foreign("localhost:8080", "https://a.example", true, list));
+    ck_assert(!foreign("localhost:8080", "http://b.example:1", true, list));
+    ck_assert(foreign("localhost:8080", "http://a.example", true, list));
+    ck_assert(foreign("localhost:8080", "https://a.example.evil", true, list));
+    ck_assert(!foreign("localhost:8080", "http://anyone", true, "*"));
+    ck_assert(foreign("evil.example", NULL, true, "*")); /* no origin is none that is allowed */
+}
+END_TEST
+
+START_TEST(on_loopback_host_must_name_this_machine)
+{
+    static const char *const good[] = {"localhost",     "localhost:1",  "LocalHost",
+                                       "a.b.localhost", "127.0.0.1:80", "127.9.9.9",
+                                       "[::1]",         "[::1]:99",     "app.localhost:1"};
+    static const char *const bad[] = {
+        "example.com", "localhost.evil", "127.0.0.1.evil", "128.0.0.1",    "127.0.0",
+        "127.0.0.256", "127.0.0.1.1",    "[::2]",          "notlocalhost", "",
+        "[::1].evil",  "127.0.0.0001",   ".localhost:80"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        ck_assert_msg(!foreign(good[i], NULL, true, NULL), "%s", good[i]);
+        ck_assert(!foreign(good[i], NULL, false, NULL));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_msg(foreign(bad[i], NULL, true, NULL), "%s", bad[i]);
+        ck_assert(!foreign(bad[i], NULL, false, NULL)); /* elsewhere any name may be ours */
+    }
+}
+END_TEST
+
+START_TEST(cross_site_requests_are_foreign_but_for_navigation_to_the_page)
+{
+    struct origin_rules rules = {true, NULL};
+    struct headers h = HEADERS({"Host", "localhost"}, {"Sec-Fetch-Site", "cross-site"});
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, true));
+    h.fetch_mode = "navigate";
+    ck_assert_ptr_null(headers_foreign(&h, &rules, true));
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    h.fetch_site = "same-site";
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    h.fetch_site = "same-origin";
+    ck_assert_ptr_null(headers_foreign(&h, &rules, false));
+    h.fetch_site = "none";
+    ck_assert_ptr_null(headers_foreign(&h, &rules, false));
+}
+END_TEST
+
+START_TEST(a_key_comes_as_bearer_or_by_its_own_header)
+{
+    struct headers h = HEADERS({"Authorization", "bearer  abc"});
+    ck_assert_str_eq(headers_key(&h), "abc");
+    h.api_key = "def";
+    ck_assert_str_eq(headers_key(&h), "def");
+    h = HEADERS({"Authorization", "Basic abc"});
+    ck_assert_ptr_null(headers_key(&h));
+    h = HEADERS({"Authorization", "Bearer"});
+    ck_assert_ptr_null(headers_key(&h));
+}
+END_TEST
+
+START_TEST(text_plain_may_have_parameters)
+{
+    struct headers h = HEADERS({"Content-Type", "Text/Plain; charset=utf-8"});
+    ck_assert(headers_plain_text(&h));
+    h.content_type = "text/plain";
+    ck_assert(headers_plain_text(&h));
+    h.content_type = "text/plainer";
+    ck_assert(!headers_plain_text(&h));
+    h.content_type = "application/json";
+    ck_assert(!headers_plain_text(&h));
+    h.content_type = NULL;
+    ck_assert(!headers_plain_text(&h));
+}
+END_TEST
+
+START_TEST(a_request_id_is_echoed_only_when_it_is_harmless)
+{
+    char long_id[REQUEST_ID_MAX + 2];
+    memset(long_id, 'a', sizeof long_id);
+    long_id[REQUEST_ID_MAX + 1] = '\0';
+    ck_assert(!request_id_valid(long_id));
+    long_id[REQUEST_ID_MAX] = '\0';
+    ck_assert(request_id_valid(long_id));
+    ck_assert(request_id_valid("A-z_0.9"));
+    ck_assert(!request_id_valid(""));
+    ck_assert(!request_id_valid("a b"));
+    ck_assert(!request_id_valid("a\nb"));
+    ck_assert(!request_id_valid("\xc3\xa9"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("headers");
+    TCase *tcase = tcase_create("headers");
+    tcase_add_test(tcase, an_ordinary_request_passes);
+    tcase_add_test(tcase, a_chunked_body_has_no_length);
+    tcase_add_test(tcase, what_two_parsers_could_read_differently_is_refused);
+    tcase_add_test(tcase, the_version_decides_what_else_must_hold);
+    tcase_add_test(tcase, the_only_expectation_is_100_continue);
+    tcase_add_test(tcase, an_origin_must_have_the_host_and_port_of_host);
+    tcase_add_test(tcase, an_allowed_origin_lifts_the_checks);
+    tcase_add_test(tcase, on_loopback_host_must_name_this_machine);
+    tcase_add_test(tcase, cross_site_requests_are_foreign_but_for_navigation_to_the_page);
+    tcase_add_test(tcase, a_key_comes_as_bearer_or_by_its_own_header);
+    tcase_add_test(tcase, text_plain_may_have_parameters);
+    tcase_add_test(tcase, a_request_id_is_echoed_only_when_it_is_harmless);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
