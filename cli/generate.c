@@ -8,6 +8,7 @@
 
 #include "api/json/json.h"
 #include "api/native/request.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
@@ -163,7 +164,7 @@ static enum status make_job(struct generation *g, const char *prompt, size_t n_p
     g->job->sampling.seed = s->seed;
     if (!s->has_seed && getrandom(&g->job->sampling.seed, sizeof s->seed, 0) < 0)
         return error_errno(err, errno, "drawing a seed");
-    g->job->arrived_ns = engine_now_ns();
+    g->job->arrived_ns = clock_now_ns();
     return STATUS_OK;
 }
 

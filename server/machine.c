@@ -1,6 +1,7 @@
 /* machine.c - when limits are measured, and for whom. Loop thread, but for measure(). */
 #include "server/machine.h"
 
+#include "base/clock.h"
 #include "report/profile_document.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
@@ -39,7 +40,7 @@ static void on_measured(uv_work_t *work, int status)
     if (m->found.status == STATUS_OK) {
         m->known = true;
         m->limits = m->found.limits;
-        m->measured_ns = engine_now_ns();
+        m->measured_ns = clock_now_ns();
     }
     live_measured(service);
     streams_measured(service);

@@ -1,5 +1,6 @@
 /* metrics.c - counting, the rates, and the text for a scrape. Loop thread. */
 #include "server/metrics.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -86,7 +87,7 @@ void metrics_init(struct metrics *m)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    *m = (struct metrics){.start_ns = engine_now_ns(),
+    *m = (struct metrics){.start_ns = clock_now_ns(),
                           .start_unix = (double)now.tv_sec + (double)now.tv_nsec * 1e-9};
 }
 

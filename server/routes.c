@@ -1,6 +1,7 @@
 /* routes.c - the table, and the handlers that answer at once. Loop thread. */
 #include "server/routes.h"
 
+#include "base/clock.h"
 #include "embed/embed.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
@@ -31,7 +32,7 @@ static enum MHD_Result answer_word(struct request *r, unsigned status, const cha
 /* Whether process and engine make progress. Loading is progress. */
 static bool is_alive(const struct service *service)
 {
-    return service->engine == NULL || engine_alive(service->engine, engine_now_ns(), stalled_ns);
+    return service->engine == NULL || engine_alive(service->engine, clock_now_ns(), stalled_ns);
 }
 
 static enum MHD_Result handle_livez(struct request *r)
@@ -64,7 +65,7 @@ static enum MHD_Result handle_health(struct request *r)
         .running = stats.running,
         .queued = stats.queued,
         .queue_limit = service->settings->max_queue,
-        .uptime_seconds = (double)(engine_now_ns() - service->metrics.start_ns) * 1e-9,
+        .uptime_seconds = (double)(clock_now_ns() - service->metrics.start_ns) * 1e-9,
     };
     char body[INFO_ROOM];
     bool ok = report.health == HEALTH_OK;
@@ -137,7 +138,7 @@ static enum MHD_Result handle_metrics(struct request *r)
     char *body = malloc(METRICS_ROOM);
     if (body == NULL)
         return MHD_NO;
-    size_t n = metrics_write(&service->metrics, &view, engine_now_ns(), body, METRICS_ROOM);
+    size_t n = metrics_write(&service->metrics, &view, clock_now_ns(), body, METRICS_ROOM);
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "text/plain; version=0.0.4; charset=utf-8",
                                               .body = body,

@@ -2,6 +2,7 @@
  * load, on libuv's pool. */
 #include "server/server.h"
 
+#include "base/clock.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/http/http.h"
@@ -110,7 +111,7 @@ static void on_loaded(uv_work_t *work, int status)
              service->model.kernels->name, plan->threads_why);
     log_line(LOG_INFO, "KV memory %zu MiB, %zu pages: %s", plan->kv_bytes >> 20, plan->kv_pages,
              plan->kv_why);
-    log_line(LOG_INFO, "ready after %.2f s", (double)(engine_now_ns() - life->begun_ns) * 1e-9);
+    log_line(LOG_INFO, "ready after %.2f s", (double)(clock_now_ns() - life->begun_ns) * 1e-9);
 }
 
 /* --- draining --- */
@@ -175,7 +176,7 @@ static void on_wake(void *ctx)
     struct service *service = &life->service;
     if (service->engine == NULL) /* still warming up */
         return;
-    metrics_progress(&service->metrics, service->engine, engine_now_ns());
+    metrics_progress(&service->metrics, service->engine, clock_now_ns());
     streams_wake(service);
 }
 
@@ -249,7 +250,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     struct service *service = &life->service;
     life->load = load_fn;
     life->ctx = ctx;
-    life->begun_ns = engine_now_ns();
+    life->begun_ns = clock_now_ns();
     signal(SIGPIPE, SIG_IGN);
     enum status status = loop_init(&service->loop, &events, life, err);
     if (status == STATUS_OK)

@@ -1,5 +1,4 @@
-/* reply.h - results and errors to bytes: JSON bodies, server-sent events, and the one place where a
- * status becomes HTTP.
+/* reply.h - results and errors to bytes: JSON bodies and server-sent events.
  *
  * Writers fill the caller's memory; nothing is allocated, per token or at all. Pure, but for a look
  * at the clock when a profile says how long writing took; loop thread.
@@ -7,6 +6,7 @@
  */
 #pragma once
 
+#include "api/errors.h"
 #include "api/json/json.h"
 #include "base/error.h"
 #include "engine/job.h"
@@ -16,39 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* What an error looks like from outside. */
-struct api_error {
-    unsigned http;    /* 400 ... */
-    const char *code; /* "invalid_value", "context_length_exceeded", "queue_full", ... static */
-    const char *type; /* "invalid_request_error", "overloaded_error", "server_error", ... static */
-};
-struct api_error reply_status(enum status status, const struct error *err);
-
-/* What the service refuses by itself, before or beside any request's decoding. */
-enum refusal {
-    REFUSAL_BAD_REQUEST, /* 400: framing, headers */
-    REFUSAL_NO_KEY,      /* 401 */
-    REFUSAL_ORIGIN,      /* 403 */
-    REFUSAL_REMOTE,      /* 403: for clients on this machine, where there are no keys */
-    REFUSAL_NOT_FOUND,   /* 404 */
-    REFUSAL_METHOD,      /* 405, with Allow */
-    REFUSAL_NO_LENGTH,   /* 411 */
-    REFUSAL_BODY,        /* 413 */
-    REFUSAL_ENCODING,    /* 415: a Content-Encoding */
-    REFUSAL_EXPECTATION, /* 417 */
-    REFUSAL_QUEUE_FULL,  /* 429, with Retry-After */
-    REFUSAL_DEADLINE,    /* 429, with Retry-After */
-    REFUSAL_PROFILING,   /* 429, with Retry-After: a profile is being made */
-    REFUSAL_HEADERS,     /* 431 */
-    REFUSAL_INTERNAL,    /* 500 */
-    REFUSAL_LOADING,     /* 503, with Retry-After */
-    REFUSAL_DRAINING,    /* 503, with Retry-After */
-    REFUSAL_CONNECTIONS, /* 503: no place for one more */
-    REFUSAL_VERSION,     /* 505 */
-    REFUSAL_COUNT
-};
-struct api_error reply_refusal(enum refusal refusal);
 
 /* {"error":{"code","type","message","param"}}, NUL-terminated into out; param NULL or "": null. The
  * message is cut where it does not fit: still valid JSON when room >= 1024. Returns its length. */
@@ -79,13 +46,10 @@ struct reply_context { /* what an answer says besides its job; borrowed */
 };
 
 /* Bytes that the JSON answer of a finished job takes at most, and the answer itself (0: no room).
- * For FINISH_STOP, FINISH_LENGTH and FINISH_DEADLINE; the others are errors: reply_job_error. */
+ * For FINISH_STOP, FINISH_LENGTH and FINISH_DEADLINE; the others are errors: errors_of_job. */
 size_t reply_generate_bound(const struct job *job, const struct reply_context *ctx);
 size_t reply_generate(const struct job *job, const struct reply_context *ctx, char *out,
                       size_t room);
-/* What a job that ended with FINISH_ERROR or FINISH_CANCELLED is outside; its text is
- * job->error.text. */
-struct api_error reply_job_error(const struct job *job);
 
 /* A stream's position in its job. Zero it to begin. */
 struct reply_cursor {

@@ -3,6 +3,7 @@
  * allocates nothing. */
 #include "api/native/reply_parts.h"
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "model/cost.h"
 
@@ -99,7 +100,7 @@ void reply_put_profile(struct json_writer *w, const struct job *job,
     put_ms(w, ",\"profile\":{\"queue_ms\":", times.queue * 1e6);
     put_ms(w, ",\"tokenize_ms\":", (double)profile->tokenize_ns);
     put_ms(w, ",\"write_ms\":",
-           (double)(profile->write_ns + engine_now_ns() - profile->write_begin_ns));
+           (double)(profile->write_ns + clock_now_ns() - profile->write_begin_ns));
     put_limits(w, profile);
     json_raw(w, ",\"prefill\":");
     put_share(w, &job->profile->prompt, profile);

@@ -80,7 +80,7 @@ static size_t write_error_event(const struct job *job, struct reply_cursor *curs
                                 size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
-    struct api_error what = reply_job_error(job);
+    struct api_error what = errors_of_job(job);
     const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
     json_raw(&w, "data: ");
     reply_put_error(&w, &what, text, strlen(text), job->error.param);

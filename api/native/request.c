@@ -4,6 +4,7 @@
 #include "api/native/request.h"
 
 #include "api/native/request_fields.h"
+#include "base/clock.h"
 #include "engine/engine.h"
 
 #include <cjson/cJSON.h>
@@ -114,10 +115,10 @@ static enum status read_parts(struct parts *parts, const char *body, size_t n,
     if (status == STATUS_OK && values->logit_bias != NULL)
         status = read_biases("logit_bias", values->logit_bias, tokenizer_n_vocab(tokenizer),
                              &parts->biases, err);
-    uint64_t begin_ns = engine_now_ns();
+    uint64_t begin_ns = clock_now_ns();
     if (status == STATUS_OK)
         status = read_prompt(parts, tokenizer, err);
-    parts->tokenize_ns = engine_now_ns() - begin_ns;
+    parts->tokenize_ns = clock_now_ns() - begin_ns;
     return status;
 }
 
@@ -131,18 +132,18 @@ static enum status fit(struct parts *parts, const struct api_limits *limits, str
                                "prompt is empty, and this model puts no token of its own in front: "
                                "give at least one character");
     if (n_prompt >= n_context)
-        return error_set_param(err, STATUS_TOO_LARGE, "prompt",
+        return error_set_param(err, STATUS_CONTEXT, "prompt",
                                "the prompt has %zu tokens; the context holds %zu, of which the "
                                "answer needs at least one",
                                n_prompt, n_context);
     if (limits->max_prompt_tokens != 0 && n_prompt > limits->max_prompt_tokens)
-        return error_set_param(err, STATUS_TOO_LARGE, "prompt",
+        return error_set_param(err, STATUS_CONTEXT, "prompt",
                                "the prompt has %zu tokens; this server takes %zu at most", n_prompt,
                                limits->max_prompt_tokens);
     size_t left = n_context - n_prompt, most = limits->max_output_tokens;
     if (is_seen(parts, ROW_MAX_TOKENS)) {
         if (values->max_tokens > left)
-            return error_set_param(err, STATUS_TOO_LARGE, "max_tokens",
+            return error_set_param(err, STATUS_CONTEXT, "max_tokens",
                                    "the prompt's %zu tokens and max_tokens of %" PRIu64
                                    " go beyond the context of %zu; at most %zu are left",
                                    n_prompt, values->max_tokens, n_context, left);
@@ -240,9 +241,9 @@ enum status request_generate(struct generate_request *out, const char *body, siz
         body = ""; /* nobody has memory for an empty one */
     if (plain && (n == 0 || body[0] != '{')) {
         fields_default(&generate_fields, &parts.values);
-        uint64_t begin_ns = engine_now_ns();
+        uint64_t begin_ns = clock_now_ns();
         status = read_text("prompt", body, n, TOKENIZER_ADD_SPECIAL, tokenizer, &parts.prompt, err);
-        parts.tokenize_ns = engine_now_ns() - begin_ns;
+        parts.tokenize_ns = clock_now_ns() - begin_ns;
     } else {
         status = read_parts(&parts, body, n, tokenizer, limits, &root, err);
     }

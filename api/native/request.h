@@ -6,8 +6,8 @@
  * nearest known one. Knows nothing of sockets.
  *
  * Every decoder returns STATUS_FORMAT (no JSON), STATUS_INVALID and STATUS_UNSUPPORTED (a field:
- * param names it), STATUS_TOO_LARGE (beyond the context: param is prompt or max_tokens; or more
- * values than the limit), STATUS_NO_MEMORY: reply_status knows what each is in HTTP.
+ * param names it), STATUS_CONTEXT (param is prompt or max_tokens), STATUS_TOO_LARGE (more values
+ * than the limit), STATUS_NO_MEMORY: errors_of_status knows what each is in HTTP.
  */
 #pragma once
 

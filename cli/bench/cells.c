@@ -7,6 +7,7 @@
  */
 #include "cli/bench/bench.h"
 
+#include "base/clock.h"
 #include "engine/plan.h"
 
 #include <stdatomic.h>
@@ -182,7 +183,7 @@ static enum status run_jobs(struct bench *bench, struct job **jobs, size_t n, st
     size_t n_submitted = 0;
     uint64_t retry_ms;
     for (; status == STATUS_OK && n_submitted < n; n_submitted += status == STATUS_OK) {
-        jobs[n_submitted]->arrived_ns = engine_now_ns();
+        jobs[n_submitted]->arrived_ns = clock_now_ns();
         status = engine_submit(bench->engine, jobs[n_submitted], &retry_ms, err);
     }
     for (size_t i = 0; i < n_submitted; i++)

@@ -1,6 +1,7 @@
 /* sessions.c - the verb's workload: sessions one after the other, or several at once, with
  * every step recorded, each on a new engine; then some with one step in two recorded, for the
  * recorder's own cost. Main thread. */
+#include "base/clock.h"
 #include "cli/profile/run.h"
 
 #include <stdlib.h>
@@ -104,7 +105,7 @@ static enum status run_group(struct runner *r, size_t n, size_t n_prompt, size_t
         r->n_jobs += status == STATUS_OK;
     }
     for (size_t i = 0; i < r->n_jobs && status == STATUS_OK; i++) {
-        r->jobs[i]->arrived_ns = engine_now_ns();
+        r->jobs[i]->arrived_ns = clock_now_ns();
         status = engine_submit(r->engine, r->jobs[i], &retry_ms, err);
         n_submitted += status == STATUS_OK;
     }
@@ -271,8 +272,8 @@ static enum status measure_overhead(struct runner *r, const struct record *seen,
     enum status status = STATUS_OK;
     if (cost.ratios == NULL || cost.plain == NULL)
         status = error_no_memory(err, 2 * room * sizeof *cost.ratios, "the recorder's cost");
-    uint64_t end = engine_now_ns() + 2 * overhead_ns;
-    for (int i = 0; i < STARTS && status == STATUS_OK && engine_now_ns() < end; i++) {
+    uint64_t end = clock_now_ns() + 2 * overhead_ns;
+    for (int i = 0; i < STARTS && status == STATUS_OK && clock_now_ns() < end; i++) {
         struct record *record;
         status = start_engine(r, settings, err);
         if (status == STATUS_OK)

@@ -12,13 +12,16 @@ enum status {
     STATUS_INVALID,   /* the caller's value is wrong (a request field, an option, a text that is not
                          UTF-8) */
     STATUS_TOO_LARGE, /* beyond a limit of size */
+    STATUS_CONTEXT,   /* more tokens than the context holds, or than the service takes */
     STATUS_FORMAT,    /* a file's bytes are not what they must be */
     STATUS_UNSUPPORTED, /* well-formed, and not built here */
     STATUS_IO,          /* the operating system refused: errno's text is in the error */
     STATUS_NO_MEMORY,
-    STATUS_FULL, /* a bounded place is taken: later may work */
-    STATUS_CANCELLED,
-    STATUS_INTERNAL, /* our own bug, or the machine's */
+    STATUS_FULL,      /* a bounded place is taken: later may work */
+    STATUS_TOO_LATE,  /* it could not begin in time: later may work */
+    STATUS_STOPPING,  /* the service ends and finishes no more work */
+    STATUS_CANCELLED, /* called off by whoever asked for it */
+    STATUS_INTERNAL,  /* our own bug, or the machine's */
 };
 
 struct error {

@@ -1,6 +1,7 @@
 /* calibrate.c - a few decode steps on one thread and in a team, in turn. See calibrate.h. */
 #include "engine/calibrate.h"
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/team.h"
 #include "engine/engine.h"
@@ -48,13 +49,13 @@ static uint64_t best_step(struct trial *t)
     size_t n_cached;
     if (!kv_begin(t->kv, &seq, 0, &token, 1, STEPS, &n_cached))
         return 0;
-    uint64_t best = 0, begin = engine_now_ns(), end = begin;
+    uint64_t best = 0, begin = clock_now_ns(), end = begin;
     for (uint32_t i = 0; i < STEPS && end - begin < TRIAL_NS; i++) {
         struct row row = {.token = token, .position = i, .seq = &seq, .wants_logits = true};
         kv_extend(t->kv, &seq, 1);
-        uint64_t before = engine_now_ns();
+        uint64_t before = clock_now_ns();
         forward_run(t->forward, &row, 1);
-        end = engine_now_ns();
+        end = clock_now_ns();
         best = best == 0 || end - before < best ? end - before : best;
     }
     kv_end(t->kv, &seq);

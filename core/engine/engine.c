@@ -33,13 +33,6 @@ struct engine {
     _Atomic bool profiling;
 };
 
-uint64_t engine_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 /* --- creation --- */
 
 static enum status find_end_ids(struct engine *e, const struct tokenizer *tokenizer,

@@ -85,9 +85,9 @@ void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with F
 
 const struct engine_plan *engine_plan(const struct engine *engine);
 
-/* Queues a job. STATUS_FULL: the queue is full, or the predicted wait exceeds max_wait_ms;
- * STATUS_CANCELLED: its deadline cannot be met (both with *retry_ms, from the backlog and the
- * measured rates: whole seconds, >= 1000, no second told to more jobs than the queue has places);
+/* Queues a job. STATUS_FULL: the queue is full; STATUS_TOO_LATE: its deadline cannot be met, or the
+ * predicted wait exceeds max_wait_ms (both with *retry_ms, from the backlog and the measured rates:
+ * whole seconds, >= 1000, no second told to more jobs than the queue has places); STATUS_STOPPING;
  * STATUS_INVALID: it could never fit the KV memory. The job then stays the
  * caller's. */
 enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
@@ -108,8 +108,6 @@ bool engine_alive(struct engine *engine, uint64_t now_ns, uint64_t limit_ns);
 /* Waits (condition variable, no polling) until a job is finished or more than n_seen tokens are
  * ready: for callers without an event loop (generate). */
 void engine_wait(struct engine *engine, const struct job *job, uint32_t n_seen);
-
-uint64_t engine_now_ns(void); /* CLOCK_MONOTONIC */
 
 /* --- profiles: where the workers' time goes, and what memory was taken for --- */
 

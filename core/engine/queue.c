@@ -5,6 +5,7 @@
  */
 #include "engine/queue.h"
 
+#include "base/clock.h"
 #include "engine/output.h"
 
 #include <stdlib.h>
@@ -227,7 +228,7 @@ static enum status refuse_wait(struct batcher *b, uint64_t now, uint64_t wait, u
 {
     uint64_t turn = turn_ns(b, b->n + forecast_told(&b->forecast, now));
     tell(b, now, turn > b->max_wait_ns ? turn - b->max_wait_ns : 0, retry_ms);
-    return error_set(err, STATUS_FULL,
+    return error_set(err, STATUS_TOO_LATE,
                      "the predicted wait of %llu ms is longer than the %llu ms that are allowed",
                      (unsigned long long)(wait / MS_NS),
                      (unsigned long long)(b->max_wait_ns / MS_NS));
@@ -238,7 +239,7 @@ static enum status refuse_deadline(struct batcher *b, uint64_t now, uint64_t lat
 {
     tell(b, now, late_ns, retry_ms);
     return error_set_param(
-        err, STATUS_CANCELLED, "deadline_ms",
+        err, STATUS_TOO_LATE, "deadline_ms",
         "the deadline cannot be met: the first token would come %llu ms after it",
         (unsigned long long)(late_ns / MS_NS + (late_ns % MS_NS != 0)));
 }
@@ -257,7 +258,7 @@ static enum status take_in(struct batcher *b, struct job *job, uint64_t now, uin
                            struct error *err)
 {
     if (b->stopping)
-        return error_set(err, STATUS_CANCELLED, "the engine is stopping");
+        return error_set(err, STATUS_STOPPING, "the engine is stopping");
     struct worker_offer offer;
     bool has_slot;
     int i = b->n == 0 ? choose(b, job, &offer, &has_slot) : -1;
@@ -303,7 +304,7 @@ enum status batcher_submit(struct batcher *b, struct job *job, uint64_t *retry_m
                                job->n_prompt, job->max_tokens, b->worker_pages * KV_PAGE);
     output_begin(job);
     pthread_mutex_lock(&b->lock);
-    enum status status = take_in(b, job, engine_now_ns(), retry_ms, err);
+    enum status status = take_in(b, job, clock_now_ns(), retry_ms, err);
     pthread_mutex_unlock(&b->lock);
     return status;
 }
@@ -365,7 +366,7 @@ void batcher_end_all(struct batcher *b, const char *why)
     for (; job; job = next) {
         next = job->next;
         if (why)
-            error_set(&job->error, STATUS_CANCELLED, "%s", why);
+            error_set(&job->error, STATUS_STOPPING, "%s", why);
         output_finish(job, why ? FINISH_ERROR : FINISH_CANCELLED);
     }
     if (!why)

@@ -5,6 +5,7 @@
  * waiting jobs placed before anything is published, so that whoever has seen a result finds it
  * counted and its place free. How work is cut into steps never changes a bit of an answer.
  */
+#include "base/clock.h"
 #include "engine/output.h"
 #include "engine/queue.h"
 
@@ -38,7 +39,7 @@ static enum finish_reason cut_short(struct worker *w, struct slot *slot, uint64_
     if (atomic_load_explicit(&job->cancelled, memory_order_acquire))
         return FINISH_CANCELLED;
     if (atomic_load_explicit(&slot->aborted, memory_order_acquire)) {
-        error_set(&job->error, STATUS_CANCELLED, "%s", w->setup->abort_text);
+        error_set(&job->error, STATUS_STOPPING, "%s", w->setup->abort_text);
         return FINISH_ERROR;
     }
     return job->deadline_ns != 0 && now >= job->deadline_ns ? FINISH_DEADLINE : FINISH_NONE;
@@ -284,7 +285,7 @@ static size_t n_with_rows(struct worker *w)
 
 void worker_step(struct worker *w)
 {
-    uint64_t begin = engine_now_ns();
+    uint64_t begin = clock_now_ns();
     bool ended = false;
     recorder_begin(w->recorder, step_profile_wish(w));
     for (size_t i = 0; i < w->n_active; i++) {
@@ -311,7 +312,7 @@ void worker_step(struct worker *w)
     step_profile_fold(w, n_decode, n_prompt);
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
-    uint64_t now = engine_now_ns();
+    uint64_t now = clock_now_ns();
     for (size_t i = 0; i < w->n_sampling; i++)
         take_sample(w, &w->slots[w->sampling[i]], now);
     recorder_cut(w->recorder, CUT_TEXT);
@@ -332,7 +333,7 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
     size_t n_cached;
     if (!kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached))
         return 0;
-    uint64_t begin = engine_now_ns();
+    uint64_t begin = clock_now_ns();
     kv_extend(w->kv, &seq, n);
     for (size_t i = 0; i < n; i++)
         w->rows[i] = (struct row){
@@ -346,7 +347,7 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
         sampler_draw(w->samplers[t], forward_logits(w->forward, 0), &greedy, tokens, n, NULL, 0,
                      &id, &ignored);
         if (t == 0)
-            ns = engine_now_ns() - begin;
+            ns = clock_now_ns() - begin;
     }
     kv_end(w->kv, &seq);
     return ns;

@@ -8,6 +8,7 @@
 #include "engine/worker.h"
 
 #include "base/alloc_count.h"
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "engine/output.h"
 
@@ -248,7 +249,7 @@ bool worker_place(struct worker *w, struct job *job)
             atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
             w->arrivals[w->n_arrivals++] = i;
             if (atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0)
-                atomic_store_explicit(&w->last_step_ns, engine_now_ns(), memory_order_relaxed);
+                atomic_store_explicit(&w->last_step_ns, clock_now_ns(), memory_order_relaxed);
             atomic_fetch_add_explicit(&w->n_running, 1, memory_order_relaxed);
             pthread_cond_broadcast(&w->changed);
         }

@@ -2,6 +2,7 @@
  * pool. */
 #include "server/handlers/generate.h"
 
+#include "base/clock.h"
 #include "server/service.h"
 
 #include <stdio.h>
@@ -156,10 +157,10 @@ static void count(struct stream *s)
     if (s->request->counted)
         return;
     if (job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED) {
-        request_count(s->request, reply_job_error(job).http);
+        request_count(s->request, errors_of_job(job).http);
         return;
     }
-    metrics_generation(&s->service->metrics, job, engine_now_ns());
+    metrics_generation(&s->service->metrics, job, clock_now_ns());
     request_count(s->request, MHD_HTTP_OK);
 }
 
@@ -209,9 +210,9 @@ static ssize_t write_timed(struct stream *s, char *out, size_t room)
 {
     if (s->reply.profile == NULL)
         return write_ready(s, out, room);
-    s->profile.write_begin_ns = engine_now_ns();
+    s->profile.write_begin_ns = clock_now_ns();
     ssize_t n = write_ready(s, out, room);
-    s->profile.write_ns += engine_now_ns() - s->profile.write_begin_ns;
+    s->profile.write_ns += clock_now_ns() - s->profile.write_begin_ns;
     return n;
 }
 
@@ -243,7 +244,7 @@ static enum MHD_Result start_stream(struct stream *s)
 {
     struct request *r = s->request;
     char timing[128];
-    uint64_t parse_ns = engine_now_ns() - r->whole_ns - s->measuring_ns - s->parsed.tokenize_ns;
+    uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->parsed.tokenize_ns;
     int n = snprintf(timing, sizeof timing, "parse;dur=%.3f, tokenize;dur=%.3f",
                      (double)parse_ns * 1e-6, (double)s->parsed.tokenize_ns * 1e-6);
     if (s->measuring_ns > 0)
@@ -292,19 +293,19 @@ static enum MHD_Result answer_json(struct stream *s)
         struct error why = job->error;
         if (why.text[0] == '\0')
             error_set(&why, STATUS_CANCELLED, "the request was cancelled");
-        return request_refuse(r, reply_job_error(job), &why, 0);
+        return request_refuse(r, errors_of_job(job), &why, 0);
     }
     size_t room = reply_generate_bound(job, &s->reply);
     char *body = malloc(room);
     if (body == NULL)
         return MHD_NO;
-    uint64_t begin_ns = engine_now_ns();
+    uint64_t begin_ns = clock_now_ns();
     s->profile.write_begin_ns = begin_ns;
     size_t n = reply_generate(job, &s->reply, body, room);
     char *fitted = realloc(body, n > 0 ? n : 1);
     char timing[192];
-    put_timing(s, engine_now_ns() - begin_ns, timing, sizeof timing);
-    metrics_generation(&s->service->metrics, job, engine_now_ns());
+    put_timing(s, clock_now_ns() - begin_ns, timing, sizeof timing);
+    metrics_generation(&s->service->metrics, job, clock_now_ns());
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "application/json",
                                               .body = fitted != NULL ? fitted : body,
@@ -392,7 +393,7 @@ static enum MHD_Result submit(struct stream *s)
     struct job *job = s->parsed.job;
     uint64_t retry_ms = 0;
     if (s->status != STATUS_OK)
-        return request_refuse(r, reply_status(s->status, &s->error), &s->error, 0);
+        return request_refuse(r, errors_of_status(s->status), &s->error, 0);
     if (s->parsed.profile)
         begin_profile(s);
     job->salt = r->salt;
@@ -403,21 +404,18 @@ static enum MHD_Result submit(struct stream *s)
     if (!s->parsed.has_seed)
         job->sampling.seed = service_random(&service->random_seeds) >> 11; /* below 2^53 */
     s->form = accept_form(s->parsed.stream, r->headers.accept);
-    /* Only this thread adds to the queue: what is not full now is not full when it is refused. */
-    struct engine_stats stats;
-    engine_stats(service->engine, &stats);
     s->status = engine_submit(service->engine, job, &retry_ms, &s->error);
     if (s->status == STATUS_OK) {
         s->submitted = true;
         return s->form == ANSWER_JSON ? stream_handle(r) : start_stream(s);
     }
-    if (s->status == STATUS_FULL || s->status == STATUS_CANCELLED) {
-        bool full = s->status == STATUS_FULL && stats.queued >= service->settings->max_queue;
-        metrics_reject(&service->metrics, full ? REJECT_QUEUE_FULL : REJECT_DEADLINE);
+    if (s->status == STATUS_FULL || s->status == STATUS_TOO_LATE) {
+        metrics_reject(&service->metrics,
+                       s->status == STATUS_FULL ? REJECT_QUEUE_FULL : REJECT_DEADLINE);
         if (retry_ms == 0)
             retry_ms = 1;
     }
-    return request_refuse(r, reply_status(s->status, &s->error), &s->error, retry_ms);
+    return request_refuse(r, errors_of_status(s->status), &s->error, retry_ms);
 }
 
 /* Whether a request that wants a profile must wait for the limits that it is held against. One with
@@ -426,7 +424,7 @@ static bool waits_for_limits(struct stream *s)
 {
     if (!s->asked && s->status == STATUS_OK && s->parsed.profile && s->parsed.deadline_ms == 0) {
         s->asked = true;
-        s->measuring_ns = engine_now_ns();
+        s->measuring_ns = clock_now_ns();
         s->measuring = !machine_ready(s->service);
         if (!s->measuring)
             s->measuring_ns = 0;
@@ -441,7 +439,7 @@ void streams_measured(struct service *service)
         if (!s->measuring)
             continue;
         s->measuring = false;
-        s->measuring_ns = engine_now_ns() - s->measuring_ns;
+        s->measuring_ns = clock_now_ns() - s->measuring_ns;
         if (s->request != NULL)
             request_resume(s->request);
         any = true;

@@ -2,6 +2,7 @@
  * start() and finish(), which run on libuv's pool. */
 #include "server/handlers/live.h"
 
+#include "base/clock.h"
 #include "report/profile_document.h"
 #include "server/service.h"
 
@@ -194,7 +195,7 @@ static void begin(struct live *live)
     const struct machine *machine = &service->machine;
     if (machine->known) {
         live->limits = machine->limits;
-        live->limits_age = (double)(engine_now_ns() - machine->measured_ns) * 1e-9;
+        live->limits_age = (double)(clock_now_ns() - machine->measured_ns) * 1e-9;
     }
     live->state = LIVE_STARTING;
     if (uv_queue_work(&service->loop.uv, &live->work, start, on_started) != 0) {
@@ -339,7 +340,7 @@ static enum MHD_Result answer(struct request *r, struct live *live)
     char *text = live->text;
     live->text = NULL;
     if (live->status != STATUS_OK)
-        return request_refuse(r, reply_status(live->status, &live->error), &live->error, 0);
+        return request_refuse(r, errors_of_status(live->status), &live->error, 0);
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = profile_form_type(live->form),
                                               .body = text,
@@ -352,7 +353,7 @@ static enum MHD_Result refuse_second(struct request *r, const struct live *runni
     struct error why;
     uint64_t now = loop_now_ms(&r->service->loop);
     error_set(&why, STATUS_FULL, "a profile is being made; one at a time");
-    return request_refuse(r, reply_refusal(REFUSAL_PROFILING), &why,
+    return request_refuse(r, errors_of_refusal(REFUSAL_PROFILING), &why,
                           running->due_ms > now ? running->due_ms - now : 1);
 }
 
@@ -366,7 +367,7 @@ enum MHD_Result live_handle(struct request *r)
         struct query query = {&wanted, STATUS_OK, &err};
         MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_field, &query);
         if (query.status != STATUS_OK)
-            return request_refuse(r, reply_status(query.status, &err), &err, 0);
+            return request_refuse(r, errors_of_status(query.status), &err, 0);
         if (strcmp(r->method, "HEAD") == 0)
             return answer_head(r);
         if (service->live != NULL)

@@ -76,7 +76,7 @@ static enum MHD_Result answer(struct request *r, struct text_task *task)
     size_t n_body = task->n_answer;
     task->answer = NULL;
     if (status != STATUS_OK)
-        return request_refuse(r, reply_status(status, &error), &error, 0);
+        return request_refuse(r, errors_of_status(status), &error, 0);
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "application/json",
                                               .body = body,

@@ -1,6 +1,7 @@
 /* request.c - a request's checks, body and answer. Loop thread. */
 #include "server/http/request.h"
 
+#include "base/clock.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/text.h"
@@ -45,7 +46,7 @@ struct request *request_begin(struct conn *conn, const char *method)
     r->conn = conn;
     r->mhd = conn->mhd;
     r->method = method_name(method);
-    r->begun_ns = engine_now_ns();
+    r->begun_ns = clock_now_ns();
     conn->request = r;
     return r;
 }
@@ -75,7 +76,7 @@ static void refuse_later(struct request *r, enum refusal refusal, const char *pa
                          const char *why)
 {
     r->refused = true;
-    r->refusal = reply_refusal(refusal);
+    r->refusal = errors_of_refusal(refusal);
     error_set_param(&r->why, STATUS_INVALID, param, "%s", why);
 }
 
@@ -179,7 +180,7 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
 
 static double ms_since(uint64_t ns)
 {
-    return (double)(engine_now_ns() - ns) * 1e-6;
+    return (double)(clock_now_ns() - ns) * 1e-6;
 }
 
 static void count_refusal(struct request *r, unsigned status)
@@ -268,7 +269,7 @@ static enum MHD_Result answer_options(struct request *r)
 enum MHD_Result request_whole(struct request *r)
 {
     if (r->whole_ns == 0) {
-        r->whole_ns = engine_now_ns();
+        r->whole_ns = clock_now_ns();
         r->service->http.n_answering++;
         conn_enter(r->conn, CONN_ANSWERING);
         if (!r->refused && strcmp(r->method, "OPTIONS") != 0)

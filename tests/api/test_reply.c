@@ -46,42 +46,40 @@ START_TEST(each_status_is_one_kind_of_http)
     static const struct {
         enum status status;
         unsigned http;
-        const char *param, *code, *type;
+        const char *code, *type;
     } rows[] = {
-        {STATUS_FORMAT, 400, "", "invalid_json", "invalid_request_error"},
-        {STATUS_INVALID, 400, "seed", "invalid_value", "invalid_request_error"},
-        {STATUS_UNSUPPORTED, 400, "profile", "unsupported_value", "invalid_request_error"},
-        {STATUS_TOO_LARGE, 400, "prompt", "context_length_exceeded", "invalid_request_error"},
-        {STATUS_TOO_LARGE, 400, "max_tokens", "context_length_exceeded", "invalid_request_error"},
-        {STATUS_TOO_LARGE, 413, "", "body_too_large", "invalid_request_error"},
-        {STATUS_FULL, 429, "", "queue_full", "overloaded_error"},
-        {STATUS_CANCELLED, 429, "", "deadline_unmeetable", "overloaded_error"},
-        {STATUS_NO_MEMORY, 503, "", "out_of_memory", "overloaded_error"},
-        {STATUS_INTERNAL, 500, "", "internal_error", "server_error"},
-        {STATUS_IO, 500, "", "internal_error", "server_error"},
+        {STATUS_FORMAT, 400, "invalid_json", "invalid_request_error"},
+        {STATUS_INVALID, 400, "invalid_value", "invalid_request_error"},
+        {STATUS_UNSUPPORTED, 400, "unsupported_value", "invalid_request_error"},
+        {STATUS_CONTEXT, 400, "context_length_exceeded", "invalid_request_error"},
+        {STATUS_TOO_LARGE, 413, "body_too_large", "invalid_request_error"},
+        {STATUS_FULL, 429, "queue_full", "overloaded_error"},
+        {STATUS_TOO_LATE, 429, "deadline_unmeetable", "overloaded_error"},
+        {STATUS_NO_MEMORY, 503, "out_of_memory", "overloaded_error"},
+        {STATUS_STOPPING, 503, "draining", "overloaded_error"},
+        {STATUS_CANCELLED, 503, "draining", "overloaded_error"},
+        {STATUS_INTERNAL, 500, "internal_error", "server_error"},
+        {STATUS_IO, 500, "internal_error", "server_error"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct error err;
-        error_set_param(&err, rows[i].status, rows[i].param, "x");
-        struct api_error found = reply_status(rows[i].status, &err);
+        struct api_error found = errors_of_status(rows[i].status);
         ck_assert_uint_eq(found.http, rows[i].http);
         ck_assert_str_eq(found.code, rows[i].code);
         ck_assert_str_eq(found.type, rows[i].type);
     }
-    ck_assert_uint_eq(reply_status(STATUS_TOO_LARGE, NULL).http, 413);
 }
 END_TEST
 
 START_TEST(each_refusal_has_a_code_and_a_type)
 {
     for (int i = 0; i < REFUSAL_COUNT; i++) {
-        struct api_error what = reply_refusal((enum refusal)i);
+        struct api_error what = errors_of_refusal((enum refusal)i);
         ck_assert_uint_ge(what.http, 400);
         ck_assert_uint_le(what.http, 505);
         ck_assert_ptr_nonnull(what.code);
         ck_assert_ptr_nonnull(what.type);
     }
-    ck_assert_uint_eq(reply_refusal(REFUSAL_COUNT).http, 500);
+    ck_assert_uint_eq(errors_of_refusal(REFUSAL_COUNT).http, 500);
 }
 END_TEST
 
@@ -104,7 +102,7 @@ END_TEST
 START_TEST(an_error_that_does_not_fit_is_cut_and_still_json)
 {
     char message[4000], out[2048];
-    struct api_error what = reply_refusal(REFUSAL_HEADERS);
+    struct api_error what = errors_of_refusal(REFUSAL_HEADERS);
     for (size_t i = 0; i + 3 < sizeof message; i += 3)
         memcpy(message + i, "\xe2\x82\xac", 3);
     message[3996] = '\0';
@@ -533,7 +531,7 @@ START_TEST(a_failure_ends_the_stream_with_its_error)
     ck_assert_str_eq(out, "data: {\"error\":{\"code\":\"internal_error\",\"type\":\"server_error\","
                           "\"message\":\"a logit is not finite\",\"param\":null}}\n\n");
     job->finish = FINISH_CANCELLED;
-    ck_assert_uint_eq(reply_job_error(job).http, 503);
+    ck_assert_uint_eq(errors_of_job(job).http, 503);
     job_destroy(job);
 }
 END_TEST

@@ -411,11 +411,11 @@ START_TEST(prompt_and_answer_must_fit_the_context)
     snprintf(body + n, sizeof body - (size_t)n, "],\"max_tokens\":12}");
     job_destroy(accepted(body).job);
     snprintf(body + n, sizeof body - (size_t)n, "],\"max_tokens\":13}");
-    refused(body, STATUS_TOO_LARGE, "max_tokens", "500|13|512|at most 12");
+    refused(body, STATUS_CONTEXT, "max_tokens", "500|13|512|at most 12");
     for (int i = 0; i < 12; i++)
         n += snprintf(body + n, sizeof body - (size_t)n, ",5");
     snprintf(body + n, sizeof body - (size_t)n, "]}");
-    refused(body, STATUS_TOO_LARGE, "prompt", "512 tokens|at least one");
+    refused(body, STATUS_CONTEXT, "prompt", "512 tokens|at least one");
 }
 END_TEST
 
@@ -435,7 +435,7 @@ START_TEST(the_server_may_allow_less_than_the_context)
     job_destroy(request.job);
     ck_assert_int_eq(
         request_generate(&request, bodies[1], strlen(bodies[1]), false, tokenizer, &less, &err),
-        STATUS_TOO_LARGE);
+        STATUS_CONTEXT);
     ck_assert_str_eq(err.param, "prompt");
     ck_assert_int_eq(
         request_generate(&request, bodies[2], strlen(bodies[2]), false, tokenizer, &less, &err),

@@ -33,7 +33,8 @@ static void check_refusal(enum status status, const struct error *err)
 {
     FUZZ_CHECK(err->status == status && err->text[0] != '\0', "status %d", status);
     FUZZ_CHECK(status == STATUS_FORMAT || status == STATUS_INVALID ||
-                   status == STATUS_UNSUPPORTED || status == STATUS_TOO_LARGE,
+                   status == STATUS_UNSUPPORTED || status == STATUS_TOO_LARGE ||
+                   status == STATUS_CONTEXT,
                "status %d: %s", status, err->text);
 }
 

@@ -1,6 +1,7 @@
 /* test_profile.c - facts about profiles as text: the report of a known load as JSON, trace and
  * timeline, a request's own breakdown and its bounds, what a service may be asked for, and what of
  * a report a comparison reads or refuses. */
+#include "base/clock.h"
 #include "core/profile/known_load.h"
 #include "core/tiny_model.h"
 
@@ -258,7 +259,7 @@ static double step_bytes(const struct record_work *work, double *streamed)
 START_TEST(a_request_knows_what_it_moved_and_how_near_the_limit)
 {
     struct job_profile of = shares(10);
-    uint64_t now = engine_now_ns();
+    uint64_t now = clock_now_ns();
     struct reply_profile p = {.model = model,
                               .kv_type = KV_F16,
                               .limits = {.read_bytes_s = 1e9, .beside_work = true},
@@ -300,7 +301,7 @@ END_TEST
 START_TEST(without_limits_there_is_no_fraction)
 {
     struct job_profile of = shares(10);
-    struct reply_profile p = {.model = model, .write_begin_ns = engine_now_ns()};
+    struct reply_profile p = {.model = model, .write_begin_ns = clock_now_ns()};
     cJSON *tree = breakdown(&of, &p);
     ck_assert(cJSON_IsNull(get(get(tree, "profile"), "limits")));
     ck_assert(cJSON_IsNull(get(get(get(tree, "profile"), "decode"), "fraction")));

@@ -1,6 +1,7 @@
 /* engine_test.h - an engine on the built-in model, jobs for it, and their results side by side. */
 #pragma once
 
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "engine/engine.h"
 #include "gguf/gguf.h"
@@ -142,7 +143,7 @@ static inline struct job *job_of(const struct request *r)
         job->stops[0] = (struct stop_string){job_stop_bytes(job), strlen(r->stop)};
         job->n_stops = 1;
     }
-    job->arrived_ns = engine_now_ns();
+    job->arrived_ns = clock_now_ns();
     return job;
 }
 

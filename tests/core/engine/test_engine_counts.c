@@ -3,6 +3,7 @@
 #include "engine_test.h"
 
 #include "base/alloc_count.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 
@@ -34,7 +35,7 @@ START_TEST(a_fresh_engine_has_counted_nothing_and_cached_nothing)
     ck_assert_uint_eq(s.n_steps + s.step_sequences_sum + s.kv.query_tokens + s.kv.hit_tokens, 0);
     ck_assert_uint_eq(s.kv.n_used + s.kv.n_cached, 0);
     ck_assert_uint_eq(s.kv.n_pages, engine_plan(engine)->kv_pages);
-    ck_assert(engine_alive(engine, engine_now_ns() + 100 * SECOND, SECOND)); /* idle is alive */
+    ck_assert(engine_alive(engine, clock_now_ns() + 100 * SECOND, SECOND)); /* idle is alive */
     engine_destroy(engine);
 }
 END_TEST
@@ -160,7 +161,7 @@ static void *client(void *arg)
         struct error err;
         uint32_t kind = lcg(&state) % 4;
         if (kind == 1)
-            job->deadline_ns = engine_now_ns() + 2000000 + lcg(&state) % 5000000;
+            job->deadline_ns = clock_now_ns() + 2000000 + lcg(&state) % 5000000;
         enum status status = engine_submit(c->engine, job, &retry_ms, &err);
         if (status != STATUS_OK) {
             c->n_refused++;

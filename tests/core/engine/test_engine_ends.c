@@ -4,6 +4,7 @@
  * Nothing here sleeps: a job that must not be finished yet is a long one, and what must have
  * happened is waited for through the engine's own announcements.
  */
+#include "base/clock.h"
 #include "engine_test.h"
 
 START_TEST(cancelled_in_the_queue_it_ends_at_once)
@@ -100,7 +101,7 @@ START_TEST(a_deadline_ends_a_job_with_the_text_so_far)
         job_destroy(job);
         time /= 2;
         job = job_of(&r);
-        job->deadline_ns = engine_now_ns() + time;
+        job->deadline_ns = clock_now_ns() + time;
         submit(engine, job);
         wait_finished(engine, job);
     } while (job->finish != FINISH_DEADLINE);
@@ -121,13 +122,13 @@ START_TEST(a_deadline_that_cannot_be_met_is_refused)
     struct job *job = job_of(&r);
     struct error err;
     uint64_t retry_ms = 0;
-    job->deadline_ns = engine_now_ns() - 1;
-    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_CANCELLED);
+    job->deadline_ns = clock_now_ns() - 1;
+    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_TOO_LATE);
     ck_assert_uint_ge(retry_ms, 1);
     ck_assert(!job->finished);
-    job->deadline_ns = engine_now_ns() + 1000; /* a microsecond for 400 tokens */
-    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_CANCELLED);
-    job->deadline_ns = engine_now_ns() + 100 * SECOND;
+    job->deadline_ns = clock_now_ns() + 1000; /* a microsecond for 400 tokens */
+    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_TOO_LATE);
+    job->deadline_ns = clock_now_ns() + 100 * SECOND;
     submit(engine, job); /* the same job, once its deadline allows it */
     wait_finished(engine, job);
     ck_assert_int_eq(job->finish, FINISH_LENGTH);
@@ -153,9 +154,9 @@ START_TEST(a_deadline_that_passes_in_the_queue_ends_the_job_there)
     struct job *job = job_of(&r);
     uint64_t retry_ms;
     struct error err;
-    enum status status = STATUS_CANCELLED;
-    for (uint64_t wait = 1000000; status == STATUS_CANCELLED; wait += 1000000) {
-        job->deadline_ns = engine_now_ns() + wait;
+    enum status status = STATUS_TOO_LATE;
+    for (uint64_t wait = 1000000; status == STATUS_TOO_LATE; wait += 1000000) {
+        job->deadline_ns = clock_now_ns() + wait;
         status = engine_submit(engine, job, &retry_ms, &err);
     }
     ok(status, &err);
@@ -211,7 +212,7 @@ START_TEST(a_predicted_wait_beyond_the_bound_is_refused)
     struct job *job = job_of(&r);
     uint64_t retry_ms = 0;
     struct error err;
-    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_FULL);
+    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_TOO_LATE);
     ck_assert_uint_ge(retry_ms, 1);
     ck_assert_uint_eq(stats_of(engine).queued, 0);
     cancel_and_free(engine, running);

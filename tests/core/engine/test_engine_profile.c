@@ -1,5 +1,6 @@
 /* test_engine_profile.c - facts about profiles of an engine at work: they count layers and tokens,
  * all time stands in them, they change no bit and allocate nothing, and a job's own is its own. */
+#include "base/clock.h"
 #include "engine_test.h"
 
 static struct record *records[8];
@@ -184,7 +185,7 @@ static struct job *profiled_job(const struct request *r)
     memcpy(job_prompt(job), made->prompt, r->n_prompt * sizeof *made->prompt);
     job->ignore_eos = r->ignore_eos;
     job->sampling = made->sampling;
-    job->arrived_ns = engine_now_ns();
+    job->arrived_ns = clock_now_ns();
     job_destroy(made);
     return job;
 }

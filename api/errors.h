@@ -1,0 +1,44 @@
+/* errors.h - what a failure is in HTTP: the one place where a status becomes a number and a code.
+ *
+ * Each dialect writes them in its own shape. Pure; any thread. Knows nothing of sockets.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "engine/job.h"
+
+/* What an error looks like from outside. */
+struct api_error {
+    unsigned http;    /* 400 ... */
+    const char *code; /* "invalid_value", "context_length_exceeded", "queue_full", ... static */
+    const char *type; /* "invalid_request_error", "overloaded_error", "server_error", ... static */
+};
+struct api_error errors_of_status(enum status status);
+
+/* What the service refuses by itself, before or beside any request's decoding. */
+enum refusal {
+    REFUSAL_BAD_REQUEST, /* 400: framing, headers */
+    REFUSAL_NO_KEY,      /* 401 */
+    REFUSAL_ORIGIN,      /* 403 */
+    REFUSAL_REMOTE,      /* 403: for clients on this machine, where there are no keys */
+    REFUSAL_NOT_FOUND,   /* 404 */
+    REFUSAL_METHOD,      /* 405, with Allow */
+    REFUSAL_NO_LENGTH,   /* 411 */
+    REFUSAL_BODY,        /* 413 */
+    REFUSAL_ENCODING,    /* 415: a Content-Encoding */
+    REFUSAL_EXPECTATION, /* 417 */
+    REFUSAL_QUEUE_FULL,  /* 429, with Retry-After */
+    REFUSAL_TOO_LATE,    /* 429, with Retry-After */
+    REFUSAL_PROFILING,   /* 429, with Retry-After: a profile is being made */
+    REFUSAL_HEADERS,     /* 431 */
+    REFUSAL_INTERNAL,    /* 500 */
+    REFUSAL_LOADING,     /* 503, with Retry-After */
+    REFUSAL_DRAINING,    /* 503, with Retry-After */
+    REFUSAL_CONNECTIONS, /* 503: no place for one more */
+    REFUSAL_VERSION,     /* 505 */
+    REFUSAL_COUNT
+};
+struct api_error errors_of_refusal(enum refusal refusal);
+
+/* A job that ended with FINISH_ERROR or FINISH_CANCELLED; its text is job->error.text. */
+struct api_error errors_of_job(const struct job *job);
