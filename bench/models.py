@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Models to measure with: random weights in the shapes of real ones, each in the types that people use.
+"""Models to measure with: random weights in the shapes of real ones, each in the types that people
+use.
 
     models.py [--folder build/bench/models] [--smallmind build/smallmind] [NAME.TYPE ...]
 
-Speed does not depend on the values. Each file is written once, by tests/tools/make_gguf.py in F16 (small ones in F32) and
-then `smallmind quantize`; without names, all of LIST. Needs numpy (Debian: python3-numpy).
+Speed does not depend on the values. Each file is written once, by tests/tools/make_gguf.py in F16
+(small ones in F32) and then `smallmind quantize`; without names, all of LIST. Needs numpy (Debian:
+python3-numpy).
 """
 import argparse
 import os
@@ -15,13 +17,28 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench" / "models"
 # The name of a shape, the type it is made in before any other, and its vocabulary's kind.
-SOURCES = {"smol135": ("F16", "bpe"), "qwen05": ("F16", "bpe"), "tiny1b": ("F16", "spm"), "seed": ("F32", "bpe")}
-LIST = ["smol135.Q8_0", "smol135.Q4_0", "smol135.Q4_K_M", "qwen05.Q8_0", "qwen05.Q4_0", "tiny1b.Q8_0", "tiny1b.Q4_0",
-        "tiny1b.Q4_K_M", "seed.F32", "seed.Q8_0"]
+SOURCES = {
+    "smol135": ("F16", "bpe"),
+    "qwen05": ("F16", "bpe"),
+    "tiny1b": ("F16", "spm"),
+    "seed": ("F32", "bpe"),
+}
+LIST = [
+    "smol135.Q8_0",
+    "smol135.Q4_0",
+    "smol135.Q4_K_M",
+    "qwen05.Q8_0",
+    "qwen05.Q4_0",
+    "tiny1b.Q8_0",
+    "tiny1b.Q4_0",
+    "tiny1b.Q4_K_M",
+    "seed.F32",
+    "seed.Q8_0",
+]
 
 
 def stored(name):
-    """Models that are not made here: the one in the tree, and a small real one where a folder of fixtures has it."""
+    """Models that are not made here: the one in the tree, and a small real one of the fixtures."""
     if name == "builtin":
         return ROOT / "models" / "smallmind-tiny.gguf"
     shared = pathlib.Path(os.environ.get("SMALLMIND_SHARED", ROOT.parent / "shared"))
@@ -34,14 +51,26 @@ def source(shape, folder):
     path = folder / f"{shape}.{kind}.gguf"
     if not path.is_file():
         part = path.with_suffix(".part")
-        subprocess.run([sys.executable, str(ROOT / "tests" / "tools" / "make_gguf.py"), shape, str(part), "--type", kind,
-                        "--vocab-kind", vocabulary], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                sys.executable,
+                str(ROOT / "tests" / "tools" / "make_gguf.py"),
+                shape,
+                str(part),
+                "--type",
+                kind,
+                "--vocab-kind",
+                vocabulary,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         part.rename(path)
     return path
 
 
 def model(name, folder=FOLDER, smallmind=ROOT / "build" / "smallmind"):
-    """The path of a model by its name ("smol135.Q4_0"), made when it is not there; None: nobody has it."""
+    """The path of a model by its name ("smol135.Q4_0"), made when missing; None: unknown."""
     if "." not in name:
         return stored(name)
     shape, kind = name.split(".", 1)
@@ -52,14 +81,19 @@ def model(name, folder=FOLDER, smallmind=ROOT / "build" / "smallmind"):
     made = source(shape, path.parent)
     if made != path:
         part = path.with_suffix(".part")
-        subprocess.run([str(smallmind), "quantize", "--force", str(made), str(part), kind], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [str(smallmind), "quantize", "--force", str(made), str(part), kind],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         part.rename(path)
     return path
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default=FOLDER)
     parser.add_argument("--smallmind", default=ROOT / "build" / "smallmind")
     parser.add_argument("names", nargs="*", default=LIST)

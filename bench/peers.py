@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""SmallMind and llama.cpp side by side: the same files, the same threads, in turns (A B A B), median and best.
+"""SmallMind and llama.cpp side by side: the same files, the same threads, in turns (A B A B),
+median and best.
 
-    peers.py [--cells "decode http/smol135.Q4_0"] [--rounds 3] [--quick] [--only ours|peer] [--list] ...
-    peers.py --render docs/SPEED.md
+    peers.py [--cells "decode http/smol135.Q4_0"] [--rounds 3] [--quick] [--only ours|peer] [--list]
+    ... peers.py --render docs/SPEED.md
 
-A cell is named KIND/MODEL or KIND/MODEL/N; --cells takes names, beginnings of names up to a "/", and * patterns. Results are
-merged into one JSON file, cell by cell, so that a table can be made in many short runs; --render writes the table into a
-Markdown file, between its two marks, and the picture beside it. `make bench-peers` builds what this needs.
-Each sample says how much of the machine others took while it was made (the host's other guests: steal; other programs).
-One with more than --steal or --others percent is made again, twice at most. Needs nothing but Python; models.py needs numpy.
+A cell is named KIND/MODEL or KIND/MODEL/N; --cells takes names, beginnings of names up to a "/",
+and * patterns. Results are merged into one JSON file, cell by cell, so that a table can be made in
+many short runs; --render writes the table into a Markdown file, between its two marks, and the
+picture beside it. `make bench-peers` builds what this needs. Each sample says how much of the
+machine others took while it was made (the host's other guests: steal; other programs). One with
+more than --steal or --others percent is made again, twice at most. Needs nothing but Python;
+models.py needs numpy.
 """
 import argparse
 import collections
@@ -29,7 +32,12 @@ import programs  # noqa: E402
 import report  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TINY = {"seed.F32", "seed.Q8_0", "stories260K", "builtin"}  # more threads may slow the peer down: the better count is taken
+TINY = {
+    "seed.F32",
+    "seed.Q8_0",
+    "stories260K",
+    "builtin",
+}  # more threads may slow the peer down: the better count is taken
 CONTEXT = 256  # positions of each of the peer's slots; what a cell uses, and some
 
 Cell = collections.namedtuple("Cell", "name kind model n")
@@ -40,8 +48,21 @@ def cells():
         return [Cell(f"{kind}/{m}" + (f"/{n}" if n else ""), kind, m, n) for m in names]
 
     return [
-        *of("decode", 0, "smol135.Q8_0", "smol135.Q4_0", "smol135.Q4_K_M", "qwen05.Q8_0", "qwen05.Q4_0", "tiny1b.Q8_0",
-            "tiny1b.Q4_0", "tiny1b.Q4_K_M", "seed.F32", "seed.Q8_0", "stories260K"),
+        *of(
+            "decode",
+            0,
+            "smol135.Q8_0",
+            "smol135.Q4_0",
+            "smol135.Q4_K_M",
+            "qwen05.Q8_0",
+            "qwen05.Q4_0",
+            "tiny1b.Q8_0",
+            "tiny1b.Q4_0",
+            "tiny1b.Q4_K_M",
+            "seed.F32",
+            "seed.Q8_0",
+            "stories260K",
+        ),
         *(c for n in (1, 4) for c in of("crowded", n, "smol135.Q4_0")),
         *of("batch", 8, "smol135.Q4_0", "qwen05.Q4_0", "tiny1b.Q4_K_M"),
         *of("prefill", 256, "smol135.Q4_0", "smol135.Q8_0", "qwen05.Q4_0", "tiny1b.Q4_K_M"),
@@ -57,7 +78,10 @@ def chosen(words):
     names = words.split()
 
     def wanted(cell):
-        return any(cell.name == w or cell.name.startswith(w + "/") or fnmatch.fnmatchcase(cell.name, w) for w in names)
+        return any(
+            cell.name == w or cell.name.startswith(w + "/") or fnmatch.fnmatchcase(cell.name, w)
+            for w in names
+        )
 
     found = [c for c in cells() if not names or wanted(c)]
     if not found:
@@ -82,30 +106,48 @@ class Watch:
         self.before, self.own = machine_ticks(), self.own_ticks()
 
     def own_ticks(self):
-        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        usage = [
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        ]
         ticks = 100 * sum(u.ru_utime + u.ru_stime for u in usage)
         for server in self.servers:
-            stat = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            stat = (
+                pathlib.Path(f"/proc/{server.process.pid}/stat")
+                .read_text()
+                .rsplit(")", 1)[1]
+                .split()
+            )
             ticks += int(stat[11]) + int(stat[12])
         return ticks
 
     def stop(self):
         total, idle, steal = (a - b for a, b in zip(machine_ticks(), self.before))
         others = total - idle - steal - (self.own_ticks() - self.own)
-        return {"steal": 100 * steal / max(total, 1), "others": max(0.0, 100 * others / max(total, 1))}
+        return {
+            "steal": 100 * steal / max(total, 1),
+            "others": max(0.0, 100 * others / max(total, 1)),
+        }
 
 
 # --- the cells: each side is a function that gives one sample, (value, details) ---
 
 
 def bench_sides(cell, path, o):
-    name = {"decode": "decode at 0", "crowded": "decode at 0", "batch": f"batch {cell.n}", "prefill": f"prefill {cell.n}"}[cell.kind]
+    name = {
+        "decode": "decode at 0",
+        "crowded": "decode at 0",
+        "batch": f"batch {cell.n}",
+        "prefill": f"prefill {cell.n}",
+    }[cell.kind]
     large = path.stat().st_size > 300e6
     tokens = 24 if o.quick or large else 96
 
     def ours():
         rate, limit = programs.our_bench(o.ours, path, name, o.threads)
-        return rate, {"limit": limit} if cell.kind != "crowded" else {}  # measured in the same crowd
+        return (
+            rate,
+            {"limit": limit} if cell.kind != "crowded" else {},
+        )  # measured in the same crowd
 
     def peer(threads):
         if cell.kind == "batch":
@@ -117,7 +159,11 @@ def bench_sides(cell, path, o):
         with programs.busy(cell.n if cell.kind == "crowded" else 0):
             return sample(*args)
 
-    return lambda: beside(ours), [lambda t=t: beside(peer, t) for t in o.peer_threads(cell.model)], []
+    return (
+        lambda: beside(ours),
+        [lambda t=t: beside(peer, t) for t in o.peer_threads(cell.model)],
+        [],
+    )
 
 
 def http_sides(cell, path, o):
@@ -138,10 +184,16 @@ def http_sides(cell, path, o):
         return found["tokens_per_second"], details
 
     try:
-        ours = start(lambda: programs.our_server(o.ours, path, o.threads)) if o.only != "peer" else None
+        ours = (
+            start(lambda: programs.our_server(o.ours, path, o.threads))
+            if o.only != "peer"
+            else None
+        )
         room = min(CONTEXT, 128) if cell.kind == "sessions" else CONTEXT
-        peers = [start(lambda t=t: programs.llama_server(o.peers, path, t, cell.n, room))
-                 for t in (o.peer_threads(cell.model) if o.only != "ours" else [])]
+        peers = [
+            start(lambda t=t: programs.llama_server(o.peers, path, t, cell.n, room))
+            for t in (o.peer_threads(cell.model) if o.only != "ours" else [])
+        ]
     except BaseException:
         for server in servers:
             server.stop()
@@ -157,8 +209,11 @@ def start_sides(cell, path, o):
         server.stop()
         return server.seconds, {}
 
-    return (lambda: sample(lambda: programs.our_server(o.ours, path, o.threads)),
-            [lambda: sample(lambda: programs.llama_server(o.peers, path, o.n_threads, 32, CONTEXT))], [])
+    return (
+        lambda: sample(lambda: programs.our_server(o.ours, path, o.threads)),
+        [lambda: sample(lambda: programs.llama_server(o.peers, path, o.n_threads, 32, CONTEXT))],
+        [],
+    )
 
 
 def memory_sides(cell, path, o):
@@ -170,13 +225,30 @@ def memory_sides(cell, path, o):
         finally:
             server.stop()
 
-    return (lambda: sample(lambda: programs.our_server(o.ours, path, o.threads), programs.our_overhead),
-            [lambda: sample(lambda: programs.llama_server(o.peers, path, o.n_threads, cell.n, CONTEXT, ["-lv", 4]),
-                            programs.llama_overhead)], [])
+    return (
+        lambda: sample(lambda: programs.our_server(o.ours, path, o.threads), programs.our_overhead),
+        [
+            lambda: sample(
+                lambda: programs.llama_server(
+                    o.peers, path, o.n_threads, cell.n, CONTEXT, ["-lv", 4]
+                ),
+                programs.llama_overhead,
+            )
+        ],
+        [],
+    )
 
 
-SIDES = {"decode": bench_sides, "crowded": bench_sides, "batch": bench_sides, "prefill": bench_sides, "http": http_sides,
-         "sessions": http_sides, "start": start_sides, "memory": memory_sides}
+SIDES = {
+    "decode": bench_sides,
+    "crowded": bench_sides,
+    "batch": bench_sides,
+    "prefill": bench_sides,
+    "http": http_sides,
+    "sessions": http_sides,
+    "start": start_sides,
+    "memory": memory_sides,
+}
 
 
 # --- measuring ---
@@ -206,8 +278,12 @@ def take(side, servers, o, label):
         sample = {"value": value, **details, **watch.stop()}
         noisy = is_noisy(sample, o)
         taken.append(sample)
-        print(f"    {label:12s} {value:10.2f}   steal {sample['steal']:.1f} %, other programs {sample['others']:.1f} %"
-              + ("  (again)" if noisy and attempt < 2 else ""), flush=True)
+        print(
+            f"    {label:12s} {value:10.2f}   steal {sample['steal']:.1f} %,"
+            f" other programs {sample['others']:.1f} %"
+            + ("  (again)" if noisy and attempt < 2 else ""),
+            flush=True,
+        )
         if not noisy:
             break
     return taken
@@ -217,8 +293,14 @@ def summary(samples, lower, o):
     """Of the quiet samples; where there is none, of all."""
     samples = [s for s in samples if not is_noisy(s, o)] or samples
     values = [s["value"] for s in samples]
-    out = {"best": min(values) if lower else max(values), "median": statistics.median(values), "samples": samples,
-           "noisy": any(is_noisy(s, o) for s in samples), "steal": max(s["steal"] for s in samples), "others": max(s["others"] for s in samples)}
+    out = {
+        "best": min(values) if lower else max(values),
+        "median": statistics.median(values),
+        "samples": samples,
+        "noisy": any(is_noisy(s, o) for s in samples),
+        "steal": max(s["steal"] for s in samples),
+        "others": max(s["others"] for s in samples),
+    }
     limits = [s["limit"] for s in samples if "limit" in s]
     return {**out, "limit": max(limits)} if limits else out
 
@@ -238,7 +320,9 @@ def measure(cell, o):
                 samples["ours"].extend(take(ours, servers, o, "ours"))
             for i, peer in enumerate(peers if o.only != "ours" else []):
                 time.sleep(0.2)  # a server's threads go on spinning for a moment
-                samples[f"peer {i}"].extend(take(peer, servers, o, f"peer {i + 1}" if len(peers) > 1 else "peer"))
+                samples[f"peer {i}"].extend(
+                    take(peer, servers, o, f"peer {i + 1}" if len(peers) > 1 else "peer")
+                )
     finally:
         for server in servers:
             server.stop()
@@ -276,22 +360,39 @@ def merge(path, found, o):
 
 
 def options():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", default="", help="names, beginnings, patterns; none: all")
     parser.add_argument("--list", action="store_true", help="print the cells' names")
     parser.add_argument("--rounds", type=int, default=3, help="samples of each side")
     parser.add_argument("--quick", action="store_true", help="shorter samples, two rounds")
     parser.add_argument("--only", choices=["ours", "peer"])
-    parser.add_argument("--threads", type=int, help="of both sides; by default all that may be used")
-    parser.add_argument("--steal", type=float, default=3.0, help="percent beyond which a sample is made again")
-    parser.add_argument("--others", type=float, default=5.0, help="percent that other programs may take, likewise")
-    parser.add_argument("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine before each sample")
+    parser.add_argument(
+        "--threads", type=int, help="of both sides; by default all that may be used"
+    )
+    parser.add_argument(
+        "--steal", type=float, default=3.0, help="percent beyond which a sample is made again"
+    )
+    parser.add_argument(
+        "--others", type=float, default=5.0, help="percent that other programs may take, likewise"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=10.0,
+        help="seconds to wait for a quiet machine before each sample",
+    )
     parser.add_argument("--ours", type=pathlib.Path, default=ROOT / "build" / "smallmind")
     parser.add_argument("--http-load", type=pathlib.Path, help="beside --ours by default")
     parser.add_argument("--peers", type=pathlib.Path, default=ROOT / "build" / "peers" / "bin")
     parser.add_argument("--models", type=pathlib.Path, default=models.FOLDER)
-    parser.add_argument("--results", type=pathlib.Path, default=ROOT / "build" / "bench" / "results.json")
-    parser.add_argument("--render", type=pathlib.Path, help="write the table into this file, and measure nothing")
+    parser.add_argument(
+        "--results", type=pathlib.Path, default=ROOT / "build" / "bench" / "results.json"
+    )
+    parser.add_argument(
+        "--render", type=pathlib.Path, help="write the table into this file, and measure nothing"
+    )
     o = parser.parse_args()
     o.http_load = o.http_load or o.ours.parent / "http_load"
     o.n_threads = o.threads or len(os.sched_getaffinity(0))
@@ -309,7 +410,9 @@ def main():
     if o.render:
         report.render(json.loads(o.results.read_text()), [c.name for c in cells()], o.render)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # through every finally: no server is left behind
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended")
+    )  # through every finally: no server is left behind
     found, failed = {}, False
     for cell in chosen(o.cells):
         try:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# peers_build.sh - gets llama.cpp's sources, as the package llama-cpp-python carries them, and builds
-# what bench/peers.py compares with, for this very machine.
+# peers_build.sh - gets llama.cpp's sources, as the package llama-cpp-python carries them, and
+# builds what bench/peers.py compares with, for this very machine.
 #
 # usage: peers_build.sh [FOLDER]   (build/peers)
 # FOLDER/bin then holds llama-bench, llama-batched-bench, llama-server and llama-quantize;
@@ -19,7 +19,8 @@ complete() {
 complete && exit 0
 mkdir -p "$folder/download" "$folder/bin"
 if ! ls "$folder"/download/*.tar.gz >/dev/null 2>&1; then
-    "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
+    "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check \
+        --no-deps --no-binary llama-cpp-python \
         --dest "$folder/download" 'llama-cpp-python>=0.3.36'
 fi
 archive=$(ls "$folder"/download/*.tar.gz | sort | tail -n 1)
@@ -27,16 +28,18 @@ rm -rf "$folder/source"
 mkdir "$folder/source"
 tar -xzf "$archive" -C "$folder/source" --strip-components=1
 
-# GCC before 13 believes that loading a tile configuration reads 8 of its 64 bytes, drops the stores to the others, and
-# the program faults: the pointer is shown to the compiler first.
+# GCC before 13 believes that loading a tile configuration reads 8 of its 64 bytes, drops the stores
+# to the others, and the program faults: the pointer is shown to the compiler first.
 tiles="$folder/source/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp"
-sed -i 's|^    _tile_loadconfig(&tc);|    __asm__ volatile("" : : "r"(\&tc) : "memory");\n&|' "$tiles"
+sed -i 's|^    _tile_loadconfig(&tc);|    __asm__ volatile("" : : "r"(\&tc) : "memory");\n&|' \
+    "$tiles"
 
 configure() {
     # shellcheck disable=SC2086
     cmake -S "$folder/source/vendor/llama.cpp" -B "$folder/build" -DCMAKE_BUILD_TYPE=Release \
         -DBUILD_SHARED_LIBS=OFF -DGGML_CCACHE=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
-        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF \
+        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=ON \
+        -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF \
         -DLLAMA_USE_PREBUILT_UI=OFF "$@" ${PEER_OPTIONS:-}
 }
 
@@ -45,9 +48,11 @@ compile() {
     cmake --build "$folder/build" --parallel "${JOBS:-2}" --target $programs
 }
 
-# Some virtual machines show instructions and fault at their use: does reading a prompt with this machine's own build work?
+# Some virtual machines show instructions and fault at their use: does reading a prompt with this
+# machine's own build work?
 works() {
-    "$folder/build/bin/llama-bench" -m "$(dirname "$0")/../models/smallmind-tiny.gguf" -t 2 -p 64 -n 1 -r 1 \
+    "$folder/build/bin/llama-bench" -m "$(dirname "$0")/../models/smallmind-tiny.gguf" \
+        -t 2 -p 64 -n 1 -r 1 \
         >/dev/null 2>&1
 }
 
@@ -65,7 +70,7 @@ without_amx() {
 configure -DGGML_NATIVE=ON
 compile
 if ! works; then
-    echo "peers_build.sh: what was built for all of this processor faults; building once more without AMX" >&2
+    echo "peers_build.sh: the build for all of this processor faults; building without AMX" >&2
     # shellcheck disable=SC2046
     configure $(without_amx)
     compile

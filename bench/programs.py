@@ -27,7 +27,9 @@ def run(command, timeout=300):
         raise Failure(f"{command[0]}: {error}") from error
     if done.returncode != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-3:]
-        raise Failure(f"{pathlib.Path(command[0]).name}: exit {done.returncode}: {' / '.join(last)}")
+        raise Failure(
+            f"{pathlib.Path(command[0]).name}: exit {done.returncode}: {' / '.join(last)}"
+        )
     return done.stdout.decode(errors="replace")
 
 
@@ -49,19 +51,54 @@ def busy(n):
 def our_bench(program, model, cell, threads):
     """(rate, limit) of one cell of `smallmind bench`."""
     flags = ["--threads", threads] if threads else []
-    report = json.loads(run([program, "bench", "--json", "--model", model, "--cells", cell, *flags]))
+    report = json.loads(
+        run([program, "bench", "--json", "--model", model, "--cells", cell, *flags])
+    )
     result = next(r for r in report["results"] if r["name"] == cell)
     return result["tokens_per_second"], result["limit_tokens_per_second"]
 
 
 def llama_bench(folder, model, threads, prompt, tokens, rounds):
-    out = run([folder / "llama-bench", "-m", model, "-t", threads, "-p", prompt, "-n", tokens, "-r", rounds, "-o", "json"])
+    out = run(
+        [
+            folder / "llama-bench",
+            "-m",
+            model,
+            "-t",
+            threads,
+            "-p",
+            prompt,
+            "-n",
+            tokens,
+            "-r",
+            rounds,
+            "-o",
+            "json",
+        ]
+    )
     return max(json.loads(out)[0]["samples_ts"])
 
 
 def llama_batched_bench(folder, model, threads, batch, tokens):
-    out = run([folder / "llama-batched-bench", "-m", model, "-t", threads, "-c", batch * (16 + tokens), "-npp", 16,
-               "-ntg", tokens, "-npl", batch, "--output-format", "jsonl"])
+    out = run(
+        [
+            folder / "llama-batched-bench",
+            "-m",
+            model,
+            "-t",
+            threads,
+            "-c",
+            batch * (16 + tokens),
+            "-npp",
+            16,
+            "-ntg",
+            tokens,
+            "-npl",
+            batch,
+            "--output-format",
+            "jsonl",
+        ]
+    )
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     return max(line["speed_tg"] for line in lines)
 
@@ -83,14 +120,20 @@ class Server:
         self.log = tempfile.TemporaryFile()
         begin = time.monotonic()
         try:
-            self.process = subprocess.Popen([str(c) for c in [*command, "--port", self.port]], stdin=subprocess.DEVNULL,
-                                            stdout=self.log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [str(c) for c in [*command, "--port", self.port]],
+                stdin=subprocess.DEVNULL,
+                stdout=self.log,
+                stderr=subprocess.STDOUT,
+            )
         except OSError as error:
             raise Failure(f"{command[0]}: {error}") from error
         try:
             while not self.answers(ready_path):
                 if self.process.poll() is not None:
-                    raise Failure(f"{command[0]}: ended with {self.process.returncode}: {self.last_words()}")
+                    raise Failure(
+                        f"{command[0]}: ended with {self.process.returncode}: {self.last_words()}"
+                    )
                 if time.monotonic() - begin > 120:
                     raise Failure(f"{command[0]}: not ready after two minutes")
                 time.sleep(0.001)
@@ -138,22 +181,57 @@ class Server:
 
 def our_server(program, model, threads):
     flags = ["--threads", threads] if threads else []
-    return Server([program, "serve", "--model", model, "--log-level", "warn", *flags], "/readyz", False)
+    return Server(
+        [program, "serve", "--model", model, "--log-level", "warn", *flags], "/readyz", False
+    )
 
 
 def llama_server(folder, model, threads, slots, context, flags=()):
     """As many slots as clients, each with room for `context` positions."""
-    return Server([folder / "llama-server", "-m", model, "-t", threads, "-np", slots, "-c", slots * context, *flags],
-                  "/health", True)
+    return Server(
+        [
+            folder / "llama-server",
+            "-m",
+            model,
+            "-t",
+            threads,
+            "-np",
+            slots,
+            "-c",
+            slots * context,
+            *flags,
+        ],
+        "/health",
+        True,
+    )
 
 
 def load(http_load, server, clients, tokens, seconds, warm, ids=0):
     """What http_load counted."""
     what = ["--ids", ids] if ids else ["--prompt", "Once upon a time there was"]
-    found = json.loads(run([http_load, "--port", server.port, "--clients", clients, "--tokens", tokens, "--seconds", seconds,
-                            "--warm", warm, *what, *(["--openai"] if server.openai else [])]))
+    found = json.loads(
+        run(
+            [
+                http_load,
+                "--port",
+                server.port,
+                "--clients",
+                clients,
+                "--tokens",
+                tokens,
+                "--seconds",
+                seconds,
+                "--warm",
+                warm,
+                *what,
+                *(["--openai"] if server.openai else []),
+            ]
+        )
+    )
     if found["errors"] or not found["tokens"]:
-        raise Failure(f"http_load: {found['errors']} errors, {found['tokens']} tokens: {server.last_words()}")
+        raise Failure(
+            f"http_load: {found['errors']} errors, {found['tokens']} tokens: {server.last_words()}"
+        )
     return found
 
 
@@ -168,11 +246,15 @@ def llama_overhead(server, _model):
     sizes = re.findall(r"(\S+) (?:model|KV) buffer size\s*=\s*([\d.]+) MiB", server.text())
     if not sizes:
         raise Failure("llama-server's log names no buffer sizes")
-    return server.resident("RssAnon") - int(sum(float(size) for name, size in sizes if "Mapped" not in name) * (1 << 20))
+    return server.resident("RssAnon") - int(
+        sum(float(size) for name, size in sizes if "Mapped" not in name) * (1 << 20)
+    )
 
 
 def our_allocations(server):
     """(calls of the malloc family on compute threads, tokens made) since the start."""
     text = server.get("/metrics")[1]
-    return tuple(int(float(re.search(rf"^smallmind_{name} (\S+)", text, re.MULTILINE)[1]))
-                 for name in ("engine_allocations_total", "generated_tokens_total"))
+    return tuple(
+        int(float(re.search(rf"^smallmind_{name} (\S+)", text, re.MULTILINE)[1]))
+        for name in ("engine_allocations_total", "generated_tokens_total")
+    )

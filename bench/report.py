@@ -3,14 +3,34 @@ import html
 import re
 
 # Unit, and whether less is better.
-UNITS = {"decode": ("tokens/s", False), "crowded": ("tokens/s", False), "batch": ("tokens/s", False), "prefill": ("tokens/s", False),
-         "http": ("tokens/s", False), "sessions": ("tokens/s", False), "start": ("s", True), "memory": ("MB", True)}
-TITLES = {"decode": "Decoding, one sequence", "crowded": "Decoding, one sequence, beside programs that want all processors",
-          "batch": "Decoding, 8 sequences together", "prefill": "Reading a prompt of 256 tokens",
-          "http": "Over HTTP: streams of 64 tokens", "sessions": "3 sessions of 50 tokens, prompts of 32",
-          "start": "Start to ready, file in the page cache", "memory": "Resident beyond weights and KV cache, 32 streams"}
-MODELS = {"smol135": "135M", "qwen05": "0.5B", "tiny1b": "1.1B", "seed": "GPT-2, 4 layers of 256", "stories260K": "stories260K",
-          "builtin": "built-in"}
+UNITS = {
+    "decode": ("tokens/s", False),
+    "crowded": ("tokens/s", False),
+    "batch": ("tokens/s", False),
+    "prefill": ("tokens/s", False),
+    "http": ("tokens/s", False),
+    "sessions": ("tokens/s", False),
+    "start": ("s", True),
+    "memory": ("MB", True),
+}
+TITLES = {
+    "decode": "Decoding, one sequence",
+    "crowded": "Decoding, one sequence, beside programs that want all processors",
+    "batch": "Decoding, 8 sequences together",
+    "prefill": "Reading a prompt of 256 tokens",
+    "http": "Over HTTP: streams of 64 tokens",
+    "sessions": "3 sessions of 50 tokens, prompts of 32",
+    "start": "Start to ready, file in the page cache",
+    "memory": "Resident beyond weights and KV cache, 32 streams",
+}
+MODELS = {
+    "smol135": "135M",
+    "qwen05": "0.5B",
+    "tiny1b": "1.1B",
+    "seed": "GPT-2, 4 layers of 256",
+    "stories260K": "stories260K",
+    "builtin": "built-in",
+}
 BEGIN, END = "<!-- the table: written by bench/peers.py --render -->", "<!-- the table's end -->"
 
 
@@ -41,7 +61,9 @@ def line(cell):
     parts = []
     for side in ("ours", "peer"):
         if side in cell:
-            parts.append(f"{side} {number(cell[side]['median'])} (best {number(cell[side]['best'])})")
+            parts.append(
+                f"{side} {number(cell[side]['median'])} (best {number(cell[side]['best'])})"
+            )
     if ratio(cell):
         parts.append(f"{ratio(cell):.2f} x")
         if cell["ours"]["date"] != cell["peer"]["date"]:
@@ -77,16 +99,29 @@ def table(results, order):
         kind = name.split("/")[0]
         if kind != before:
             unit = cell["unit"] + (", less is better" if cell["lower_is_better"] else "")
-            rows += ["", f"**{TITLES[kind]}** ({unit})", "", "| | SmallMind | llama.cpp | ratio | of the limit |",
-                     "|---|---:|---:|---:|---:|"]
+            rows += [
+                "",
+                f"**{TITLES[kind]}** ({unit})",
+                "",
+                "| | SmallMind | llama.cpp | ratio | of the limit |",
+                "|---|---:|---:|---:|---:|",
+            ]
             before = kind
         r, f = ratio(cell), fraction(cell)
-        rows.append(f"| {label(name)} | {side_text(cell, 'ours')} | {side_text(cell, 'peer')} | "
-                    f"{f'{r:.2f}' if r else '-'} | {f'{100 * f:.0f} %' if f else ''} |")
+        rows.append(
+            f"| {label(name)} | {side_text(cell, 'ours')} | {side_text(cell, 'peer')} | "
+            f"{f'{r:.2f}' if r else '-'} | {f'{100 * f:.0f} %' if f else ''} |"
+        )
     peer = results.get("peer", "llama.cpp").replace("llama_cpp_python-", "of llama-cpp-python ")
-    steal = max((c[s]["steal"] for c in results["cells"].values() for s in ("ours", "peer") if s in c), default=0)
-    head = (f"{results['date']}, {results['cpu']}, {results['threads']} threads; llama.cpp {peer}, built for this machine. Median "
-            f"(best) of samples taken in turns; at most {steal:.1f} % steal in any of them; ?: the machine was not quiet.")
+    steal = max(
+        (c[s]["steal"] for c in results["cells"].values() for s in ("ours", "peer") if s in c),
+        default=0,
+    )
+    head = (
+        f"{results['date']}, {results['cpu']}, {results['threads']} threads; llama.cpp {peer}, "
+        "built for this machine. Median (best) of samples taken in turns; "
+        f"at most {steal:.1f} % steal in any of them; ?: the machine was not quiet."
+    )
     return "\n".join([head, *rows])
 
 
@@ -96,7 +131,11 @@ ROW, LEFT, WIDTH, RIGHT = 18, 250, 430, 150
 
 
 def svg(results, order):
-    cells = [(n, results["cells"][n]) for n in order if n in results["cells"] and ratio(results["cells"][n])]
+    cells = [
+        (n, results["cells"][n])
+        for n in order
+        if n in results["cells"] and ratio(results["cells"][n])
+    ]
     if not cells:
         return None
     ratios = [ratio(c) for _, c in cells]
@@ -108,6 +147,7 @@ def svg(results, order):
 
     def x(value):
         from math import log2
+
         return LEFT + WIDTH * log2(value / least) / log2(most / least)
 
     out, y, before = [], 34, None
@@ -121,35 +161,58 @@ def svg(results, order):
         r = ratio(cell)
         a, b = sorted((x(1), x(r)))
         out.append(f'<text x="20" y="{y + 12}">{html.escape(label(name))}</text>')
-        out.append(f'<rect x="{a:.1f}" y="{y + 2}" width="{max(b - a, 1):.1f}" height="{ROW - 6}" '
-                   f'class="{"g" if r >= 1 else "b"}"/>')
-        values = f"{number(cell['ours']['median'])} : {number(cell['peer']['median'])} {cell['unit']}"
-        out.append(f'<text x="{max(b, x(1)) + 6:.1f}" y="{y + 12}" class="v">{r:.2f}  ({html.escape(values)})</text>')
+        out.append(
+            f'<rect x="{a:.1f}" y="{y + 2}" width="{max(b - a, 1):.1f}" height="{ROW - 6}" '
+            f'class="{"g" if r >= 1 else "b"}"/>'
+        )
+        values = (
+            f"{number(cell['ours']['median'])} : {number(cell['peer']['median'])} {cell['unit']}"
+        )
+        out.append(
+            f'<text x="{max(b, x(1)) + 6:.1f}" y="{y + 12}" class="v">'
+            f'{r:.2f}  ({html.escape(values)})</text>'
+        )
         y += ROW
     height, ticks, tick = y + 16, [], least
     while tick <= most * 1.001:
         mark = "o" if abs(tick - 1) < 1e-9 else "l"
-        ticks.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="30" y2="{y + 4}" class="{mark}"/>'
-                     f'<text x="{x(tick):.1f}" y="26" text-anchor="middle">{tick:g}</text>')
+        ticks.append(
+            f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="30" y2="{y + 4}" class="{mark}"/>'
+            f'<text x="{x(tick):.1f}" y="26" text-anchor="middle">{tick:g}</text>'
+        )
         tick *= 2
-    style = ("text{font:12px sans-serif;fill:#333}.t{font-weight:bold}.v{fill:#555;font-size:11px}.g{fill:#3a7d44}"
-             ".b{fill:#b5523b}.l{stroke:#ddd}.o{stroke:#333}")
-    title = f"SmallMind against llama.cpp (1 = as fast), {results['date']}, {results['cpu']}, {results['threads']} threads"
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
-        f'width="{LEFT + WIDTH + RIGHT}" height="{height}">',
-        f"<style>{style}</style>", f'<rect width="100%" height="100%" fill="#fff"/>',
-        f'<text x="8" y="12" class="t">{html.escape(title)}</text>', *ticks, *out, "</svg>", ""])
+    style = (
+        "text{font:12px sans-serif;fill:#333}.t{font-weight:bold}"
+        ".v{fill:#555;font-size:11px}.g{fill:#3a7d44}"
+        ".b{fill:#b5523b}.l{stroke:#ddd}.o{stroke:#333}"
+    )
+    machine = f"{results['cpu']}, {results['threads']} threads"
+    title = f"SmallMind against llama.cpp (1 = as fast), {results['date']}, {machine}"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
+            f'width="{LEFT + WIDTH + RIGHT}" height="{height}">',
+            f"<style>{style}</style>",
+            f'<rect width="100%" height="100%" fill="#fff"/>',
+            f'<text x="8" y="12" class="t">{html.escape(title)}</text>',
+            *ticks,
+            *out,
+            "</svg>",
+            "",
+        ]
+    )
 
 
 def render(results, order, path):
-    """The table between the two marks of a Markdown file, and the picture beside it under the same name."""
+    """The table between the two marks of a Markdown file, and the picture beside it."""
     text = path.read_text()
     if BEGIN not in text or END not in text:
         raise SystemExit(f"{path} has no marks for the table:\n{BEGIN}\n{END}")
     picture = svg(results, order)
     link = f"\n![How many times llama.cpp's figures]({path.stem.lower()}.svg)\n" if picture else ""
     filled = f"{BEGIN}\n{table(results, order)}\n{link}{END}"
-    path.write_text(re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: filled, text, flags=re.DOTALL))
+    path.write_text(
+        re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: filled, text, flags=re.DOTALL)
+    )
     if picture:
         path.with_name(path.stem.lower() + ".svg").write_text(picture)

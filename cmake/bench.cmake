@@ -1,5 +1,5 @@
-# Programs to measure with: single kernels by hand, and the load client of bench/peers.py, which a test tries. Without
-# tests they are built by name only.
+# Programs to measure with: single kernels by hand, and the load client of bench/peers.py, which a
+# test tries. Without tests they are built by name only.
 add_executable(bench_kernels EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/kernels.c)
 target_link_libraries(bench_kernels PRIVATE sm_math)
 

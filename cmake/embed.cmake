@@ -1,6 +1,7 @@
-# Files that the program carries inside itself, as symbols of an assembler file: embed_NAME (64-byte aligned) and
-# embed_NAME_size (8 bytes). embed/embed.h declares them.
-set(SMALLMIND_EMBEDDED model=models/smallmind-tiny.gguf openapi_yaml=openapi.yaml profile_html=web/profile.html)
+# Files that the program carries inside itself, as symbols of an assembler file: embed_NAME (64-byte
+# aligned) and embed_NAME_size (8 bytes). embed/embed.h declares them.
+set(SMALLMIND_EMBEDDED
+  model=models/smallmind-tiny.gguf openapi_yaml=openapi.yaml profile_html=web/profile.html)
 
 set(embed_source ${CMAKE_BINARY_DIR}/embed.S)
 set(embed_files)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# lint.sh - every check of the sources that is not a test. Goes through all of them and fails at the end.
+# lint.sh - every check of the sources that is not a test. Goes through all of them and fails at the
+# end.
 #
 # usage: lint.sh [fix-format]      JOBS: processes at once
 set -u
@@ -7,9 +8,11 @@ cd "$(dirname "$0")/.." || exit 1
 JOBS=${JOBS:-2}
 failed=""
 
-# The first of these commands that is there: formatting and findings differ from release to release, 14 is Debian 12's.
+# The first of these commands that is there: formatting and findings differ from release to release,
+# 14 is Debian 12's.
 tool() { command -v "$1-14" || command -v "$1"; }
-sources() { find api bench cli config core embed report server tests tools -name '*.[ch]' -not -path '*/.*' | sort; }
+rooms="api bench cli config core embed report server tests"
+sources() { find $rooms tools -name '*.[ch]' -not -path '*/.*' | sort; }
 step() { # NAME COMMAND...
     name=$1
     shift
@@ -30,18 +33,23 @@ format() {
 }
 tidy() {
     # What is compiled: headers are seen through the sources that include them.
-    sources | grep '\.c$' | xargs -P "$JOBS" -n 4 "$(tool clang-tidy)" -p build-lint-clang --quiet 2>build-lint-clang/tidy.err ||
+    sources | grep '\.c$' | xargs -P "$JOBS" -n 4 \
+        "$(tool clang-tidy)" -p build-lint-clang --quiet 2>build-lint-clang/tidy.err ||
         { grep -v 'warnings generated' build-lint-clang/tidy.err; return 1; }
 }
 check() {
-    cppcheck --quiet -j "$JOBS" --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-        --suppress=missingIncludeSystem --suppressions-list=tools/cppcheck.txt --library=posix -D_GNU_SOURCE -D__linux__ -D__x86_64__ \
-        '-DSMALLMIND_VERSION=""' '-DTEST_SOURCE_DIR=""' '-DcJSON_ArrayForEach(e,a)=for(;;)' -I . -I core -I tests api bench cli config core report server tests
+    # shellcheck disable=SC2086 # the rooms are words
+    cppcheck --quiet -j "$JOBS" --std=c11 --enable=warning,performance,portability \
+        --inline-suppr --error-exitcode=1 --suppress=missingIncludeSystem \
+        --suppressions-list=tools/cppcheck.txt --library=posix \
+        -D_GNU_SOURCE -D__linux__ -D__x86_64__ '-DSMALLMIND_VERSION=""' '-DTEST_SOURCE_DIR=""' \
+        '-DcJSON_ArrayForEach(e,a)=for(;;)' -I . -I core -I tests $rooms
 }
 
 step gcc compile gcc
 step clang compile clang
 step includes python3 tests/lint/test_includes.py
+step tidy-tree python3 tests/lint/test_tidy.py
 step clang-format format
 step clang-tidy tidy
 step cppcheck check

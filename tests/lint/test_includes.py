@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Includes point one way: cli -> server -> {report, config} -> api -> core, and inside each from the top down.
+"""Includes point one way: cli -> server -> {report, config} -> api -> core, and inside each from
+the top down.
 
-Run alone or by pytest; needs nothing but Python. A file under core/ names its own room's headers as "base/...", so
-whatever cannot be found in core/ or at the root is a file's neighbour or an error.
+Run alone or by pytest; needs nothing but Python. A file under core/ names its own room's headers as
+"base/...", so whatever cannot be found in core/ or at the root is a file's neighbour or an error.
 """
 import pathlib
 import re
@@ -26,7 +27,8 @@ HTTP = [*SERVER, "server/http"]
 HANDLERS = [*HTTP, "server/handlers"]
 CLI = [*HANDLERS, "cli"]
 
-# What each room may include besides itself. A folder that is not named belongs to the room it lies in.
+# What each room may include besides itself. A folder that is not named belongs to the room it lies
+# in.
 MAY = {
     "core/base": [],
     "core/math": BASE,
@@ -59,11 +61,12 @@ LIBRARIES = {
     "uv.h": ["server", "server/http", "server/handlers"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }
-# libm may reach an output only through sqrt, fma and rint, which math.h declares beside the rest: not for includes.
+# libm may reach an output only through sqrt, fma and rint, which math.h declares beside the rest:
+# not for includes.
 
 
 def room_of(path):
-    """The room a path relative to the root lies in: the deepest folder that is named; None outside of all."""
+    """The room that a path (from the root) lies in: the deepest folder that is named, or None."""
     for folder in path.parents:
         if folder.as_posix() in MAY:
             return folder.as_posix()

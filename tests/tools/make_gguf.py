@@ -3,13 +3,15 @@
 
     make_gguf.py SHAPE OUT.gguf [options]
 
-SHAPE is one of the names below, or `custom` with all of --arch --dim --layers --heads --ffn. Quantized weights are written as
-random blocks, not as rounded numbers, so that a model of any size takes seconds. Weights are scaled so that activations and
-logits stay near 1: text is noise, and never one token for ever. The vocabulary is made here too: byte-level BPE or
-SentencePiece, merges learned from a handful of words and then made up, every byte a token, BOS and EOS set. The same
+SHAPE is one of the names below, or `custom` with all of --arch --dim --layers --heads --ffn.
+Quantized weights are written as random blocks, not as rounded numbers, so that a model of any size
+takes seconds. Weights are scaled so that activations and logits stay near 1: text is noise, and
+never one token for ever. The vocabulary is made here too: byte-level BPE or SentencePiece, merges
+learned from a handful of words and then made up, every byte a token, BOS and EOS set. The same
 arguments give the same bytes.
 
-Needs numpy (Debian: python3-numpy). For a test in Python: import make_gguf; make_gguf.make(path, shape="tiny", type="Q4_0").
+Needs numpy (Debian: python3-numpy). For a test in Python: import make_gguf; make_gguf.make(path,
+shape="tiny", type="Q4_0").
 """
 import argparse
 import collections
@@ -46,7 +48,7 @@ SHAPES = {
 
 
 def scale_bytes(rng, n, std, spread):
-    """n F16 scales such that scale * (values of standard deviation spread) has about the deviation std."""
+    """n F16 scales; times values of the deviation spread they have about the deviation std."""
     return (rng.uniform(0.6, 1.4, n) * (std / spread)).astype("<f2").view(np.uint8).reshape(n, 2)
 
 
@@ -83,11 +85,21 @@ def blocks_q6_k(rng, n, std):
 
 
 def blocks_f32(rng, n, std):
-    return (rng.standard_normal(n, dtype=np.float32) * np.float32(std)).astype("<f4").view(np.uint8).reshape(n, 4)
+    return (
+        (rng.standard_normal(n, dtype=np.float32) * np.float32(std))
+        .astype("<f4")
+        .view(np.uint8)
+        .reshape(n, 4)
+    )
 
 
 def blocks_f16(rng, n, std):
-    return (rng.standard_normal(n, dtype=np.float32) * np.float32(std)).astype("<f2").view(np.uint8).reshape(n, 2)
+    return (
+        (rng.standard_normal(n, dtype=np.float32) * np.float32(std))
+        .astype("<f2")
+        .view(np.uint8)
+        .reshape(n, 2)
+    )
 
 
 TYPES = {
@@ -101,7 +113,7 @@ TYPES = {
 
 
 def fitting_type(name, width):
-    """What a tensor gets whose rows the asked type's blocks do not divide, as quantizing programs choose."""
+    """The type of a tensor whose rows the asked type's blocks do not divide, as others choose."""
     for choice in (name, "Q8_0", "F16"):
         if width % TYPES[choice][1] == 0:
             return choice
@@ -109,19 +121,23 @@ def fitting_type(name, width):
 
 # --- the vocabulary ---
 
-WORDS = """the of and to in a is that it was for on are as with his they at be this from have or by one had not but what all
-were when we there can an your which their said if do will each about how up out them then she many some so these would other
-into has more her two like him see time could no make than first been its who now people my made over did down only way find use
-may water long little very after words called just where most know get through back much before go good new write our used me man
-too any day same right look think also around another came come work three word must because does part even place well such here
-take why things help put years different away again off went old number great tell men say small every found still between name
-should home big give air line set own under read last never us left end along while might next sound below saw something thought
-both few those always looked show large often together asked house world going want school important until form food keep
-children feet land side without boy once animals life enough took sometimes four head above kind began almost live page got
-earth need far hand high year mother light parts country father let night following picture being study second eyes soon times
-story boys since white days ever paper hard near sentence better best across during today others however sure means knew try told
-young miles sun ways thing whole hear example heard several change answer room sea against top turned learn point city play
-toward five using himself usually upon a time there was happy friend girl loved tree flower bird cat dog smiled laughed""".split()
+WORDS = """the of and to in a is that it was for on are as with his they at be this from have or by
+one had not but what all were when we there can an your which their said if do will each about how
+up out them then she many some so these would other into has more her two like him see time could no
+make than first been its who now people my made over did down only way find use may water long
+little very after words called just where most know get through back much before go good new write
+our used me man too any day same right look think also around another came come work three word must
+because does part even place well such here take why things help put years different away again off
+went old number great tell men say small every found still between name should home big give air
+line set own under read last never us left end along while might next sound below saw something
+thought both few those always looked show large often together asked house world going want school
+important until form food keep children feet land side without boy once animals life enough took
+sometimes four head above kind began almost live page got earth need far hand high year mother light
+parts country father let night following picture being study second eyes soon times story boys since
+white days ever paper hard near sentence better best across during today others however sure means
+knew try told young miles sun ways thing whole hear example heard several change answer room sea
+against top turned learn point city play toward five using himself usually upon a time there was
+happy friend girl loved tree flower bird cat dog smiled laughed""".split()
 
 
 def byte_characters():
@@ -138,7 +154,7 @@ def byte_characters():
 
 
 def learn_merges(words, n, known, seed):
-    """Up to n merges (left, right): byte-pair encoding of the words, then made-up pairs of what is there."""
+    """Up to n merges (left, right): byte-pair encoding of the words, then made-up pairs."""
     merges, seen = [], set(known)
     texts = {tuple(w): 1 + len(words) // (rank + 4) for rank, w in enumerate(words)}
     while len(merges) < n:
@@ -153,8 +169,8 @@ def learn_merges(words, n, known, seed):
         for text, weight in texts.items():
             out, i = [], 0
             while i < len(text):
-                step = 2 if text[i:i + 2] == best else 1
-                out.append("".join(text[i:i + step]))
+                step = 2 if text[i : i + 2] == best else 1
+                out.append("".join(text[i : i + step]))
                 i += step
             merged[tuple(out)] = merged.get(tuple(out), 0) + weight
         texts = merged
@@ -183,10 +199,13 @@ def bpe_vocabulary(n, seed, add_bos):
     tokens = [*specials, *singles, *map("".join, merges)]
     types = [3] * len(specials) + [1] * (n - len(specials))
     return [
-        ("tokenizer.ggml.model", STR, "gpt2"), ("tokenizer.ggml.pre", STR, "gpt-2"),
-        ("tokenizer.ggml.tokens", ARR, (STR, tokens)), ("tokenizer.ggml.token_type", ARR, (I32, types)),
+        ("tokenizer.ggml.model", STR, "gpt2"),
+        ("tokenizer.ggml.pre", STR, "gpt-2"),
+        ("tokenizer.ggml.tokens", ARR, (STR, tokens)),
+        ("tokenizer.ggml.token_type", ARR, (I32, types)),
         ("tokenizer.ggml.merges", ARR, (STR, [f"{a} {b}" for a, b in merges])),
-        ("tokenizer.ggml.bos_token_id", U32, 0), ("tokenizer.ggml.eos_token_id", U32, 1),
+        ("tokenizer.ggml.bos_token_id", U32, 0),
+        ("tokenizer.ggml.eos_token_id", U32, 1),
         ("tokenizer.ggml.add_bos_token", BOOL, add_bos),
     ]
 
@@ -204,11 +223,15 @@ def spm_vocabulary(n, seed, add_bos):
     scores = [0.0] * (len(specials) + 256) + [-float(i) for i in range(len(pieces) + len(singles))]
     types = [2, 3, 3] + [6] * 256 + [1] * (len(pieces) + len(singles))
     return [
-        ("tokenizer.ggml.model", STR, "llama"), ("tokenizer.ggml.pre", STR, "default"),
-        ("tokenizer.ggml.tokens", ARR, (STR, tokens)), ("tokenizer.ggml.scores", ARR, (F32, scores)),
+        ("tokenizer.ggml.model", STR, "llama"),
+        ("tokenizer.ggml.pre", STR, "default"),
+        ("tokenizer.ggml.tokens", ARR, (STR, tokens)),
+        ("tokenizer.ggml.scores", ARR, (F32, scores)),
         ("tokenizer.ggml.token_type", ARR, (I32, types)),
-        ("tokenizer.ggml.bos_token_id", U32, 1), ("tokenizer.ggml.eos_token_id", U32, 2),
-        ("tokenizer.ggml.unknown_token_id", U32, 0), ("tokenizer.ggml.add_bos_token", BOOL, add_bos),
+        ("tokenizer.ggml.bos_token_id", U32, 1),
+        ("tokenizer.ggml.eos_token_id", U32, 2),
+        ("tokenizer.ggml.unknown_token_id", U32, 0),
+        ("tokenizer.ggml.add_bos_token", BOOL, add_bos),
     ]
 
 
@@ -217,33 +240,41 @@ def spm_vocabulary(n, seed, add_bos):
 
 def model_keys(name, s):
     kv = [
-        ("general.architecture", STR, s.arch), ("general.name", STR, name), ("general.alignment", U32, 32),
+        ("general.architecture", STR, s.arch),
+        ("general.name", STR, name),
+        ("general.alignment", U32, 32),
         ("general.quantization_version", U32, 2),
-        (f"{s.arch}.context_length", U32, s.context), (f"{s.arch}.embedding_length", U32, s.dim),
-        (f"{s.arch}.block_count", U32, s.layers), (f"{s.arch}.feed_forward_length", U32, s.ffn),
-        (f"{s.arch}.attention.head_count", U32, s.heads), (f"{s.arch}.vocab_size", U32, s.vocab),
+        (f"{s.arch}.context_length", U32, s.context),
+        (f"{s.arch}.embedding_length", U32, s.dim),
+        (f"{s.arch}.block_count", U32, s.layers),
+        (f"{s.arch}.feed_forward_length", U32, s.ffn),
+        (f"{s.arch}.attention.head_count", U32, s.heads),
+        (f"{s.arch}.vocab_size", U32, s.vocab),
     ]
     if s.arch == "gpt2":
         return kv + [("gpt2.attention.layer_norm_epsilon", F32, s.eps)]
     return kv + [
-        (f"{s.arch}.attention.head_count_kv", U32, s.kv), (f"{s.arch}.attention.layer_norm_rms_epsilon", F32, s.eps),
-        (f"{s.arch}.rope.freq_base", F32, s.rope), (f"{s.arch}.rope.dimension_count", U32, s.dim // s.heads),
+        (f"{s.arch}.attention.head_count_kv", U32, s.kv),
+        (f"{s.arch}.attention.layer_norm_rms_epsilon", F32, s.eps),
+        (f"{s.arch}.rope.freq_base", F32, s.rope),
+        (f"{s.arch}.rope.dimension_count", U32, s.dim // s.heads),
     ]
 
 
 def model_tensors(s):
-    """(name, columns, rows or 0 for a vector, standard deviation, mean); rows 0 and positions are F32 whatever is asked."""
+    """(name, columns, rows or 0 for a vector, deviation, mean); vectors and positions are F32."""
     head = s.dim // s.heads
     q, kv = s.heads * head, s.kv * head
 
     def matrix(name, rows, cols, std=None):
-        return name + ".weight", cols, rows, std or 1.2 / cols ** 0.5, 0.0
+        return name + ".weight", cols, rows, std or 1.2 / cols**0.5, 0.0
 
     def vector(name, n, mean=0.0):
         return name, n, 0, 0.02, mean
 
-    # A tied embedding must be small beside what the layers add, or every token would predict itself.
-    yield matrix("token_embd", s.vocab, s.dim, 1.2 / s.dim ** 0.5 if s.tied else 0.3)
+    # A tied embedding must be small beside what the layers add, or every token would predict
+    # itself.
+    yield matrix("token_embd", s.vocab, s.dim, 1.2 / s.dim**0.5 if s.tied else 0.3)
     if s.arch == "gpt2":
         yield matrix("position_embd", s.context, s.dim, 0.1)
     for layer in range(s.layers):
@@ -307,11 +338,15 @@ def tensor_bytes(seed, name, kind, n, std, mean):
     return data
 
 
-def make(path, shape="tiny", type="F32", seed=1, vocab_kind="bpe", add_bos=True, name=None, **changes):
-    """Writes a model; changes replace fields of the shape (context=..., vocab=..., layers=...). Returns its parameters."""
+def make(
+    path, shape="tiny", type="F32", seed=1, vocab_kind="bpe", add_bos=True, name=None, **changes
+):
+    """Writes a model; changes replace the shape's fields (layers=...). Returns its parameters."""
     s = SHAPES[shape]._replace(**changes) if isinstance(shape, str) else shape
     vocabulary = {"bpe": bpe_vocabulary, "spm": spm_vocabulary}[vocab_kind]
-    kv = model_keys(name or (shape if isinstance(shape, str) else "custom"), s) + vocabulary(s.vocab, seed, add_bos)
+    kv = model_keys(name or (shape if isinstance(shape, str) else "custom"), s) + vocabulary(
+        s.vocab, seed, add_bos
+    )
     plan, offset, n_params = [], 0, 0
     for tensor, cols, rows, std, mean in model_tensors(s):
         exact = rows == 0 or tensor == "position_embd.weight"
@@ -326,7 +361,11 @@ def make(path, shape="tiny", type="F32", seed=1, vocab_kind="bpe", add_bos=True,
             f.write(encode_string(key) + struct.pack("<I", t) + encode(t, v))
         for tensor, cols, rows, kind, _, _, _, offset in plan:
             dims = (cols, rows) if rows else (cols,)
-            f.write(encode_string(tensor) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims))
+            f.write(
+                encode_string(tensor)
+                + struct.pack("<I", len(dims))
+                + b"".join(struct.pack("<Q", d) for d in dims)
+            )
             f.write(struct.pack("<IQ", TYPES[kind][0], offset))
         f.write(b"\0" * (-f.tell() % 32))
         for tensor, _, _, kind, n, std, mean, _ in plan:
@@ -337,13 +376,17 @@ def make(path, shape="tiny", type="F32", seed=1, vocab_kind="bpe", add_bos=True,
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shape", choices=[*SHAPES, "custom"])
     parser.add_argument("out")
     parser.add_argument("--type", default="F32", choices=TYPES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--vocab-kind", default="bpe", choices=["bpe", "spm"])
-    parser.add_argument("--no-bos", action="store_true", help="the vocabulary does not ask for BOS in front")
+    parser.add_argument(
+        "--no-bos", action="store_true", help="the vocabulary does not ask for BOS in front"
+    )
     parser.add_argument("--name")
     parser.add_argument("--arch", choices=["llama", "gpt2", "qwen2", "qwen3"])
     for field in ("dim", "layers", "heads", "kv", "ffn", "context", "vocab"):
@@ -359,7 +402,16 @@ def main():
         if missing:
             parser.error("custom needs " + " ".join(f"--{f}" for f in missing))
         changes.setdefault("kv", changes["heads"])
-    n = make(args.out, base, args.type, args.seed, args.vocab_kind, not args.no_bos, args.name or args.shape, **changes)
+    n = make(
+        args.out,
+        base,
+        args.type,
+        args.seed,
+        args.vocab_kind,
+        not args.no_bos,
+        args.name or args.shape,
+        **changes,
+    )
     print(f"{args.out}: {n} parameters")
 
 

@@ -1,4 +1,5 @@
-"""The Llama architecture in PyTorch, as small as it gets: what train.py trains and export_gguf.py writes.
+"""The Llama architecture in PyTorch, as small as it gets: what train.py trains and export_gguf.py
+writes.
 
 Letters: B sequences, T positions, H heads, D head size.
 """
@@ -27,7 +28,7 @@ class Shape:
         return self.n_embd // self.n_head
 
     def check(self):
-        """Says what no model file could hold: Q8_0 rows are blocks of 32, heads share K and V evenly."""
+        """Refuses what no model file could hold: Q8_0 rows are blocks of 32, heads share K, V."""
         for name in ("n_embd", "n_ff"):
             if getattr(self, name) % 32:
                 raise SystemExit(f"{name} must be a multiple of 32, not {getattr(self, name)}")
@@ -39,7 +40,7 @@ class Shape:
 
 
 def rotate(x, cos, sin):
-    """RoPE (Su et al., 2021) on x [B][H][T][D]: neighbouring pairs, the order of GGUF's "llama" models."""
+    """RoPE (Su et al., 2021) on x [B][H][T][D]: neighbouring pairs, as GGUF's "llama" models."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
@@ -67,11 +68,15 @@ class Layer(nn.Module):
     def forward(self, x, cos, sin, mask):
         s = self.shape
         B, T, _ = x.shape
-        qkv = self.qkv(self.attn_norm(x)).view(B, T, s.n_head + 2 * s.n_head_kv, s.head_dim).transpose(1, 2)
+        qkv = (
+            self.qkv(self.attn_norm(x))
+            .view(B, T, s.n_head + 2 * s.n_head_kv, s.head_dim)
+            .transpose(1, 2)
+        )
         q, k, v = qkv.split((s.n_head, s.n_head_kv, s.n_head_kv), dim=1)
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         k, v = (t.repeat_interleave(s.n_head // s.n_head_kv, dim=1) for t in (k, v))
-        scores = (q @ k.transpose(-1, -2)) * s.head_dim ** -0.5 + mask
+        scores = (q @ k.transpose(-1, -2)) * s.head_dim**-0.5 + mask
         x = x + self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, s.n_embd))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
@@ -92,13 +97,13 @@ class Model(nn.Module):
             elif "embed" in name:
                 nn.init.normal_(p, std=0.02)
             elif p.dim() == 2:
-                nn.init.normal_(p, std=0.7 * shape.n_embd ** -0.5)
+                nn.init.normal_(p, std=0.7 * shape.n_embd**-0.5)
 
     def forward(self, ids):
         """Ids [B][T] to logits [B][T][n_vocab]; the head is the embedding."""
         s, T = self.shape, ids.shape[1]
         powers = torch.arange(0, s.head_dim, 2, device=ids.device) / s.head_dim
-        angle = torch.arange(T, device=ids.device)[:, None] * s.rope_base ** -powers
+        angle = torch.arange(T, device=ids.device)[:, None] * s.rope_base**-powers
         mask = torch.full((T, T), float("-inf"), device=ids.device).triu(1)
         x = self.embed(ids)
         for layer in self.layers:
