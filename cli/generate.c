@@ -10,6 +10,7 @@
 #include "api/native/request.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "cli/bar.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
@@ -31,7 +32,7 @@ struct generation {
 
     pthread_mutex_t lock; /* of what follows: main thread and interrupt's */
     bool running;         /* the job is submitted and not yet read to its end */
-    struct progress progress;
+    struct bar bar;
     bool progress_over; /* the text has begun */
 };
 
@@ -55,8 +56,8 @@ static void on_tick(void *ctx)
     if (g->running && !g->progress_over) {
         struct engine_stats stats;
         engine_stats(g->engine, &stats); /* of this one job: it is alone */
-        progress_show(&g->progress, stats.prompt_computed_tokens + stats.prompt_cached_tokens,
-                      g->job->n_prompt, "");
+        bar_show(&g->bar, stats.prompt_computed_tokens + stats.prompt_cached_tokens,
+                 g->job->n_prompt, "");
     }
     pthread_mutex_unlock(&g->lock);
 }
@@ -65,7 +66,7 @@ static void end_progress(struct generation *g)
 {
     pthread_mutex_lock(&g->lock);
     g->progress_over = true;
-    progress_end(&g->progress);
+    bar_end(&g->bar);
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -244,7 +245,7 @@ static enum status run(struct generation *g, struct error *err)
         status = start_engine(g, err);
     if (status != STATUS_OK)
         return status;
-    progress_begin(&g->progress, "reading the prompt", "tokens");
+    bar_begin(&g->bar, "reading the prompt", "tokens");
     status = engine_submit(g->engine, g->job, &retry_ms, err);
     if (status != STATUS_OK)
         return status;

@@ -5,16 +5,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 extern char **environ;
-
-int verb_fail(const struct error *err)
-{
-    fprintf(stderr, "smallmind: %s\n", err->text);
-    return strncmp(err->param, "--", 2) == 0 ? EXIT_USAGE : EXIT_FAILED;
-}
 
 static int run(const struct settings *settings, const char *notes)
 {

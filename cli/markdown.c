@@ -12,7 +12,7 @@ enum { COLUMNS_MAX = 32 }; /* what lies beyond is not aligned */
 
 /* --- tables --- */
 
-struct cell { /* without the spaces around it */
+struct text_cell { /* without the spaces around it */
     const char *at;
     size_t n;
     size_t width; /* places on a terminal: characters, without escape sequences */
@@ -37,7 +37,7 @@ static size_t width_of(const char *text, size_t n)
 }
 
 /* *bar: the '|' in front of it; moves on to the one behind. False: the line has no more. */
-static bool next_cell(const char **bar, struct cell *out)
+static bool next_cell(const char **bar, struct text_cell *out)
 {
     const char *begin = *bar + 1, *end = begin + strcspn(begin, "|\n");
     if (*end != '|')
@@ -47,12 +47,12 @@ static bool next_cell(const char **bar, struct cell *out)
         begin++;
     while (end > begin && end[-1] == ' ')
         end--;
-    *out = (struct cell){begin, (size_t)(end - begin), width_of(begin, (size_t)(end - begin))};
+    *out = (struct text_cell){begin, (size_t)(end - begin), width_of(begin, (size_t)(end - begin))};
     return true;
 }
 
 /* "---", "---:": a cell of the line below the heads. */
-static bool is_rule(const struct cell *cell)
+static bool is_rule(const struct text_cell *cell)
 {
     return cell->n >= 3 && strncmp(cell->at, "---", 3) == 0;
 }
@@ -71,7 +71,7 @@ static void put(FILE *out, int c, size_t n)
 
 static void put_line(FILE *out, const char *line, const struct column *columns)
 {
-    struct cell cell;
+    struct text_cell cell;
     for (size_t k = 0; next_cell(&line, &cell); k++) {
         const struct column column =
             k < COLUMNS_MAX ? columns[k] : (struct column){cell.width, false};
@@ -96,7 +96,7 @@ static const char *put_table(FILE *out, const char *table)
     const char *line = table;
     for (; *line == '|'; line = next_line(line)) {
         const char *bar = line;
-        struct cell cell;
+        struct text_cell cell;
         for (size_t k = 0; next_cell(&bar, &cell) && k < COLUMNS_MAX; k++) {
             if (is_rule(&cell))
                 columns[k].right = cell.at[cell.n - 1] == ':';

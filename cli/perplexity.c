@@ -7,6 +7,7 @@
  */
 #include "cli/verbs.h"
 
+#include "cli/bar.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
 #include "forward/forward.h"
@@ -119,12 +120,12 @@ static double uncertainty(const struct evaluation *e)
 }
 
 /* The running value: a line that changes on a terminal, about ten lines otherwise. */
-static void show(const struct evaluation *e, struct progress *progress, size_t done, size_t total)
+static void show(const struct evaluation *e, struct bar *bar, size_t done, size_t total)
 {
     char note[64];
     snprintf(note, sizeof note, "perplexity so far %.4f", perplexity(e));
-    if (progress->on_terminal)
-        progress_show(progress, done, total, note);
+    if (bar->on_terminal)
+        bar_show(bar, done, total, note);
     else if (done * 10 / total != (done - 1) * 10 / total || done == total)
         fprintf(stderr, "window %zu of %zu: %s\n", done, total, note);
 }
@@ -133,8 +134,8 @@ static enum status run_windows(struct evaluation *e, struct error *err)
 {
     const struct tokenizer *tokenizer = e->loaded.tokenizer;
     size_t n_windows = e->n_ids / e->n_window;
-    struct progress progress;
-    progress_begin(&progress, "reading the text", "windows");
+    struct bar bar;
+    bar_begin(&bar, "reading the text", "windows");
     enum status status = STATUS_OK;
     for (size_t i = 0; i < n_windows && status == STATUS_OK; i++) {
         int32_t *window = e->ids + i * e->n_window;
@@ -142,9 +143,9 @@ static enum status run_windows(struct evaluation *e, struct error *err)
             window[0] = tokenizer_bos(tokenizer);
         status = run_window(e, window, err);
         if (status == STATUS_OK)
-            show(e, &progress, i + 1, n_windows);
+            show(e, &bar, i + 1, n_windows);
     }
-    progress_end(&progress);
+    bar_end(&bar);
     return status;
 }
 

@@ -2,7 +2,7 @@
  * progress. Main thread. */
 #include "model/quantize/quantize.h"
 #include "base/cpu.h"
-#include "cli/terminal.h"
+#include "cli/bar.h"
 #include "cli/verbs.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 static void show(void *ctx, const char *tensor, uint64_t n_done, uint64_t n_total)
 {
-    progress_show(ctx, (size_t)(n_done >> 20), (size_t)(n_total >> 20), tensor);
+    bar_show(ctx, (size_t)(n_done >> 20), (size_t)(n_total >> 20), tensor);
 }
 
 int verb_quantize(const struct settings *settings)
@@ -18,8 +18,8 @@ int verb_quantize(const struct settings *settings)
     struct cpu cpu;
     cpu_detect(&cpu);
     cpu_set_float_mode();
-    struct progress progress;
-    progress_begin(&progress, "quantizing", "MiB");
+    struct bar bar;
+    bar_begin(&bar, "quantizing", "MiB");
     struct quantize_job job = {
         .in = settings->arguments[0],
         .out = settings->arguments[1],
@@ -27,12 +27,12 @@ int verb_quantize(const struct settings *settings)
         .n_threads = settings->threads > 0 ? settings->threads : cpu.n_usable,
         .force = settings->force,
         .progress = show,
-        .ctx = &progress,
+        .ctx = &bar,
     };
     struct quantize_result result;
     struct error err = {0};
     enum status status = quantize_file(&job, &result, &err);
-    progress_end(&progress);
+    bar_end(&bar);
     if (status != STATUS_OK)
         return strcmp(err.param, "TYPE") == 0 ? (verb_fail(&err), EXIT_USAGE) : verb_fail(&err);
     printf("%s: %zu tensors rounded to %s, %zu kept as they were", job.out, result.n_quantized,

@@ -1,4 +1,5 @@
-/* terminal.c - standard input, output and the progress line. No state of its own. */
+/* terminal.c - standard input and output, and what the terminal can do. No state of
+ * its own. */
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -6,11 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static const size_t read_max = (size_t)1 << 30;
-static const uint64_t first_line_ns = 333000000, line_gap_ns = 100000000;
 
 /* --- input and output --- */
 
@@ -90,47 +90,14 @@ bool terminal_escapes(int fd)
     return isatty(fd) == 1 && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
+size_t terminal_columns(int fd)
+{
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 bool terminal_colour(int fd)
 {
     const char *unwanted = getenv("NO_COLOR");
     return terminal_escapes(fd) && (unwanted == NULL || unwanted[0] == '\0');
-}
-
-/* --- progress --- */
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-void progress_begin(struct progress *progress, const char *what, const char *unit)
-{
-    *progress = (struct progress){.what = what,
-                                  .unit = unit,
-                                  .start_ns = now_ns(),
-                                  .on_terminal = terminal_escapes(STDERR_FILENO)};
-}
-
-void progress_show(struct progress *progress, size_t done, size_t total, const char *note)
-{
-    uint64_t now = now_ns(), spent = now - progress->start_ns;
-    if (!progress->on_terminal || spent < first_line_ns ||
-        (progress->last_ns != 0 && now - progress->last_ns < line_gap_ns))
-        return;
-    progress->last_ns = now;
-    progress->shown = true;
-    double rate = (double)done / ((double)spent / 1e9);
-    fprintf(stderr, "\r%s: %zu of %zu %s", progress->what, done, total, progress->unit);
-    if (done > 0 && total >= done)
-        fprintf(stderr, ", %.4g a second, %.0f s left", rate, (double)(total - done) / rate);
-    fprintf(stderr, "%s%s\033[K", note[0] != '\0' ? ", " : "", note);
-}
-
-void progress_end(struct progress *progress)
-{
-    if (progress->shown)
-        fputs("\r\033[K", stderr);
-    progress->shown = false;
 }

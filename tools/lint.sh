@@ -50,6 +50,7 @@ step gcc compile gcc
 step clang compile clang
 step includes python3 tests/lint/test_includes.py
 step tidy-tree python3 tests/lint/test_tidy.py
+step circles python3 tests/lint/test_circles.py
 step clang-format format
 step clang-tidy tidy
 step cppcheck check

@@ -1,14 +1,15 @@
 /* bench.h - what the parts of `smallmind bench` share: the run, and how a cell's limit is found.
  *
- * A cell is measured by bench_cells.c (the engine's steps) or bench_kernels.c (single kernels) and
+ * A cell is measured by cells.c (the engine's steps) or kernels.c (single kernels) and
  * handed in with its demand: the bytes and multiply-adds that it cannot do without. Its limit is
- * what this machine needs for them at least, measured in the same run (bench_limits.c). Main
- * thread. Private to verb_bench.c and its parts.
+ * what this machine needs for them at least, measured in the same run (limits.c). Main
+ * thread. Private to cli/bench.
  */
 #pragma once
 
+#include "base/clock.h"
+#include "cli/bar.h"
 #include "cli/load.h"
-#include "cli/terminal.h"
 #include "config/settings.h"
 #include "engine/engine.h"
 #include "profile/limits.h"
@@ -46,11 +47,14 @@ struct bench {
         double rate;
     } chains[BENCH_CHAINS_MAX];
     size_t n_reads, n_chains;
-    struct progress progress;
+    struct bar bar;
     size_t n_planned; /* cells of the engine */
 };
 
-double bench_now(void); /* seconds, monotonic */
+static inline double bench_now(void) /* seconds, monotonic */
+{
+    return (double)clock_now_ns() * 1e-9;
+}
 
 /* Is a cell of this name asked for: does it begin with one of --cells, to the end of a word? */
 bool bench_wanted(const struct bench *bench, const char *name);

@@ -166,7 +166,7 @@ enum status bench_add(struct bench *bench, const struct bench_result *result,
     bench->demands[report->n_results] = *demand;
     report->n_results++;
     if (result->kind != BENCH_KERNEL)
-        progress_show(&bench->progress, report->n_results, bench->n_planned, result->name);
+        bar_show(&bench->bar, report->n_results, bench->n_planned, result->name);
     return STATUS_OK;
 }
 

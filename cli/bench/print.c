@@ -1,7 +1,8 @@
 /* print.c - a report as a table, and two reports side by side. Main thread. */
 #include "cli/bench/bench.h"
 
-#include "cli/verbs.h"
+#include "cli/fail.h"
+#include "cli/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,19 +7,12 @@
 #include "cli/verbs.h"
 
 #include "cli/bench/bench.h"
+#include "cli/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-
-double bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* --- what else the machine does --- */
 
@@ -92,9 +85,9 @@ static enum status measure(struct bench *bench, struct error *err)
         bench->report.load_average = load;
     read_conditions(&before);
     cpu_set_float_mode();
-    progress_begin(&bench->progress, "measuring", "cells");
+    bar_begin(&bench->bar, "measuring", "cells");
     enum status status = bench_cells_run(bench, err);
-    progress_end(&bench->progress);
+    bar_end(&bench->bar);
     engine_destroy(bench->engine); /* its memory and threads are not the kernels' business */
     bench->engine = NULL;
     if (status == STATUS_OK)

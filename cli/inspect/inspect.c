@@ -84,32 +84,3 @@ void inspection_free(struct inspection *i)
     gguf_close(i->gguf);
     *i = (struct inspection){0};
 }
-
-double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t n_positions)
-{
-    return (double)kv_page_bytes(&i->shape, type) / KV_PAGE * (double)n_positions;
-}
-
-double inspection_bits(const struct inspection *i)
-{
-    return 8 * (double)i->n_bytes / (double)i->n_params;
-}
-
-const char *inspection_scaling(const struct shape *shape)
-{
-    switch (shape->rope_scaling) {
-    case ROPE_SCALING_LINEAR:
-        return "linear";
-    case ROPE_SCALING_YARN:
-        return "yarn";
-    case ROPE_SCALING_NONE:
-    default:
-        return "none";
-    }
-}
-
-const char *inspection_kv_name(enum kv_type type)
-{
-    static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
-    return names[type];
-}

@@ -46,16 +46,17 @@ enum status inspection_make(struct inspection *out, const struct settings *setti
                             struct error *err);
 void inspection_free(struct inspection *inspection);
 
+/* --- facts.c --- */
+
 /* Keys and values of that many positions, without rounding up to pages. */
 double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t n_positions);
-double inspection_bits(const struct inspection *i); /* of the file, for each parameter */
-/* "Q4_K", "rope" names as JSON and people read them */
+double inspection_bits(const struct inspection *i);        /* of the file, for each parameter */
 const char *inspection_scaling(const struct shape *shape); /* "none" "linear" "yarn" */
 const char *inspection_kv_name(enum kv_type type);
 
-/* inspect_unusual.c: fills unusual. */
+/* unusual.c: fills unusual. */
 void inspection_note(struct inspection *inspection);
 
-/* inspect_json.c: prints it, with every tensor where asked for. STATUS_NO_MEMORY. */
+/* json.c: prints it, with every tensor where asked for. STATUS_NO_MEMORY. */
 enum status inspection_print_json(const struct inspection *i, bool tensors, struct error *err);
 void inspection_print_refusal(const char *path, const struct error *why);

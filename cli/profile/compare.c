@@ -1,5 +1,5 @@
-/* compare.c - `profile --compare A.json B.json`: what got slower or faster by more than the
- * noise of the sessions, what came and what went. Main thread.
+/* compare.c - two reports judged: what got slower or faster by more than the noise of the
+ * sessions, what came and what went. Main thread; shows nothing.
  *
  * Each session is one sample. A change counts when 95 of 100 resamplings of the ratio of the means
  * lie on one side of 1, and a test says so too: of ranks, which takes nothing for granted; where
@@ -10,10 +10,6 @@
  */
 #include "cli/profile/compare.h"
 
-#include "cli/markdown.h"
-#include "cli/profile/run.h"
-#include "cli/verbs.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,22 +18,6 @@ const char compare_caution[] =
     "Two runs of the same code differ as a whole (clocks, neighbours), and that is in no session's "
     "noise: what is called slower or faster here may be the run's. Repeat both in turns, A B A B, "
     "and compare each pair: what is the code's shows in every one.";
-
-static enum status read_file(struct profile_summary *out, const char *path, struct error *err)
-{
-    char *text;
-    size_t n;
-    enum status status = terminal_read(path, &text, &n, err);
-    if (status != STATUS_OK)
-        return status;
-    status = profile_read(out, text, n, err);
-    free(text);
-    if (status != STATUS_OK) {
-        struct error cause = *err;
-        error_set(err, cause.status, "%s: %s", path, cause.text);
-    }
-    return status;
-}
 
 /* --- what differs --- */
 
@@ -227,41 +207,8 @@ const char *compare_test_name(const struct table *table)
     return table->ranked ? "Mann-Whitney" : "Welch";
 }
 
-/* --- the verb --- */
-
-static enum status show(const struct comparison *c, struct error *err)
+enum status compare_reports(struct comparison *c, struct error *err)
 {
-    struct markdown m;
-    enum status status = markdown_begin(&m, err);
-    if (status != STATUS_OK)
-        return status;
-    compare_print(c, m.out, m.colour);
-    return markdown_end(&m, err);
-}
-
-static enum status show_json(const struct comparison *c, struct error *err)
-{
-    const size_t room =
-        65536 + json_string_bound(strlen(c->file_a)) + json_string_bound(strlen(c->file_b));
-    char *text = malloc(room);
-    if (text == NULL)
-        return error_no_memory(err, room, "the comparison's text");
-    struct json_writer w = {.out = text, .room = room};
-    compare_write_json(c, &w);
-    json_raw(&w, "\n");
-    enum status status = w.full ? error_set(err, STATUS_INTERNAL, "the comparison has no room")
-                                : terminal_write(text, w.n, err);
-    free(text);
-    return status;
-}
-
-static enum status compare(struct comparison *c, const struct settings *settings, struct error *err)
-{
-    enum status status = read_file(&c->a, c->file_a, err);
-    if (status == STATUS_OK)
-        status = read_file(&c->b, c->file_b, err);
-    if (status != STATUS_OK)
-        return status;
     c->x = calloc(c->a.n_sessions, sizeof *c->x);
     c->y = calloc(c->b.n_sessions, sizeof *c->y);
     if (c->x == NULL || c->y == NULL)
@@ -270,28 +217,5 @@ static enum status compare(struct comparison *c, const struct settings *settings
     c->failed = c->asked && !c->comparable;
     compare_whole(c);
     compare_scopes(c);
-    status = settings->json ? show_json(c, err) : show(c, err);
-    return status == STATUS_CANCELLED ? STATUS_OK : status;
-}
-
-int profile_compare(const struct settings *settings)
-{
-    struct error err = {0};
-    struct comparison *c = calloc(1, sizeof *c);
-    if (c == NULL) {
-        error_no_memory(&err, sizeof *c, "the comparison");
-        return verb_fail(&err);
-    }
-    c->file_a = settings->arguments[0];
-    c->file_b = settings->arguments[1];
-    c->asked = !isnan(settings->fail_on_regression);
-    c->allowed = (double)settings->fail_on_regression / 100;
-    enum status status = compare(c, settings, &err);
-    int code = status != STATUS_OK ? verb_fail(&err) : c->failed ? EXIT_FAILED : EXIT_DONE;
-    free(c->x);
-    free(c->y);
-    profile_summary_free(&c->a);
-    profile_summary_free(&c->b);
-    free(c);
-    return code;
+    return STATUS_OK;
 }

@@ -1,6 +1,6 @@
 /* compare.h - what two reports say of each other, for those who show it.
  *
- * profile_compare.c finds it, profile_compare_print.c and profile_compare_json.c show it. Main
+ * compare.c finds it, compare_print.c and compare_json.c show it, compare_verb.c is the verb. Main
  * thread.
  */
 #pragma once
@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #define COMPARE_SIGNIFICANT 0.05
-#define COMPARE_SMALLEST    0.005 /* changes below half a percent are nobody's business */
+#define COMPARE_SMALLEST    0.005 /* smaller changes do not matter to a user */
 
 enum verdict { WITHIN_NOISE, SLOWER, FASTER };
 
@@ -51,6 +51,10 @@ struct comparison {
     bool failed;
     double *x, *y; /* samples of one row */
 };
+
+/* Fills all but a, b, the files, asked and allowed, which the caller has set. x and y are the
+ * caller's to free. STATUS_NO_MEMORY. */
+enum status compare_reports(struct comparison *c, struct error *err);
 
 void compare_print(const struct comparison *c, FILE *out, bool colour);
 void compare_write_json(const struct comparison *c, struct json_writer *w);

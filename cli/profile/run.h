@@ -5,9 +5,9 @@
  */
 #pragma once
 
+#include "cli/bar.h"
 #include "cli/load.h"
 #include "cli/profile/model.h"
-#include "cli/terminal.h"
 #include "config/settings.h"
 #include "engine/engine.h"
 #include "report/profile_document.h"
@@ -24,7 +24,7 @@ struct profile_plan {
 /* Sessions on a new engine; fills all of parts but report and document. */
 enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
                              const struct settings *settings, const struct profile_plan *plan,
-                             struct engine **engine, struct progress *progress, struct error *err);
+                             struct engine **engine, struct bar *bar, struct error *err);
 
 enum { PROFILE_KERNELS = 9 };
 /* matmul, softmax and GELU at 128, 256 and 512, three iterations each. */
@@ -34,6 +34,6 @@ enum status profile_kernels(struct profile_kernel *out, const struct kernels *ke
 /* For people: Markdown to standard output, with colour and bars on a terminal. */
 enum status profile_print(const struct profile_document *document, struct error *err);
 
-/* Compares the two reports that are the settings' arguments (profile_compare.c); returns the exit
+/* Compares the two reports that are the settings' arguments (compare_verb.c); returns the exit
  * code. */
 int profile_compare(const struct settings *settings);

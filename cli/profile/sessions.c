@@ -317,8 +317,7 @@ static enum status record_start(struct runner *r, struct profile_parts *parts, s
 }
 
 static enum status record_all(struct runner *r, struct profile_parts *parts,
-                              const struct settings *settings, struct progress *progress,
-                              struct error *err)
+                              const struct settings *settings, struct bar *bar, struct error *err)
 {
     const struct profile_plan *plan = r->plan;
     size_t n_groups = (plan->sessions + plan->batch - 1) / plan->batch;
@@ -330,7 +329,7 @@ static enum status record_all(struct runner *r, struct profile_parts *parts,
     for (size_t i = 0; i < n_groups && status == STATUS_OK; i++) {
         size_t left = plan->sessions - i * plan->batch;
         status = record_start(r, parts, left < plan->batch ? left : plan->batch, settings, err);
-        progress_show(progress, i + 1, n_groups, "");
+        bar_show(bar, i + 1, n_groups, "");
     }
     parts->has_counters = status == STATUS_OK;
     return status;
@@ -338,14 +337,14 @@ static enum status record_all(struct runner *r, struct profile_parts *parts,
 
 enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
                              const struct settings *settings, const struct profile_plan *plan,
-                             struct engine **engine, struct progress *progress, struct error *err)
+                             struct engine **engine, struct bar *bar, struct error *err)
 {
     struct runner r = {.plan = plan, .loaded = loaded};
     struct limits *limits = NULL;
     r.jobs = calloc(plan->batch, sizeof(struct job *));
     if (r.jobs == NULL)
         return error_no_memory(err, plan->batch * sizeof(struct job *), "the sessions");
-    enum status status = record_all(&r, parts, settings, progress, err);
+    enum status status = record_all(&r, parts, settings, bar, err);
     if (status == STATUS_OK && plan->overhead)
         status = measure_overhead(&r, parts->total, settings, &parts->overhead, err);
     if (status == STATUS_OK)

@@ -8,6 +8,7 @@
 
 #include "cli/profile/run.h"
 #include "cli/target.h"
+#include "cli/terminal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -31,7 +32,7 @@ struct profile {
     struct profile_parts parts;
     struct profile_kernel kernels[PROFILE_KERNELS];
     struct profile_size sizes[N_SIZES];
-    struct progress progress;
+    struct bar bar;
 };
 
 /* --- what is profiled --- */
@@ -72,7 +73,7 @@ static enum status make_plan(struct profile_plan *out, const struct settings *s,
 static enum status measure(struct profile *p, const struct profile_plan *plan, struct error *err)
 {
     enum status status =
-        profile_sessions(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->progress, err);
+        profile_sessions(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->bar, err);
     const struct loaded_model model = {p->loaded.model, p->loaded.tokenizer, p->loaded.kernels,
                                        &p->loaded.cpu};
     if (status == STATUS_OK)
@@ -85,7 +86,7 @@ static enum status measure(struct profile *p, const struct profile_plan *plan, s
 static enum status measure_size(struct profile *p, const struct synthetic *shape,
                                 struct profile_size *out, struct error *err)
 {
-    struct profile one = {.settings = p->settings, .progress = p->progress};
+    struct profile one = {.settings = p->settings, .bar = p->bar};
     struct profile_plan plan;
     enum status status = load_synthetic(&one.loaded, p->settings, shape, err);
     if (status == STATUS_OK)
@@ -124,13 +125,13 @@ static enum status run(struct profile *p, struct error *err)
         status = make_plan(&plan, s, p->loaded.model, err);
     if (status != STATUS_OK)
         return status;
-    progress_begin(&p->progress, "profiling", "sessions");
+    bar_begin(&p->bar, "profiling", "sessions");
     status = measure(p, &plan, err);
     if (status == STATUS_OK)
         status = profile_kernels(p->kernels, p->loaded.kernels, err);
     for (size_t i = 0; i < N_SIZES && s->sizes && status == STATUS_OK; i++)
         status = measure_size(p, &sizes[i], &p->sizes[i], err);
-    progress_end(&p->progress);
+    bar_end(&p->bar);
     p->parts.document.kernels = p->kernels;
     p->parts.document.n_kernels = PROFILE_KERNELS;
     p->parts.document.sizes = p->sizes;

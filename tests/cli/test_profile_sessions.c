@@ -30,11 +30,10 @@ static void teardown(void)
 
 static enum status run(const struct profile_plan *plan)
 {
-    struct progress progress;
-    progress_begin(&progress, "profiling", "sessions");
-    enum status status =
-        profile_sessions(&parts, &loaded, settings, plan, &engine, &progress, &err);
-    progress_end(&progress);
+    struct bar bar;
+    bar_begin(&bar, "profiling", "sessions");
+    enum status status = profile_sessions(&parts, &loaded, settings, plan, &engine, &bar, &err);
+    bar_end(&bar);
     return status;
 }
 
