@@ -1,202 +1,33 @@
-/* routes.c - the table, and the handlers that answer at once. Loop thread. */
+/* routes.c - the table of routes. Read-only. */
 #include "server/routes.h"
 
-#include "base/clock.h"
-#include "embed/embed.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
+#include "server/handlers/ops.h"
 #include "server/handlers/text.h"
-#include "server/service.h"
+#include "server/metrics.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* A worker whose step takes longer than this makes no progress. */
-static const uint64_t stalled_ns = 60u * 1000000000ull;
-
-static enum MHD_Result answer_word(struct request *r, unsigned status, const char *text)
-{
-    char body[64];
-    size_t n = (size_t)snprintf(body, sizeof body, "%s\n", text);
-    uint64_t retry_ms = status == MHD_HTTP_OK ? 0 : service_back_ms(r->service);
-    return request_answer(r, &(struct answer){.status = status,
-                                              .type = "text/plain; charset=utf-8",
-                                              .body = body,
-                                              .n_body = n,
-                                              .memory = BODY_COPY,
-                                              .retry_ms = retry_ms});
-}
-
-/* Whether process and engine make progress. Loading is progress. */
-static bool is_alive(const struct service *service)
-{
-    return service->engine == NULL || engine_alive(service->engine, clock_now_ns(), stalled_ns);
-}
-
-static enum MHD_Result handle_livez(struct request *r)
-{
-    bool alive = is_alive(r->service);
-    return answer_word(r, alive ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                       health_name(alive ? HEALTH_OK : HEALTH_STALLED));
-}
-
-static enum health health_of(const struct service *service)
-{
-    return service->state == HEALTH_OK && !is_alive(service) ? HEALTH_STALLED : service->state;
-}
-
-static enum MHD_Result handle_readyz(struct request *r)
-{
-    enum health health = health_of(r->service);
-    return answer_word(r, health == HEALTH_OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                       health_name(health));
-}
-
-static enum MHD_Result handle_health(struct request *r)
-{
-    struct service *service = r->service;
-    struct engine_stats stats = {0};
-    if (service->engine != NULL)
-        engine_stats(service->engine, &stats);
-    struct health_report report = {
-        .health = health_of(service),
-        .running = stats.running,
-        .queued = stats.queued,
-        .queue_limit = service->settings->max_queue,
-        .uptime_seconds = (double)(clock_now_ns() - service->metrics.start_ns) * 1e-9,
-    };
-    char body[INFO_ROOM];
-    bool ok = report.health == HEALTH_OK;
-    return request_answer(
-        r, &(struct answer){.status = ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                            .type = "application/json",
-                            .body = body,
-                            .n_body = health_write(&report, body, sizeof body),
-                            .memory = BODY_COPY,
-                            .retry_ms = ok ? 0 : service_back_ms(service)});
-}
-
-static enum MHD_Result handle_info(struct request *r)
-{
-    static const char *const kv_names[KV_TYPES] = {
-        [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
-    const struct service *service = r->service;
-    const struct settings *s = service->settings;
-    struct info info = {
-        .version = SMALLMIND_VERSION,
-        .kernels = service->model.kernels->name,
-        .kv_type = kv_names[s->kv_type],
-        .prefix_cache = s->prefix_cache,
-        .cpu = service->model.cpu,
-        .model = service->model.model,
-        .tokenizer = service->model.tokenizer,
-        .plan = engine_plan(service->engine),
-        .limits = {.max_connections = s->max_connections,
-                   .max_header_bytes = s->max_header_bytes,
-                   .max_body_bytes = s->max_body_bytes,
-                   .max_json_depth = s->max_json_depth,
-                   .max_json_nodes = s->max_json_nodes,
-                   .max_prompt_tokens = s->max_prompt_tokens,
-                   .max_output_tokens = s->max_output_tokens,
-                   .max_queue = s->max_queue,
-                   .max_batch = s->max_batch,
-                   .step_tokens = s->step_tokens,
-                   .max_wait_seconds = s->max_wait_seconds},
-    };
-    char body[INFO_ROOM];
-    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
-                                              .type = "application/json",
-                                              .body = body,
-                                              .n_body = info_write(&info, body, sizeof body),
-                                              .memory = BODY_COPY});
-}
-
-static enum MHD_Result handle_metrics(struct request *r)
-{
-    struct service *service = r->service;
-    const struct loaded_model *loaded = &service->model;
-    const char *labels[METRICS_ROUTES_MAX];
-    struct engine_stats stats = {0};
-    for (size_t i = 0; i < routes_n; i++)
-        labels[i] = routes[i].path;
-    labels[routes_n] = route_label(NULL);
-    struct metrics_view view = {.routes = labels,
-                                .n_routes = routes_n + 1,
-                                .stats = &stats,
-                                .queue_limit = service->settings->max_queue,
-                                .version = SMALLMIND_VERSION};
-    if (service->engine != NULL) {
-        engine_stats(service->engine, &stats);
-        view.kernels = loaded->kernels->name;
-        view.model = loaded->model->name;
-        view.architecture = loaded->model->shape.arch;
-        view.weights = loaded->model->weights;
-        view.n_threads = engine_plan(service->engine)->n_threads;
-    }
-    char *body = malloc(METRICS_ROOM);
-    if (body == NULL)
-        return MHD_NO;
-    size_t n = metrics_write(&service->metrics, &view, clock_now_ns(), body, METRICS_ROOM);
-    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
-                                              .type = "text/plain; version=0.0.4; charset=utf-8",
-                                              .body = body,
-                                              .n_body = n,
-                                              .memory = BODY_OWNED});
-}
-
-static enum MHD_Result handle_openapi(struct request *r)
-{
-    union { /* the library takes what it only reads as not const */
-        const void *in;
-        void *out;
-    } text = {.in = embed_openapi_yaml};
-    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
-                                              .type = "application/yaml",
-                                              .body = text.out,
-                                              .n_body = embed_openapi_yaml_size,
-                                              .memory = BODY_STATIC});
-}
 
 static const char get[] = "GET, HEAD, OPTIONS", post[] = "POST, OPTIONS";
-
-const struct route routes[] = {
-    {"/generate", "POST", post, ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK, stream_handle},
-    {"/tokenize", "POST", post, ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK, text_tokenize},
-    {"/detokenize", "POST", post, ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK, text_detokenize},
-    {"/livez", "GET", get, ROUTE_OPEN, handle_livez},
-    {"/readyz", "GET", get, ROUTE_OPEN, handle_readyz},
-    {"/health", "GET", get, ROUTE_OPEN, handle_health},
-    {"/info", "GET", get, ROUTE_MODEL, handle_info},
-    {"/metrics", "GET", get, 0, handle_metrics},
-    {"/openapi.yaml", "GET", get, 0, handle_openapi},
-    {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, live_handle},
+enum {
+    PROBE = ROUTE_OPEN | ROUTE_PROBE,
+    WORK = ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK,
 };
-const size_t routes_n = sizeof routes / sizeof routes[0];
+
+static const struct route routes[] = {
+    {"/generate", "POST", post, WORK, &generate_handler},
+    {"/tokenize", "POST", post, WORK, &text_tokenize},
+    {"/detokenize", "POST", post, WORK, &text_detokenize},
+    {"/livez", "GET", get, PROBE, &ops_livez},
+    {"/readyz", "GET", get, PROBE, &ops_readyz},
+    {"/health", "GET", get, PROBE, &ops_health},
+    {"/info", "GET", get, ROUTE_MODEL, &ops_info},
+    {"/metrics", "GET", get, 0, &ops_metrics},
+    {"/openapi.yaml", "GET", get, 0, &ops_openapi},
+    {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, &live_handler},
+};
 static_assert(sizeof routes / sizeof routes[0] < METRICS_ROUTES_MAX,
               "every route and \"other\" is counted");
 
-const struct route *route_find(const char *path)
-{
-    for (size_t i = 0; i < routes_n; i++)
-        if (strcmp(routes[i].path, path) == 0)
-            return &routes[i];
-    return NULL;
-}
-
-bool route_allows(const struct route *route, const char *method)
-{
-    return strcmp(method, route->method) == 0 || strcmp(method, "OPTIONS") == 0 ||
-           (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
-}
-
-size_t route_index(const struct route *route)
-{
-    return route != NULL ? (size_t)(route - routes) : routes_n;
-}
-
-const char *route_label(const struct route *route)
-{
-    return route != NULL ? route->path : "other";
-}
+const struct route_table service_routes = {routes, sizeof routes / sizeof routes[0]};

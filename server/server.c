@@ -7,6 +7,7 @@
 #include "server/handlers/live.h"
 #include "server/http/http.h"
 #include "server/log.h"
+#include "server/routes.h"
 #include "server/service.h"
 
 #include <signal.h>
@@ -97,7 +98,7 @@ static void on_loaded(uv_work_t *work, int status)
         return;
     }
     service->model = life->loaded.model;
-    service->engine = life->loaded.engine;
+    service->engine = service->jobs.engine = life->loaded.engine;
     const struct engine_plan *plan = engine_plan(service->engine);
     service->limits = (struct api_limits){
         .n_context = service->model.model->n_context,
@@ -118,7 +119,7 @@ static void on_loaded(uv_work_t *work, int status)
 
 void service_settled(struct service *service)
 {
-    if (service->state == HEALTH_DRAINING && service->streams == NULL && service->live == NULL &&
+    if (service->state == HEALTH_DRAINING && service->http.n_tasks == 0 &&
         !service->machine.measuring && service->http.n_answering == 0)
         loop_stop(&service->loop);
 }
@@ -177,7 +178,8 @@ static void on_wake(void *ctx)
     if (service->engine == NULL) /* still warming up */
         return;
     metrics_progress(&service->metrics, service->engine, clock_now_ns());
-    streams_wake(service);
+    if (jobs_poll(&service->jobs))
+        loop_drive(&service->loop);
 }
 
 static void on_beat(void *ctx)
@@ -207,6 +209,7 @@ static enum status start(struct life *life, const struct settings *settings, str
 {
     struct service *service = &life->service;
     service->settings = settings;
+    service->routes = service_routes;
     service->state = HEALTH_LOADING;
     service->listener.fd = -1;
     metrics_init(&service->metrics);
@@ -267,6 +270,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     }
     http_stop(&service->http);
     engine_destroy(service->engine); /* its workers may wake the loop until here */
+    jobs_free(&service->jobs);
     loop_close(&service->loop);
     listener_close(&service->listener);
     keys_free(service->keys);

@@ -8,6 +8,8 @@
 #include "server/http/http.h"
 #include "server/http/listen.h"
 #include "server/http/loop.h"
+#include "server/http/route.h"
+#include "server/jobs.h"
 #include "server/keys.h"
 #include "server/machine.h"
 #include "server/metrics.h"
@@ -15,6 +17,7 @@
 
 struct service {
     const struct settings *settings;
+    struct route_table routes;
     struct listener listener;
     struct loop loop;
     struct http http;
@@ -26,8 +29,8 @@ struct service {
     struct loaded_model model; /* zeroed while loading, as are the next two */
     struct engine *engine;
     struct api_limits limits;
-    struct stream
-        *streams; /* generations, those included whose client is gone but whose job still runs */
+    struct jobs jobs;       /* what the engine was given */
+    struct stream *streams; /* generations; also those whose client has left and whose job runs */
 
     struct machine machine;
     struct live *live; /* the profile that is being made; NULL: none */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "server/service.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,26 +18,29 @@ enum {
                             connection's memory */
 };
 
+enum stream_state {                   /* in this order */
+                    STREAM_DECODING,  /* its body, here or on the pool */
+                    STREAM_MEASURING, /* waits for the machine's limits, which its profile is held
+                                         against */
+                    STREAM_READY,     /* to be queued */
+                    STREAM_REFUSED,   /* answered without a job */
+                    STREAM_WAITING,   /* queued: a whole answer when the job is final */
+                    STREAM_SENDING,   /* queued: headers are out, the reader is at work */
+};
+
 struct stream {
+    struct task task;
     struct stream *next, *prev;
-    struct service *service;
-    struct request *request; /* NULL once it has ended */
+    enum stream_state state;
 
-    char *body; /* owned while it is decoded */
-    size_t n_body;
-    bool plain;
-    uv_work_t work;
-    bool working;       /* on the pool */
-    enum status status; /* of decoding */
+    bool plain;         /* the body is the prompt itself */
+    enum status status; /* of decoding, then of submitting */
     struct error error;
-    struct generate_request parsed; /* its job is owned */
+    struct generate_request parsed; /* its job: owned until it is submitted */
+    struct job_reader reader;       /* of the job, from then on */
+    uint64_t measuring_ns;          /* since when it waits for limits, then how long it did */
 
-    bool asked, measuring; /* for a profile: for the machine's limits; they are being measured */
-    uint64_t measuring_ns; /* how long it waited for them */
-    bool decoded, submitted;
-    bool gone; /* the client has left */
     enum answer_form form;
-    bool started; /* a stream's headers are out: the reader is at work */
     struct reply_context reply;
     struct reply_profile profile; /* when it was asked for */
     struct reply_cursor cursor;
@@ -44,108 +48,72 @@ struct stream {
     uint64_t moved_ms; /* loop time: when the reader was last asked for bytes, or wrote some */
     char *spill;       /* one event that did not fit the room offered; owned, [spill_room] */
     size_t n_spill, spill_at, spill_room;
-
-    uv_poll_t watch; /* the socket's end */
-    bool watching;   /* the handle is open */
-
-    char id[REQUEST_ID_MAX + 1];
-    struct log_request line; /* written when the job is final */
 };
 
 /* --- its end --- */
 
+static bool is_submitted(const struct stream *s)
+{
+    return s->state >= STREAM_WAITING;
+}
+
 /* Nothing of the worker's is read before this is true; everything of the job is final then. */
 static bool job_is_final(const struct stream *s)
 {
-    return s->parsed.job == NULL || !s->submitted ||
-           atomic_load_explicit(&s->parsed.job->finished, memory_order_acquire);
+    return atomic_load_explicit(&s->parsed.job->finished, memory_order_acquire);
 }
 
-static void write_log(struct stream *s)
+static void fill_log_line(struct stream *s)
 {
     const struct job *job = s->parsed.job;
-    s->line.id = s->id;
-    if (job != NULL && s->submitted) {
-        struct reply_times times;
-        reply_times_of(job, &times);
-        s->line.generation = true;
-        s->line.finish = reply_finish_reason(job->finish);
-        s->line.prompt_tokens = job->n_prompt;
-        s->line.cached_tokens = job->n_cached;
-        s->line.completion_tokens = job->n_completion;
-        s->line.queue_ms = times.queue;
-        s->line.prefill_ms = times.prefill;
-        s->line.decode_ms = times.decode;
-    }
-    log_access(&s->line);
+    struct log_request *line = &s->task.line;
+    struct reply_times times;
+    reply_times_of(job, &times);
+    line->generation = true;
+    line->finish = reply_finish_reason(job->finish);
+    line->prompt_tokens = job->n_prompt;
+    line->cached_tokens = job->n_cached;
+    line->completion_tokens = job->n_completion;
+    line->queue_ms = times.queue;
+    line->prefill_ms = times.prefill;
+    line->decode_ms = times.decode;
 }
 
-/* Frees the stream once its request, the pool, the worker and the loop have all let go of it. */
-static void try_free(struct stream *s)
+/* Its request has ended, and its job is final. */
+static void on_free(struct task *task)
 {
-    if (s->request != NULL || s->working || s->watching || !job_is_final(s))
-        return;
-    struct service *service = s->service;
-    write_log(s);
+    struct stream *s = (struct stream *)task;
+    struct service *service = task->service;
+    if (is_submitted(s)) {
+        fill_log_line(s);
+        jobs_detach(&service->jobs, &s->reader);
+    } else {
+        job_destroy(s->parsed.job);
+    }
     if (s->prev != NULL)
         s->prev->next = s->next;
     else
         service->streams = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
-    job_destroy(s->parsed.job);
-    free(s->body);
     free(s->spill);
-    free(s);
-    service_settled(service);
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct stream *s = handle->data;
-    s->watching = false;
-    try_free(s);
-}
-
-void stream_detach(struct stream *s, const struct log_request *line)
-{
-    s->request = NULL;
-    s->line = *line;
-    if (!job_is_final(s)) /* its client left in a way that only libmicrohttpd has seen */
-        engine_cancel(s->service->engine, s->parsed.job);
-    if (s->watching) /* before the library closes the descriptor */
-        uv_close((uv_handle_t *)&s->watch, on_watch_closed);
-    else
-        try_free(s);
 }
 
 /* The client has left: its work must not go on. */
-static void leave(struct stream *s)
+static void on_left(struct task *task)
 {
-    if (s->gone)
-        return;
-    s->gone = true;
-    if (s->submitted)
-        engine_cancel(s->service->engine, s->parsed.job);
+    struct stream *s = (struct stream *)task;
+    if (is_submitted(s))
+        jobs_leave(&task->service->jobs, &s->reader);
     else
-        s->service->metrics.left_before_queue++;
-    /* With its socket shut down the library finds the end by itself, wherever it is; a reader that
-     * reported an error would leave the connection's place taken. */
-    conn_cut(s->request->conn);
-    request_resume(s->request);
+        task->service->metrics.left_before_queue++;
 }
 
-static void on_watch(uv_poll_t *watch, int status, int events)
+/* Its request has ended: with its answer, or in a way that only libmicrohttpd has seen. */
+static void on_end(struct task *task)
 {
-    struct stream *s = watch->data;
-    (void)status; /* a reset comes as an error: it is an end as well */
-    (void)events;
-    uv_poll_stop(watch);
-    if (s->request == NULL ||
-        s->request->counted) /* all is computed: what is left may still be read */
-        return;
-    leave(s);
-    loop_drive(&s->service->loop);
+    struct stream *s = (struct stream *)task;
+    jobs_leave(&task->service->jobs, &s->reader);
 }
 
 /* --- the streaming forms --- */
@@ -154,14 +122,15 @@ static void on_watch(uv_poll_t *watch, int status, int events)
 static void count(struct stream *s)
 {
     const struct job *job = s->parsed.job;
-    if (s->request->counted)
+    struct request *r = s->task.request;
+    if (r->counted)
         return;
     if (job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED) {
-        request_count(s->request, errors_of_job(job).http);
+        request_count(r, errors_of_job(job).http);
         return;
     }
-    metrics_generation(&s->service->metrics, job, clock_now_ns());
-    request_count(s->request, MHD_HTTP_OK);
+    metrics_generation(&s->task.service->metrics, job, clock_now_ns());
+    request_count(r, MHD_HTTP_OK);
 }
 
 static size_t write_form(struct stream *s, char *out, size_t room)
@@ -221,13 +190,13 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
 {
     struct stream *s = cls;
     (void)position;
-    s->moved_ms = loop_now_ms(&s->service->loop);
-    if (s->gone)
+    s->moved_ms = loop_now_ms(&s->task.service->loop);
+    if (s->task.left)
         return MHD_CONTENT_READER_END_OF_STREAM;
     ssize_t n = write_timed(s, out, room);
     s->comment = false;
     if (n < 0) {
-        leave(s);
+        task_leave(&s->task);
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
     if (s->cursor.done)
@@ -236,13 +205,13 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
         return n;
     if (s->cursor.done)
         return MHD_CONTENT_READER_END_OF_STREAM;
-    request_suspend(s->request);
+    request_suspend(s->task.request);
     return 0;
 }
 
 static enum MHD_Result start_stream(struct stream *s)
 {
-    struct request *r = s->request;
+    struct request *r = s->task.request;
     char timing[128];
     uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->parsed.tokenize_ns;
     int n = snprintf(timing, sizeof timing, "parse;dur=%.3f, tokenize;dur=%.3f",
@@ -264,8 +233,8 @@ static enum MHD_Result start_stream(struct stream *s)
     }
     if (r->old)
         conn_ends(r->conn);
-    s->started = true;
-    s->moved_ms = loop_now_ms(&s->service->loop);
+    s->state = STREAM_SENDING;
+    s->moved_ms = loop_now_ms(&s->task.service->loop);
     return request_queue(r, MHD_HTTP_OK, response, timing);
 }
 
@@ -288,7 +257,7 @@ static void put_timing(const struct stream *s, uint64_t write_ns, char *out, siz
 static enum MHD_Result answer_json(struct stream *s)
 {
     const struct job *job = s->parsed.job;
-    struct request *r = s->request;
+    struct request *r = s->task.request;
     if (job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED) {
         struct error why = job->error;
         if (why.text[0] == '\0')
@@ -305,7 +274,7 @@ static enum MHD_Result answer_json(struct stream *s)
     char *fitted = realloc(body, n > 0 ? n : 1);
     char timing[192];
     put_timing(s, clock_now_ns() - begin_ns, timing, sizeof timing);
-    metrics_generation(&s->service->metrics, job, clock_now_ns());
+    metrics_generation(&s->task.service->metrics, job, clock_now_ns());
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "application/json",
                                               .body = fitted != NULL ? fitted : body,
@@ -316,63 +285,40 @@ static enum MHD_Result answer_json(struct stream *s)
 
 /* --- its beginning --- */
 
-static void decode_body(uv_work_t *work)
+static void decode_body(struct task *task) /* on the pool, when it is large */
 {
-    struct stream *s = work->data;
-    const struct service *service = s->service;
-    s->status = request_generate(&s->parsed, s->body, s->n_body, s->plain, service->model.tokenizer,
-                                 &service->limits, &s->error);
+    struct stream *s = (struct stream *)task;
+    const struct service *service = task->service;
+    s->status = request_generate(&s->parsed, task->body, task->n_body, s->plain,
+                                 service->model.tokenizer, &service->limits, &s->error);
 }
 
-static void on_decoded(uv_work_t *work, int status)
-{
-    struct stream *s = work->data;
-    (void)status; /* never cancelled */
-    s->working = false;
-    free(s->body);
-    s->body = NULL;
-    if (s->request == NULL) {
-        try_free(s);
-        return;
-    }
-    request_resume(s->request);
-    loop_drive(&s->service->loop);
-}
+static bool on_news(struct job_reader *reader);
+static bool on_job_end(struct job_reader *reader);
 
 static struct stream *create(struct request *r)
 {
-    struct service *service = r->service;
-    struct stream *s = calloc(1, sizeof *s);
+    struct stream *s = task_create(r, sizeof *s);
     if (s == NULL)
         return NULL;
-    s->service = service;
-    s->request = r;
-    s->body = r->body;
-    s->n_body = r->n_body;
-    r->body = NULL;
+    struct service *service = r->service;
     s->plain = headers_plain_text(&r->headers);
-    s->work.data = s->watch.data = s;
-    memcpy(s->id, r->id, sizeof s->id);
-    s->reply = (struct reply_context){.id = s->id,
+    s->reader = (struct job_reader){.news = on_news, .end = on_job_end};
+    s->reply = (struct reply_context){.id = s->task.id,
                                       .model = service->model.model->name,
                                       .created = (uint64_t)time(NULL),
                                       .tokenizer = service->model.tokenizer};
-    if (uv_poll_init(&service->loop.uv, &s->watch, r->conn->fd) == 0) {
-        s->watching = true;
-        uv_poll_start(&s->watch, UV_DISCONNECT, on_watch);
-    }
     s->next = service->streams;
     if (s->next != NULL)
         s->next->prev = s;
     service->streams = s;
-    r->stream = s;
     return s;
 }
 
 /* What the job's profile will say besides its steps. */
 static void begin_profile(struct stream *s)
 {
-    const struct service *service = s->service;
+    const struct service *service = s->task.service;
     const struct machine *machine = &service->machine;
     s->profile = (struct reply_profile){.model = service->model.model,
                                         .kv_type = (enum kv_type)service->settings->kv_type,
@@ -385,29 +331,36 @@ static void begin_profile(struct stream *s)
     s->reply.profile = &s->profile;
 }
 
+static enum MHD_Result refuse(struct stream *s, uint64_t retry_ms)
+{
+    s->state = STREAM_REFUSED;
+    return request_refuse(s->task.request, errors_of_status(s->status), &s->error, retry_ms);
+}
+
 /* Queues the job, or answers why not. */
 static enum MHD_Result submit(struct stream *s)
 {
-    struct request *r = s->request;
-    struct service *service = s->service;
+    struct request *r = s->task.request;
+    struct service *service = r->service;
     struct job *job = s->parsed.job;
     uint64_t retry_ms = 0;
-    if (s->status != STATUS_OK)
-        return request_refuse(r, errors_of_status(s->status), &s->error, 0);
     if (s->parsed.profile)
         begin_profile(s);
     job->salt = r->salt;
     job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
     if (s->parsed.deadline_ms > 0 && s->parsed.deadline_ms < UINT64_MAX / 2000000)
         job->deadline_ns = r->whole_ns + s->parsed.deadline_ms * 1000000;
-    job->owner = s;
     if (!s->parsed.has_seed)
         job->sampling.seed = service_random(&service->random_seeds) >> 11; /* below 2^53 */
     s->form = accept_form(s->parsed.stream, r->headers.accept);
-    s->status = engine_submit(service->engine, job, &retry_ms, &s->error);
+    s->status = jobs_submit(&service->jobs, job, &s->reader, &retry_ms, &s->error);
     if (s->status == STATUS_OK) {
-        s->submitted = true;
-        return s->form == ANSWER_JSON ? stream_handle(r) : start_stream(s);
+        task_hold(&s->task); /* until the job is final */
+        s->state = STREAM_WAITING;
+        if (s->form != ANSWER_JSON)
+            return start_stream(s);
+        request_suspend(r);
+        return MHD_YES;
     }
     if (s->status == STATUS_FULL || s->status == STATUS_TOO_LATE) {
         metrics_reject(&service->metrics,
@@ -415,87 +368,97 @@ static enum MHD_Result submit(struct stream *s)
         if (retry_ms == 0)
             retry_ms = 1;
     }
-    return request_refuse(r, errors_of_status(s->status), &s->error, retry_ms);
+    return refuse(s, retry_ms);
 }
 
-/* Whether a request that wants a profile must wait for the limits that it is held against. One with
- * a deadline never does. */
-static bool waits_for_limits(struct stream *s)
+/* Its body is decoded. A request that wants a profile waits for the limits that it is held against,
+ * but never one with a deadline. */
+static enum MHD_Result go_on(struct stream *s)
 {
-    if (!s->asked && s->status == STATUS_OK && s->parsed.profile && s->parsed.deadline_ms == 0) {
-        s->asked = true;
-        s->measuring_ns = clock_now_ns();
-        s->measuring = !machine_ready(s->service);
-        if (!s->measuring)
-            s->measuring_ns = 0;
+    task_drop_body(&s->task);
+    if (s->status != STATUS_OK)
+        return refuse(s, 0);
+    if (!s->parsed.profile || s->parsed.deadline_ms > 0 || machine_ready(s->task.service))
+        return submit(s);
+    s->state = STREAM_MEASURING;
+    s->measuring_ns = clock_now_ns();
+    request_suspend(s->task.request);
+    return MHD_YES;
+}
+
+static enum MHD_Result begin(struct request *r)
+{
+    struct stream *s = create(r);
+    if (s == NULL)
+        return MHD_NO;
+    if (s->task.n_body > INLINE_BODY && task_work(&s->task, decode_body, NULL)) {
+        request_suspend(r);
+        return MHD_YES;
     }
-    return s->measuring;
+    if (s->task.n_body <= INLINE_BODY)
+        decode_body(&s->task);
+    return go_on(s);
+}
+
+static enum MHD_Result resume(struct request *r, struct task *task)
+{
+    struct stream *s = (struct stream *)task;
+    if (s->state == STREAM_DECODING && !task->working)
+        return go_on(s);
+    if (s->state == STREAM_READY)
+        return submit(s);
+    if (s->state == STREAM_WAITING && job_is_final(s))
+        return answer_json(s);
+    request_suspend(r);
+    return MHD_YES;
+}
+
+const struct handler generate_handler = {
+    .begin = begin, .resume = resume, .left = on_left, .end = on_end, .free = on_free};
+
+/* --- all streams --- */
+
+static struct stream *stream_of(struct job_reader *reader)
+{
+    return (struct stream *)((char *)reader - offsetof(struct stream, reader));
+}
+
+static bool is_waiting(const struct stream *s)
+{
+    return s->task.request != NULL && s->task.request->suspended;
+}
+
+static bool on_news(struct job_reader *reader)
+{
+    struct stream *s = stream_of(reader);
+    if (s->state != STREAM_SENDING || !is_waiting(s) ||
+        atomic_load_explicit(&s->parsed.job->n_ready, memory_order_acquire) <= s->cursor.n_tokens)
+        return false;
+    request_resume(s->task.request);
+    return true;
+}
+
+static bool on_job_end(struct job_reader *reader)
+{
+    struct stream *s = stream_of(reader);
+    bool waiting = is_waiting(s);
+    if (waiting)
+        request_resume(s->task.request);
+    task_release(&s->task);
+    return waiting;
 }
 
 void streams_measured(struct service *service)
 {
     bool any = false;
     for (struct stream *s = service->streams; s != NULL; s = s->next) {
-        if (!s->measuring)
+        if (s->state != STREAM_MEASURING)
             continue;
-        s->measuring = false;
+        s->state = STREAM_READY;
         s->measuring_ns = clock_now_ns() - s->measuring_ns;
-        if (s->request != NULL)
-            request_resume(s->request);
+        if (s->task.request != NULL)
+            request_resume(s->task.request);
         any = true;
-    }
-    if (any)
-        loop_drive(&service->loop);
-}
-
-enum MHD_Result stream_handle(struct request *r)
-{
-    struct stream *s = r->stream;
-    if (s == NULL) {
-        s = create(r);
-        if (s == NULL)
-            return MHD_NO;
-        s->working = s->n_body > INLINE_BODY &&
-                     uv_queue_work(&s->service->loop.uv, &s->work, decode_body, on_decoded) == 0;
-        if (!s->working)
-            decode_body(&s->work);
-    }
-    if (s->gone)
-        return MHD_NO;
-    if (!s->working && !s->decoded && !waits_for_limits(s)) {
-        s->decoded = true;
-        return submit(s);
-    }
-    if (s->decoded && job_is_final(s))
-        return answer_json(s);
-    request_suspend(r);
-    return MHD_YES;
-}
-
-/* --- all streams --- */
-
-static bool has_news(const struct stream *s)
-{
-    if (!s->submitted || !s->request->suspended)
-        return false;
-    if (job_is_final(s))
-        return true;
-    return s->started &&
-           atomic_load_explicit(&s->parsed.job->n_ready, memory_order_acquire) > s->cursor.n_tokens;
-}
-
-void streams_wake(struct service *service)
-{
-    bool any = false;
-    struct stream *next;
-    for (struct stream *s = service->streams; s != NULL; s = next) {
-        next = s->next;
-        if (s->request == NULL) {
-            try_free(s);
-        } else if (has_news(s)) {
-            request_resume(s->request);
-            any = true;
-        }
     }
     if (any)
         loop_drive(&service->loop);
@@ -506,15 +469,15 @@ bool streams_beat(struct service *service, uint64_t now_ms)
     uint64_t stall_ms = (uint64_t)service->settings->stall_seconds * 1000;
     bool any = false;
     for (struct stream *s = service->streams; s != NULL; s = s->next) {
-        if (s->request == NULL || !s->started || s->gone)
+        if (s->state != STREAM_SENDING || s->task.request == NULL || s->task.left)
             continue;
         uint64_t quiet_ms = now_ms - s->moved_ms;
-        if (s->request->suspended && s->form == ANSWER_SSE && quiet_ms >= SILENCE_MS) {
+        if (is_waiting(s) && s->form == ANSWER_SSE && quiet_ms >= SILENCE_MS) {
             s->comment = true;
-            request_resume(s->request);
+            request_resume(s->task.request);
             any = true;
-        } else if (!s->request->suspended && quiet_ms > stall_ms) {
-            leave(s);
+        } else if (!is_waiting(s) && quiet_ms > stall_ms) {
+            task_leave(&s->task);
             any = true;
         }
     }
@@ -524,6 +487,5 @@ bool streams_beat(struct service *service, uint64_t now_ms)
 void streams_cut(struct service *service)
 {
     for (struct stream *s = service->streams; s != NULL; s = s->next)
-        if (s->request != NULL)
-            leave(s);
+        task_leave(&s->task);
 }

@@ -23,8 +23,7 @@ enum state {
 enum { REPORT_MS = 1000 };
 
 struct live {
-    struct service *service;
-    struct request *request; /* NULL once it has ended */
+    struct task task;
     enum state state;
     double seconds;
     enum profile_form form;
@@ -33,9 +32,6 @@ struct live {
     uint64_t due_ms;   /* loop time: when the answer is expected */
 
     uv_timer_t timer;
-    uv_poll_t watch; /* the socket's end */
-    bool has_timer, has_watch;
-    uv_work_t work;
 
     struct counting *counting; /* while recording */
     struct report_limits limits;
@@ -48,11 +44,11 @@ struct live {
 
 /* --- on the pool --- */
 
-static void start(uv_work_t *work)
+static void start(struct task *task)
 {
-    struct live *live = work->data;
-    live->status = engine_profile_start(live->service->engine, &(struct record_options){.every = 0},
-                                        &live->error);
+    struct live *live = (struct live *)task;
+    live->status = engine_profile_start(live->task.service->engine,
+                                        &(struct record_options){.every = 0}, &live->error);
     struct error ignored;
     if (live->status == STATUS_OK && counting_start(&live->counting, &ignored) != STATUS_OK)
         live->counting = NULL; /* the report goes without */
@@ -74,7 +70,7 @@ static void note_limits(struct profile_parts *parts, const struct live *live)
 
 static enum status write_report(struct live *live, struct profile_parts *parts)
 {
-    const struct service *service = live->service;
+    const struct service *service = live->task.service;
     note_limits(parts, live);
     enum status status = profile_build(parts, &service->model, service->engine,
                                        (enum kv_type)service->settings->kv_type, &live->error);
@@ -87,10 +83,10 @@ static enum status write_report(struct live *live, struct profile_parts *parts)
 }
 
 /* Switches the recorders off in any case. */
-static void finish(uv_work_t *work)
+static void finish(struct task *task)
 {
-    struct live *live = work->data;
-    struct engine *engine = live->service->engine;
+    struct live *live = (struct live *)task;
+    struct engine *engine = live->task.service->engine;
     struct profile_parts parts = {0};
     size_t n = engine_plan(engine)->n_workers;
     if (!atomic_load(&live->gone))
@@ -111,59 +107,40 @@ static void finish(uv_work_t *work)
 
 /* --- its end --- */
 
-/* Frees it once its request, the pool and the loop have all let go of it. */
-static void try_free(struct live *live)
+static void on_free(struct task *task)
 {
-    if (live->request != NULL || live->state != LIVE_DONE || live->has_watch || live->has_timer)
-        return;
-    free(live->text);
-    free(live);
+    free(((struct live *)task)->text);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct live *live = handle->data;
-    live->has_timer = false;
-    try_free(live);
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct live *live = handle->data;
-    live->has_watch = false;
-    try_free(live);
+    task_release(&live->task);
 }
 
 /* The place is free for the next one; the answer, if anybody waits for it, is ready. */
 static void done(struct live *live)
 {
-    struct service *service = live->service;
+    struct service *service = live->task.service;
     live->state = LIVE_DONE;
     service->live = NULL;
-    uv_close((uv_handle_t *)&live->timer, on_timer_closed); /* frees it, if nobody else holds it */
-    if (live->request != NULL) {
-        request_resume(live->request);
-        loop_drive(&service->loop);
-    }
-    service_settled(service);
+    uv_close((uv_handle_t *)&live->timer, on_timer_closed);
+    task_wake(&live->task);
 }
 
 /* --- its way --- */
 
-static void on_finished(uv_work_t *work, int status)
+static void on_finished(struct task *task)
 {
-    (void)status; /* never cancelled */
-    done(work->data);
+    done((struct live *)task);
 }
 
 static void stop_recording(struct live *live)
 {
     live->state = LIVE_FINISHING;
     uv_timer_stop(&live->timer);
-    if (uv_queue_work(&live->service->loop.uv, &live->work, finish, on_finished) != 0) {
-        finish(&live->work); /* a pool that takes no work is no reason to record for ever */
-        done(live);
-    }
+    if (!task_work(&live->task, finish, on_finished))
+        done(live); /* a pool that takes no work is no reason to record for ever */
 }
 
 static void on_due(uv_timer_t *timer)
@@ -171,10 +148,9 @@ static void on_due(uv_timer_t *timer)
     stop_recording(timer->data);
 }
 
-static void on_started(uv_work_t *work, int status)
+static void on_started(struct task *task)
 {
-    struct live *live = work->data;
-    (void)status; /* never cancelled */
+    struct live *live = (struct live *)task;
     if (live->status != STATUS_OK) {
         done(live);
         return;
@@ -185,23 +161,21 @@ static void on_started(uv_work_t *work, int status)
         return;
     }
     uint64_t ms = (uint64_t)(live->seconds * 1000);
-    live->due_ms = loop_now_ms(&live->service->loop) + ms + REPORT_MS;
+    live->due_ms = loop_now_ms(&live->task.service->loop) + ms + REPORT_MS;
     uv_timer_start(&live->timer, on_due, ms, 0);
 }
 
-static void begin(struct live *live)
+static void record(struct live *live)
 {
-    struct service *service = live->service;
+    struct service *service = live->task.service;
     const struct machine *machine = &service->machine;
     if (machine->known) {
         live->limits = machine->limits;
         live->limits_age = (double)(clock_now_ns() - machine->measured_ns) * 1e-9;
     }
     live->state = LIVE_STARTING;
-    if (uv_queue_work(&service->loop.uv, &live->work, start, on_started) != 0) {
-        live->status = error_set(&live->error, STATUS_IO, "no thread starts the recorders");
-        done(live);
-    }
+    if (!task_work(&live->task, start, on_started))
+        on_started(&live->task);
 }
 
 void live_measured(struct service *service)
@@ -212,7 +186,7 @@ void live_measured(struct service *service)
     if (atomic_load(&live->gone))
         done(live);
     else
-        begin(live);
+        record(live);
 }
 
 void live_stop(struct service *service)
@@ -227,47 +201,21 @@ void live_stop(struct service *service)
 
 /* --- its client --- */
 
-/* The client has left: its recording must not go on. */
-static void leave(struct live *live)
+/* Its recording must not go on: the client has left, or its request has ended in a way that only
+ * libmicrohttpd has seen. */
+static void on_left(struct task *task)
 {
+    struct live *live = (struct live *)task;
     if (atomic_exchange(&live->gone, true))
         return;
     if (live->state == LIVE_RECORDING)
         stop_recording(live);
-    conn_cut(live->request->conn);
-    request_resume(live->request);
 }
 
 void live_cut(struct service *service)
 {
-    if (service->live != NULL && service->live->request != NULL)
-        leave(service->live);
-}
-
-static void on_watch(uv_poll_t *watch, int status, int events)
-{
-    struct live *live = watch->data;
-    (void)status; /* a reset comes as an error: it is an end as well */
-    (void)events;
-    uv_poll_stop(watch);
-    if (live->request == NULL || live->request->counted) /* what is left may still be read */
-        return;
-    leave(live);
-    loop_drive(&live->service->loop);
-}
-
-void live_detach(struct live *live)
-{
-    if (live == NULL)
-        return;
-    live->request = NULL;
-    atomic_store(&live->gone, true);
-    if (live->has_watch) /* before the library closes the descriptor */
-        uv_close((uv_handle_t *)&live->watch, on_watch_closed);
-    if (live->state == LIVE_RECORDING) /* its client left in a way that only the library has seen */
-        stop_recording(live);
-    else
-        try_free(live);
+    if (service->live != NULL)
+        task_leave(&service->live->task);
 }
 
 /* --- its request --- */
@@ -290,22 +238,16 @@ static enum MHD_Result take_field(void *cls, enum MHD_ValueKind kind, const char
 static struct live *create(struct request *r, const struct profile_request *wanted)
 {
     struct service *service = r->service;
-    struct live *live = calloc(1, sizeof *live);
+    struct live *live = task_create(r, sizeof *live);
     if (live == NULL)
         return NULL;
-    live->service = service;
-    live->request = r;
     live->seconds = wanted->seconds > 0 ? wanted->seconds : PROFILE_SECONDS_DEFAULT;
     live->form = profile_form_of(r->headers.accept);
     live->due_ms = loop_now_ms(&service->loop) + (uint64_t)(live->seconds * 1000) + REPORT_MS;
-    live->work.data = live->timer.data = live->watch.data = live;
+    live->timer.data = live;
     uv_timer_init(&service->loop.uv, &live->timer);
-    live->has_timer = true;
-    if (uv_poll_init(&service->loop.uv, &live->watch, r->conn->fd) == 0) {
-        live->has_watch = true;
-        uv_poll_start(&live->watch, UV_DISCONNECT, on_watch);
-    }
-    service->live = r->live = live;
+    task_hold(&live->task); /* the timer's */
+    service->live = live;
     return live;
 }
 
@@ -357,31 +299,36 @@ static enum MHD_Result refuse_second(struct request *r, const struct live *runni
                           running->due_ms > now ? running->due_ms - now : 1);
 }
 
-enum MHD_Result live_handle(struct request *r)
+static enum MHD_Result resume(struct request *r, struct task *task)
 {
-    struct service *service = r->service;
-    struct live *live = r->live;
-    if (live == NULL) {
-        struct profile_request wanted = {.seconds = 0};
-        struct error err;
-        struct query query = {&wanted, STATUS_OK, &err};
-        MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_field, &query);
-        if (query.status != STATUS_OK)
-            return request_refuse(r, errors_of_status(query.status), &err, 0);
-        if (strcmp(r->method, "HEAD") == 0)
-            return answer_head(r);
-        if (service->live != NULL)
-            return refuse_second(r, service->live);
-        live = create(r, &wanted);
-        if (live == NULL)
-            return MHD_NO;
-        if (machine_ready(service))
-            begin(live);
-    }
-    if (atomic_load(&live->gone))
-        return MHD_NO;
+    struct live *live = (struct live *)task;
     if (live->state == LIVE_DONE)
         return answer(r, live);
     request_suspend(r);
     return MHD_YES;
 }
+
+static enum MHD_Result begin(struct request *r)
+{
+    struct service *service = r->service;
+    struct profile_request wanted = {.seconds = 0};
+    struct error err;
+    struct query query = {&wanted, STATUS_OK, &err};
+    MHD_get_connection_values(r->mhd, MHD_GET_ARGUMENT_KIND, take_field, &query);
+    if (query.status != STATUS_OK)
+        return request_refuse(r, errors_of_status(query.status), &err, 0);
+    if (strcmp(r->method, "HEAD") == 0)
+        return answer_head(r);
+    if (service->live != NULL)
+        return refuse_second(r, service->live);
+    struct live *live = create(r, &wanted);
+    if (live == NULL)
+        return MHD_NO;
+    request_suspend(r);
+    if (machine_ready(service))
+        record(live);
+    return MHD_YES;
+}
+
+const struct handler live_handler = {
+    .begin = begin, .resume = resume, .left = on_left, .end = on_left, .free = on_free};

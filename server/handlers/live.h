@@ -11,10 +11,7 @@
 
 struct live;
 
-/* The handler of GET /debug/profile. */
-enum MHD_Result live_handle(struct request *r);
-/* The request has ended, answered or not. */
-void live_detach(struct live *live); /* takes NULL */
+extern const struct handler live_handler; /* GET /debug/profile */
 
 /* The machine's limits are there, or could not be measured. */
 void live_measured(struct service *service);

@@ -1,5 +1,5 @@
-/* text.c - the handlers of /tokenize and /detokenize. Loop thread, but for what text_run calls,
- * which may be on the pool. */
+/* text.c - the handlers of /tokenize and /detokenize. Loop thread, but for work(), which may be
+ * on the pool. */
 #include "server/handlers/text.h"
 
 #include "server/service.h"
@@ -9,10 +9,8 @@
 enum { INLINE_BODY = 4096 }; /* bytes of a body that are worked on at once, on the loop thread */
 
 struct text_task {
-    uv_work_t work;
-    struct request *request; /* it waits: it is suspended until the work is done */
-    enum status (*run)(struct text_task *task);
-    bool done;
+    struct task task;
+    enum status (*run)(struct text_task *text);
     enum status status;
     struct error error;
     char *answer; /* owned until it is sent */
@@ -21,11 +19,12 @@ struct text_task {
 
 static enum status run_tokenize(struct text_task *task)
 {
-    const struct request *r = task->request;
+    const struct service *service = task->task.service;
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    enum status status = request_tokenize(r->body, r->n_body, r->service->model.tokenizer,
-                                          &r->service->limits, &ids, &n_ids, &task->error);
+    enum status status =
+        request_tokenize(task->task.body, task->task.n_body, service->model.tokenizer,
+                         &service->limits, &ids, &n_ids, &task->error);
     if (status != STATUS_OK)
         return status;
     size_t room = reply_tokenize_bound(n_ids);
@@ -38,11 +37,12 @@ static enum status run_tokenize(struct text_task *task)
 
 static enum status run_detokenize(struct text_task *task)
 {
-    const struct request *r = task->request;
+    const struct service *service = task->task.service;
     char *text = NULL;
     size_t n_text = 0;
-    enum status status = request_detokenize(r->body, r->n_body, r->service->model.tokenizer,
-                                            &r->service->limits, &text, &n_text, &task->error);
+    enum status status =
+        request_detokenize(task->task.body, task->task.n_body, service->model.tokenizer,
+                           &service->limits, &text, &n_text, &task->error);
     if (status != STATUS_OK)
         return status;
     size_t room = reply_detokenize_bound(n_text);
@@ -53,73 +53,59 @@ static enum status run_detokenize(struct text_task *task)
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }
 
-static void on_work(uv_work_t *work)
+static void work(struct task *task)
 {
-    struct text_task *task = work->data;
-    task->status = task->run(task);
+    struct text_task *text = (struct text_task *)task;
+    text->status = text->run(text);
 }
 
-static void on_worked(uv_work_t *work, int status)
+static enum MHD_Result answer(struct request *r, struct task *task)
 {
-    struct text_task *task = work->data;
-    (void)status; /* never cancelled */
-    task->done = true;
-    request_resume(task->request);
-    loop_drive(&task->request->service->loop);
-}
-
-static enum MHD_Result answer(struct request *r, struct text_task *task)
-{
-    enum status status = task->status;
-    struct error error = task->error;
-    char *body = task->answer;
-    size_t n_body = task->n_answer;
-    task->answer = NULL;
-    if (status != STATUS_OK)
-        return request_refuse(r, errors_of_status(status), &error, 0);
+    struct text_task *text = (struct text_task *)task;
+    if (task->working) {
+        request_suspend(r);
+        return MHD_YES;
+    }
+    task_drop_body(task);
+    char *body = text->answer;
+    text->answer = NULL;
+    if (text->status != STATUS_OK)
+        return request_refuse(r, errors_of_status(text->status), &text->error, 0);
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = "application/json",
                                               .body = body,
-                                              .n_body = n_body,
+                                              .n_body = text->n_answer,
                                               .memory = BODY_OWNED});
 }
 
-static enum MHD_Result handle(struct request *r, enum status (*run)(struct text_task *task))
+static enum MHD_Result begin(struct request *r, enum status (*run)(struct text_task *text))
 {
-    struct text_task *task = r->task;
-    if (task == NULL) {
-        task = calloc(1, sizeof *task);
-        if (task == NULL)
-            return MHD_NO;
-        task->work.data = task;
-        task->request = r;
-        task->run = run;
-        r->task = task;
-        if (r->n_body <= INLINE_BODY ||
-            uv_queue_work(&r->service->loop.uv, &task->work, on_work, on_worked) != 0) {
-            on_work(&task->work);
-            task->done = true;
-        }
-    }
-    if (task->done)
-        return answer(r, task);
-    request_suspend(r);
-    return MHD_YES;
+    struct text_task *text = task_create(r, sizeof *text);
+    if (text == NULL)
+        return MHD_NO;
+    text->run = run;
+    if (text->task.n_body <= INLINE_BODY)
+        work(&text->task);
+    else
+        task_work(&text->task, work, NULL);
+    return answer(r, &text->task);
 }
 
-enum MHD_Result text_tokenize(struct request *r)
+static enum MHD_Result begin_tokenize(struct request *r)
 {
-    return handle(r, run_tokenize);
+    return begin(r, run_tokenize);
 }
 
-enum MHD_Result text_detokenize(struct request *r)
+static enum MHD_Result begin_detokenize(struct request *r)
 {
-    return handle(r, run_detokenize);
+    return begin(r, run_detokenize);
 }
 
-void text_end(struct text_task *task)
+static void on_free(struct task *task)
 {
-    if (task != NULL)
-        free(task->answer);
-    free(task);
+    free(((struct text_task *)task)->answer);
 }
+
+const struct handler text_tokenize = {.begin = begin_tokenize, .resume = answer, .free = on_free};
+const struct handler text_detokenize = {
+    .begin = begin_detokenize, .resume = answer, .free = on_free};

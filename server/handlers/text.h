@@ -4,7 +4,4 @@
 
 #include "server/http/request.h"
 
-enum MHD_Result text_tokenize(struct request *r);
-enum MHD_Result text_detokenize(struct request *r);
-
-void text_end(struct text_task *task); /* takes NULL; the request has ended */
+extern const struct handler text_tokenize, text_detokenize;

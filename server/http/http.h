@@ -38,6 +38,7 @@ struct http {
     size_t n_conns;
     unsigned timeout;   /* s: the library's own, behind the sweep's deadlines */
     size_t n_answering; /* requests whose handler has been called and that have not ended */
+    size_t n_tasks;     /* handlers' tasks, those included whose request has ended */
 };
 
 /* Starts the daemon on a listening socket, which stays the caller's to close, after http_stop. */

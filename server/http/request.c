@@ -2,11 +2,7 @@
 #include "server/http/request.h"
 
 #include "base/clock.h"
-#include "server/handlers/generate.h"
-#include "server/handlers/live.h"
-#include "server/handlers/text.h"
 #include "server/log.h"
-#include "server/routes.h"
 #include "server/service.h"
 
 #include <stdio.h>
@@ -152,7 +148,7 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     enum refusal refusal;
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
-    r->route = route_find(path);
+    r->route = route_find(&r->service->routes, path);
     r->old = strcmp(version, "HTTP/1.0") == 0;
     size_t n_header =
         MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
@@ -281,7 +277,9 @@ enum MHD_Result request_whole(struct request *r)
         return request_refuse(r, r->refusal, &r->why, 0);
     if (strcmp(r->method, "OPTIONS") == 0)
         return answer_options(r);
-    return r->route->handle(r);
+    if (r->task == NULL)
+        return r->route->handler->begin(r);
+    return r->task->left ? MHD_NO : r->task->handler->resume(r, r->task);
 }
 
 /* --- the answer --- */
@@ -380,6 +378,8 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
 
 void request_suspend(struct request *r)
 {
+    if (r->task != NULL)
+        task_watch(r->task);
     r->suspended = true;
     MHD_suspend_connection(r->mhd);
 }
@@ -397,7 +397,7 @@ void request_count(struct request *r, unsigned status)
     if (r->counted)
         return;
     r->counted = true;
-    metrics_request(&r->service->metrics, route_index(r->route), status);
+    metrics_request(&r->service->metrics, route_index(&r->service->routes, r->route), status);
     r->status = status;
 }
 
@@ -412,12 +412,10 @@ void request_end(struct request *r)
         .bytes_in = (size_t)r->n_received,
         .total_ms = ms_since(r->begun_ns),
     };
-    if (r->stream != NULL)
-        stream_detach(r->stream, &line);
+    if (r->task != NULL)
+        task_end(r->task, &line);
     else
         log_access(&line);
-    text_end(r->task);
-    live_detach(r->live);
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
     r->conn->request = NULL;

@@ -11,6 +11,7 @@
 #include "api/native/reply.h"
 #include "base/error.h"
 #include "server/http/headers.h"
+#include "server/http/route.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -18,11 +19,8 @@
 #include <stdint.h>
 
 struct conn;
-struct route;
 struct service;
-struct live;
-struct stream;
-struct text_task;
+struct task;
 
 struct request {
     struct service *service;
@@ -37,7 +35,7 @@ struct request {
     uint64_t begun_ns; /* its headers were complete */
     uint64_t whole_ns; /* its body was: a generation's arrival; 0: not yet */
 
-    char *body; /* owned; a handler may take it */
+    char *body; /* owned, until a task takes it */
     size_t n_body, body_room;
     uint64_t n_received; /* of the body, what was dropped included */
 
@@ -46,12 +44,10 @@ struct request {
     struct api_error refusal;
     struct error why;
 
-    bool suspended;         /* libmicrohttpd leaves the connection alone until request_resume */
-    bool counted;           /* its status is in the metrics: it is complete but for being sent */
-    unsigned status;        /* 0: no answer yet */
-    struct stream *stream;  /* a generation's; NULL: none */
-    struct text_task *task; /* of /tokenize and /detokenize; NULL: none */
-    struct live *live;      /* of /debug/profile; NULL: none */
+    bool suspended;    /* libmicrohttpd leaves the connection alone until request_resume */
+    bool counted;      /* its status is in the metrics: it is complete but for being sent */
+    unsigned status;   /* 0: no answer yet */
+    struct task *task; /* its handler's; NULL: none */
 };
 
 /* In the order in which libmicrohttpd calls for them. What they return is its: MHD_NO closes the

@@ -46,7 +46,7 @@ MAY = {
     "api/native": NATIVE,
     "report": REPORT,
     "server": HANDLERS,
-    "server/http": HANDLERS,
+    "server/http": HTTP,
     "server/handlers": HANDLERS,
     "cli": CLI,
     "cli/bench": CLI,

@@ -1,4 +1,5 @@
 /* test_routes.c - facts about the table of routes, and what is rounded for Retry-After. */
+#include "server/http/request.h"
 #include "server/metrics.h"
 #include "server/routes.h"
 
@@ -15,7 +16,7 @@ START_TEST(every_promised_route_is_there_with_its_method)
                     {"/info", "GET"},         {"/metrics", "GET"},   {"/openapi.yaml", "GET"},
                     {"/debug/profile", "GET"}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++) {
-        const struct route *route = route_find(promised[i].path);
+        const struct route *route = route_find(&service_routes, promised[i].path);
         ck_assert_msg(route != NULL, "%s", promised[i].path);
         ck_assert(route_allows(route, promised[i].method));
         ck_assert(route_allows(route, "OPTIONS"));
@@ -27,10 +28,10 @@ END_TEST
 
 START_TEST(head_comes_with_get_alone)
 {
-    ck_assert(route_allows(route_find("/health"), "HEAD"));
-    ck_assert(!route_allows(route_find("/generate"), "HEAD"));
-    ck_assert(!route_allows(route_find("/generate"), "GET"));
-    ck_assert(!route_allows(route_find("/health"), "POST"));
+    ck_assert(route_allows(route_find(&service_routes, "/health"), "HEAD"));
+    ck_assert(!route_allows(route_find(&service_routes, "/generate"), "HEAD"));
+    ck_assert(!route_allows(route_find(&service_routes, "/generate"), "GET"));
+    ck_assert(!route_allows(route_find(&service_routes, "/health"), "POST"));
 }
 END_TEST
 
@@ -40,32 +41,34 @@ START_TEST(paths_are_matched_byte_by_byte)
         "",           "/nowhere",    "/Generate", "/generate/", "/%67enerate",
         "//generate", "/generate?x", "generate"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        ck_assert_msg(route_find(others[i]) == NULL, "%s", others[i]);
+        ck_assert_msg(route_find(&service_routes, others[i]) == NULL, "%s", others[i]);
 }
 END_TEST
 
 START_TEST(only_the_probes_need_no_key)
 {
-    for (size_t i = 0; i < routes_n; i++) {
-        const char *path = routes[i].path;
+    for (size_t i = 0; i < service_routes.n; i++) {
+        const char *path = service_routes.routes[i].path;
         bool probe =
             !strcmp(path, "/livez") || !strcmp(path, "/readyz") || !strcmp(path, "/health");
-        ck_assert_msg(((routes[i].flags & ROUTE_OPEN) != 0) == probe, "%s", path);
+        unsigned flags = service_routes.routes[i].flags;
+        ck_assert_msg(((flags & ROUTE_OPEN) != 0) == probe, "%s", path);
+        ck_assert_msg(((flags & ROUTE_PROBE) != 0) == probe, "%s", path);
     }
 }
 END_TEST
 
 START_TEST(each_route_has_its_place_and_label)
 {
-    for (size_t i = 0; i < routes_n; i++) {
-        ck_assert_uint_eq(route_index(&routes[i]), i);
-        ck_assert_str_eq(route_label(&routes[i]), routes[i].path);
+    for (size_t i = 0; i < service_routes.n; i++) {
+        ck_assert_uint_eq(route_index(&service_routes, &service_routes.routes[i]), i);
+        ck_assert_str_eq(route_label(&service_routes.routes[i]), service_routes.routes[i].path);
         for (size_t j = 0; j < i; j++)
-            ck_assert_str_ne(routes[i].path, routes[j].path);
+            ck_assert_str_ne(service_routes.routes[i].path, service_routes.routes[j].path);
     }
-    ck_assert_uint_eq(route_index(NULL), routes_n);
+    ck_assert_uint_eq(route_index(&service_routes, NULL), service_routes.n);
     ck_assert_str_eq(route_label(NULL), "other");
-    ck_assert_uint_lt(routes_n, METRICS_ROUTES_MAX);
+    ck_assert_uint_lt(service_routes.n, METRICS_ROUTES_MAX);
 }
 END_TEST
 

@@ -1,0 +1,163 @@
+/* ops.c - the handlers that answer at once: probes, /info, /metrics, /openapi.yaml. Loop thread. */
+#include "server/handlers/ops.h"
+
+#include "base/clock.h"
+#include "embed/embed.h"
+#include "server/service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A worker whose step takes longer than this makes no progress. */
+static const uint64_t stalled_ns = 60u * 1000000000ull;
+
+static enum MHD_Result answer_word(struct request *r, unsigned status, const char *text)
+{
+    char body[64];
+    size_t n = (size_t)snprintf(body, sizeof body, "%s\n", text);
+    uint64_t retry_ms = status == MHD_HTTP_OK ? 0 : service_back_ms(r->service);
+    return request_answer(r, &(struct answer){.status = status,
+                                              .type = "text/plain; charset=utf-8",
+                                              .body = body,
+                                              .n_body = n,
+                                              .memory = BODY_COPY,
+                                              .retry_ms = retry_ms});
+}
+
+/* Whether process and engine make progress. Loading is progress. */
+static bool is_alive(const struct service *service)
+{
+    return service->engine == NULL || engine_alive(service->engine, clock_now_ns(), stalled_ns);
+}
+
+static enum MHD_Result answer_livez(struct request *r)
+{
+    bool alive = is_alive(r->service);
+    return answer_word(r, alive ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                       health_name(alive ? HEALTH_OK : HEALTH_STALLED));
+}
+
+static enum health health_of(const struct service *service)
+{
+    return service->state == HEALTH_OK && !is_alive(service) ? HEALTH_STALLED : service->state;
+}
+
+static enum MHD_Result answer_readyz(struct request *r)
+{
+    enum health health = health_of(r->service);
+    return answer_word(r, health == HEALTH_OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                       health_name(health));
+}
+
+static enum MHD_Result answer_health(struct request *r)
+{
+    struct service *service = r->service;
+    struct engine_stats stats = {0};
+    if (service->engine != NULL)
+        engine_stats(service->engine, &stats);
+    struct health_report report = {
+        .health = health_of(service),
+        .running = stats.running,
+        .queued = stats.queued,
+        .queue_limit = service->settings->max_queue,
+        .uptime_seconds = (double)(clock_now_ns() - service->metrics.start_ns) * 1e-9,
+    };
+    char body[INFO_ROOM];
+    bool ok = report.health == HEALTH_OK;
+    return request_answer(
+        r, &(struct answer){.status = ok ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
+                            .type = "application/json",
+                            .body = body,
+                            .n_body = health_write(&report, body, sizeof body),
+                            .memory = BODY_COPY,
+                            .retry_ms = ok ? 0 : service_back_ms(service)});
+}
+
+static enum MHD_Result answer_info(struct request *r)
+{
+    static const char *const kv_names[KV_TYPES] = {
+        [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
+    const struct service *service = r->service;
+    const struct settings *s = service->settings;
+    struct info info = {
+        .version = SMALLMIND_VERSION,
+        .kernels = service->model.kernels->name,
+        .kv_type = kv_names[s->kv_type],
+        .prefix_cache = s->prefix_cache,
+        .cpu = service->model.cpu,
+        .model = service->model.model,
+        .tokenizer = service->model.tokenizer,
+        .plan = engine_plan(service->engine),
+        .limits = {.max_connections = s->max_connections,
+                   .max_header_bytes = s->max_header_bytes,
+                   .max_body_bytes = s->max_body_bytes,
+                   .max_json_depth = s->max_json_depth,
+                   .max_json_nodes = s->max_json_nodes,
+                   .max_prompt_tokens = s->max_prompt_tokens,
+                   .max_output_tokens = s->max_output_tokens,
+                   .max_queue = s->max_queue,
+                   .max_batch = s->max_batch,
+                   .step_tokens = s->step_tokens,
+                   .max_wait_seconds = s->max_wait_seconds},
+    };
+    char body[INFO_ROOM];
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = "application/json",
+                                              .body = body,
+                                              .n_body = info_write(&info, body, sizeof body),
+                                              .memory = BODY_COPY});
+}
+
+static enum MHD_Result answer_metrics(struct request *r)
+{
+    struct service *service = r->service;
+    const struct loaded_model *loaded = &service->model;
+    const char *labels[METRICS_ROUTES_MAX];
+    struct engine_stats stats = {0};
+    const struct route_table *table = &service->routes;
+    for (size_t i = 0; i < table->n; i++)
+        labels[i] = table->routes[i].path;
+    labels[table->n] = route_label(NULL);
+    struct metrics_view view = {.routes = labels,
+                                .n_routes = table->n + 1,
+                                .stats = &stats,
+                                .queue_limit = service->settings->max_queue,
+                                .version = SMALLMIND_VERSION};
+    if (service->engine != NULL) {
+        engine_stats(service->engine, &stats);
+        view.kernels = loaded->kernels->name;
+        view.model = loaded->model->name;
+        view.architecture = loaded->model->shape.arch;
+        view.weights = loaded->model->weights;
+        view.n_threads = engine_plan(service->engine)->n_threads;
+    }
+    char *body = malloc(METRICS_ROOM);
+    if (body == NULL)
+        return MHD_NO;
+    size_t n = metrics_write(&service->metrics, &view, clock_now_ns(), body, METRICS_ROOM);
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = "text/plain; version=0.0.4; charset=utf-8",
+                                              .body = body,
+                                              .n_body = n,
+                                              .memory = BODY_OWNED});
+}
+
+static enum MHD_Result answer_openapi(struct request *r)
+{
+    union { /* the library takes what it only reads as not const */
+        const void *in;
+        void *out;
+    } text = {.in = embed_openapi_yaml};
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = "application/yaml",
+                                              .body = text.out,
+                                              .n_body = embed_openapi_yaml_size,
+                                              .memory = BODY_STATIC});
+}
+
+const struct handler ops_livez = {.begin = answer_livez};
+const struct handler ops_readyz = {.begin = answer_readyz};
+const struct handler ops_health = {.begin = answer_health};
+const struct handler ops_info = {.begin = answer_info};
+const struct handler ops_metrics = {.begin = answer_metrics};
+const struct handler ops_openapi = {.begin = answer_openapi};

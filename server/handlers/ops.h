@@ -1,0 +1,7 @@
+/* ops.h - what operators and their tools ask for; each is answered at once. Loop thread. */
+#pragma once
+
+#include "server/http/request.h"
+
+extern const struct handler ops_livez, ops_readyz, ops_health;
+extern const struct handler ops_info, ops_metrics, ops_openapi;

@@ -1,0 +1,41 @@
+/* route.h - what a path is to the HTTP side: its methods, what it needs, its handler.
+ *
+ * The table itself belongs to the service (server/routes.c) and is handed down with it. Pure; any
+ * thread.
+ */
+#pragma once
+
+#include "server/http/handler.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum route_flags {
+    ROUTE_OPEN = 1,   /* needs no key */
+    ROUTE_BODY = 2,   /* must have one */
+    ROUTE_MODEL = 4,  /* needs the model: 503 while it is loaded */
+    ROUTE_WORK = 8,   /* new work: 503 while draining */
+    ROUTE_LOCAL = 16, /* without keys, for clients on this machine alone */
+    ROUTE_PROBE = 32, /* is answered even when every connection is taken */
+};
+
+struct route {
+    const char *path;   /* its label in metrics and log, too */
+    const char *method; /* "GET" (HEAD comes with it) or "POST" */
+    const char *allow;  /* what 405 and OPTIONS say */
+    unsigned flags;
+    const struct handler *handler;
+};
+
+struct route_table {
+    const struct route *routes; /* [n] */
+    size_t n;
+};
+
+/* Byte by byte; NULL: none has it. */
+const struct route *route_find(const struct route_table *table, const char *path);
+bool route_allows(const struct route *route, const char *method);
+
+/* Its place among the metrics' routes; NULL: one after the last, "other". */
+size_t route_index(const struct route_table *table, const struct route *route);
+const char *route_label(const struct route *route);
