@@ -23,6 +23,9 @@ export SUDO PYTHON
 # It is a variable of these verbs, not a setting of the program that they start.
 unexport SMALLMIND_PYTEST_ARGS
 
+ifeq ($(filter on off,$(E2E)),)
+$(error E2E is on or off, not "$(E2E)")
+endif
 NEED = ./tools/packages.sh
 # configure PRESET OPTIONS; build FOLDER TARGET
 configure = cmake --preset $(1) --log-level=NOTICE $(2)

@@ -193,7 +193,7 @@ static enum status start_engine(struct generation *g, struct error *err)
         .kernels = g->loaded.kernels,
         .kv_type = (enum kv_type)s->kv_type,
         .kv_bytes = s->kv_memory, /* 0: max_batch sequences, so one */
-        .prefix_cache = s->prefix_cache,
+        .prefix_cache = false,    /* there is no later request */
         .step_tokens = s->step_tokens,
         .max_batch = 1,
         .max_queue = 1,

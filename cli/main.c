@@ -1,4 +1,5 @@
 /* main.c - resolves the settings, runs the verb, returns its exit code. */
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "config/settings.h"
 
@@ -12,7 +13,7 @@ extern char **environ;
 static int run(const struct settings *settings, const char *notes)
 {
     if (settings->help || settings->verb == VERB_HELP) {
-        settings_help(settings->help ? settings->verb : 0, stdout);
+        settings_help(settings->help ? settings->verb : 0, terminal_columns(STDOUT_FILENO), stdout);
         return EXIT_DONE;
     }
     if (settings->print_config) {

@@ -28,34 +28,82 @@ struct command_line {
 
 enum place_kind { PLACE_FLAG, PLACE_ENV, PLACE_INI };
 
-/* The known name nearest to one that is not, spelt as its place spells it, in out. */
-static void nearest_setting(const char *name, enum place_kind kind, char out[SETTING_NAME_MAX + 16])
+/* What other programs call ours. */
+static const char *const other_names[][2] = {
+    {"alias", "served-model-name"},
+    {"api-key", "api-key-file"},
+    {"bind", "host"},
+    {"cache-type-k", "kv-type"},
+    {"cors-origin", "allow-origin"},
+    {"ctx-size", "context"},
+    {"kv-cache-dtype", "kv-type"},
+    {"listen", "host"},
+    {"max-input-length", "max-prompt-tokens"},
+    {"max-model-len", "context"},
+    {"max-new-tokens", "max-tokens"},
+    {"max-num-seqs", "max-batch"},
+    {"n-ctx", "context"},
+    {"n-predict", "max-tokens"},
+    {"n-threads", "threads"},
+    {"num-ctx", "context"},
+    {"num-predict", "max-tokens"},
+    {"parallel", "max-batch"},
+    {"repeat-last-n", "repetition-window"},
+    {"repeat-penalty", "repetition-penalty"},
+    {"temp", "temperature"},
+    {"threads-batch", "threads"},
+    {"typical", "typical-p"},
+    {"verbose", "log-level"},
+};
+
+/* Whether one is so near to the other that it may be a slip of it: a third of its letters. */
+static bool is_slip(const char *name, const char *near)
+{
+    return near != NULL && nearest_distance(name, near) * 3 <= strlen(name) + 1;
+}
+
+/* The known name that one that is not known most likely means, as in the table; NULL: none. */
+static const char *meant_setting(const char *name, enum place_kind kind)
 {
     const char *names[128];
     size_t n = 0;
+    for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
+        if (strcmp(name, other_names[i][0]) == 0 && settings_find(other_names[i][1]) != NULL)
+            return other_names[i][1];
     for (size_t i = 0; i < settings_table_n && n < 127; i++)
         if (kind != PLACE_INI || settings_table[i].section != NULL)
             names[n++] = settings_table[i].name;
     if (kind == PLACE_FLAG)
         names[n++] = "version";
     const char *near = nearest_name(name, names, n);
-    const struct setting *setting = settings_find(near);
+    return is_slip(name, near) ? near : NULL;
+}
+
+/* "; nearest: --max-queue", the name spelt as its place spells it; "" where none is near. */
+static void hint_setting(const char *name, enum place_kind kind, char out[SETTING_NAME_MAX + 32])
+{
+    const char *meant = meant_setting(name, kind);
+    char spelt[SETTING_NAME_MAX + 16];
+    out[0] = '\0';
+    if (meant == NULL)
+        return;
     if (kind == PLACE_FLAG)
-        snprintf(out, SETTING_NAME_MAX + 16, "--%s", near);
+        snprintf(spelt, sizeof spelt, "--%s", meant);
     else if (kind == PLACE_ENV)
-        settings_env_name(setting, out);
+        settings_env_name(settings_find(meant), spelt);
     else
-        settings_ini_name(setting, out);
+        settings_ini_name(settings_find(meant), spelt);
+    snprintf(out, SETTING_NAME_MAX + 32, "; nearest: %s", spelt);
 }
 
 static enum status unknown_name(const char *place, const char *what, const char *name,
                                 enum place_kind kind, struct error *err)
 {
-    char near[SETTING_NAME_MAX + 16];
-    nearest_setting(name, kind, near);
+    char hint[SETTING_NAME_MAX + 32];
+    hint_setting(name, kind, hint);
     return error_set_param(err, STATUS_INVALID, name,
-                           "%s: unknown %s; nearest: %s (`smallmind --help` lists them all)", place,
-                           what, near);
+                           "%s: unknown %s%s (`smallmind --help` lists them all)", place, what,
+                           hint);
 }
 
 /* "MAX_QUEUE" or "max_queue" to "max-queue"; false when it is too long to be a name. */
@@ -81,9 +129,11 @@ static enum status read_flag(struct command_line *line, int argc, char *const *a
     snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name, word);
     snprintf(shown, sizeof shown, "--%s", name);
     const char *text = word[n] == '=' ? word + n + 1 : NULL;
-    if (strcmp(word, "version") == 0) {
+    if (strcmp(name, "version") == 0 && n < sizeof name) {
         line->version = true;
-        return STATUS_OK;
+        return text == NULL
+                   ? STATUS_OK
+                   : error_set_param(err, STATUS_INVALID, name, "--version takes no value");
     }
     const struct setting *setting = n < sizeof name ? settings_find(name) : NULL;
     if (setting == NULL)
@@ -97,8 +147,12 @@ static enum status read_flag(struct command_line *line, int argc, char *const *a
         value_expected(setting, expected, sizeof expected);
         return error_set_param(err, STATUS_INVALID, name, "%s needs a value: %s", shown, expected);
     }
-    if (strcmp(name, "help") == 0)
-        line->help = strcmp(text, "off") != 0;
+    if (strcmp(name, "help") == 0) {
+        if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+            return error_set_param(err, STATUS_INVALID, name, "--help: \"%.40s\" must be on or off",
+                                   text);
+        line->help = strcmp(text, "on") == 0;
+    }
     line->flags[line->n_flags++] = (struct given){setting, text};
     return STATUS_OK;
 }
@@ -126,9 +180,7 @@ static enum status read_command_line(struct command_line *line, int argc, char *
         } else if (line->n_words < sizeof line->words / sizeof *line->words) {
             line->words[line->n_words++] = word;
         } else {
-            status =
-                error_set(err, STATUS_INVALID,
-                          "\"%s\": one argument too many; quote a prompt of several words", word);
+            status = error_set(err, STATUS_INVALID, "\"%.80s\": one argument too many", word);
         }
         if (status != STATUS_OK)
             return status;
@@ -147,9 +199,10 @@ static enum status find_verb(enum verb *out, const char *name, struct error *err
         }
     }
     const char *near = nearest_name(name, names, settings_verbs_n);
+    bool slip = is_slip(name, near);
     return error_set(err, STATUS_INVALID,
-                     "\"%s\": unknown verb; nearest: %s (`smallmind --help` lists them all)", name,
-                     near);
+                     "\"%.80s\": unknown verb%s%s (`smallmind --help` lists them all)", name,
+                     slip ? "; nearest: " : "", slip ? near : "");
 }
 
 /* verb and help, of `smallmind`, `smallmind --help`, `smallmind VERB --help` and `smallmind help
@@ -159,15 +212,19 @@ static enum status read_verb(struct settings *s, const struct command_line *line
     enum status status = STATUS_OK;
     s->verb = VERB_SERVE;
     s->help = line->help && line->n_words > 0;
-    if (line->version)
-        s->verb = VERB_VERSION;
-    else if (line->n_words > 0)
+    if (line->n_words > 0)
         status = find_verb(&s->verb, line->words[0], err);
     else if (line->help)
         s->verb = VERB_HELP;
-    if (status == STATUS_OK && s->verb == VERB_HELP && line->n_words == 2) {
+    if (status == STATUS_OK && s->verb == VERB_HELP && line->n_words > 1) {
+        if (line->n_words > 2)
+            return error_set(err, STATUS_INVALID, "\"%.80s\": help takes one verb", line->words[2]);
         status = find_verb(&s->verb, line->words[1], err);
         s->help = true;
+    }
+    if (line->version) {
+        s->verb = VERB_VERSION;
+        s->help = false;
     }
     return status;
 }
@@ -181,41 +238,75 @@ static size_t count_words(const char *text)
     return n;
 }
 
+static const char *arguments_of(enum verb verb)
+{
+    for (size_t i = 0; i < settings_verbs_n; i++)
+        if (settings_verbs[i].verb == verb)
+            return settings_verbs[i].argument;
+    return NULL;
+}
+
+static enum status too_many(const struct settings *s, const char *word, struct error *err)
+{
+    return error_set(err, STATUS_INVALID, "\"%.80s\": one argument too many%s", word,
+                     s->verb == VERB_GENERATE ? "; quote a prompt of several words" : "");
+}
+
+/* What is there and has no meaning: refused even where the verb only prints its usage. */
+static enum status check_surplus(const struct settings *s, const struct command_line *line,
+                                 struct error *err)
+{
+    const char *wanted = arguments_of(s->verb), *name = settings_verb_name(s->verb);
+    size_t n = line->n_words > 0 ? line->n_words - 1 : 0, n_wanted = count_words(wanted);
+    if (n > 0 && wanted == NULL)
+        return error_set(err, STATUS_INVALID, "%s takes no argument: \"%.80s\"", name,
+                         line->words[1]);
+    return n > n_wanted ? too_many(s, line->words[1 + n_wanted], err) : STATUS_OK;
+}
+
 static enum status check_arguments(struct settings *s, const struct command_line *line,
                                    struct error *err)
 {
-    const char *wanted = NULL, *name = settings_verb_name(s->verb);
-    for (size_t i = 0; i < settings_verbs_n; i++)
-        if (settings_verbs[i].verb == s->verb)
-            wanted = settings_verbs[i].argument;
+    const char *wanted = arguments_of(s->verb), *name = settings_verb_name(s->verb);
     size_t n = line->n_words > 0 ? line->n_words - 1 : 0, n_wanted = count_words(wanted);
-    if (n > 0 && wanted == NULL)
-        return error_set(err, STATUS_INVALID, "%s takes no argument: \"%s\"", name, line->words[1]);
-    if (n > n_wanted)
-        return error_set(err, STATUS_INVALID,
-                         "\"%s\": one argument too many; quote a prompt of several words",
-                         line->words[1 + n_wanted]);
+    enum status status = check_surplus(s, line, err);
+    if (status != STATUS_OK)
+        return status;
     if (wanted != NULL && n < n_wanted && wanted[0] != '[')
         return error_set(err, STATUS_INVALID, "%s needs %s: smallmind %s %s", name,
                          n_wanted == 1 ? "an argument" : "its arguments", name, wanted);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         s->arguments[i] = line->words[1 + i];
+        if (s->arguments[i][0] == '\0' && s->verb != VERB_GENERATE) /* a prompt may be empty */
+            return error_set(err, STATUS_INVALID, "%s: %s is empty: smallmind %s %s", name,
+                             n_wanted == 1 ? "its argument" : "one of its arguments", name, wanted);
+    }
     s->argument = s->arguments[0];
+    return STATUS_OK;
+}
+
+/* An option that the verb does not know would have no effect. */
+static enum status check_flags(const struct settings *s, const struct command_line *line,
+                               struct error *err)
+{
+    const char *verb = settings_verb_name(s->verb);
+    for (size_t i = 0; i < line->n_flags; i++) {
+        const struct setting *setting = line->flags[i].setting;
+        if ((setting->verbs & (unsigned)s->verb) == 0)
+            return error_set_param(err, STATUS_INVALID, setting->name,
+                                   "--%s: not an option of %s; see `smallmind %s --help`",
+                                   setting->name, verb, verb);
+    }
     return STATUS_OK;
 }
 
 static enum status apply_flags(struct resolved *r, const struct command_line *line,
                                struct error *err)
 {
-    const char *verb = settings_verb_name(r->settings.verb);
     for (size_t i = 0; i < line->n_flags; i++) {
         const struct setting *setting = line->flags[i].setting;
         char place[SETTING_NAME_MAX + 2];
         snprintf(place, sizeof place, "--%s", setting->name);
-        if ((setting->verbs & (unsigned)r->settings.verb) == 0)
-            return error_set_param(err, STATUS_INVALID, setting->name,
-                                   "%s: not an option of %s; see `smallmind %s --help`", place,
-                                   verb, verb);
         enum status status = value_set(r, setting, line->flags[i].text, ORIGIN_FLAG, place, err);
         if (status != STATUS_OK)
             return status;
@@ -332,6 +423,17 @@ static enum status check_together(const struct settings *s, struct error *err)
     return STATUS_OK;
 }
 
+/* For a usage or the version alone: no value is looked at, but nothing may stand there in vain. */
+static enum status check_asked(const struct settings *s, const struct command_line *line,
+                               struct error *err)
+{
+    if (line->version && line->n_words > 0) /* of a whole command: the rest is that command's */
+        return STATUS_OK;
+    bool of_help = line->n_words > 0 && strcmp(line->words[0], "help") == 0;
+    enum status status = of_help ? STATUS_OK : check_surplus(s, line, err);
+    return status == STATUS_OK && !line->version ? check_flags(s, line, err) : status;
+}
+
 static enum status resolve(struct resolved *r, struct command_line *line, int argc,
                            char *const *argv, char *const *env, char *notes, size_t notes_bytes,
                            struct error *err)
@@ -344,9 +446,12 @@ static enum status resolve(struct resolved *r, struct command_line *line, int ar
         status = read_verb(s, line, err);
     if (status != STATUS_OK)
         return status;
-    if (s->help || s->verb == VERB_HELP ||
-        s->verb == VERB_VERSION) /* they answer whatever the rest says */
-        return s->help ? STATUS_OK : check_arguments(s, line, err);
+    /* These answer whatever the files and the environment say. `serve ... --version` is one too. */
+    if (s->help || s->verb == VERB_HELP || s->verb == VERB_VERSION)
+        return check_asked(s, line, err);
+    status = check_flags(s, line, err);
+    if (status != STATUS_OK)
+        return status;
     const char *path = config_path(line, env);
     if (path[0] != '\0')
         status = ini_read(path, take_entry, r, err);

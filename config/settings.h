@@ -41,7 +41,7 @@ struct setting_bias {
 
 struct settings { /* strings are owned by the settings; NULL: not set */
     enum verb verb;
-    const char *argument; /* the first behind the verb: FILE or PROMPT; NULL when absent */
+    const char *argument; /* the first after the verb: FILE or PROMPT; NULL when absent */
     const char *arguments[SETTINGS_ARGUMENTS]; /* all of them */
 
     const char *model;         /* "builtin" or a path */
@@ -115,8 +115,9 @@ bool settings_is_flag(const struct settings *settings, const char *name);
 
 /* --print-config: each value and where it came from (default, file:line, environment, flag). */
 void settings_print(const struct settings *settings, FILE *out);
-/* The whole usage (verb 0) or one verb's, made from the table. */
-void settings_help(enum verb verb, FILE *out);
+/* The whole usage (verb 0) or one verb's, made from the table, in lines of at most n_columns (40 to
+ * 120). */
+void settings_help(enum verb verb, size_t n_columns, FILE *out);
 /* The INI file with every setting, its default and when to change it: config/smallmind.ini is this
  * function's output. */
 void settings_write_ini(FILE *out);

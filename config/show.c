@@ -7,7 +7,7 @@
 
 /* --- --print-config --- */
 
-/* Lines that are an INI file again: a comment behind a value begins with a semicolon. */
+/* Lines that are an INI file again: a comment after a value begins with a semicolon. */
 static void print_value(const struct resolved *r, const struct setting *setting, FILE *out)
 {
     const struct settings *s = &r->settings;
@@ -48,18 +48,57 @@ void settings_print(const struct settings *settings, FILE *out)
 
 /* --- --help --- */
 
-static void print_option(const struct setting *setting, FILE *out)
+enum { TEXT_COLUMN = 28, NARROW = 64, NARROW_COLUMN = 6, COLUMNS_LEAST = 40, COLUMNS_MOST = 120 };
+
+/* Text from column on, broken at spaces so that no line is wider than n_columns; the lines after
+ * the first are indented. A word that is too long stands alone. */
+static void print_wrapped(FILE *out, const char *text, size_t column, size_t indent,
+                          size_t n_columns)
 {
-    char flag[SETTING_NAME_MAX + 32];
-    snprintf(flag, sizeof flag, "--%s %s", setting->name,
-             setting->value != NULL ? setting->value : "");
-    fprintf(out, "  %-25s %s", flag, setting->help);
-    if (setting->kind != KIND_FLAG && setting->fallback[0] != '\0')
-        fprintf(out, " [%s]", setting->fallback);
+    bool first = true;
+    while (*text != '\0') {
+        size_t n = strcspn(text, " ");
+        if (!first && column + 1 + n > n_columns) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            column = indent;
+            first = true;
+        }
+        fprintf(out, "%s%.*s", first ? "" : " ", (int)n, text);
+        column += n + (first ? 0 : 1);
+        first = false;
+        text += n;
+        text += *text == ' ';
+    }
     fputc('\n', out);
 }
 
-static void print_options(unsigned verbs, FILE *out)
+/* "  LEFT    text text", the text in its column; below a left part that is too wide. */
+static void print_entry(FILE *out, const char *left, const char *text, size_t indent,
+                        size_t n_columns)
+{
+    size_t n = 2 + strlen(left);
+    indent = n_columns < NARROW ? NARROW_COLUMN : indent;
+    fprintf(out, "  %s", left);
+    if (n + 2 > indent) {
+        fputc('\n', out);
+        n = 0;
+    }
+    fprintf(out, "%*s", (int)(indent - n), "");
+    print_wrapped(out, text, indent, indent, n_columns);
+}
+
+static void print_option(const struct setting *setting, size_t n_columns, FILE *out)
+{
+    char flag[SETTING_NAME_MAX + 32], text[512];
+    snprintf(flag, sizeof flag, "--%s%s%s", setting->name, setting->value != NULL ? " " : "",
+             setting->value != NULL ? setting->value : "");
+    bool has_default = setting->kind != KIND_FLAG && setting->fallback[0] != '\0';
+    snprintf(text, sizeof text, "%s%s%s%s", setting->help, has_default ? " [" : "",
+             has_default ? setting->fallback : "", has_default ? "]" : "");
+    print_entry(out, flag, text, TEXT_COLUMN, n_columns);
+}
+
+static void print_options(unsigned verbs, size_t n_columns, FILE *out)
 {
     const char *section = "";
     for (size_t i = 0; i < settings_table_n; i++) {
@@ -70,46 +109,72 @@ static void print_options(unsigned verbs, FILE *out)
         if (strcmp(section, here) != 0)
             fprintf(out, "\n%s:\n", here);
         section = here;
-        print_option(setting, out);
+        print_option(setting, n_columns, out);
     }
 }
 
-static void print_verbs(FILE *out)
+static void print_verbs(size_t n_columns, FILE *out)
 {
-    fputs("usage: smallmind [VERB] [OPTION...] [ARGUMENT]\n\n", out);
+    enum { VERB_COLUMN = 25 };
+    print_wrapped(out, "usage: smallmind [VERB] [OPTION...] [ARGUMENT...]", 0, 7, n_columns);
+    fputc('\n', out);
     for (size_t i = 0; i < settings_verbs_n; i++) {
         char verb[48];
-        snprintf(verb, sizeof verb, "%s %s", settings_verbs[i].name,
+        snprintf(verb, sizeof verb, "%s%s%s", settings_verbs[i].name,
+                 settings_verbs[i].argument != NULL ? " " : "",
                  settings_verbs[i].argument != NULL ? settings_verbs[i].argument : "");
-        fprintf(out, "  %-18s %s\n", verb, settings_verbs[i].help);
+        print_entry(out, verb, settings_verbs[i].help, VERB_COLUMN, n_columns);
     }
-    fputs("\n`smallmind VERB --help` shows one verb's options; these are all of them, with their "
-          "defaults:\n",
-          out);
+    fputc('\n', out);
+    print_wrapped(out,
+                  "`smallmind VERB --help` shows one verb's options; these are all of them, with "
+                  "their defaults:",
+                  0, 0, n_columns);
 }
 
-void settings_help(enum verb verb, FILE *out)
+static void print_verb(const struct verb_info *info, size_t n_columns, FILE *out)
+{
+    char usage[96];
+    snprintf(usage, sizeof usage, "usage: smallmind %s [OPTION...]%s%s", info->name,
+             info->argument != NULL ? " " : "", info->argument != NULL ? info->argument : "");
+    print_wrapped(out, usage, 0, 7, n_columns);
+    fputc('\n', out);
+    print_wrapped(out, info->help, 0, 0, n_columns);
+    if (info->details != NULL) {
+        fputc('\n', out);
+        print_wrapped(out, info->details, 0, 0, n_columns);
+    }
+}
+
+void settings_help(enum verb verb, size_t n_columns, FILE *out)
 {
     const struct verb_info *info = NULL;
+    n_columns = n_columns < COLUMNS_LEAST  ? COLUMNS_LEAST
+                : n_columns > COLUMNS_MOST ? COLUMNS_MOST
+                                           : n_columns;
     for (size_t i = 0; i < settings_verbs_n; i++)
         if (settings_verbs[i].verb == verb)
             info = &settings_verbs[i];
-    if (info == NULL) {
-        print_verbs(out);
-        print_options(~0u, out);
-    } else {
-        fprintf(out, "usage: smallmind %s [OPTION...]%s%s\n%s\n", info->name,
-                info->argument != NULL ? " " : "", info->argument != NULL ? info->argument : "",
-                info->help);
-        print_options(verb, out);
-    }
-    fputs("\nEach option is also an environment variable (--max-queue: SMALLMIND_MAX_QUEUE) and a "
-          "line of the INI file\n"
-          "(max_queue); a flag wins over the environment, which wins over the file. Values that "
-          "begin with two hyphens\n"
-          "are given as --name=VALUE; after -- everything is an argument.\n"
-          "Exit codes: 0 done, 1 failed, 2 wrong usage; generate: 130 when interrupted.\n",
-          out);
+    if (info == NULL)
+        print_verbs(n_columns, out);
+    else
+        print_verb(info, n_columns, out);
+    print_options(info == NULL ? ~0u : (unsigned)verb, n_columns, out);
+    fputc('\n', out);
+    print_wrapped(
+        out,
+        "Each option is also an environment variable (--max-queue: SMALLMIND_MAX_QUEUE), and "
+        "those of a section a line of the INI file (max_queue); a flag wins over the "
+        "environment, which wins over the file. Of an option given twice the last one "
+        "counts; --stop adds up. A value that begins with two hyphens is given as "
+        "--name=VALUE; after -- everything is an argument.",
+        0, 0, n_columns);
+    print_wrapped(
+        out,
+        info == NULL || verb == VERB_GENERATE
+            ? "Exit codes: 0 done, 1 failed, 2 wrong usage; generate: 130 when interrupted."
+            : "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        0, 0, n_columns);
 }
 
 /* --- the INI file --- */

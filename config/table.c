@@ -14,19 +14,29 @@
 
 /* clang-format off */
 const struct verb_info settings_verbs[] = {
-    {"serve", VERB_SERVE, NULL, "answer HTTP requests (the default verb)"},
+    {"serve", VERB_SERVE, NULL, "answer HTTP requests (the default verb)", NULL},
     {"generate", VERB_GENERATE, "[PROMPT]",
-     "write one completion to standard output as it is generated; the prompt from standard input when absent"},
-    {"inspect", VERB_INSPECT, "FILE", "say what a GGUF file holds and needs, or why it is refused"},
-    {"tokenize", VERB_TOKENIZE, NULL, "standard input to token ids, on one line"},
-    {"detokenize", VERB_DETOKENIZE, NULL, "token ids on standard input back to text"},
-    {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text"},
-    {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type"},
-    {"bench", VERB_BENCH, "[A B]", "measure the model and its kernels against this machine's limits; compare two reports"},
+     "write one completion to standard output as it is generated",
+     "Without PROMPT it is read from standard input, all of it. The options are the fields of POST /generate: the same "
+     "values and the same seed give the same text."},
+    {"inspect", VERB_INSPECT, "FILE", "say what a GGUF file holds and needs, or why it is refused",
+     "FILE may be builtin. A file that holds a vocabulary alone is shown as far as it goes. The weights' values are not read."},
+    {"tokenize", VERB_TOKENIZE, NULL, "standard input to token ids, on one line", NULL},
+    {"detokenize", VERB_DETOKENIZE, NULL, "token ids on standard input back to text", NULL},
+    {"perplexity", VERB_PERPLEXITY, "FILE", "how well the model predicts a text",
+     "The text (-: standard input) is cut into windows of --context tokens, and the second half of each is scored. The "
+     "last line is the result and its standard error."},
+    {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type",
+     "TYPE is one of: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q3_K_M Q4_K Q4_K_S Q4_K_M Q5_K Q5_K_S Q5_K_M Q6_K "
+     "IQ4_NL IQ4_XS. A plain type is every matrix's; _S and _M are mixes that give more bits to what matters most. Q4_K_M "
+     "suits most models."},
+    {"bench", VERB_BENCH, "[A B]", "measure the model and its kernels against this machine's limits, or compare two reports", NULL},
     {"profile", VERB_PROFILE, "[FILE] [FILE]",
-     "where the time of a workload goes, and the bytes: a report as Markdown, or to FILE as JSON, page or trace; compare two"},
-    {"version", VERB_VERSION, NULL, "the version"},
-    {"help", VERB_HELP, "[VERB]", "this text, or one verb's"},
+     "where the time of a workload goes, and the bytes; or compare two reports",
+     "The report is Markdown on standard output, or with --json, --html or --trace goes to FILE. --compare A.json B.json "
+     "compares two."},
+    {"version", VERB_VERSION, NULL, "the version", NULL},
+    {"help", VERB_HELP, "[VERB]", "this text, or one verb's", NULL},
 };
 const size_t settings_verbs_n = sizeof settings_verbs / sizeof settings_verbs[0];
 
@@ -54,11 +64,11 @@ const struct setting settings_table[] = {
     {"kv-memory", "memory", KIND_BYTES, FIELD(kv_memory), COMPUTE, 1024, 1125899906842624.0, "auto", NULL, "auto", "BYTES",
      "KV memory of all workers, taken at start (512M, 2G)",
      "Auto holds max_batch full contexts a worker, at most a quarter of the memory allowed; raise it to keep more prefixes."},
-    {"prefix-cache", "memory", KIND_SWITCH, FIELD(prefix_cache), VERB_SERVE | VERB_GENERATE, 0, 0, NULL, NULL, "on", "on|off",
+    {"prefix-cache", "memory", KIND_SWITCH, FIELD(prefix_cache), VERB_SERVE, 0, 0, NULL, NULL, "on", "on|off",
      "keep computed prefixes for later requests",
      "Off when no two prompts begin alike, or to measure without it."},
 
-    {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE, 1, 65536, NULL, NULL, "512", "N",
+    {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE & ~VERB_PERPLEXITY, 1, 65536, NULL, NULL, "512", "N",
      "most prompt tokens in one step; the real budget is time",
      "Lower it to bound the step's buffers; higher values seldom help."},
     {"max-batch", "batching", KIND_NUMBER, FIELD(max_batch), VERB_SERVE, 1, 1024, NULL, NULL, "32", "N",
@@ -197,7 +207,7 @@ const struct setting settings_table[] = {
     {"quick", NULL, KIND_FLAG, FIELD(quick), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
      "a few cells only, each measured shortly", NULL},
     {"cells", NULL, KIND_TEXT, FIELD(cells), VERB_BENCH, 0, 0, NULL, NULL, "", "NAME,...",
-     "only cells whose names begin so (\"prefill 128,decode,batch 8,matmul,softmax,gelu,silu,attend\")", NULL},
+     "only cells whose names begin so, such as: prefill 128, decode, batch 8, matmul, softmax, gelu, silu, attend", NULL},
     {"compare", NULL, KIND_FLAG, FIELD(compare), VERB_BENCH | VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
      "compare two reports, A.json and B.json, instead of measuring (profile: with --json as JSON)", NULL},
     {"sessions", NULL, KIND_NUMBER, FIELD(sessions), VERB_PROFILE, 1, 100000, NULL, NULL, "3", "N",

@@ -27,11 +27,11 @@ struct setting {
     size_t offset, size;  /* the field of struct settings */
     unsigned verbs;       /* bits of enum verb */
     double min, max;      /* of numbers; exact below 2^53 */
-    const char *zero;     /* the word that stands for 0, where 0 means something else than a number;
-                             NULL: none */
+    const char *zero;     /* the word that gives the field 0, where that means something else than
+                             a number (the digit is refused then); NULL: none */
     const char *words;    /* of a choice, separated by single spaces */
     const char *fallback; /* the default as text, read as any other; "": not set */
-    const char *value;    /* what --help puts behind the flag */
+    const char *value;    /* what --help puts after the flag */
     const char *help;
     const char *when; /* when to change it, for the INI file */
 };
@@ -47,6 +47,7 @@ struct verb_info {
     enum verb verb;
     const char *argument; /* "FILE", "[PROMPT]"; NULL: takes none */
     const char *help;
+    const char *details; /* a paragraph for its own usage; NULL: none */
 };
 extern const struct verb_info settings_verbs[];
 extern const size_t settings_verbs_n;

@@ -230,9 +230,7 @@ static enum status set_number(struct resolved *r, const struct setting *setting,
     bool is_zero_word = setting->zero != NULL && strcmp(text, setting->zero) == 0;
     if (!is_zero_word) {
         bool ok = setting->kind == KIND_BYTES ? parse_bytes(text, &value) : parse_u64(text, &value);
-        bool stands_for_zero = value == 0 && setting->zero != NULL;
-        if (!ok || (!stands_for_zero && (double)value < setting->min) ||
-            (double)value > setting->max)
+        if (!ok || (double)value < setting->min || (double)value > setting->max)
             return refuse(setting, text, place, err);
     }
     store_u64(&r->settings, setting, value);
@@ -343,6 +341,10 @@ enum status value_set(struct resolved *r, const struct setting *setting, const c
                       enum origin origin, const char *place, struct error *err)
 {
     enum status status = STATUS_OK;
+    /* In a file or the environment it is "not set"; on a command line it is a shell's variable that
+     * was empty, and --api-key-file "$KEYS" must not start a service without keys. */
+    if (text[0] == '\0' && origin == ORIGIN_FLAG)
+        return refuse(setting, text, place, err);
     switch (setting->kind) {
     case KIND_TEXT:
         status = set_text(r, setting, text, place, err);

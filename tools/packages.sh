@@ -77,11 +77,16 @@ if ! has apt-get || [ ! -e /etc/debian_version ]; then
     exit 1
 fi
 SUDO=${SUDO:-}
+[ "$(id -u)" != 0 ] || SUDO="" # root needs none
 line="apt-get install -y --no-install-recommends$packages"
 echo "${SUDO:+$SUDO }apt-get update && ${SUDO:+$SUDO }$line"
 if [ "$(id -u)" != 0 ] && [ -z "$SUDO" ]; then
     echo "These packages are missing. Run the line above as root, or say: make SUDO=sudo ..." >&2
     exit 1
+fi
+if [ -n "$SUDO" ] && ! has "${SUDO%% *}"; then
+    echo "SUDO=$SUDO: there is no command ${SUDO%% *} here. Run the line above as root." >&2
+    exit 2
 fi
 # A stale or broken list of one repository must not keep the others' packages away.
 $SUDO apt-get update -q || echo "apt-get update failed; going on with the lists that are there" >&2

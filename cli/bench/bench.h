@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { BENCH_NAME = sizeof((struct bench_result *)0)->name }; /* bytes of a cell's name */
 enum { BENCH_CELLS_MAX = 512, BENCH_READS_MAX = 128, BENCH_CHAINS_MAX = 16 };
 
 /* What one pass of a cell needs at least. */
@@ -58,6 +59,10 @@ static inline double bench_now(void) /* seconds, monotonic */
 
 /* Is a cell of this name asked for: does it begin with one of --cells, to the end of a word? */
 bool bench_wanted(const struct bench *bench, const char *name);
+/* --cells word by word: moves *words on; false: there are no more. */
+bool bench_next_word(const char **words, const char **word, size_t *n);
+/* Does the name begin with these n bytes, to the end of a word? */
+bool bench_begins(const char *name, const char *word, size_t n);
 
 /* Measures now what the demand's limit is made of, for n_threads, unless that is known. */
 enum status bench_limits_prepare(struct bench *bench, const struct bench_demand *demand,
@@ -69,6 +74,12 @@ enum status bench_limits_settle(struct bench *bench, struct error *err);
 /* Takes a finished cell. STATUS_TOO_LARGE: no place. */
 enum status bench_add(struct bench *bench, const struct bench_result *result,
                       const struct bench_demand *demand, struct error *err);
+
+/* The names of all cells that a run with these settings could measure, whatever --cells says; how
+ * many. Of the engine's steps, and of single kernels. */
+enum { BENCH_NAMES_MAX = 64 };
+size_t bench_cell_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
+size_t bench_kernel_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
 
 /* The cells; how many of the engine's there will be. */
 size_t bench_cells_count(const struct bench *bench);

@@ -19,8 +19,8 @@ enum {
     MAX_BATCH = 64,
     MAX_TOKENS = 128, /* generated in a round */
     MAX_ROUNDS = 12,
+    MAX_CELLS = 32,
     FAR_ROOM = 160, /* positions left for decoding at the end of the context */
-    CELL_NAME = sizeof((struct bench_result *)0)->name,
 };
 
 struct cell {
@@ -40,9 +40,9 @@ static double seconds(uint64_t ns)
 /* --- what to measure --- */
 
 /* "prefill 128", "decode at 512", "batch 8" */
-static void cell_name(const struct cell *cell, char out[CELL_NAME])
+static void cell_name(const struct cell *cell, char out[BENCH_NAME])
 {
-    snprintf(out, CELL_NAME, "%s %s%zu", bench_kind_names[cell->kind],
+    snprintf(out, BENCH_NAME, "%s %s%zu", bench_kind_names[cell->kind],
              cell->kind == BENCH_DECODE ? "at " : "", cell->n);
 }
 
@@ -52,8 +52,8 @@ static size_t add_cell(struct cell *cells, size_t n_cells, enum bench_kind kind,
     return n_cells + 1;
 }
 
-/* cells: [32]. As far as the model's context goes. */
-static size_t plan_cells(const struct bench *bench, struct cell *cells)
+/* cells: [MAX_CELLS]. As far as the model's context goes. */
+static size_t all_cells(const struct bench *bench, struct cell *cells)
 {
     static const size_t prompts[] = {16, 32, 64, 128, 256, 512};
     static const size_t contexts[] = {0, 512, 2048};
@@ -73,9 +73,15 @@ static size_t plan_cells(const struct bench *bench, struct cell *cells)
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
         if (!quick || batches[i] == 2 || batches[i] == 8)
             n = add_cell(cells, n, BENCH_BATCH, batches[i]);
-    size_t n_wanted = 0;
+    return n;
+}
+
+/* Those of them that are asked for. */
+static size_t plan_cells(const struct bench *bench, struct cell *cells)
+{
+    size_t n = all_cells(bench, cells), n_wanted = 0;
     for (size_t i = 0; i < n; i++) {
-        char name[CELL_NAME];
+        char name[BENCH_NAME];
         cell_name(&cells[i], name);
         if (bench_wanted(bench, name))
             cells[n_wanted++] = cells[i];
@@ -83,9 +89,18 @@ static size_t plan_cells(const struct bench *bench, struct cell *cells)
     return n_wanted;
 }
 
+size_t bench_cell_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
+{
+    struct cell cells[MAX_CELLS];
+    size_t n = all_cells(bench, cells);
+    for (size_t i = 0; i < n; i++)
+        cell_name(&cells[i], names[i]);
+    return n;
+}
+
 size_t bench_cells_count(const struct bench *bench)
 {
-    struct cell cells[32];
+    struct cell cells[MAX_CELLS];
     return plan_cells(bench, cells);
 }
 
@@ -323,7 +338,7 @@ static enum status start_engine(struct bench *bench, struct error *err)
 
 enum status bench_cells_run(struct bench *bench, struct error *err)
 {
-    struct cell cells[32];
+    struct cell cells[MAX_CELLS];
     enum status status = start_engine(bench, err);
     if (status != STATUS_OK)
         return status;

@@ -249,14 +249,23 @@ static enum status run_own_products(struct bench *bench, struct error *err)
     return status;
 }
 
+/* The types that products are measured in: the model's, and F32. */
+static void list_types(const struct model *model, bool types[WEIGHT_TYPES])
+{
+    const struct matrix *shapes[MAX_SHAPES];
+    size_t n = list_shapes(model, shapes);
+    memset(types, 0, WEIGHT_TYPES * sizeof *types);
+    types[WEIGHT_F32] = true;
+    for (size_t i = 0; i < n; i++)
+        types[shapes[i]->type] = true;
+}
+
 static enum status run_squares(struct bench *bench, struct error *err)
 {
     static const size_t sizes[] = {128, 256, MOST_SQUARE};
-    const struct matrix *shapes[MAX_SHAPES];
-    bool wanted[WEIGHT_TYPES] = {[WEIGHT_F32] = true};
-    size_t n = list_shapes(bench->loaded.model, shapes), n_sizes = bench->settings->quick ? 1 : 3;
-    for (size_t i = 0; i < n; i++)
-        wanted[shapes[i]->type] = true;
+    bool wanted[WEIGHT_TYPES];
+    size_t n_sizes = bench->settings->quick ? 1 : 3;
+    list_types(bench->loaded.model, wanted);
     enum status status = STATUS_OK;
     for (int type = 0; type < WEIGHT_TYPES; type++)
         for (size_t i = 0; status == STATUS_OK && wanted[type] && i < n_sizes; i++)
@@ -290,12 +299,14 @@ static enum status run_row(struct bench *bench, struct bed *bed, const struct ro
     return run_cell(bench, bed, kernel->pass, &result, &demand, err);
 }
 
+static const struct row_kernel row_kernels[] = {{"softmax", pass_softmax, 1, SOFTMAX_OPS},
+                                                {"gelu", pass_gelu, 1, GELU_OPS},
+                                                {"silu", pass_silu, 2, SILU_OPS}};
+enum { ROW_KERNELS = sizeof row_kernels / sizeof *row_kernels };
+
 static enum status run_rows(struct bench *bench, struct error *err)
 {
     const struct shape *shape = &bench->loaded.model->shape;
-    static const struct row_kernel kernels[] = {{"softmax", pass_softmax, 1, SOFTMAX_OPS},
-                                                {"gelu", pass_gelu, 1, GELU_OPS},
-                                                {"silu", pass_silu, 2, SILU_OPS}};
     struct bed bed;
     size_t most = shape->n_vocab > shape->n_ff ? shape->n_vocab : shape->n_ff;
     most = most > MOST_SQUARE ? most : MOST_SQUARE;
@@ -306,15 +317,17 @@ static enum status run_rows(struct bench *bench, struct error *err)
     bed.u = arena_alloc(&bed.arena, most, sizeof *bed.u);
     if (bed.y == NULL || bed.u == NULL)
         status = error_no_memory(err, 2 * most * sizeof(float), "kernels to measure");
-    for (size_t k = 0; status == STATUS_OK && k < sizeof kernels / sizeof *kernels; k++) {
+    for (size_t k = 0; status == STATUS_OK && k < ROW_KERNELS; k++) {
         size_t sizes[] = {128, 256, MOST_SQUARE, k == 0 ? shape->n_vocab : shape->n_ff};
         bool known = sizes[3] == 128 || sizes[3] == 256 || sizes[3] == MOST_SQUARE;
         for (size_t i = 0; status == STATUS_OK && i < (known ? 3 : 4); i++)
-            status = run_row(bench, &bed, &kernels[k], sizes[i], err);
+            status = run_row(bench, &bed, &row_kernels[k], sizes[i], err);
     }
     arena_free(&bed.arena);
     return status;
 }
+
+static const char *const kv_names[KV_TYPES] = {"F32", "F16", "Q8"};
 
 /* One group of heads over a span of the context: what decoding does in each layer. */
 static enum status run_attend(struct bench *bench, struct error *err)
@@ -322,7 +335,6 @@ static enum status run_attend(struct bench *bench, struct error *err)
     const struct shape *shape = &bench->loaded.model->shape;
     const struct kernels *kernels = bench->loaded.kernels;
     enum kv_type type = (enum kv_type)bench->settings->kv_type;
-    static const char *const names[KV_TYPES] = {"F32", "F16", "Q8"};
     enum { BLOCKS = ATTEND_SPAN / KV_PAGE };
     size_t d = shape->head_dim, heads = shape->n_heads / shape->n_kv_heads;
     size_t block = kv_block_bytes(type, d), floats = (3 * heads + 2) * round_up(d, ALIGN_FLOATS);
@@ -371,7 +383,7 @@ static enum status run_attend(struct bench *bench, struct error *err)
     struct bench_demand demand = {.bytes = (double)(BLOCKS * block), .working_set = BLOCKS * block};
     demand.macs[LIMIT_FMA] = (double)heads * ATTEND_SPAN * (2.0 * (double)d + EXP_OPS);
     demand.units = demand.bytes * 1e-9;
-    snprintf(result.name, sizeof result.name, "attend %s", names[type]);
+    snprintf(result.name, sizeof result.name, "attend %s", kv_names[type]);
     snprintf(result.shape, sizeof result.shape, "%zux%zux%d", heads, d, ATTEND_SPAN);
     status = run_cell(bench, &bed, pass_attend, &result, &demand, err);
     arena_free(&bed.arena);
@@ -379,6 +391,20 @@ static enum status run_attend(struct bench *bench, struct error *err)
 }
 
 /* --- all of them --- */
+
+size_t bench_kernel_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
+{
+    bool types[WEIGHT_TYPES];
+    size_t n = 0;
+    list_types(bench->loaded.model, types);
+    for (size_t type = 0; type < WEIGHT_TYPES; type++)
+        if (types[type])
+            snprintf(names[n++], BENCH_NAME, "matmul %s", weight_infos[type].name);
+    for (size_t k = 0; k < ROW_KERNELS; k++)
+        snprintf(names[n++], BENCH_NAME, "%s", row_kernels[k].name);
+    snprintf(names[n++], BENCH_NAME, "attend %s", kv_names[bench->settings->kv_type]);
+    return n;
+}
 
 enum status bench_kernels_run(struct bench *bench, struct error *err)
 {

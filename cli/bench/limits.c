@@ -169,18 +169,3 @@ enum status bench_add(struct bench *bench, const struct bench_result *result,
         bar_show(&bench->bar, report->n_results, bench->n_planned, result->name);
     return STATUS_OK;
 }
-
-bool bench_wanted(const struct bench *bench, const char *name)
-{
-    const char *words = bench->settings->cells;
-    bool any = false;
-    for (const char *word = words; word != NULL && *word != '\0';) {
-        size_t n = strcspn(word, ",");
-        bool whole = n > 0 && strncmp(name, word, n) == 0 && (name[n] == ' ' || name[n] == '\0');
-        if (whole)
-            return true;
-        any = any || n > 0;
-        word += n + (word[n] != '\0');
-    }
-    return !any;
-}

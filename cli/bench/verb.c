@@ -8,6 +8,7 @@
 
 #include "cli/bench/bench.h"
 #include "cli/terminal.h"
+#include "cli/usage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,56 @@ static void settle_conditions(struct bench_report *report, const struct conditio
 
 /* --- the run --- */
 
+static void join_names(char *out, size_t room, char names[][BENCH_NAME], size_t n)
+{
+    size_t n_out = 0;
+    for (size_t i = 0; i < n && n_out < room; i++)
+        n_out += (size_t)snprintf(out + n_out, room - n_out, "%s%s", i > 0 ? ", " : "", names[i]);
+}
+
+/* "prefill" of "prefill 512": other models may have such a cell. */
+static bool is_kind(const char *word, size_t n, char names[][BENCH_NAME], size_t n_names)
+{
+    size_t n_kind = 0;
+    while (n_kind < n && word[n_kind] != ' ')
+        n_kind++;
+    for (size_t i = 0; i < n_names; i++)
+        if (bench_begins(names[i], word, n_kind))
+            return true;
+    return bench_begins(bench_kind_names[BENCH_PREFILL], word,
+                        n_kind); /* a context may have none */
+}
+
+/* A word of --cells that no model has a cell for is refused, and so are words that leave nothing;
+ * a word that this model alone has no cell for is told. */
+static enum status check_wanted(const struct bench *bench, struct error *err)
+{
+    char names[2 * BENCH_NAMES_MAX][BENCH_NAME], list[256];
+    const char *words = bench->settings->cells, *word;
+    size_t n, n_found = 0, n_names = bench_cell_names(bench, names);
+    n_names += bench_kernel_names(bench, names + n_names);
+    join_names(list, sizeof list, names, n_names);
+    if (words == NULL)
+        return STATUS_OK;
+    while (bench_next_word(&words, &word, &n)) {
+        size_t n_of_word = 0;
+        for (size_t i = 0; i < n_names; i++)
+            n_of_word += bench_begins(names[i], word, n);
+        n_found += n_of_word;
+        if (!is_kind(word, n, names, n_names))
+            return error_set_param(err, STATUS_INVALID, "--cells",
+                                   "--cells: no cell's name begins with \"%.*s\"; there are: %s",
+                                   (int)(n < 40 ? n : 40), word, list);
+        if (n_of_word == 0)
+            fprintf(stderr, "smallmind: --cells: no \"%.*s\" for this model and these options\n",
+                    (int)(n < 40 ? n : 40), word);
+    }
+    if (n_found == 0)
+        return error_set_param(err, STATUS_INVALID, "--cells",
+                               "--cells leaves nothing to measure; there are: %s", list);
+    return STATUS_OK;
+}
+
 static enum status prepare(struct bench *bench, struct error *err)
 {
     const struct settings *s = bench->settings;
@@ -74,7 +125,7 @@ static enum status prepare(struct bench *bench, struct error *err)
     report->model_bytes = model->file_bytes;
     report->results = bench->results;
     bench->n_planned = bench_cells_count(bench);
-    return STATUS_OK;
+    return check_wanted(bench, err);
 }
 
 static enum status measure(struct bench *bench, struct error *err)
@@ -113,18 +164,16 @@ static enum status write_json(const struct bench_report *report, struct error *e
 
 static enum status check_usage(const struct settings *s, struct error *err)
 {
-    if (s->compare && s->arguments[1] == NULL)
-        return error_set_param(err, STATUS_INVALID, "--compare",
-                               "--compare needs two reports: smallmind bench --compare A.json "
-                               "B.json");
-    if (!s->compare && s->argument != NULL)
+    static const char *const shown[] = {"json", NULL};
+    if (s->compare) {
+        enum status status = usage_compare(s, err);
+        return status == STATUS_OK ? usage_refuse(s, "--compare", shown, err) : status;
+    }
+    if (s->argument != NULL)
         return error_set_param(err, STATUS_INVALID, "--compare",
                                "\"%s\": bench takes reports with --compare only; a model is given "
                                "with --model",
                                s->argument);
-    if (s->compare && s->json)
-        return error_set_param(err, STATUS_INVALID, "--json",
-                               "--json and --compare do not go together");
     return STATUS_OK;
 }
 

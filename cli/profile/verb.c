@@ -9,6 +9,7 @@
 #include "cli/profile/run.h"
 #include "cli/target.h"
 #include "cli/terminal.h"
+#include "cli/usage.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -230,35 +231,17 @@ static enum status check_sizes(const struct settings *s, struct error *err)
     return STATUS_OK;
 }
 
-static enum status check_compare(const struct settings *s, struct error *err)
-{
-    static const char *const of_runs[] = {"html",      "trace",       "sizes",       "sessions",
-                                          "tokens",    "prompt",      "batch",       "model",
-                                          "cpu",       "context",     "seed",        "threads",
-                                          "kv-memory", "step-tokens", "temperature", "kv-type"};
-    if (s->arguments[1] == NULL)
-        return error_set_param(err, STATUS_INVALID, "--compare",
-                               "--compare needs two reports: A.json B.json");
-    for (size_t i = 0; i < sizeof of_runs / sizeof of_runs[0]; i++)
-        if (settings_is_flag(s, of_runs[i]))
-            return error_set_param(err, STATUS_INVALID, "--compare",
-                                   "--%s is of a run, and --compare runs nothing: it reads two "
-                                   "reports",
-                                   of_runs[i]);
-    return STATUS_OK;
-}
-
 static enum status check_usage(const struct settings *s, struct error *err)
 {
     const size_t n = count_wanted(s);
     if (s->compare)
-        return check_compare(s, err);
+        return usage_compare(s, err);
     if (settings_is_flag(s, "fail-on-regression"))
         return error_set_param(err, STATUS_INVALID, "--fail-on-regression",
-                               "--fail-on-regression is of --compare A.json B.json");
+                               "--fail-on-regression needs --compare A.json B.json");
     if (s->arguments[1] != NULL)
         return error_set_param(err, STATUS_INVALID, "--compare",
-                               "two files are compared with --compare");
+                               "two files are reports to compare: --compare A.json B.json");
     if (n == 0 && s->argument != NULL)
         return error_set_param(err, STATUS_INVALID, "--json",
                                "\"%s\": a file is written in the form of --json, --html or --trace",

@@ -94,9 +94,11 @@ static void print_settings(FILE *out)
     settings_print(settings, out);
 }
 
+static size_t help_columns = 80;
+
 static void print_help(FILE *out)
 {
-    settings_help(settings->help ? settings->verb : 0, out);
+    settings_help(settings->help ? settings->verb : 0, help_columns, out);
 }
 
 static void prints(void (*print)(FILE *), const char *part, bool wanted)
@@ -219,7 +221,14 @@ START_TEST(unknown_names_are_refused_with_the_nearest)
     refuses("--max_queue=3", "", "--max_queue:", "nearest: --max-queue");
     refuses("--hlep", "", "--hlep:", "nearest: --help");
     refuses("srve", "", "srve", "nearest: serve");
-    refuses("--zzzzzzzz", "", "--zzzzzzzz:", "nearest: --");
+    refuses("--ctx-size 3", "", "--ctx-size:", "nearest: --context"); /* another program's */
+    refuses("generate --max-new-tokens 3", "", "", "nearest: --max-tokens");
+    refuses(with_ini("n_predict = 3\n", ""), "", "", "nearest: max_tokens");
+    static const char *const far[] = {"--zzzzzzzz", "--bogus 1", "--x", "zzzz", "sing"};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++) { /* no hint is better than a wrong one */
+        refuses(far[i], "", "unknown", "");
+        ck_assert_msg(strstr(err.text, "nearest") == NULL, "%s", err.text);
+    }
     refuses("", "SMALLMIND_MAX_QEUE=3", "SMALLMIND_MAX_QEUE:", "nearest: SMALLMIND_MAX_QUEUE");
     refuses("", "SMALLMIND_max_queue=3", "SMALLMIND_max_queue:", "nearest: SMALLMIND_MAX_QUEUE");
     refuses(with_ini("\n\nmax_que = 3\n", ""), "", ":3: max_que:", "nearest: max_queue");
@@ -249,6 +258,85 @@ START_TEST(bad_values_say_what_would_be_right)
     refuses("--model --port 3", "", "--model needs a value", "");
     refuses("", "SMALLMIND_PORT=abc", "SMALLMIND_PORT: \"abc\"", "from 0 to 65535");
     refuses(with_ini("[network]\nport = abc\n", ""), "", ":2: port: \"abc\"", "from 0 to 65535");
+}
+END_TEST
+
+START_TEST(zero_is_not_a_word_for_automatic_or_off)
+{
+    static const char *const words[][2] = {
+        {"context", "auto"},         {"threads", "auto"},         {"workers", "auto"},
+        {"kv-memory", "auto"},       {"max-wait-seconds", "off"}, {"max-prompt-tokens", "off"},
+        {"max-output-tokens", "off"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "--%s 0", words[i][0]);
+        refuses(line, "", words[i][0], words[i][1]);
+        snprintf(line, sizeof line, "--%s %s", words[i][0], words[i][1]);
+        accepts(line, "");
+    }
+    refuses("generate --max-tokens 0", "", "--max-tokens", "or auto");
+    refuses("--kv-memory 0G", "", "--kv-memory", "or auto");
+    refuses("", "SMALLMIND_THREADS=0", "SMALLMIND_THREADS", "or auto");
+    refuses(with_ini("workers = 0\n", ""), "", ":1: workers", "or auto");
+    accepts("--port 0 --drain-seconds 0", ""); /* where 0 is a number */
+}
+END_TEST
+
+START_TEST(an_empty_value_of_a_flag_is_refused)
+{
+    static const char *const flags[] = {
+        "--api-key-file=", "--host=",    "--unix=", "--port-file=",   "--config=",
+        "--allow-origin=", "--threads=", "--cpu=",  "--prefix-cache="};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        refuses(flags[i], "", "\"\"", "must be");
+    refuses("generate --stop=", "", "--stop", "not empty");
+    refuses("generate --logit-bias=", "", "--logit-bias", "ID:BIAS");
+    refuses("bench --cells=", "", "--cells", "not empty");
+    refuses("profile --fail-on-regression=", "", "--fail-on-regression", "a number");
+    accepts(with_ini("unix =\nstop =\nlogit_bias =\n", ""), "SMALLMIND_API_KEY_FILE=");
+}
+END_TEST
+
+START_TEST(nothing_stands_on_a_command_line_in_vain)
+{
+    refuses("help serve extra", "", "\"extra\"", "one verb");
+    refuses("help nonsense", "", "nonsense", "unknown verb");
+    refuses("version extra", "", "version takes no argument", "extra");
+    refuses("version --port 5", "", "--port", "not an option of version");
+    refuses("help --port 5", "", "--port", "not an option of help");
+    refuses("--version=1", "", "--version", "no value");
+    refuses("--version extra", "", "extra", "unknown verb");
+    refuses("--help=maybe", "", "--help", "on or off");
+    refuses("serve --help extra", "", "serve takes no argument", "extra");
+    refuses("serve --help --ignore-eos", "", "--ignore-eos", "not an option of serve");
+    refuses("inspect a b", "", "\"b\"", "too many");
+    refuses("quantize a b Q4_0 c", "", "\"c\"", "too many");
+    refuses("generate --prefix-cache off x", "", "--prefix-cache", "not an option of generate");
+    refuses("perplexity --step-tokens 5 x", "", "--step-tokens", "not an option of perplexity");
+    accepts("serve --port 5 --version", "");
+    ck_assert_int_eq(settings->verb, VERB_VERSION);
+    accepts("help serve", "");
+    accepts("inspect --help", "");
+    accepts("inspect file --help", "");
+}
+END_TEST
+
+START_TEST(help_is_no_wider_than_the_terminal)
+{
+    static const char *const lines[] = {"--help", "serve --help", "profile --help",
+                                        "quantize --help"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        accepts(lines[i], "");
+        for (help_columns = 40; help_columns <= 120; help_columns += 20) {
+            char *text = printed(print_help);
+            for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1)
+                ck_assert_msg(strcspn(line, "\n") <= help_columns, "%zu: %.130s", help_columns,
+                              line);
+            free(text);
+        }
+    }
+    help_columns = 80;
+    prints(print_help, "Q4_K_M", true);
 }
 END_TEST
 
@@ -416,6 +504,10 @@ int main(int argc, char **argv)
     tcase_add_test(facts, printed_settings_are_an_ini_file_of_the_same_values);
     tcase_add_test(facts, unknown_names_are_refused_with_the_nearest);
     tcase_add_test(facts, bad_values_say_what_would_be_right);
+    tcase_add_test(facts, zero_is_not_a_word_for_automatic_or_off);
+    tcase_add_test(facts, an_empty_value_of_a_flag_is_refused);
+    tcase_add_test(facts, nothing_stands_on_a_command_line_in_vain);
+    tcase_add_test(facts, help_is_no_wider_than_the_terminal);
     tcase_add_test(facts, file_with_bad_lines_is_refused);
     tcase_add_test(facts, kubernetes_variables_are_ignored_with_a_note);
     tcase_add_test(facts, notes_are_cut_to_their_room);

@@ -11,6 +11,7 @@ import pytest
 
 import models
 from service import BINARY, EXTRA, LIMIT, REPORT, clean_environment, poll, run_verb
+from terminal import run_on_terminal
 from test_generate import STORY
 
 VERBS = ["serve", "generate", "inspect", "tokenize", "detokenize", "perplexity", "version", "help"]
@@ -62,6 +63,59 @@ def test_a_wrong_value_is_exit_2_and_says_what_would_be_right(args, word):
     done = run_verb(*args)
     assert done.returncode == 2, done
     assert done.stdout == b"" and word in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args, word", [
+    (["generate", "--max-tokens", "0", "x"], "or auto"), (["serve", "--threads", "0"], "or auto"),
+    (["serve", "--workers", "0"], "or auto"), (["serve", "--kv-memory", "0"], "or auto"),
+    (["serve", "--context", "0"], "or auto"), (["serve", "--max-wait-seconds", "0"], "or off"),
+    (["serve", "--max-output-tokens", "0"], "or off"), (["quantize", "a", "b", "Q4_0", "--threads", "0"], "or auto")])
+def test_zero_is_never_another_word_for_automatic(args, word):
+    done = run_verb(*args)
+    assert done.returncode == 2 and done.stdout == b"" and word in done.stderr.decode()
+
+
+@pytest.mark.parametrize("args", [
+    ["help", "serve", "extra"], ["help", "nonsense"], ["version", "extra"], ["version", "--port", "5"],
+    ["--version", "extra"], ["--version=1"], ["--help=maybe"], ["serve", "--help", "extra"], ["help", "--json"],
+    ["inspect", "a", "b"], ["inspect", ""], ["perplexity", ""], ["quantize", "a", "", "Q4_0"],
+    ["quantize", "a", "b", "Q4_0", "c"], ["tokenize", "extra"], ["generate", "one", "two"],
+    ["generate", "--prefix-cache", "off", "x"], ["perplexity", "--step-tokens", "4", "x"],
+    ["bench", "a"], ["bench", "--compare", "a"], ["bench", "--compare", "a", "b", "--quick"],
+    ["bench", "--compare", "a", "b", "--threads", "2"], ["bench", "--cells", "nope"],
+    ["bench", "--cells", ","], ["bench", "--cells", "softmax,nope"], ["bench", "--cells", ""],
+    ["profile", "--compare", "a", "b", "--sessions", "2"], ["profile", "a", "b"],
+    ["serve", "--api-key-file", ""], ["serve", "--unix="], ["serve", "--config", ""],
+    ["generate", "--stop", "", "x"], ["generate", "--logit-bias", "", "x"], [""], ["-- "]])
+def test_what_would_have_no_effect_is_exit_2_in_one_line(args):
+    done = run_verb(*args)
+    assert done.returncode == 2, done
+    assert done.stdout == b"" and done.stderr.count(b"\n") == 1, done
+
+
+@pytest.mark.parametrize("args, named", [
+    (["serve", "--ctx-size", "5"], "--context"), (["generate", "--n-predict", "5", "x"], "--max-tokens"),
+    (["generate", "--temp", "1", "x"], "--temperature"), (["serve", "--zzzzzz", "1"], None), (["qqqq"], None)])
+def test_a_hint_is_right_or_absent(args, named):
+    text = run_verb(*args).stderr.decode()
+    assert ("nearest: " + named in text) if named else ("nearest" not in text)
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS[:6], "quantize", "bench", "profile"])
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_help_fits_the_terminal(verb, columns):
+    args = [verb, "--help"] if verb else ["help"]
+    seen = run_on_terminal(*args, columns=columns)
+    assert seen.returncode == 0
+    assert max(map(len, seen.lines)) <= columns
+    assert max(map(len, seen.lines)) > columns * 0.75, "the width that is there is used"
+
+
+def test_the_help_of_quantize_lists_the_types():
+    text = run_verb("quantize", "--help").stdout.decode()
+    refusal = run_verb("quantize", "a", "b", "nope").stderr.decode()
+    types = refusal.split(": ")[-1].split()
+    assert len(types) > 15 and set(types) <= set(text.replace(".", " ").split()), types
 
 
 @pytest.mark.parametrize("args, word", [

@@ -1,0 +1,57 @@
+"""The program on a terminal of its own: what a person would see."""
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+
+from service import BINARY, LIMIT, clean_environment
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Seen:
+    """One run: everything that was written to the terminal, and what went to pipes beside it."""
+
+    def __init__(self, returncode, raw, stdout):
+        self.returncode = returncode
+        self.raw = raw.decode("utf-8", "replace")
+        self.stdout = stdout
+
+    @property
+    def lines(self):
+        """What stands there at the end: a line that was drawn again counts as it was last."""
+        text = ESCAPE.sub("", self.raw.replace("\r\n", "\n"))
+        return [line.rsplit("\r", 1)[-1] for line in text.splitlines()]
+
+    @property
+    def drawn(self):
+        """Each line as it was drawn, those included that were drawn over."""
+        text = ESCAPE.sub("", self.raw.replace("\r\n", "\n"))
+        return [part for line in text.splitlines() for part in line.split("\r") if part]
+
+
+def run_on_terminal(*args, columns=80, stdin=b"", stdout_too=True, env=None):
+    """One run to its end with standard error on a terminal this wide, and standard output too unless a pipe is asked
+    for. Standard input is a pipe."""
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen([str(BINARY), *map(str, args)], stdin=subprocess.PIPE,
+                               stdout=terminal if stdout_too else subprocess.PIPE, stderr=terminal,
+                               env=dict(clean_environment(env), TERM="xterm"))
+    os.close(terminal)
+    process.stdin.write(stdin)
+    process.stdin.close()
+    raw = b""
+    try:
+        while data := os.read(main, 65536):
+            raw += data
+    except OSError:  # its other end is closed
+        pass
+    os.close(main)
+    stdout = b"" if stdout_too else process.stdout.read()
+    if not stdout_too:
+        process.stdout.close()
+    return Seen(process.wait(LIMIT), raw, stdout)
