@@ -28,7 +28,7 @@ static const struct field {
 };
 
 /* tchar of RFC 9110, section 5.6.2 */
-static bool is_token(const char *text, size_t n)
+bool headers_is_token(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)text[i]) &&
@@ -40,7 +40,7 @@ static bool is_token(const char *text, size_t n)
 void headers_take(struct headers *h, const char *name, size_t n_name, const char *value,
                   size_t n_value)
 {
-    if (!is_token(name, n_name))
+    if (!headers_is_token(name, n_name))
         h->bad_name = true;
     for (size_t i = 0; i < n_value; i++)
         if ((unsigned char)value[i] == 0x7f || ((unsigned char)value[i] < 0x20 && value[i] != '\t'))
@@ -57,7 +57,7 @@ void headers_take(struct headers *h, const char *name, size_t n_name, const char
     }
 }
 
-static bool parse_length(const char *text, uint64_t *out)
+bool headers_parse_length(const char *text, uint64_t *out)
 {
     uint64_t value = 0;
     for (const char *c = text; *c != '\0'; c++) {
@@ -90,7 +90,7 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
         *why = "Content-Length and Transfer-Encoding must not stand together";
     } else if (h->transfer != NULL && (old || strcasecmp(h->transfer, "chunked") != 0)) {
         *why = "the only Transfer-Encoding is chunked, in HTTP/1.1";
-    } else if (h->length != NULL && !parse_length(h->length, &h->n_body)) {
+    } else if (h->length != NULL && !headers_parse_length(h->length, &h->n_body)) {
         *why = "Content-Length must be a decimal number";
     } else if (h->expect != NULL && strcasecmp(h->expect, "100-continue") != 0) {
         *refusal = REFUSAL_EXPECTATION;

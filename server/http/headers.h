@@ -33,6 +33,9 @@ void headers_take(struct headers *h, const char *name, size_t n_name, const char
  * and *why then say so. */
 bool headers_check(struct headers *h, const char *version, enum refusal *refusal, const char **why);
 
+bool headers_is_token(const char *text, size_t n);          /* of one byte or more */
+bool headers_parse_length(const char *text, uint64_t *out); /* decimal digits, nothing else */
+
 struct origin_rules {
     bool loopback;             /* the service listens on a loopback address */
     const char *allow_origins; /* separated by commas or spaces; "*" is any; NULL: none */

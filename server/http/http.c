@@ -2,21 +2,23 @@
 #include "server/http/http.h"
 
 #include "server/http/request.h"
+#include "server/http/transport.h"
 #include "server/log.h"
 #include "server/service.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 /* Connections that are accepted beyond our limit, to be told so instead of waiting in silence. */
 enum { CONNECTIONS_SPARE = 64 };
 /* Descriptors for everything but connections: the loop's, the pool's, files. */
 enum { FILES_SPARE = 64 };
-/* What a connection's memory holds besides its header: the response's headers and the chunk that is
- * being written. */
-enum { POOL_BYTES = 32 * 1024 };
+/* What a connection's memory holds besides its request's header and the records of its fields: the
+ * response's headers. */
+enum { POOL_SPARE = 4096 };
+/* A refused client's end is waited for: so long, and for so many more bytes of it. */
+enum { LINGER_MS = 2000, LINGER_BYTES = 8 << 20 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
@@ -34,7 +36,7 @@ void conn_enter(struct conn *conn, enum conn_phase phase)
 
 void conn_cut(struct conn *conn)
 {
-    shutdown(conn->fd, SHUT_RDWR);
+    transport_cut(conn->fd);
 }
 
 void conn_ends(struct conn *conn)
@@ -42,6 +44,61 @@ void conn_ends(struct conn *conn)
     MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
                               conn->service->http.timeout + 1);
 }
+
+/* --- what the library reads --- */
+
+void conn_answer_last(struct conn *conn, const char *bytes, size_t n)
+{
+    transport_send(conn->fd, bytes, n);
+    transport_finish(conn->fd);
+    guard_end(&conn->guard);
+    conn_enter(conn, CONN_LEAVING);
+}
+
+/* Nothing of what the guard has refused has reached the library. It is answered once the messages
+ * before it are. */
+static void refuse_unparsed(struct conn *conn)
+{
+    const struct guard *guard = &conn->guard;
+    if (conn->phase == CONN_LEAVING)
+        return;
+    if (conn->request != NULL && conn->request->whole_ns == 0) /* its body is at fault */
+        request_refuse_unread(conn->request, guard->refusal, guard->why);
+    else if (conn->request == NULL && conn->n_requests == guard->n_heads)
+        request_refuse_unparsed(conn, guard->method, guard->refusal, guard->why);
+}
+
+/* Drops what comes. As recv: 0 at the end. */
+static ssize_t drop_rest(struct conn *conn, char *out, size_t room)
+{
+    ssize_t n;
+    while ((n = transport_read(conn->fd, out, room)) > 0) {
+        conn->n_dropped += (size_t)n;
+        if (conn->n_dropped > LINGER_BYTES) {
+            errno = ECONNRESET;
+            return -1;
+        }
+    }
+    return n;
+}
+
+static ssize_t on_read(void *ctx, char *out, size_t room)
+{
+    struct conn *conn = ctx;
+    if (conn->guard.state == GUARD_FAULT || conn->guard.state == GUARD_ENDED)
+        return drop_rest(conn, out, room);
+    ssize_t n = transport_read(conn->fd, out, room);
+    if (n <= 0)
+        return n;
+    size_t n_passed = guard_look(&conn->guard, out, (size_t)n);
+    if (conn->guard.state == GUARD_FAULT && n_passed == 0)
+        refuse_unparsed(conn);
+    if (n_passed > 0)
+        return (ssize_t)n_passed;
+    return drop_rest(conn, out, room);
+}
+
+/* --- from accept to close --- */
 
 static void conn_open(struct service *service, struct MHD_Connection *mhd, void **place)
 {
@@ -53,6 +110,13 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
     conn->service = service;
     conn->mhd = mhd;
     conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    guard_init(&conn->guard, service->settings->max_header_bytes);
+    struct error err;
+    if (transport_watch(conn->fd, on_read, conn, &err) != STATUS_OK) {
+        free(conn);
+        *place = NULL;
+        return;
+    }
     conn->over = http->n_conns >= service->settings->max_connections;
     conn->fresh = true;
     conn_enter(conn, CONN_WAITING);
@@ -70,6 +134,7 @@ static void conn_close(struct service *service, struct conn *conn)
     loop_again(&service->loop); /* at its limit, the daemon listens again in the next run only */
     if (conn == NULL)
         return;
+    transport_forget(conn->fd);
     if (conn->prev != NULL)
         conn->prev->next = conn->next;
     else
@@ -91,17 +156,27 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
 }
 
 /* A request's first line is here; only now is its target whole. */
+void conn_request_over(struct conn *conn)
+{
+    conn->request = NULL;
+    conn->fresh = false;
+    conn->n_requests++;
+    if (conn->phase == CONN_LEAVING)
+        return;
+    conn_enter(conn, CONN_WAITING);
+    if (conn->guard.state == GUARD_FAULT)
+        refuse_unparsed(conn);
+}
+
 static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
     (void)cls;
+    (void)uri;
     struct conn *conn = conn_of(mhd);
     if (conn == NULL)
         return NULL;
     if (!conn->fresh) /* the first request's time runs from the connection's start */
         conn_enter(conn, CONN_READING);
-    conn->strange = false;
-    for (; *uri != '\0'; uri++)
-        conn->strange |= (unsigned char)*uri <= 0x20 || (unsigned char)*uri >= 0x7f;
     return NULL;
 }
 
@@ -113,7 +188,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     struct request *r = *place;
     if (r == NULL) {
         struct conn *conn = conn_of(mhd);
-        *place = conn != NULL ? request_begin(conn, method) : NULL;
+        /* What the guard has not seen is not served. */
+        bool seen = conn != NULL && conn->n_requests < conn->guard.n_heads;
+        *place = seen ? request_begin(conn, method) : NULL;
         return *place != NULL ? request_admit(*place, url, version) : MHD_NO;
     }
     if (*n_data > 0) {
@@ -189,7 +266,11 @@ enum status http_start(struct http *http, struct service *service, int listen_fd
     /* Behind the sweep's deadlines, and never 0: a client that sent its request and its end in one
      * packet, and one that reads a large answer too slowly, are the library's to find. */
     http->timeout = max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
-    size_t pool = POOL_BYTES + s->max_header_bytes;
+    /* Half of it is what the library reads into. With the guard's limits a request always fits, so
+     * that it has nothing to refuse by itself. */
+    size_t pool = 2 * (s->max_header_bytes + GUARD_RECORDS_MAX * GUARD_RECORD_BYTES + POOL_SPARE);
+    if (!transport_works())
+        return error_set(err, STATUS_INTERNAL, "libmicrohttpd's reads cannot be watched");
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, make_room(s->max_connections + CONNECTIONS_SPARE), NULL},
@@ -216,6 +297,7 @@ void http_stop(struct http *http)
     MHD_quiesce_daemon(http->daemon);
     MHD_stop_daemon(http->daemon);
     http->daemon = NULL;
+    transport_end();
 }
 
 /* How long a connection may stay in its phase, ms; 0: for ever (an answer's time is its stream's
@@ -223,8 +305,10 @@ void http_stop(struct http *http)
 static uint64_t patience_ms(const struct conn *conn)
 {
     const struct settings *s = conn->service->settings;
-    if (conn->phase == CONN_READING || conn->fresh)
+    if (conn->phase == CONN_READING || (conn->phase == CONN_WAITING && conn->fresh))
         return (uint64_t)s->request_seconds * 1000;
+    if (conn->phase == CONN_LEAVING)
+        return LINGER_MS;
     return conn->phase == CONN_WAITING ? (uint64_t)s->idle_seconds * 1000 : 0;
 }
 
@@ -233,10 +317,9 @@ bool http_beat(struct http *http, uint64_t now_ms)
     bool cut = false;
     for (struct conn *conn = http->conns; conn != NULL; conn = conn->next) {
         uint64_t patience = patience_ms(conn);
-        char byte;
         bool gone = patience > 0 && now_ms - conn->since_ms > patience;
         if (!gone && conn->phase != CONN_ANSWERING && conn->peek) {
-            gone = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+            gone = transport_is_at_end(conn->fd);
             conn->peek = false;
         }
         if (gone)

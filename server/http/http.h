@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "server/http/guard.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -16,7 +17,12 @@
 struct service;
 struct request;
 
-enum conn_phase { CONN_WAITING, CONN_READING, CONN_ANSWERING }; /* for, or of, a request */
+enum conn_phase {
+    CONN_WAITING,   /* for a request */
+    CONN_READING,   /* a request */
+    CONN_ANSWERING, /* it */
+    CONN_LEAVING,   /* refused past the library: what still comes is dropped, until its end */
+};
 
 struct conn { /* one client's connection, from accept to close */
     struct conn *next, *prev;
@@ -27,9 +33,11 @@ struct conn { /* one client's connection, from accept to close */
     uint64_t since_ms; /* when the phase began, loop time */
     bool fresh;        /* no request yet: the first may take no longer than any */
     bool over;         /* one more than the limit: its request is refused */
-    bool strange;      /* its request's target has blanks, or bytes that no URL has */
     bool peek;         /* the client's end may have been read with its request, unseen: look once */
     struct request *request; /* NULL: none under way */
+    struct guard guard;
+    uint64_t n_requests; /* that have ended */
+    size_t n_dropped;    /* bytes, while it leaves */
 };
 
 struct http {
@@ -55,6 +63,12 @@ bool http_beat(struct http *http, uint64_t now_ms);
  */
 void conn_cut(struct conn *conn);
 void conn_enter(struct conn *conn, enum conn_phase phase);
+/* A request has ended, and the connection with it or not. */
+void conn_request_over(struct conn *conn);
+/* Sends an answer of the caller's making past the library, which has nothing under way, and ends
+ * the connection: what the client still sends is read and dropped for a while, since closing with
+ * unread bytes would reset the connection, and the answer might never be read. */
+void conn_answer_last(struct conn *conn, const char *bytes, size_t n);
 /* Its next answer ends with the connection (a stream for HTTP/1.0): the library closes such a
  * connection from inside its reader, and then forgets it while an older one lives, unless it has a
  * timeout of its own, for it looks at all those in every run. */

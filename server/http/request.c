@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 /* The body of a request that is refused is still read, up to this much more than the limit: closing
  * with unread data would reset the connection, and the client might never see why. */
@@ -56,14 +55,19 @@ static const char *path_of(const char *url)
     return path != NULL ? path : "/";
 }
 
+static void draw_id(struct service *service, char *id)
+{
+    snprintf(id, REQUEST_ID_MAX + 1, "%016llx",
+             (unsigned long long)service_random(&service->random_ids));
+}
+
 static void set_id(struct request *r)
 {
     const char *own = r->headers.request_id;
     if (own != NULL && request_id_valid(own))
         memcpy(r->id, own, strlen(own) + 1);
     else
-        snprintf(r->id, sizeof r->id, "%016llx",
-                 (unsigned long long)service_random(&r->service->random_ids));
+        draw_id(r->service, r->id);
 }
 
 /* --- what is wrong with a request --- */
@@ -150,16 +154,8 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     set_id(r);
     r->route = route_find(&r->service->routes, path);
     r->old = strcmp(version, "HTTP/1.0") == 0;
-    size_t n_header =
-        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
     if (!headers_check(h, version, &refusal, &why))
         refuse_later(r, refusal, "", why);
-    else if (r->conn->strange)
-        refuse_later(r, REFUSAL_BAD_REQUEST, "",
-                     "the request's target must be visible ASCII; encode other bytes with %");
-    else if (n_header > r->service->settings->max_header_bytes)
-        refuse_later(r, REFUSAL_HEADERS, "",
-                     "the request's headers are too long (--max-header-bytes)");
     else if (r->conn->over)
         refuse_later(r, REFUSAL_CONNECTIONS, "", "too many connections (--max-connections)");
     if (r->refused) /* nothing of such a request, or of what follows it, is read */
@@ -186,21 +182,54 @@ static void count_refusal(struct request *r, unsigned status)
     request_count(r, status);
 }
 
-/* A chunked body has become too long, and the library takes no answer before a body's end. Nothing
- * else is being sent: the answer goes out past it, and the connection is of no more use. */
-static void answer_past_library(struct request *r)
+/* An answer of which the library knows nothing: while it reads, it takes none, and has none under
+ * way. The connection ends with it. */
+static void answer_past_library(struct conn *conn, const char *id, uint64_t begun_ns,
+                                struct api_error what, const struct error *why)
 {
     char body[1024], text[2048];
-    size_t n_body = reply_error(&r->refusal, r->why.text, r->why.param, body, sizeof body);
+    size_t n_body = reply_error(&what, why->text, why->param, body, sizeof body);
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
                      "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
                      "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n\r\n%s",
-                     r->refusal.http, MHD_get_reason_phrase_for(r->refusal.http), r->id,
-                     ms_since(r->begun_ns), n_body, body);
+                     what.http, MHD_get_reason_phrase_for(what.http), id, ms_since(begun_ns),
+                     n_body, body);
+    conn_answer_last(conn, text, (size_t)n);
+}
+
+static void answer_now(struct request *r)
+{
     count_refusal(r, r->refusal.http);
-    send(r->conn->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(r->conn->fd, SHUT_WR);
+    answer_past_library(r->conn, r->id, r->begun_ns, r->refusal, &r->why);
+}
+
+void request_refuse_unread(struct request *r, enum refusal refusal, const char *why)
+{
+    if (r->counted)
+        return;
+    if (!r->refused)
+        refuse_later(r, refusal, "", why);
+    answer_now(r);
+}
+
+void request_refuse_unparsed(struct conn *conn, const char *method, enum refusal refusal,
+                             const char *why)
+{
+    struct service *service = conn->service;
+    uint64_t now_ns = clock_now_ns();
+    struct api_error what = errors_of_refusal(refusal);
+    struct error error;
+    char id[REQUEST_ID_MAX + 1];
+    draw_id(service, id);
+    error_set(&error, STATUS_INVALID, "%s", why);
+    answer_past_library(conn, id, now_ns, what, &error);
+    metrics_request(&service->metrics, route_index(&service->routes, NULL), what.http);
+    log_access(&(struct log_request){.id = id,
+                                     .method = method_name(method),
+                                     .route = route_label(NULL),
+                                     .status = what.http,
+                                     .total_ms = ms_since(now_ns)});
 }
 
 static bool too_long(struct request *r, size_t limit)
@@ -214,7 +243,7 @@ static bool too_long(struct request *r, size_t limit)
                   limit);
     }
     if (!r->counted)
-        answer_past_library(r);
+        answer_now(r);
     return r->n_received > limit + drop_bytes;
 }
 
@@ -295,6 +324,11 @@ bool response_header(struct MHD_Response *response, const char *name, const char
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+static bool ends_connection(const struct request *r)
+{
+    return r->last || r->service->state == HEALTH_DRAINING;
+}
+
 static bool add_common_headers(const struct request *r, struct MHD_Response *response,
                                const char *timing)
 {
@@ -308,7 +342,7 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
              response_header(response, "Access-Control-Expose-Headers",
                              "X-Request-Id, Server-Timing, Retry-After") &&
              response_header(response, "Vary", "Origin");
-    if (r->last || r->service->state == HEALTH_DRAINING)
+    if (ends_connection(r))
         ok = ok && response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     return ok;
 }
@@ -322,8 +356,11 @@ enum MHD_Result request_queue(struct request *r, unsigned status, struct MHD_Res
     if (add_common_headers(r, response, timing))
         result = MHD_queue_response(r->mhd, status, response);
     MHD_destroy_response(response); /* our share of it */
-    if (result == MHD_YES)
+    if (result == MHD_YES) {
         r->status = status;
+        if (ends_connection(r)) /* what follows it is not read any more */
+            guard_end(&r->conn->guard);
+    }
     return result;
 }
 
@@ -418,9 +455,7 @@ void request_end(struct request *r)
         log_access(&line);
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
-    r->conn->request = NULL;
-    r->conn->fresh = false;
-    conn_enter(r->conn, CONN_WAITING);
+    conn_request_over(r->conn);
     free(r->body);
     free(r);
 }

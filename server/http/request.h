@@ -58,6 +58,12 @@ enum MHD_Result request_take(struct request *r, const char *data, size_t n);
 enum MHD_Result request_whole(struct request *r);
 void request_end(struct request *r);
 
+/* Refusals of what the guard has not let through to the library: of a request whose body is at
+ * fault, and of one that has not come to be. One answer, and the connection ends. */
+void request_refuse_unread(struct request *r, enum refusal refusal, const char *why);
+void request_refuse_unparsed(struct conn *conn, const char *method, enum refusal refusal,
+                             const char *why);
+
 struct answer {
     unsigned status;
     const char *type; /* Content-Type; NULL: none */
