@@ -27,6 +27,7 @@ struct api_error errors_of_refusal(enum refusal refusal)
         [REFUSAL_LOADING] = {503, "loading", overloaded},
         [REFUSAL_DRAINING] = {503, "draining", overloaded},
         [REFUSAL_CONNECTIONS] = {503, "too_many_connections", overloaded},
+        [REFUSAL_BODY_MEMORY] = {503, "body_memory_full", overloaded},
         [REFUSAL_VERSION] = {505, "unsupported_http_version", invalid_request},
     };
     return refusals[refusal < REFUSAL_COUNT ? refusal : REFUSAL_INTERNAL];

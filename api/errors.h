@@ -35,6 +35,7 @@ enum refusal {
     REFUSAL_LOADING,     /* 503, with Retry-After */
     REFUSAL_DRAINING,    /* 503, with Retry-After */
     REFUSAL_CONNECTIONS, /* 503: no place for one more */
+    REFUSAL_BODY_MEMORY, /* 503, with Retry-After: the bodies under way take all there is */
     REFUSAL_VERSION,     /* 505 */
     REFUSAL_COUNT
 };

@@ -64,6 +64,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
+    size_t max_body_memory;                      /* of all requests' bodies together */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     unsigned max_wait_seconds;                   /* predicted queue wait that is refused; 0: none */
     unsigned request_seconds;                    /* from a request's first byte to its last */

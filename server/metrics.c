@@ -45,7 +45,7 @@ static const unsigned codes[METRICS_CODES] = {200, 204, 400, 401, 403, 404, 405,
                                               503, 505, 500};
 
 static const char *const reject_names[REJECT_REASONS] = {"queue_full", "deadline", "draining",
-                                                         "too_large"};
+                                                         "too_large", "body_memory"};
 static const char *const phase_names[] = {"queued", "prefill", "decode"};
 
 void histogram_add(struct histogram *h, const struct bounds *bounds, double value)
@@ -232,6 +232,13 @@ static void put_requests(struct text *t, const struct metrics *m, const struct m
     put_count(t, "smallmind_queue_limit", "gauge", "Generations that may wait.", view->queue_limit);
 }
 
+static void put_connections(struct text *t, const struct metrics_view *view)
+{
+    put_head(t, "smallmind_connections", "gauge", "Connections: open, and how many may be.");
+    put_series(t, "smallmind_connections", "state", "open", view->connections);
+    put_series(t, "smallmind_connections", "state", "limit", view->connections_limit);
+}
+
 static void put_tokens(struct text *t, struct metrics *m, const struct engine_stats *s,
                        uint64_t now_ns)
 {
@@ -351,6 +358,7 @@ size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_
     struct text t = {.out = out, .room = room};
     put_tokens(&t, m, view->stats, now_ns);
     put_requests(&t, m, view);
+    put_connections(&t, view);
     put_engine(&t, view->stats);
     put_times(&t, m);
     put_info(&t, view);

@@ -17,6 +17,7 @@ enum reject_reason {
     REJECT_DEADLINE,
     REJECT_DRAINING,
     REJECT_TOO_LARGE,
+    REJECT_BODY_MEMORY,
     REJECT_REASONS
 };
 
@@ -74,6 +75,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     const char *const *routes; /* [n_routes] labels */
     size_t n_routes;
     size_t queue_limit;
+    size_t connections, connections_limit;
     const char *version,
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
     const char *model, *architecture, *weights;

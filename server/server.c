@@ -200,8 +200,17 @@ static void on_settled(void *ctx)
     service_settled(&life->service);
 }
 
-static const struct loop_events events = {
-    .wake = on_wake, .beat = on_beat, .signal = on_signal, .settled = on_settled};
+static void on_paused(void *ctx)
+{
+    struct life *life = ctx;
+    http_paused(&life->service.http);
+}
+
+static const struct loop_events events = {.wake = on_wake,
+                                          .beat = on_beat,
+                                          .signal = on_signal,
+                                          .settled = on_settled,
+                                          .paused = on_paused};
 
 /* --- the whole --- */
 

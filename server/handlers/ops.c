@@ -122,6 +122,8 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .n_routes = table->n + 1,
                                 .stats = &stats,
                                 .queue_limit = service->settings->max_queue,
+                                .connections = service->http.n_conns,
+                                .connections_limit = service->http.limit,
                                 .version = SMALLMIND_VERSION};
     if (service->engine != NULL) {
         engine_stats(service->engine, &stats);

@@ -33,8 +33,9 @@ void task_release(struct task *task)
 void task_drop_body(struct task *task)
 {
     free(task->body);
+    task->service->http.body_bytes -= task->body_room;
     task->body = NULL;
-    task->n_body = 0;
+    task->n_body = task->body_room = 0;
 }
 
 void task_wake(struct task *task)
@@ -91,7 +92,9 @@ void *task_create(struct request *r, size_t bytes)
     task->request = r;
     task->body = r->body;
     task->n_body = r->n_body;
+    task->body_room = r->body_room;
     r->body = NULL;
+    r->n_body = r->body_room = 0;
     memcpy(task->id, r->id, sizeof task->id);
     task->n_holds = 1; /* the request's */
     task->pool.data = task->watch.data = task;

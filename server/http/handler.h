@@ -38,7 +38,7 @@ struct task { /* the first member of a handler's own state */
     const struct handler *handler;
     struct request *request; /* NULL once it has ended */
     char *body;              /* owned; task_drop_body frees it sooner */
-    size_t n_body;
+    size_t n_body, body_room;
     bool left; /* the client has gone: nothing is to be sent any more */
     char id[REQUEST_ID_MAX + 1];
     struct log_request line; /* written when the task is freed */

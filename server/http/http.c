@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-/* Connections that are accepted beyond our limit, to be told so instead of waiting in silence. */
-enum { CONNECTIONS_SPARE = 64 };
+/* Connections that are accepted beyond the limit: for probes, and for clients that are told so
+ * instead of waiting in silence. As many again may be on their way out. */
+enum { RESERVE_MAX = 64 };
+/* How many idle connections are looked at for one that has sent nothing. */
+enum { VICTIMS_MAX = 64 };
 /* Descriptors for everything but connections: the loop's, the pool's, files. */
 enum { FILES_SPARE = 64 };
 /* What a connection's memory holds besides its request's header and the records of its fields: the
@@ -36,11 +39,15 @@ void conn_enter(struct conn *conn, enum conn_phase phase)
 
 void conn_cut(struct conn *conn)
 {
+    if (!conn->cut)
+        conn->service->http.n_cut++;
+    conn->cut = true;
     transport_cut(conn->fd);
 }
 
 void conn_ends(struct conn *conn)
 {
+    conn->ending = true;
     MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
                               conn->service->http.timeout + 1);
 }
@@ -100,6 +107,70 @@ static ssize_t on_read(void *ctx, char *out, size_t room)
 
 /* --- from accept to close --- */
 
+/* Whose place a new connection takes: of those without a complete head the oldest that has sent
+ * nothing which waits to be read. */
+static struct conn *find_victim(const struct http *http, const struct conn *newest)
+{
+    int n_looked = 0;
+    for (struct conn *conn = TAILQ_FIRST(&http->idle); conn != NULL && n_looked < VICTIMS_MAX;
+         conn = TAILQ_NEXT(conn, in_idle)) {
+        if (conn->cut || conn->reserve || conn == newest)
+            continue;
+        n_looked++;
+        if (!transport_has_bytes(conn->fd))
+            return conn;
+    }
+    return NULL;
+}
+
+static struct conn *find_oldest(const struct http *http, const struct conn *newest)
+{
+    struct conn *conn = TAILQ_FIRST(&http->idle);
+    while (conn != NULL && (conn->cut || conn == newest))
+        conn = TAILQ_NEXT(conn, in_idle);
+    return conn;
+}
+
+static size_t n_live(const struct http *http)
+{
+    return http->n_conns - http->n_cut;
+}
+
+static void make_place(struct http *http, struct conn *newest)
+{
+    if (!http->full && n_live(http) >= http->limit) {
+        http->full = true;
+        log_line(LOG_WARN,
+                 "all %zu connections are taken (--max-connections): idle ones give way, requests "
+                 "beyond them get 503, probes are answered",
+                 http->limit);
+    }
+    if (n_live(http) <= http->limit)
+        return;
+    struct conn *victim = find_victim(http, newest);
+    newest->reserve = victim == NULL;
+    if (victim == NULL && n_live(http) > http->limit + http->reserve)
+        victim = find_oldest(http, newest);
+    if (victim != NULL)
+        conn_cut(victim);
+}
+
+bool conn_is_over(const struct conn *conn)
+{
+    const struct http *http = &conn->service->http;
+    return conn->reserve && n_live(http) > http->limit;
+}
+
+/* Told again only after a tenth of the places has been free. */
+static void note_room(struct http *http)
+{
+    if (!http->full || http->n_conns > http->limit * 9 / 10)
+        return;
+    http->full = false;
+    log_line(LOG_INFO, "connections are below their limit again: %zu of %zu", http->n_conns,
+             http->limit);
+}
+
 static void conn_open(struct service *service, struct MHD_Connection *mhd, void **place)
 {
     struct http *http = &service->http;
@@ -117,7 +188,6 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
         *place = NULL;
         return;
     }
-    conn->over = http->n_conns >= service->settings->max_connections;
     conn->fresh = true;
     conn_enter(conn, CONN_WAITING);
     conn->next = http->conns;
@@ -126,6 +196,8 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
     http->conns = conn;
     if (http->n_conns++ == 0)
         loop_beat(&service->loop, true);
+    TAILQ_INSERT_TAIL(&http->idle, conn, in_idle);
+    make_place(http, conn);
 }
 
 static void conn_close(struct service *service, struct conn *conn)
@@ -135,6 +207,9 @@ static void conn_close(struct service *service, struct conn *conn)
     if (conn == NULL)
         return;
     transport_forget(conn->fd);
+    if (conn->request == NULL)
+        TAILQ_REMOVE(&http->idle, conn, in_idle);
+    http->n_cut -= conn->cut;
     if (conn->prev != NULL)
         conn->prev->next = conn->next;
     else
@@ -144,6 +219,7 @@ static void conn_close(struct service *service, struct conn *conn)
     free(conn);
     if (--http->n_conns == 0) /* an idle server uses no CPU */
         loop_beat(&service->loop, false);
+    note_room(http);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
@@ -156,9 +232,18 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
 }
 
 /* A request's first line is here; only now is its target whole. */
+void conn_request_begun(struct conn *conn, struct request *r)
+{
+    conn->request = r;
+    TAILQ_REMOVE(&conn->service->http.idle, conn, in_idle);
+    if (!conn_is_over(conn)) /* by now there is a place for it */
+        conn->reserve = false;
+}
+
 void conn_request_over(struct conn *conn)
 {
     conn->request = NULL;
+    TAILQ_INSERT_TAIL(&conn->service->http.idle, conn, in_idle);
     conn->fresh = false;
     conn->n_requests++;
     if (conn->phase == CONN_LEAVING)
@@ -254,6 +339,18 @@ static unsigned make_room(size_t n_wanted)
     return n;
 }
 
+/* Shares what the system allows between the limit, the reserve and those on their way out. */
+static unsigned share_out(struct http *http, size_t max_connections)
+{
+    unsigned n = make_room(max_connections + 2 * RESERVE_MAX);
+    bool enough = n >= max_connections + 2 * RESERVE_MAX;
+    http->reserve = enough ? RESERVE_MAX : n / 8;
+    http->limit = enough ? max_connections : n - 2 * (n / 8);
+    if (http->limit > max_connections)
+        http->limit = max_connections;
+    return n;
+}
+
 static unsigned max3(unsigned a, unsigned b, unsigned c)
 {
     unsigned ab = a > b ? a : b;
@@ -268,12 +365,13 @@ enum status http_start(struct http *http, struct service *service, int listen_fd
     http->timeout = max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
     /* Half of it is what the library reads into. With the guard's limits a request always fits, so
      * that it has nothing to refuse by itself. */
+    TAILQ_INIT(&http->idle);
     size_t pool = 2 * (s->max_header_bytes + GUARD_RECORDS_MAX * GUARD_RECORD_BYTES + POOL_SPARE);
     if (!transport_works())
         return error_set(err, STATUS_INTERNAL, "libmicrohttpd's reads cannot be watched");
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, make_room(s->max_connections + CONNECTIONS_SPARE), NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, share_out(http, s->max_connections), NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, http->timeout, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)pool, NULL},
         {MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL},
@@ -327,4 +425,14 @@ bool http_beat(struct http *http, uint64_t now_ms)
         cut = cut || gone;
     }
     return cut;
+}
+
+void http_paused(struct http *http)
+{
+    for (struct conn *conn = http->conns; conn != NULL; conn = conn->next) {
+        /* From no timeout to one: the library then begins at the present. */
+        MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+        MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  http->timeout + (conn->ending ? 1u : 0u));
+    }
 }

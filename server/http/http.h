@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct service;
 struct request;
@@ -32,9 +33,12 @@ struct conn { /* one client's connection, from accept to close */
     enum conn_phase phase;
     uint64_t since_ms; /* when the phase began, loop time */
     bool fresh;        /* no request yet: the first may take no longer than any */
-    bool over;         /* one more than the limit: its request is refused */
+    bool cut;          /* it is being closed */
+    bool ending;       /* conn_ends was called */
+    bool reserve;      /* one more than the limit: only a probe is answered */
     bool peek;         /* the client's end may have been read with its request, unseen: look once */
-    struct request *request; /* NULL: none under way */
+    struct request *request;   /* NULL: none whose head is complete is under way */
+    TAILQ_ENTRY(conn) in_idle; /* while there is none */
     struct guard guard;
     uint64_t n_requests; /* that have ended */
     size_t n_dropped;    /* bytes, while it leaves */
@@ -44,9 +48,15 @@ struct http {
     struct MHD_Daemon *daemon;
     struct conn *conns;
     size_t n_conns;
-    unsigned timeout;   /* s: the library's own, behind the sweep's deadlines */
-    size_t n_answering; /* requests whose handler has been called and that have not ended */
-    size_t n_tasks;     /* handlers' tasks, those included whose request has ended */
+    size_t n_cut;            /* of them */
+    size_t limit;            /* connections that are served */
+    size_t reserve;          /* for probes, beyond */
+    bool full;               /* the limit was reached, and is not left yet */
+    TAILQ_HEAD(, conn) idle; /* without a complete head; the oldest first */
+    size_t body_bytes;       /* of all bodies together, until they are decoded */
+    unsigned timeout;        /* s: the library's own, behind the sweep's deadlines */
+    size_t n_answering;      /* requests whose handler has been called and that have not ended */
+    size_t n_tasks;          /* handlers' tasks, those included whose request has ended */
 };
 
 /* Starts the daemon on a listening socket, which stays the caller's to close, after http_stop. */
@@ -59,6 +69,13 @@ void http_stop(struct http *http);
  * be driven. */
 bool http_beat(struct http *http, uint64_t now_ms);
 
+/* The process did not run for a while: the library's own timeouts begin anew. */
+void http_paused(struct http *http);
+
+/* Whether a connection is beyond the limit, so that only a probe is answered. */
+bool conn_is_over(const struct conn *conn);
+/* Its request's head is complete. */
+void conn_request_begun(struct conn *conn, struct request *r);
 /* Cuts a connection: libmicrohttpd then sees its end and does the rest. The caller drives the loop.
  */
 void conn_cut(struct conn *conn);

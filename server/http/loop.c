@@ -7,6 +7,21 @@
  * 0 ms. */
 enum { DRIVE_ROUNDS = 4 };
 
+/* While the loop beats, it looks at the clock at least every LOOP_BEAT_MS. A gap of many beats is
+ * time in which the process did not run (SIGSTOP, a frozen container, a suspended machine): clients
+ * could not be served in it, and no time limit counts it. */
+enum { PAUSE_MS = 4 * LOOP_BEAT_MS };
+
+static void look_at_clock(struct loop *loop)
+{
+    uint64_t now_ms = uv_now(&loop->uv), gap_ms = now_ms - loop->seen_ms;
+    loop->seen_ms = now_ms;
+    if (!loop->beating || gap_ms <= PAUSE_MS)
+        return;
+    loop->lost_ms += gap_ms - LOOP_BEAT_MS;
+    loop->events->paused(loop->ctx);
+}
+
 static void on_due(uv_timer_t *timer)
 {
     loop_drive(timer->data);
@@ -28,6 +43,7 @@ static void on_wake(uv_async_t *async)
 static void on_beat(uv_timer_t *timer)
 {
     struct loop *loop = timer->data;
+    loop_drive(loop); /* what waits is read before anything is judged by the clock */
     loop->events->beat(loop->ctx);
 }
 
@@ -86,6 +102,7 @@ void loop_drive(struct loop *loop)
     if (loop->daemon == NULL || loop->driving)
         return;
     loop->driving = true;
+    look_at_clock(loop);
     bool more = true;
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     for (int round = 0; round < DRIVE_ROUNDS && more; round++) {
@@ -112,6 +129,8 @@ void loop_again(struct loop *loop)
 
 void loop_beat(struct loop *loop, bool on)
 {
+    loop->beating = on;
+    loop->seen_ms = uv_now(&loop->uv);
     if (on)
         uv_timer_start(&loop->beat, on_beat, LOOP_BEAT_MS, LOOP_BEAT_MS);
     else

@@ -19,6 +19,7 @@ struct loop_events {         /* called on the loop thread, never from inside lib
     void (*beat)(void *ctx); /* every LOOP_BEAT_MS while connections exist */
     void (*signal)(void *ctx, int number); /* SIGTERM or SIGINT */
     void (*settled)(void *ctx);            /* libmicrohttpd has done all it could for now */
+    void (*paused)(void *ctx); /* the process did not run for a while; before libmicrohttpd runs */
 };
 
 enum { LOOP_BEAT_MS = 250 };
@@ -33,6 +34,9 @@ struct loop {
     struct MHD_Daemon *daemon; /* borrowed */
     bool again; /* set inside a run: something ended, and libmicrohttpd must look once more */
     bool driving;
+    bool beating;
+    uint64_t seen_ms; /* uv_now at the last look at it */
+    uint64_t lost_ms; /* that passed while the process did not run */
     const struct loop_events *events;
     void *ctx;
 };
@@ -61,7 +65,8 @@ void loop_wake(struct loop *loop); /* any thread */
  * closed (uv_close) before. */
 void loop_close(struct loop *loop);
 
+/* Loop time: that of the machine, less what passed while the process was stopped or frozen. */
 static inline uint64_t loop_now_ms(const struct loop *loop)
 {
-    return uv_now(&loop->uv);
+    return uv_now(&loop->uv) - loop->lost_ms;
 }

@@ -14,6 +14,14 @@
  * with unread data would reset the connection, and the client might never see why. */
 static const uint64_t drop_bytes = 8u << 20;
 
+void request_drop_body(struct request *r)
+{
+    free(r->body);
+    r->service->http.body_bytes -= r->body_room;
+    r->body = NULL;
+    r->n_body = r->body_room = 0;
+}
+
 static const char *method_name(const char *method)
 {
     static const char *const names[] = {"GET",   "HEAD",  "POST",    "OPTIONS", "PUT",
@@ -42,7 +50,7 @@ struct request *request_begin(struct conn *conn, const char *method)
     r->mhd = conn->mhd;
     r->method = method_name(method);
     r->begun_ns = clock_now_ns();
-    conn->request = r;
+    conn_request_begun(conn, r);
     return r;
 }
 
@@ -92,10 +100,33 @@ static void check_state(struct request *r)
         metrics_reject(&r->service->metrics, REJECT_DRAINING);
 }
 
+/* Bytes that one body may have. */
+static size_t body_limit(const struct service *service)
+{
+    const struct settings *s = service->settings;
+    return s->max_body_bytes < s->max_body_memory ? s->max_body_bytes : s->max_body_memory;
+}
+
+/* Whether so many more bytes of bodies find room beside all the others. */
+static bool body_fits(const struct service *service, uint64_t n_more)
+{
+    size_t taken = service->http.body_bytes, limit = service->settings->max_body_memory;
+    return taken <= limit && n_more <= limit - taken;
+}
+
+static void refuse_for_memory(struct request *r)
+{
+    request_drop_body(r);
+    metrics_reject(&r->service->metrics, REJECT_BODY_MEMORY);
+    refuse_later(r, REFUSAL_BODY_MEMORY, "",
+                 "the bodies of other requests take all the memory that there is for them "
+                 "(--max-body-memory); try again soon");
+}
+
 static void check_body(struct request *r)
 {
     const struct headers *h = &r->headers;
-    size_t limit = r->service->settings->max_body_bytes;
+    size_t limit = body_limit(r->service);
     if (h->content_encoding != NULL && strcasecmp(h->content_encoding, "identity") != 0)
         refuse_later(r, REFUSAL_ENCODING, "", "send the body as it is, without a Content-Encoding");
     else if ((r->route->flags & ROUTE_BODY) && h->length == NULL && !h->chunked)
@@ -106,6 +137,8 @@ static void check_body(struct request *r)
         error_set(&r->why, STATUS_TOO_LARGE,
                   "the body has %llu bytes; at most %zu are accepted (--max-body-bytes)",
                   (unsigned long long)h->n_body, limit);
+    } else if ((r->route->flags & ROUTE_BODY) && !body_fits(r->service, h->n_body)) {
+        refuse_for_memory(r);
     }
 }
 
@@ -156,13 +189,13 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     r->old = strcmp(version, "HTTP/1.0") == 0;
     if (!headers_check(h, version, &refusal, &why))
         refuse_later(r, refusal, "", why);
-    else if (r->conn->over)
+    else if (conn_is_over(r->conn) && (r->route == NULL || !(r->route->flags & ROUTE_PROBE)))
         refuse_later(r, REFUSAL_CONNECTIONS, "", "too many connections (--max-connections)");
     if (r->refused) /* nothing of such a request, or of what follows it, is read */
         return refuse_now(r);
+    r->last = conn_is_over(r->conn); /* its place is for the next probe */
     check_access(r, path);
-    bool droppable =
-        h->n_body <= r->service->settings->max_body_bytes + drop_bytes && h->expect == NULL;
+    bool droppable = h->n_body <= body_limit(r->service) + drop_bytes && h->expect == NULL;
     if (r->refused && h->has_body && !droppable)
         return refuse_now(r);
     return MHD_YES;
@@ -250,7 +283,7 @@ static bool too_long(struct request *r, size_t limit)
 enum MHD_Result request_take(struct request *r, const char *data, size_t n)
 {
     r->n_received += n;
-    if (too_long(r, r->service->settings->max_body_bytes))
+    if (too_long(r, body_limit(r->service)))
         return MHD_NO;
     if (r->refused || r->route == NULL || !(r->route->flags & ROUTE_BODY))
         return MHD_YES;
@@ -259,9 +292,14 @@ enum MHD_Result request_take(struct request *r, const char *data, size_t n)
         size_t room = 2 * (r->n_body + n);
         if (!r->headers.chunked && room > r->headers.n_body)
             room = (size_t)r->headers.n_body;
+        if (!body_fits(r->service, room - r->body_room)) {
+            refuse_for_memory(r);
+            return MHD_YES;
+        }
         char *body = realloc(r->body, room);
         if (body == NULL)
             return MHD_NO;
+        r->service->http.body_bytes += room - r->body_room;
         r->body = body;
         r->body_room = room;
     }
@@ -456,6 +494,6 @@ void request_end(struct request *r)
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
     conn_request_over(r->conn);
-    free(r->body);
+    request_drop_body(r);
     free(r);
 }

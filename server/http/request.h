@@ -57,6 +57,7 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
 enum MHD_Result request_take(struct request *r, const char *data, size_t n);
 enum MHD_Result request_whole(struct request *r);
 void request_end(struct request *r);
+void request_drop_body(struct request *r); /* its memory is for others */
 
 /* Refusals of what the guard has not let through to the library: of a request whose body is at
  * fault, and of one that has not come to be. One answer, and the connection ends. */

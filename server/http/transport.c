@@ -73,6 +73,12 @@ bool transport_is_at_end(int fd)
     return recvfrom(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) == 0;
 }
 
+bool transport_has_bytes(int fd)
+{
+    char byte;
+    return recvfrom(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) > 0;
+}
+
 bool transport_send(int fd, const char *bytes, size_t n)
 {
     ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -28,7 +28,9 @@ SCALARS = {
 LABELLED = {
     "smallmind_prompt_tokens_total": ("counter", "source", ["computed", "cached"]),
     "smallmind_requests_rejected_total":
-        ("counter", "reason", ["queue_full", "deadline", "draining", "too_large"]),
+        ("counter", "reason", ["queue_full", "deadline", "draining", "too_large",
+                               "body_memory"]),
+    "smallmind_connections": ("gauge", "state", ["open", "limit"]),
     "smallmind_requests_cancelled_total": ("counter", "phase", ["queued", "prefill", "decode"]),
     "smallmind_kv_pages": ("gauge", "state", ["used", "cached", "free"]),
 }
