@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JOB_STOPS_MAX = 16, JOB_LOGPROBS_MAX = 20 };
+enum { JOB_STOPS_MAX = 16, JOB_STOP_IDS_MAX = 32, JOB_LOGPROBS_MAX = 20 };
 
 enum finish_reason {
     FINISH_NONE,
@@ -37,6 +37,8 @@ struct stop_string {
 struct token_record {
     int32_t id;
     uint32_t text_end; /* bytes of the job's text up to and including this token's */
+    bool whole; /* it ends where a character does: the tokens up to it have a text of their own,
+                   which ends at text_end; only such tokens are the last one that is ready */
 };
 
 struct logprob_record { /* of one token; only when n_logprobs >= 0 */
@@ -68,6 +70,8 @@ struct job {
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];
     size_t n_stops;
+    int32_t stop_ids[JOB_STOP_IDS_MAX]; /* tokens that end the text as an EOS does */
+    size_t n_stop_ids;
     uint64_t salt; /* whose cached prefixes it may share (hash of its API key); 0 without keys */
     uint64_t arrived_ns;  /* CLOCK_MONOTONIC, when its body was complete */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
@@ -101,8 +105,10 @@ struct job {
     unsigned overtaken; /* times a later job went first */
     struct {            /* output.c's state */
         struct utf8_stream utf8;
-        size_t n_raw;   /* bytes written to text, held back ones included */
-        size_t n_split; /* records, the last ones, whose bytes end within a character */
+        size_t n_raw;      /* bytes written to text, held back ones included */
+        size_t n_split;    /* records, the last ones, whose bytes end within a character */
+        uint32_t n_passed; /* records of which nothing is held back */
+        uint32_t n_ready;  /* of them, those up to the last whole one */
         uint32_t
             *borders; /* [stop_bytes]: each stop string's prefix function, one after the other */
         uint32_t matched[JOB_STOPS_MAX]; /* bytes of each stop string that the text ends with */

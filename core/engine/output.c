@@ -26,6 +26,7 @@ void output_begin(struct job *job)
     }
     job->output.utf8 = (struct utf8_stream){0};
     job->output.n_raw = job->output.n_split = 0;
+    job->output.n_passed = job->output.n_ready = 0;
     job->n_tokens = job->n_text = 0;
 }
 
@@ -51,6 +52,14 @@ static size_t search_byte(struct job *job, char byte)
     return complete;
 }
 
+/* The text ends at n_text: what was held is dropped. */
+static void cut(struct job *job, size_t n_text)
+{
+    job->n_text = n_text;
+    for (size_t i = job->n_tokens; i-- > 0 && job->tokens[i].text_end > n_text;)
+        job->tokens[i].text_end = (uint32_t)n_text;
+}
+
 /* Searches the text's new bytes. True: a stop string is complete, and the text is cut before it. */
 static bool search(struct job *job, size_t n_new)
 {
@@ -58,9 +67,7 @@ static bool search(struct job *job, size_t n_new)
         size_t length = search_byte(job, job->text[job->output.n_raw++]);
         if (length == 0)
             continue;
-        job->n_text = job->output.n_raw - length;
-        for (size_t i = job->n_tokens; i-- > 0 && job->tokens[i].text_end > job->n_text;)
-            job->tokens[i].text_end = (uint32_t)job->n_text;
+        cut(job, job->output.n_raw - length);
         return true;
     }
     return false;
@@ -84,6 +91,46 @@ static void settle_split(struct job *job, size_t n_new)
     job->output.n_split = 0;
 }
 
+/* Counts the records that have become ready: text that a stop string may still take back ends
+ * before them, and so does every character that they have a part in. */
+static void advance(struct job *job)
+{
+    size_t held = 0;
+    for (size_t s = 0; s < job->n_stops; s++)
+        held = job->output.matched[s] > held ? job->output.matched[s] : held;
+    const size_t n_safe = job->output.n_raw - held; /* never shrinks: nothing passed comes back */
+    const size_t limit = job->n_tokens - job->output.n_split;
+    uint32_t n = job->output.n_passed;
+    for (; n < limit && job->tokens[n].text_end <= n_safe; n++)
+        if (job->tokens[n].whole)
+            job->output.n_ready = n + 1;
+    job->output.n_passed = n;
+}
+
+/* Whether a control token, which has no text, ends the text all the same: its name is a stop
+ * string, or the end of one whose beginning is the end of the text. The text is cut before it. */
+static bool stops_at_name(struct job *job, struct gguf_string name)
+{
+    size_t longest = 0, n_text = job->output.n_raw;
+    for (size_t s = 0; s < job->n_stops; s++) {
+        const struct stop_string *stop = &job->stops[s];
+        if (stop->n < name.n || memcmp(stop->bytes + stop->n - name.n, name.bytes, name.n) != 0)
+            continue;
+        size_t before = stop->n - name.n;
+        bool follows =
+            before == 0 || (job->output.utf8.n_held == 0 && before <= n_text &&
+                            memcmp(job->text + n_text - before, stop->bytes, before) == 0);
+        if (follows && stop->n > longest)
+            longest = stop->n;
+    }
+    if (longest == 0)
+        return false;
+    if (output_end(job)) /* half a character became text, and completed another one */
+        return true;
+    cut(job, job->n_text - (longest - name.n));
+    return true;
+}
+
 bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id)
 {
     struct gguf_string piece = tokenizer_piece(tokenizer, id, false);
@@ -91,12 +138,20 @@ bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t i
     size_t n_new = utf8_stream_push(&job->output.utf8, piece.bytes, piece.n, out);
     settle_split(job, n_new);
     struct token_record *record = &job->tokens[job->n_tokens++];
-    *record = (struct token_record){.id = id, .text_end = (uint32_t)(job->output.n_raw + n_new)};
-    if (job->output.utf8.n_held > 0)
+    *record = (struct token_record){.id = id,
+                                    .text_end = (uint32_t)(job->output.n_raw + n_new),
+                                    .whole = job->output.utf8.n_held == 0};
+    if (!record->whole)
         job->output.n_split++;
     if (search(job, n_new))
         return true;
+    if (piece.n == 0 && job->n_stops > 0) {
+        struct gguf_string name = tokenizer_piece(tokenizer, id, true);
+        if (name.n > 0 && stops_at_name(job, name))
+            return true;
+    }
     job->n_text = job->output.n_raw;
+    advance(job);
     return false;
 }
 
@@ -110,16 +165,17 @@ bool output_end(struct job *job)
     return false;
 }
 
-uint32_t output_n_ready(const struct job *job, uint32_t n_ready_before)
+bool output_ends_at(const struct job *job, int32_t id)
 {
-    size_t held = 0;
-    for (size_t s = 0; s < job->n_stops; s++)
-        held = job->output.matched[s] > held ? job->output.matched[s] : held;
-    size_t n_safe = job->output.n_raw - held, limit = job->n_tokens - job->output.n_split;
-    uint32_t n = n_ready_before;
-    while (n < limit && job->tokens[n].text_end <= n_safe)
-        n++;
-    return n;
+    for (size_t i = 0; i < job->n_stop_ids; i++)
+        if (job->stop_ids[i] == id)
+            return true;
+    return false;
+}
+
+uint32_t output_n_ready(const struct job *job)
+{
+    return job->output.n_ready;
 }
 
 void output_finish(struct job *job, enum finish_reason reason)

@@ -17,16 +17,21 @@
 void output_begin(struct job *job);
 
 /* Appends a token's record and bytes to the job. Returns true when a stop string is complete: the
- * text then ends before it and the output is final. */
+ * text then ends before it and the output is final. A control token has no text, yet it completes a
+ * stop string that ends with its whole name, when what comes before the name is the text's end. */
 bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id);
 
 /* The end, unless output_append said so: what was held back becomes text. Returns true when that
  * completed a stop string. */
 bool output_end(struct job *job);
 
-/* Records whose text is complete and cannot be part of a stop string any more: what n_ready may
- * say. */
-uint32_t output_n_ready(const struct job *job, uint32_t n_ready_before);
+/* What n_ready may say: so many first records that their text is complete and final. None of it can
+ * be part of a stop string any more, and no character is cut: where several tokens share one, they
+ * count when the last of them does. Never shrinks. */
+uint32_t output_n_ready(const struct job *job);
+
+/* Whether a sampled token is one that the request wants to end its text, as an EOS does. */
+bool output_ends_at(const struct job *job, int32_t id);
 
 /* Lets go of a job: its results are final, and it is not touched again. */
 void output_finish(struct job *job, enum finish_reason reason);

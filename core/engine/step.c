@@ -97,7 +97,7 @@ static void settle(struct worker *w)
             continue;
         struct job *job = slot->job;
         uint32_t before = atomic_load_explicit(&job->n_ready, memory_order_relaxed);
-        uint32_t ready = output_n_ready(job, before);
+        uint32_t ready = output_n_ready(job);
         slot->sampled = false;
         if (ready == before)
             continue;
@@ -190,10 +190,11 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     struct slot *slot = &w->slots[w->sampling[i]];
     struct job *job = slot->job;
     float *logits = forward_logits(w->forward, i);
-    bool ban = job->ignore_eos || job->n_completion < job->min_tokens;
-    enum status status =
-        sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
-                     w->setup->end_ids, ban ? w->setup->n_end_ids : 0, &slot->sample, &job->error);
+    const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
+                                       {job->stop_ids, job->n_stop_ids}};
+    size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
+    enum status status = sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
+                                      ends, n_banned, &slot->sample, &job->error);
     slot->sampled = status == STATUS_OK;
     if (status != STATUS_OK) {
         slot->finish = FINISH_ERROR;
@@ -243,7 +244,7 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
     job->last_token_ns = now;
     job->n_completion++;
     add(&w->counters.generated, 1);
-    if (tokenizer_is_end(w->setup->tokenizer, slot->sample)) {
+    if (tokenizer_is_end(w->setup->tokenizer, slot->sample) || output_ends_at(job, slot->sample)) {
         output_end(job);
         slot->finish = FINISH_STOP;
         return;

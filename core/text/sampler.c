@@ -329,20 +329,26 @@ static int32_t choose(struct sampler *s, const float *logits, const struct sampl
     return draw_listed(s, s->candidates.list[0].logit, p->temperature, u);
 }
 
+static void apply_ban(struct sampler *s, float *logits, const struct sampler_ids *ban)
+{
+    for (size_t i = 0; i < ban->n; i++) {
+        if (!valid_id(s, ban->ids[i]))
+            continue;
+        touch(s, logits, ban->ids[i]);
+        logits[ban->ids[i]] = -INFINITY;
+    }
+}
+
 enum status sampler_draw(struct sampler *s, float *logits, const struct sampling *params,
-                         const int32_t *tokens, size_t n_tokens, const int32_t *ban, size_t n_ban,
-                         int32_t *id, struct error *err)
+                         const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
+                         size_t n_ban, int32_t *id, struct error *err)
 {
     if (!s->kernels->all_finite(logits, s->n_vocab))
         return error_set(err, STATUS_INTERNAL, "the model's logits are not finite");
     apply_biases(s, logits, params);
     apply_penalties(s, logits, params, tokens, n_tokens);
-    for (size_t i = 0; i < n_ban; i++) {
-        if (!valid_id(s, ban[i]))
-            continue;
-        touch(s, logits, ban[i]);
-        logits[ban[i]] = -INFINITY;
-    }
+    for (size_t i = 0; i < n_ban; i++)
+        apply_ban(s, logits, &ban[i]);
     float max = s->n_touched > 0 ? s->kernels->max(logits, s->n_vocab) : 0.0f;
     if (isfinite(max))
         *id = choose(s, logits, params, n_tokens);

@@ -45,6 +45,11 @@ struct logprob { /* natural logarithm of the model's own distribution, before ev
     float logprob;
 };
 
+struct sampler_ids { /* borrowed */
+    const int32_t *ids;
+    size_t n;
+};
+
 struct sampler;
 
 /* For vocabularies of n_vocab. STATUS_NO_MEMORY. */
@@ -54,11 +59,11 @@ void sampler_destroy(struct sampler *sampler); /* takes NULL */
 
 /* Draws one id. logits [n_vocab] are worked on in place and left as they were found. tokens
  * [n_tokens]: all of the sequence so far, prompt included; the new token's position is n_tokens.
- * ban: ids that must not come now (EOS under ignore_eos or min_tokens). STATUS_INTERNAL when a
- * logit is not finite, STATUS_INVALID when everything is banned. */
+ * ban [n_ban]: ids that must not come now (EOS under ignore_eos or min_tokens). STATUS_INTERNAL
+ * when a logit is not finite, STATUS_INVALID when everything is banned. */
 enum status sampler_draw(struct sampler *sampler, float *logits, const struct sampling *params,
-                         const int32_t *tokens, size_t n_tokens, const int32_t *ban, size_t n_ban,
-                         int32_t *id, struct error *err);
+                         const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
+                         size_t n_ban, int32_t *id, struct error *err);
 
 /* Of the model's own distribution: the log-probability of id, and the n_top <= n_vocab highest
  * (ties: the lowest id first). logits: finite, as the model gave them, before or after

@@ -176,7 +176,7 @@ static inline bool mini_step(struct job *job, const struct tokenizer *tokenizer,
     job->n_completion++;
     bool stopped = output_append(job, tokenizer, id);
     if (!stopped)
-        atomic_store(&job->n_ready, output_n_ready(job, atomic_load(&job->n_ready)));
+        atomic_store(&job->n_ready, output_n_ready(job));
     return stopped;
 }
 

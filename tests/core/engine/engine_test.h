@@ -87,7 +87,9 @@ struct request {
     uint32_t top_k;
     float top_p, min_p, typical_p, repetition_penalty;
     uint64_t seed;
-    const char *stop; /* NULL: none */
+    const char *stop;        /* NULL: none */
+    const int32_t *stop_ids; /* [n_stop_ids] */
+    size_t n_stop_ids;
     uint64_t salt;
 };
 
@@ -138,6 +140,9 @@ static inline struct job *job_of(const struct request *r)
     job->sampling.repetition_window = 64;
     job->sampling.seed = r->seed;
     job->salt = r->salt;
+    job->n_stop_ids = r->n_stop_ids;
+    for (size_t i = 0; i < r->n_stop_ids; i++)
+        job->stop_ids[i] = r->stop_ids[i];
     if (r->stop) {
         memcpy(job_stop_bytes(job), r->stop, strlen(r->stop));
         job->stops[0] = (struct stop_string){job_stop_bytes(job), strlen(r->stop)};

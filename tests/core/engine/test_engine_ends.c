@@ -89,6 +89,44 @@ START_TEST(cancelling_a_finished_job_changes_nothing)
 }
 END_TEST
 
+/* Where in an answer its i-th token stands first. */
+static size_t first_of(const struct job *job, size_t i)
+{
+    size_t first = 0;
+    while (job->tokens[first].id != job->tokens[i].id)
+        first++;
+    return first;
+}
+
+START_TEST(a_stop_id_ends_the_text_as_an_eos_does)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(4, 40, 44);
+    struct job *whole = run_request(engine, &r);
+    size_t at = first_of(whole, 25);
+    ck_assert_uint_gt(at, 0);
+    const int32_t ids[] = {-5, whole->tokens[at].id, (int32_t)world.n_vocab};
+    r.stop_ids = ids;
+    r.n_stop_ids = 3;
+    struct job *job = run_request(engine, &r);
+    ck_assert_int_eq(job->finish, FINISH_STOP);
+    ck_assert_uint_eq(job->n_tokens, at); /* not a record, but counted */
+    ck_assert_uint_eq(job->n_completion, at + 1);
+    ck_assert_uint_eq(job->n_text, whole->tokens[at - 1].text_end);
+    ck_assert_int_eq(memcmp(job->text, whole->text, job->n_text), 0);
+    job_destroy(job);
+    r.min_tokens = at + 4; /* until then it never comes */
+    job = run_request(engine, &r);
+    for (size_t i = 0; i < job->n_tokens; i++)
+        ck_assert_int_ne(job->tokens[i].id, ids[1]);
+    ck_assert_uint_ge(job->n_completion, at + 4);
+    job_destroy(job);
+    job_destroy(whole);
+    engine_destroy(engine);
+}
+END_TEST
+
 START_TEST(a_deadline_ends_a_job_with_the_text_so_far)
 {
     struct engine_options o = small();
@@ -393,6 +431,7 @@ int main(void)
     tcase_add_test(tc, cancelled_while_its_prompt_is_read_it_makes_no_token);
     tcase_add_test(tc, cancelled_while_decoding_it_keeps_what_it_had);
     tcase_add_test(tc, cancelling_a_finished_job_changes_nothing);
+    tcase_add_test(tc, a_stop_id_ends_the_text_as_an_eos_does);
     tcase_add_test(tc, a_deadline_ends_a_job_with_the_text_so_far);
     tcase_add_test(tc, a_deadline_that_cannot_be_met_is_refused);
     tcase_add_test(tc, a_deadline_that_passes_in_the_queue_ends_the_job_there);

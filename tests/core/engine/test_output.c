@@ -11,12 +11,12 @@
 
 struct tokenizer {
     struct gguf_string pieces[64];
+    bool control[64]; /* the piece is a name, not text */
 };
 
 struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control)
 {
-    (void)with_control;
-    return t->pieces[id];
+    return t->control[id] && !with_control ? (struct gguf_string){"", 0} : t->pieces[id];
 }
 
 static struct tokenizer pieces;
@@ -65,7 +65,7 @@ static bool feed(struct job *job, const char *bytes, size_t n, uint64_t cuts, si
         begin = i;
         if (output_append(job, &pieces, id++))
             return true;
-        ready = output_n_ready(job, ready);
+        ready = output_n_ready(job);
         if (ready > 0)
             ck_assert_uint_le(job->tokens[ready - 1].text_end, safe);
     }
@@ -162,7 +162,7 @@ START_TEST(a_token_within_a_character_is_ready_with_the_one_that_ends_it)
     for (int32_t i = 0; i < 6; i++) {
         pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
         ck_assert(!output_append(job, &pieces, i));
-        n = output_n_ready(job, n);
+        n = output_n_ready(job);
         ck_assert_uint_eq(n, ready[i]);
     }
     ck_assert(!output_end(job));
@@ -181,7 +181,7 @@ START_TEST(tokens_eaten_by_a_stop_string_stay_records)
         pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
         ck_assert_int_eq(output_append(job, &pieces, i), i == 3);
         if (i < 3)
-            ck_assert_uint_eq(output_n_ready(job, 0), 1);
+            ck_assert_uint_eq(output_n_ready(job), 1);
     }
     output_finish(job, FINISH_STOP);
     ck_assert_uint_eq(job->n_ready, 4);
@@ -245,6 +245,220 @@ START_TEST(random_texts_agree_with_a_plain_search)
 }
 END_TEST
 
+/* --- readiness, against its definition --- */
+
+/* The text of some tokens, whatever stops it; *whole: no character is cut at its end. */
+static size_t plain_text(const int32_t *ids, size_t n, char *out, bool *whole)
+{
+    struct utf8_stream utf8 = {0};
+    size_t n_out = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct gguf_string piece = tokenizer_piece(&pieces, ids[i], false);
+        n_out += utf8_stream_push(&utf8, piece.bytes, piece.n, out + n_out);
+    }
+    *whole = utf8.n_held == 0;
+    return n_out;
+}
+
+/* Bytes at the end of a text that a stop string may begin with. */
+static size_t plain_held(const char *text, size_t n, const char *const *stops, size_t n_stops)
+{
+    size_t held = 0;
+    for (size_t s = 0; s < n_stops; s++)
+        for (size_t k = 1; k < strlen(stops[s]) && k <= n; k++)
+            if (k > held && memcmp(text + n - k, stops[s], k) == 0)
+                held = k;
+    return held;
+}
+
+/* The tokens that are ready by the definition: the most whose text is whole and ends before what a
+ * stop string may take back. */
+static size_t plain_ready(const int32_t *ids, size_t n, const char *const *stops, size_t n_stops)
+{
+    char text[256], part[256];
+    bool whole;
+    size_t n_text = plain_text(ids, n, text, &whole);
+    size_t n_safe = n_text - plain_held(text, n_text, stops, n_stops);
+    while (n > 0 && !(plain_text(ids, n, part, &whole) <= n_safe && whole))
+        n--;
+    return n;
+}
+
+/* Runs tokens through a job: each number that is reported is that of the definition, its text is
+ * that of so many tokens and stays so. */
+static void check_ready(const int32_t *ids, size_t n, const char *const *stops, size_t n_stops)
+{
+    struct job *job = job_with_stops(stops, n_stops);
+    char said[256], text[256];
+    size_t n_said = 0;
+    bool whole, stopped = false;
+    for (size_t i = 0; i < n && !stopped; i++) {
+        stopped = output_append(job, &pieces, ids[i]);
+        if (stopped)
+            break;
+        size_t ready = output_n_ready(job);
+        ck_assert_uint_eq(ready, plain_ready(ids, i + 1, stops, n_stops));
+        size_t end = ready > 0 ? job->tokens[ready - 1].text_end : 0;
+        ck_assert_uint_eq(end, plain_text(ids, ready, text, &whole));
+        ck_assert(whole);
+        ck_assert_int_eq(memcmp(job->text, text, end), 0);
+        ck_assert_uint_ge(end, n_said);
+        memcpy(said, job->text, end);
+        n_said = end;
+    }
+    if (!stopped)
+        output_end(job);
+    ck_assert_uint_ge(job->n_text, n_said);
+    ck_assert_int_eq(memcmp(job->text, said, n_said), 0);
+    check_records(job);
+    job_destroy(job);
+}
+
+static const char *const stop_sets[][3] = {
+    {NULL},
+    {"Sx", NULL},
+    {"SSx", "\xE2\x82\xACS", NULL},
+    {"\xE2\x82\xAC\xE2\x82\xAC", "a\xEF\xBF\xBD", NULL},
+};
+
+static size_t n_in(const char *const *stops)
+{
+    size_t n = 0;
+    while (n < 3 && stops[n] != NULL)
+        n++;
+    return n;
+}
+
+START_TEST(every_short_run_of_split_characters_is_ready_as_defined)
+{
+    static const char *const parts[] = {"a",        "S", "\xE2",          "\x82",
+                                        "\x82\xAC", "",  "\xACS\xE2\x82", "\xE2\x82\xAC"};
+    enum { N = sizeof parts / sizeof *parts, LENGTH = 5 };
+    for (size_t i = 0; i < N; i++)
+        pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
+    const char *const *stops = stop_sets[_i];
+    for (size_t run = 0; run < N * N * N * N * N; run++) {
+        int32_t ids[LENGTH];
+        for (size_t i = 0, rest = run; i < LENGTH; i++, rest /= N)
+            ids[i] = (int32_t)(rest % N);
+        check_ready(ids, LENGTH, stops, n_in(stops));
+    }
+}
+END_TEST
+
+START_TEST(random_bytes_as_tokens_are_ready_as_defined)
+{
+    static char bytes[64][3];
+    uint64_t state = 3 + (uint64_t)_i;
+    static const char some[] = "aSx\xE2\x82\xAC\xF0\x9F\x98\x80\xFF";
+    for (int round = 0; round < 4000; round++) {
+        int32_t ids[30];
+        for (size_t i = 0; i < 30; i++) {
+            size_t n = random_below(&state, 3);
+            for (size_t k = 0; k < n; k++)
+                bytes[i][k] = some[random_below(&state, sizeof some - 1)];
+            pieces.pieces[i] = (struct gguf_string){bytes[i], n};
+            ids[i] = (int32_t)i;
+        }
+        check_ready(ids, 30, stop_sets[_i], n_in(stop_sets[_i]));
+    }
+}
+END_TEST
+
+START_TEST(a_character_waits_for_all_the_tokens_that_share_it)
+{
+    struct job *job = job_with_stops((const char *[]){"XYZ"}, 1);
+    const char *parts[] = {"a\xE2\x82", "\xACX", "Y", "b"};
+    const uint32_t ready[] = {0, 0, 0, 4};
+    for (int32_t i = 0; i < 4; i++) {
+        pieces.pieces[i] = (struct gguf_string){parts[i], strlen(parts[i])};
+        ck_assert(!output_append(job, &pieces, i));
+        ck_assert_uint_eq(output_n_ready(job), ready[i]);
+    }
+    job_destroy(job);
+}
+END_TEST
+
+/* --- control tokens --- */
+
+enum { CONTROL = 40 }; /* ids from here on have a name and no text */
+
+static void name_control(int32_t id, const char *name)
+{
+    pieces.pieces[id] = (struct gguf_string){name, strlen(name)};
+    pieces.control[id] = true;
+}
+
+/* "ab", a control token called </s>, "c": the text, and whether the token ended it. */
+static void control_case(const char *before, const char *stop, const char *text, bool stopped)
+{
+    struct job *job = job_with_stops(&stop, 1);
+    name_control(CONTROL, "</s>");
+    pieces.pieces[0] = (struct gguf_string){before, strlen(before)};
+    pieces.pieces[1] = (struct gguf_string){"c", 1};
+    ck_assert(!output_append(job, &pieces, 0));
+    bool ended = output_append(job, &pieces, CONTROL);
+    ck_assert_int_eq(ended, stopped);
+    if (!ended) {
+        ck_assert(!output_append(job, &pieces, 1));
+        ck_assert(!output_end(job));
+    }
+    ck_assert_uint_eq(job->n_tokens, ended ? 2 : 3); /* eaten by a stop string, yet a token */
+    expect(job, text);
+    job_destroy(job);
+}
+
+START_TEST(a_stop_string_that_names_a_control_token_ends_the_text_there)
+{
+    control_case("ab", "</s>", "ab", true);
+    control_case("ab", "b</s>", "a", true); /* the text before it belongs to the string */
+    control_case("ab", "ab</s>", "", true);
+    control_case("ab", "x</s>", "abc", false);
+    control_case("b", "ab</s>", "bc", false);
+    control_case("ab", "</", "abc", false); /* part of a name is no text */
+    control_case("ab", "/s>", "abc", false);
+    control_case("ab", "s>c", "abc", false);
+    control_case("ab", "</s>c", "abc", false); /* nor is a name within a string */
+    control_case("</s", "</s>", "</s", true);
+    control_case("a\xE2\x82", "</s>", "a\xEF\xBF\xBD", true);
+    control_case("a\xE2\x82", "a</s>",
+                 "a\xEF\xBF\xBD"
+                 "c",
+                 false);
+}
+END_TEST
+
+START_TEST(of_several_that_end_at_a_control_token_the_longest_counts)
+{
+    struct job *job = job_with_stops((const char *[]){"</s>", "ab</s>", "b</s>"}, 3);
+    name_control(CONTROL, "</s>");
+    pieces.pieces[0] = (struct gguf_string){"xab", 3};
+    ck_assert(!output_append(job, &pieces, 0));
+    ck_assert_uint_eq(output_n_ready(job), 0); /* "ab" may be taken back */
+    ck_assert(output_append(job, &pieces, CONTROL));
+    expect(job, "x");
+    job_destroy(job);
+}
+END_TEST
+
+START_TEST(a_name_written_as_text_is_found_as_ever)
+{
+    every_cut("ab</s>c", (const char *[]){"</s>"}, 1, "ab", true);
+}
+END_TEST
+
+START_TEST(stop_ids_are_those_that_were_given)
+{
+    struct job *job = job_with_stops(NULL, 0);
+    ck_assert(!output_ends_at(job, 0));
+    for (int32_t i = 0; i < JOB_STOP_IDS_MAX; i++)
+        job->stop_ids[job->n_stop_ids++] = 3 * i;
+    for (int32_t id = 0; id < 3 * JOB_STOP_IDS_MAX; id++)
+        ck_assert_int_eq(output_ends_at(job, id), id % 3 == 0);
+    job_destroy(job);
+}
+END_TEST
+
 START_TEST(a_job_beyond_any_memory_is_refused)
 {
     struct job *job = NULL;
@@ -273,6 +487,15 @@ int main(void)
     tcase_add_test(tc, a_token_within_a_character_is_ready_with_the_one_that_ends_it);
     tcase_add_test(tc, tokens_eaten_by_a_stop_string_stay_records);
     tcase_add_test(tc, random_texts_agree_with_a_plain_search);
+    tcase_add_loop_test(tc, every_short_run_of_split_characters_is_ready_as_defined, 0,
+                        sizeof stop_sets / sizeof *stop_sets);
+    tcase_add_loop_test(tc, random_bytes_as_tokens_are_ready_as_defined, 0,
+                        sizeof stop_sets / sizeof *stop_sets);
+    tcase_add_test(tc, a_character_waits_for_all_the_tokens_that_share_it);
+    tcase_add_test(tc, a_stop_string_that_names_a_control_token_ends_the_text_there);
+    tcase_add_test(tc, of_several_that_end_at_a_control_token_the_longest_counts);
+    tcase_add_test(tc, a_name_written_as_text_is_found_as_ever);
+    tcase_add_test(tc, stop_ids_are_those_that_were_given);
     tcase_add_test(tc, a_job_beyond_any_memory_is_refused);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

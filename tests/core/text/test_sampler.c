@@ -400,7 +400,8 @@ START_TEST(banned_ids_never_come)
 {
     float logits[4] = {9, 8, 1, 0};
     struct sampler *s = open_sampler(4);
-    const int32_t ban[] = {0, 1};
+    const int32_t first = 0, second = 1; /* lists of two owners */
+    const struct sampler_ids ban[] = {{&first, 1}, {&second, 1}};
     struct error err;
     struct sampling settings[3] = {plain, plain, plain};
     settings[1].temperature = 0;
@@ -421,7 +422,8 @@ START_TEST(logits_are_left_as_they_were_found)
     enum { N = 300 };
     float logits[N], before[N];
     struct logit_bias biases[] = {{2, 3}, {5, -INFINITY}, {9, 1}};
-    const int32_t tokens[] = {5, 9, 9, 11}, ban[] = {9, 20};
+    const int32_t tokens[] = {5, 9, 9, 11}, ban_ids[] = {9, 20};
+    const struct sampler_ids ban = {ban_ids, 2};
     struct sampler *s = open_sampler(N);
     uint64_t state = 5;
     for (size_t i = 0; i < N; i++)
@@ -433,7 +435,7 @@ START_TEST(logits_are_left_as_they_were_found)
     p.repetition_window = 64;
     int32_t id;
     struct error err;
-    ck_assert_int_eq(sampler_draw(s, logits, &p, tokens, 4, ban, 2, &id, &err), STATUS_OK);
+    ck_assert_int_eq(sampler_draw(s, logits, &p, tokens, 4, &ban, 1, &id, &err), STATUS_OK);
     ck_assert_int_eq(memcmp(logits, before, sizeof logits), 0);
     sampler_destroy(s);
 }
@@ -451,8 +453,9 @@ START_TEST(what_cannot_be_drawn_from_is_an_error)
     logits[1] = -INFINITY;
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, NULL, 0, &id, &err), STATUS_INTERNAL);
     logits[1] = 0;
-    const int32_t all[] = {0, 1, 2, 3};
-    ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, all, 4, &id, &err), STATUS_INVALID);
+    const int32_t all_ids[] = {0, 1, 2, 3};
+    const struct sampler_ids all = {all_ids, 4};
+    ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, &all, 1, &id, &err), STATUS_INVALID);
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, NULL, 0, &id, &err), STATUS_OK);
     sampler_destroy(s);
 }
