@@ -96,7 +96,8 @@ void bar_show(struct bar *bar, size_t done, size_t total, const char *note)
     bar->last_ns = now;
     bar->shown = true;
     char line[BAR_LINE_MAX];
-    bar_line(line, bar, done, total, (double)spent * 1e-9, note, terminal_columns(STDERR_FILENO));
+    bar_line(line, bar, done, total, (double)spent * 1e-9, note,
+             terminal_columns(STDERR_FILENO, 80));
     fprintf(stderr, "\r%s\033[K", line);
 }
 

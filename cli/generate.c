@@ -224,10 +224,30 @@ static enum status stream(struct generation *g, struct error *err)
             engine_cancel(g->engine, job);
     }
     end_progress(g);
-    if (status == STATUS_OK && isatty(STDOUT_FILENO) == 1 &&
-        (n_written == 0 || job->text[n_written - 1] != '\n'))
+    if (status == STATUS_OK && isatty(STDOUT_FILENO) == 1 && n_written > 0 &&
+        job->text[n_written - 1] != '\n')
         status = terminal_write("\n", 1, err);
     return status;
+}
+
+/* Why nothing was printed: a line for a person, who would take it for a failure. */
+static void explain_nothing(const struct generation *g)
+{
+    const struct job *job = g->job;
+    if (job->n_text > 0 || isatty(STDERR_FILENO) != 1)
+        return;
+    if (job->finish == FINISH_LENGTH)
+        fprintf(stderr, "smallmind: %zu tokens, and none of them has text\n", job->n_tokens);
+    else if (job->finish == FINISH_STOP && job->n_completion == job->n_tokens)
+        fputs("smallmind: a stop text came first\n", stderr);
+    else if (job->finish == FINISH_STOP && g->loaded.has_template && !g->settings->parse_special)
+        fputs(
+            "smallmind: the model ended at once. It has a chat template, and a bare prompt is not "
+            "in its format: write the format's tokens with --parse-special, or go on with "
+            "--ignore-eos\n",
+            stderr);
+    else if (job->finish == FINISH_STOP)
+        fputs("smallmind: the model ended at once; --ignore-eos goes on\n", stderr);
 }
 
 static enum status run(struct generation *g, struct error *err)
@@ -256,7 +276,24 @@ static enum status run(struct generation *g, struct error *err)
         *err = g->job->error;
         status = err->status;
     }
+    if (status == STATUS_OK)
+        explain_nothing(g);
     return status;
+}
+
+/* A field of the request that was a flag here is wrong usage, and is called as it was given. */
+static void blame_option(struct error *err)
+{
+    char name[sizeof err->param];
+    size_t n = 0;
+    for (; err->param[n] != '\0'; n++)
+        name[n] = err->param[n] == '_' ? '-' : err->param[n];
+    name[n] = '\0';
+    if (!settings_has_option(VERB_GENERATE, name))
+        return;
+    struct error cause = *err;
+    snprintf(cause.param, sizeof cause.param, "--%.60s", name);
+    error_set_param(err, cause.status, cause.param, "--%s: %s", name, cause.text);
 }
 
 int verb_generate(const struct settings *settings)
@@ -278,5 +315,6 @@ int verb_generate(const struct settings *settings)
     load_free(&g.loaded);
     if (signal_number != 0)
         return EXIT_INTERRUPTED;
+    blame_option(&err);
     return status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
 }

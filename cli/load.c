@@ -64,6 +64,11 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
             of_file(settings->model, err);
         }
     }
+    struct gguf_string text;
+    loaded->has_template = status == STATUS_OK &&
+                           gguf_get_string(gguf, "tokenizer.chat_template", &text,
+                                           &loaded->has_template, NULL) == STATUS_OK &&
+                           loaded->has_template;
     gguf_close(gguf);
     return status;
 }

@@ -15,11 +15,14 @@
 #include "model/model.h"
 #include "text/tokenizer/tokenizer.h"
 
+#include <stdbool.h>
+
 struct loaded {
     struct cpu cpu;
     const struct kernels *kernels;
     struct model *model;         /* owned */
     struct tokenizer *tokenizer; /* owned */
+    bool has_template;           /* the file has a chat template */
 };
 
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.

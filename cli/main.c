@@ -13,7 +13,8 @@ extern char **environ;
 static int run(const struct settings *settings, const char *notes)
 {
     if (settings->help || settings->verb == VERB_HELP) {
-        settings_help(settings->help ? settings->verb : 0, terminal_columns(STDOUT_FILENO), stdout);
+        settings_help(settings->help ? settings->verb : 0, terminal_columns(STDOUT_FILENO, 80),
+                      stdout);
         return EXIT_DONE;
     }
     if (settings->print_config) {

@@ -1,7 +1,7 @@
 /* markdown.h - what verbs print for people: Markdown, gathered as a text and printed at its end.
  *
  * In a pipe as it was written; on a terminal with the cells of each table padded to the width of
- * their columns. Main thread.
+ * their columns, and no line wider than the terminal. Main thread.
  */
 #pragma once
 
@@ -21,3 +21,7 @@ struct markdown {
 enum status markdown_begin(struct markdown *m, struct error *err);
 /* Prints it to standard output, by terminal_write's rules, and frees it. */
 enum status markdown_end(struct markdown *m, struct error *err);
+
+/* What a terminal of so many places shows of a text: tables in parts where they are too wide, lines
+ * broken at spaces. */
+void markdown_align(FILE *out, const char *text, size_t n_places);

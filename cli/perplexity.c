@@ -7,6 +7,7 @@
  */
 #include "cli/verbs.h"
 
+#include "base/clock.h"
 #include "cli/bar.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK_ROWS = 64 }; /* positions computed together: bounds the logits kept */
+enum { CHUNK_ROWS = 64 }; /* most positions computed together: bounds the logits kept */
 
 struct scorer {
     const struct forward *forward;
@@ -36,8 +37,10 @@ struct evaluation {
     struct forward *forward;
     int32_t *ids; /* [n_ids] */
     size_t n_ids, n_window;
+    size_t n_rows;           /* computed together: --step-tokens, at most CHUNK_ROWS */
     double sum, sum_squares; /* of the negative log-likelihoods so far */
     size_t n_scored;
+    uint64_t begun_ns;
 };
 
 /* log(sum(exp(logits))) - logits[target], in double throughout and in ascending order. */
@@ -98,8 +101,8 @@ static enum status run_window(struct evaluation *e, const int32_t *window, struc
     if (!kv_begin(e->kv, &seq, 0, window, e->n_window, e->n_window, &n_cached))
         return error_set(err, STATUS_INTERNAL, "the KV memory does not hold one window");
     enum status status = STATUS_OK;
-    for (size_t first = 0; first < e->n_window && status == STATUS_OK; first += CHUNK_ROWS) {
-        size_t end = first + CHUNK_ROWS < e->n_window ? first + CHUNK_ROWS : e->n_window;
+    for (size_t first = 0; first < e->n_window && status == STATUS_OK; first += e->n_rows) {
+        size_t end = first + e->n_rows < e->n_window ? first + e->n_rows : e->n_window;
         status = run_chunk(e, window, &seq, first, end, err);
     }
     kv_end(e->kv, &seq);
@@ -111,12 +114,12 @@ static double perplexity(const struct evaluation *e)
     return fmath_exp_d(e->sum / (double)e->n_scored);
 }
 
-/* The mean's standard error, times the perplexity. */
+/* The mean's standard error, times the perplexity; NAN: one token has none. */
 static double uncertainty(const struct evaluation *e)
 {
     double n = (double)e->n_scored, mean = e->sum / n;
     double variance = e->sum_squares / n - mean * mean;
-    return variance > 0 && n > 1 ? sqrt(variance / (n - 1)) * perplexity(e) : 0;
+    return n < 2 ? NAN : variance > 0 ? sqrt(variance / (n - 1)) * perplexity(e) : 0;
 }
 
 /* The running value: a line that changes on a terminal, about ten lines otherwise. */
@@ -187,6 +190,7 @@ static enum status prepare(struct evaluation *e, const struct settings *s, struc
         return status;
     const struct model *model = e->loaded.model;
     e->n_window = model->n_context;
+    e->n_rows = s->step_tokens < CHUNK_ROWS ? s->step_tokens : CHUNK_ROWS;
     if (e->n_window < 4)
         return error_set_param(err, STATUS_INVALID, "--context",
                                "--context: a window has at least 4 ids");
@@ -211,16 +215,51 @@ static enum status prepare(struct evaluation *e, const struct settings *s, struc
     return status;
 }
 
+/* What is read, before the work: the facts that a figure is worth nothing without. */
+static void print_plan(const struct evaluation *e, const struct settings *s)
+{
+    static const char *const types[KV_TYPES] = {"F32", "F16", "Q8"};
+    const struct model *model = e->loaded.model;
+    size_t n_windows = e->n_ids / e->n_window, n_left = e->n_ids % e->n_window;
+    fprintf(stderr,
+            "%s, %s, keys and values in %s; %zu tokens: %zu %s of %zu, the second half of each is "
+            "scored",
+            model->name, model->weights, types[s->kv_type], e->n_ids, n_windows,
+            n_windows == 1 ? "window" : "windows", e->n_window);
+    if (n_left > 0)
+        fprintf(stderr, "; the last %zu %s left out", n_left,
+                n_left == 1 ? "token is" : "tokens are");
+    fputc('\n', stderr);
+}
+
+/* The last line of standard output is the result: scripts read it. */
+static enum status print_result(const struct evaluation *e, struct error *err)
+{
+    char line[96];
+    double margin = uncertainty(e);
+    int n = isnan(margin)
+                ? snprintf(line, sizeof line, "perplexity: %.4f +- n/a\n", perplexity(e))
+                : snprintf(line, sizeof line, "perplexity: %.4f +- %.4f\n", perplexity(e), margin);
+    double seconds = (double)(clock_now_ns() - e->begun_ns) * 1e-9;
+    fprintf(stderr, "%zu tokens scored, %zu read in %.1f s: %.0f tokens/s\n", e->n_scored,
+            e->n_ids / e->n_window * e->n_window, seconds,
+            (double)(e->n_ids / e->n_window * e->n_window) / seconds);
+    return terminal_write(line, (size_t)n, err);
+}
+
 int verb_perplexity(const struct settings *settings)
 {
     struct evaluation e = {0};
     struct error err = {0};
     enum status status = prepare(&e, settings, &err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        print_plan(&e, settings);
+        e.begun_ns = clock_now_ns();
         status = run_windows(&e, &err);
+    }
     if (status == STATUS_OK)
-        printf("perplexity: %.4f +- %.4f\n", perplexity(&e), uncertainty(&e));
-    int code = status == STATUS_OK ? EXIT_DONE : verb_fail(&err);
+        status = print_result(&e, &err);
+    int code = status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
     forward_destroy(e.forward);
     kv_destroy(e.kv);
     team_destroy(e.team);

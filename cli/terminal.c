@@ -90,10 +90,10 @@ bool terminal_escapes(int fd)
     return isatty(fd) == 1 && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
-size_t terminal_columns(int fd)
+size_t terminal_columns(int fd, size_t otherwise)
 {
     struct winsize size;
-    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
 }
 
 bool terminal_colour(int fd)

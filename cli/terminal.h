@@ -22,8 +22,8 @@ enum status terminal_write_to(int fd, const char *name, const char *bytes, size_
 
 /* Whether a descriptor is a terminal that knows escape sequences: TERM is not "dumb". */
 bool terminal_escapes(int fd);
-/* How wide it is; 80 where it is no terminal or does not say. */
-size_t terminal_columns(int fd);
+/* How wide it is; otherwise where it is no terminal or does not say. */
+size_t terminal_columns(int fd, size_t otherwise);
 /* The same as terminal_escapes, and its user wants colour: NO_COLOR is not set, or empty
  * (https://no-color.org). */
 bool terminal_colour(int fd);

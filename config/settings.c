@@ -499,6 +499,12 @@ bool settings_is_default(const struct settings *settings, const char *name)
     return origin_of(settings, name) == ORIGIN_DEFAULT;
 }
 
+bool settings_has_option(enum verb verb, const char *name)
+{
+    const struct setting *setting = settings_find(name);
+    return setting != NULL && (setting->verbs & (unsigned)verb) != 0;
+}
+
 bool settings_is_flag(const struct settings *settings, const char *name)
 {
     return origin_of(settings, name) == ORIGIN_FLAG;

@@ -114,6 +114,9 @@ bool settings_is_default(const struct settings *settings, const char *name);
  * or the environment, but nobody types it to no effect. */
 bool settings_is_flag(const struct settings *settings, const char *name);
 
+/* Whether the verb has an option of this name, without hyphens. */
+bool settings_has_option(enum verb verb, const char *name);
+
 /* --print-config: each value and where it came from (default, file:line, environment, flag). */
 void settings_print(const struct settings *settings, FILE *out);
 /* The whole usage (verb 0) or one verb's, made from the table, in lines of at most n_columns (40 to

@@ -68,7 +68,7 @@ const struct setting settings_table[] = {
      "keep computed prefixes for later requests",
      "Off when no two prompts begin alike, or to measure without it."},
 
-    {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE & ~VERB_PERPLEXITY, 1, 65536, NULL, NULL, "512", "N",
+    {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE, 1, 65536, NULL, NULL, "512", "N",
      "most prompt tokens in one step; the real budget is time",
      "Lower it to bound the step's buffers; higher values seldom help."},
     {"max-batch", "batching", KIND_NUMBER, FIELD(max_batch), VERB_SERVE, 1, 1024, NULL, NULL, "32", "N",

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static void read_text(const struct gguf *gguf, const char *key, char out[96])
+static void read_text(const struct gguf *gguf, const char *key, char *out, size_t room)
 {
     struct gguf_string value;
     bool found = false;
     if (gguf_get_string(gguf, key, &value, &found, NULL) == STATUS_OK && found)
-        utf8_printable(out, 96, value.bytes, value.n);
+        utf8_printable(out, room, value.bytes, value.n);
 }
 
 /* The reader has checked every tensor's type. */
@@ -63,12 +63,15 @@ enum status inspection_make(struct inspection *i, const struct settings *setting
     enum status status;
     *i = (struct inspection){.path = settings->argument};
     if ((status = load_gguf(&i->gguf, i->path, err)) != STATUS_OK ||
-        (status = tokenizer_create(&i->tokenizer, i->gguf, err)) != STATUS_OK ||
-        (status = model_read_shape(&i->shape, i->gguf, err)) != STATUS_OK ||
-        (status = read_memory(i, settings, err)) != STATUS_OK)
+        (status = tokenizer_create(&i->tokenizer, i->gguf, err)) != STATUS_OK)
         return status;
-    read_text(i->gguf, "general.name", i->name);
-    read_text(i->gguf, "general.license", i->license);
+    i->vocabulary_only = gguf_n_tensors(i->gguf) == 0;
+    read_text(i->gguf, "general.architecture", i->arch, sizeof i->arch);
+    if (!i->vocabulary_only && ((status = model_read_shape(&i->shape, i->gguf, err)) != STATUS_OK ||
+                                (status = read_memory(i, settings, err)) != STATUS_OK))
+        return status;
+    read_text(i->gguf, "general.name", i->name, sizeof i->name);
+    read_text(i->gguf, "general.license", i->license, sizeof i->license);
     status = gguf_get_string(i->gguf, "tokenizer.chat_template", &text, &i->has_template, err);
     if (status != STATUS_OK)
         return status;

@@ -26,6 +26,8 @@ struct inspection {
     const char *path;            /* borrowed */
     struct gguf *gguf;           /* owned */
     struct tokenizer *tokenizer; /* owned */
+    bool vocabulary_only;        /* no tensor at all: shape, types and memory are zero */
+    char arch[64];               /* general.architecture, printable */
     struct shape shape;
     char name[96], license[96]; /* printable; "" where the file says nothing */
     struct inspect_type types[WEIGHT_TYPES];
@@ -40,7 +42,8 @@ struct inspection {
     size_t n_unusual;
 };
 
-/* Reads and checks the file as serving it would, but for the weights' values. What was read up to
+/* Reads and checks the file as serving it would, but for the weights' values; a vocabulary alone as
+ * `tokenize` would, whatever its architecture. What was read up to
  * an error stays, for inspection_free. */
 enum status inspection_make(struct inspection *out, const struct settings *settings,
                             struct error *err);

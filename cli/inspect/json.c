@@ -178,7 +178,7 @@ static void print_file(struct json_writer *w, const struct inspection *i)
     number(w, "keys", gguf_n_values(i->gguf));
     number(w, "tensors", gguf_n_tensors(i->gguf));
     name(w, "architecture");
-    text(w, i->shape.arch);
+    text(w, i->arch);
     name(w, "name");
     text(w, i->name);
     name(w, "license");
@@ -195,9 +195,13 @@ enum status inspection_print_json(const struct inspection *i, bool tensors, stru
     if (w.out == NULL)
         return error_no_memory(err, room, "the report");
     print_file(&w, i);
-    print_shape(&w, &i->shape);
-    print_types(&w, i);
-    print_memory(&w, i);
+    name(&w, "vocabulary_only");
+    json_bool(&w, i->vocabulary_only);
+    if (!i->vocabulary_only) {
+        print_shape(&w, &i->shape);
+        print_types(&w, i);
+        print_memory(&w, i);
+    }
     print_tokenizer(&w, i);
     json_raw(&w, ",\"unusual\":[");
     for (size_t k = 0; k < i->n_unusual; k++) {

@@ -31,14 +31,14 @@ static bool begins_with(const struct gguf_value *v, const char *text)
     return v->key.n >= strlen(text) && memcmp(v->key.bytes, text, strlen(text)) == 0;
 }
 
-/* Keys of the architecture are honoured or refused; these are whoever's. */
+/* Keys of the architecture are honoured or refused; these belong to other programs. */
 static void note_keys(struct inspection *i)
 {
     static const char *const known[] = {"general.", "tokenizer.", "quantize.", "split."};
-    char prefix[64], list[160] = "";
+    char prefix[sizeof i->arch + 1], list[160] = "";
     size_t n_unknown = 0, n_list = 0;
     bool matrix = false;
-    snprintf(prefix, sizeof prefix, "%s.", i->shape.arch);
+    snprintf(prefix, sizeof prefix, "%s.", i->arch);
     for (size_t k = 0; k < gguf_n_values(i->gguf); k++) {
         const struct gguf_value *v = gguf_value_at(i->gguf, k);
         bool is_known = begins_with(v, prefix);
@@ -83,7 +83,7 @@ static void note_types(struct inspection *i)
     }
     if (n_types > 1)
         note(i, "the matrices are of %zu types: %s", n_types, list);
-    if (n_biases > 0 && strcmp(i->shape.arch, "llama") == 0)
+    if (n_biases > 0 && strcmp(i->arch, "llama") == 0)
         note(i, "%zu biases, which few llama models have", n_biases);
 }
 
@@ -125,7 +125,7 @@ static void note_tokenizer(struct inspection *i)
     if (tokenizer_eos(t) != TOKEN_NONE && tokenizer_eos(t) == tokenizer_bos(t))
         note(i, "BOS and EOS are the same token");
     if (tokenizer_adds_eos(t))
-        note(i, "EOS is put behind every text");
+        note(i, "EOS is put after every text");
     if (gguf_get_array(i->gguf, "tokenizer.ggml.token_type", GGUF_I32, &types, &found, NULL) ==
             STATUS_OK &&
         found) {
@@ -139,8 +139,10 @@ static void note_tokenizer(struct inspection *i)
 
 void inspection_note(struct inspection *i)
 {
-    note_types(i);
-    note_shape(i);
+    if (!i->vocabulary_only) {
+        note_types(i);
+        note_shape(i);
+    }
     note_tokenizer(i);
     note_keys(i);
 }

@@ -4,6 +4,9 @@
 #include "math/kernels_tables.h"
 #include "math/kv_layout.h"
 
+#include <stdio.h>
+#include <string.h>
+
 size_t kv_block_bytes(enum kv_type type, size_t head_dim)
 {
     size_t n_values = kv_value_at(head_dim, KV_PAGE);
@@ -55,20 +58,37 @@ static const struct kernels *best(const struct cpu *cpu)
     return reference(cpu);
 }
 
+static const char *const level_names[KERNEL_LEVELS] = {"auto",   "ref", "avx2", "avxvnni",
+                                                       "avx512", "amx", "neon"};
+
+/* Why a level cannot be had here, and which can. */
+static enum status refuse_level(enum kernel_level level, const struct cpu *cpu, struct error *err)
+{
+    const char *name = (unsigned)level < KERNEL_LEVELS ? level_names[level] : "unknown";
+    char list[96] = "ref";
+    for (int other = KERNELS_REF + 1; other < KERNEL_LEVELS; other++)
+        if (table_of((enum kernel_level)other, cpu) != NULL)
+            snprintf(list + strlen(list), sizeof list - strlen(list), ", %s", level_names[other]);
+#if defined(__x86_64__)
+    const char *why = level == KERNELS_NEON ? "are for aarch64 processors"
+                                            : "need instructions that this processor lacks";
+#else
+    const char *why =
+        level == KERNELS_NEON ? "are not part of this program" : "are for x86-64 processors";
+#endif
+    return error_set_param(err, STATUS_UNSUPPORTED, "cpu",
+                           "\"%s\" kernels %s; this machine can use: %s (auto takes the fastest)",
+                           name, why, list);
+}
+
 enum status kernels_select(const struct kernels **out, enum kernel_level level,
                            const struct cpu *cpu, struct error *err)
 {
-    static const char *const names[KERNEL_LEVELS] = {"auto",   "ref", "avx2", "avxvnni",
-                                                     "avx512", "amx", "neon"};
     const struct kernels *found = level == KERNELS_AUTO  ? best(cpu)
                                   : level == KERNELS_REF ? reference(cpu)
                                                          : table_of(level, cpu);
-    if (found == NULL) {
-        const char *name = (unsigned)level < KERNEL_LEVELS ? names[level] : "unknown";
-        return error_set_param(err, STATUS_UNSUPPORTED, "cpu",
-                               "kernels \"%s\" are not %s; \"auto\" takes the best there is", name,
-                               level == KERNELS_NEON ? "built yet" : "supported by this processor");
-    }
+    if (found == NULL)
+        return refuse_level(level, cpu, err);
     *out = found;
     return STATUS_OK;
 }

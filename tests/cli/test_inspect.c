@@ -92,7 +92,7 @@ START_TEST(what_is_unusual_is_said)
     gguf_builder_free(b);
     struct inspection *i = inspect(bytes, size);
     ck_assert(is_unusual(i, "the matrices are of 2 types: 1 in Q4_K, 14 in Q6_K"));
-    ck_assert(is_unusual(i, "EOS is put behind every text"));
+    ck_assert(is_unusual(i, "EOS is put after every text"));
     ck_assert(is_unusual(i, "of the vocabulary 1 entry is unused"));
     ck_assert(is_unusual(i, "importance matrix"));
     ck_assert(is_unusual(i, "1 key is unknown here and left alone: somebody.else"));

@@ -312,7 +312,6 @@ START_TEST(nothing_stands_on_a_command_line_in_vain)
     refuses("inspect a b", "", "\"b\"", "too many");
     refuses("quantize a b Q4_0 c", "", "\"c\"", "too many");
     refuses("generate --prefix-cache off x", "", "--prefix-cache", "not an option of generate");
-    refuses("perplexity --step-tokens 5 x", "", "--step-tokens", "not an option of perplexity");
     accepts("serve --port 5 --version", "");
     ck_assert_int_eq(settings->verb, VERB_VERSION);
     accepts("help serve", "");

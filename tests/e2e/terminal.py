@@ -23,14 +23,16 @@ class Seen:
     @property
     def lines(self):
         """What stands there at the end: a line that was drawn again counts as it was last."""
-        text = ESCAPE.sub("", self.raw.replace("\r\n", "\n"))
-        return [line.rsplit("\r", 1)[-1] for line in text.splitlines()]
+        return [line.rsplit("\r", 1)[-1] for line in self.rows()]
 
     @property
     def drawn(self):
         """Each line as it was drawn, those included that were drawn over."""
+        return [part for line in self.rows() for part in line.split("\r") if part]
+
+    def rows(self):
         text = ESCAPE.sub("", self.raw.replace("\r\n", "\n"))
-        return [part for line in text.splitlines() for part in line.split("\r") if part]
+        return text.removesuffix("\n").split("\n") if text else []
 
 
 def run_on_terminal(*args, columns=80, stdin=b"", stdout_too=True, env=None):

@@ -1,6 +1,7 @@
 """The verbs on a command line: what they print, and how they end."""
 import json
 import os
+import platform
 import pty
 import re
 import signal
@@ -10,7 +11,8 @@ import subprocess
 import pytest
 
 import models
-from service import BINARY, EXTRA, LIMIT, REPORT, clean_environment, poll, run_verb
+from gguf_edit import with_strings
+from service import BINARY, EXTRA, LIMIT, REPORT, ROOT, clean_environment, poll, run_verb
 from terminal import run_on_terminal
 from test_generate import STORY
 
@@ -80,7 +82,7 @@ def test_zero_is_never_another_word_for_automatic(args, word):
     ["--version", "extra"], ["--version=1"], ["--help=maybe"], ["serve", "--help", "extra"], ["help", "--json"],
     ["inspect", "a", "b"], ["inspect", ""], ["perplexity", ""], ["quantize", "a", "", "Q4_0"],
     ["quantize", "a", "b", "Q4_0", "c"], ["tokenize", "extra"], ["generate", "one", "two"],
-    ["generate", "--prefix-cache", "off", "x"], ["perplexity", "--step-tokens", "4", "x"],
+    ["generate", "--prefix-cache", "off", "x"],
     ["bench", "a"], ["bench", "--compare", "a"], ["bench", "--compare", "a", "b", "--quick"],
     ["bench", "--compare", "a", "b", "--threads", "2"], ["bench", "--cells", "nope"],
     ["bench", "--cells", ","], ["bench", "--cells", "softmax,nope"], ["bench", "--cells", ""],
@@ -250,6 +252,50 @@ def test_a_progress_line_only_on_a_terminal():
 def test_a_prompt_beyond_the_context_is_an_error():
     done = run_verb("generate", *EXTRA, "word " * 2000)
     assert done.returncode in (1, 2) and b"512" in done.stderr and done.stdout == b""
+
+
+BUILTIN = ROOT / "models" / "smallmind-tiny.gguf"
+AT_ONCE = ["--logit-bias", "0:100", "--max-tokens", "5", "x"]
+
+
+def test_a_model_that_ends_at_once_says_why_on_a_terminal(tmp_path):
+    chat = with_strings(BUILTIN, tmp_path / "chat.gguf", tokenizer__chat_template="{{ messages }}")
+    seen = run_on_terminal("generate", "--model", chat, *AT_ONCE)
+    assert seen.returncode == 0 and len(seen.lines) == 1
+    assert "ended at once" in seen.lines[0] and "chat template" in seen.lines[0]
+    assert "--ignore-eos" in seen.lines[0]
+    seen = run_on_terminal("generate", *AT_ONCE)
+    assert "ended at once" in seen.lines[0] and "chat template" not in seen.raw
+    seen = run_on_terminal("generate", "--model", chat, *AT_ONCE, stdout_too=False)
+    assert seen.stdout == b"" and "ended at once" in seen.raw
+    quiet = run_verb("generate", "--model", chat, *AT_ONCE)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, b"", b"")
+
+
+def test_other_reasons_for_nothing_are_told_apart():
+    first = generate("--temperature", 0, "--max-tokens", 1, STORY)
+    seen = run_on_terminal("generate", *EXTRA, "--temperature", 0, "--stop", first.strip(), STORY)
+    assert "stop text" in seen.raw and "ended at once" not in seen.raw
+    seen = run_on_terminal("generate", *EXTRA, "--temperature", 0, "--max-tokens", 5, STORY)
+    assert "smallmind:" not in seen.raw
+
+
+@pytest.mark.parametrize("args, word", [
+    (["--min-tokens", "300", "x"], "--min-tokens"), (["--max-tokens", "9999", "x"], "--max-tokens"),
+    (["--logit-bias", "999999:1", "x"], "--logit-bias")])
+def test_an_option_that_the_model_cannot_honour_is_exit_2_and_named(args, word):
+    done = run_verb("generate", *args)
+    assert done.returncode == 2 and done.stdout == b"" and word in done.stderr.decode()
+
+
+@pytest.mark.parametrize("verb", ["generate", "perplexity", "bench", "profile"])
+def test_kernels_of_another_processor_are_refused_with_those_that_can_be_had(verb):
+    done = run_verb(verb, *(["x"] if verb in ("generate", "perplexity") else []), "--cpu",
+                    "neon" if platform.machine() == "x86_64" else "avx2")
+    text = done.stderr.decode()
+    assert done.returncode == 2 and "can use: ref" in text and "built" not in text
+    for level in text.split("can use: ")[1].split(" (")[0].split(", "):
+        assert run_verb("generate", "--cpu", level, "--max-tokens", 1, "x").returncode == 0
 
 
 # --- serve ---

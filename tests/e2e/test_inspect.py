@@ -5,7 +5,9 @@ import struct
 import pytest
 
 import models
-from service import run_verb
+from gguf_edit import vocabulary_of
+from service import ROOT, run_verb
+from terminal import run_on_terminal
 
 SECTIONS = ["shape", "weights", "memory", "tokenizer", "unusual", "tensors"]
 
@@ -156,3 +158,28 @@ def test_a_context_beyond_the_models_is_wrong_usage():
 @pytest.mark.parametrize("args", [["--json"], ["--tensors", "--json"], ["--colour", "builtin"]])
 def test_wrong_usage_is_exit_2(args):
     assert run_verb("inspect", *args).returncode == 2
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma", "zzzzz"])
+def test_a_vocabulary_alone_is_shown_as_far_as_it_goes(tmp_path, architecture):
+    """What `tokenize` takes is not refused here, whatever its architecture."""
+    path = vocabulary_of(ROOT / "models" / "smallmind-tiny.gguf", tmp_path / "vocab.gguf", architecture)
+    assert run_verb("tokenize", "--model", path, stdin=b"Once").returncode == 0
+    done = run_verb("inspect", path)
+    text = done.stdout.decode()
+    assert done.returncode == 0 and "vocabulary alone" in text and architecture in text
+    assert "2048 entries" in text and "EOS" in text and "weights:" not in text
+    found = json.loads(run_verb("inspect", "--json", path).stdout)
+    assert found["vocabulary_only"] is True and found["architecture"] == architecture
+    assert found["tokenizer"]["entries"] == 2048 and "shape" not in found and "memory" not in found
+
+
+def test_a_whole_model_is_not_called_a_vocabulary():
+    found = json.loads(run_verb("inspect", "--json", "builtin").stdout)
+    assert found["vocabulary_only"] is False and found["shape"]["layers"] == 6
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_it_fits_the_terminal(columns):
+    seen = run_on_terminal("inspect", "builtin", "--tensors", columns=columns)
+    assert seen.returncode == 0 and max(map(len, seen.lines)) <= columns

@@ -1,8 +1,11 @@
 """The perplexity verb."""
 import re
 
+import pytest
+
 import models
 from service import EXTRA, run_verb
+from terminal import run_on_terminal
 
 LAST = re.compile(r"perplexity: (\d+\.\d{4}) \+- (\d+\.\d{4})\n?\Z")
 
@@ -57,3 +60,30 @@ def test_a_text_shorter_than_one_window_is_an_error(tmp_path):
 def test_a_missing_file_is_an_error_that_names_it():
     done = run_verb("perplexity", "/nowhere/text.txt")
     assert done.returncode == 1 and b"/nowhere/text.txt" in done.stderr
+
+
+def test_one_scored_token_has_no_uncertainty(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("Once upon a time")
+    done = run_verb("perplexity", path, "--context", 4, *EXTRA)
+    assert done.returncode == 0, done.stderr.decode()
+    assert re.fullmatch(rb"perplexity: \d+\.\d{4} \+- n/a\n", done.stdout)
+    assert b"1 token" in done.stderr or b"1 window" in done.stderr
+
+
+def test_the_run_is_described_on_standard_error(tmp_path):
+    _, _, done = perplexity(story(tmp_path, 100), "--context", 64, "--kv-type", "q8")
+    first, last = done.stderr.decode().splitlines()[0], done.stderr.decode().splitlines()[-1]
+    assert "Q8_0" in first and "Q8" in first and "windows of 64" in first and "left out" in first
+    assert "tokens scored" in last and "tokens/s" in last
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_a_bar_is_drawn_and_taken_away(columns):
+    text = models.fixture("tinystories-40k.txt")
+    seen = run_on_terminal("perplexity", text, "--context", 64, "--threads", 1, "--cpu", "ref", columns=columns)
+    assert seen.returncode == 0 and LAST.search("\n".join(seen.lines) + "\n")
+    bars = [line for line in seen.drawn if line.startswith("reading the text: ")]
+    assert bars and all(len(bar) < columns for bar in bars)
+    assert any("perplexity so far" in bar for bar in bars) == (columns == 120)
+    assert not any("reading the text" in line for line in seen.lines)

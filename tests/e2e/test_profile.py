@@ -8,6 +8,7 @@ import models
 from profile_runs import columns_of, on_terminal, profile
 from schema import Schema
 from service import EXTRA, ROOT, run_verb
+from terminal import run_on_terminal
 
 SCHEMA = Schema(ROOT / "docs" / "profile.schema.json")
 LAYER = ["attention_norm", "qkv", "rope", "attention", "output", "ffn_norm", "ffn_gate_up",
@@ -206,3 +207,11 @@ def test_several_sizes_stand_in_a_table():
 def test_wrong_usage_is_exit_2(args, word, tmp_path):
     done = run_verb("profile", *args, cwd=tmp_path)
     assert done.returncode == 2 and word in done.stderr.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_is_wider_than_the_terminal(columns):
+    seen = run_on_terminal("profile", *EXTRA, "--sessions", 1, "--tokens", 4, columns=columns)
+    assert seen.returncode == 0 and max(map(len, seen.lines)) <= columns
+    for heading in ("| path ", "p95", "allocated", "of the limit"):  # in parts, but all of it
+        assert any(heading in line for line in seen.lines), heading

@@ -1,0 +1,67 @@
+"""Small changes to a GGUF file's header: strings added, tensors left out."""
+import struct
+
+STRING, ARRAY = 8, 9
+SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+ALIGNMENT = 32
+
+
+def skip_string(data, at):
+    return at + 8 + struct.unpack_from("<Q", data, at)[0]
+
+
+def skip_value(data, at, kind):
+    if kind == STRING:
+        return skip_string(data, at)
+    if kind != ARRAY:
+        return at + SIZES[kind]
+    element, n = struct.unpack_from("<IQ", data, at)
+    at += 12
+    if element != STRING:
+        return at + n * SIZES[element]
+    for _ in range(n):
+        at = skip_string(data, at)
+    return at
+
+
+def layout(data):
+    """Where the keys begin and end, where the tensors' list ends, where their data begins."""
+    n_tensors, n_keys = struct.unpack_from("<QQ", data, 8)
+    at = 24
+    for _ in range(n_keys):
+        at = skip_string(data, at)
+        at = skip_value(data, at + 4, struct.unpack_from("<I", data, at)[0])
+    keys_end = at
+    for _ in range(n_tensors):
+        at = skip_string(data, at)
+        n_dims = struct.unpack_from("<I", data, at)[0]
+        at += 4 + 8 * n_dims + 4 + 8
+    return keys_end, at, -(-at // ALIGNMENT) * ALIGNMENT
+
+
+def encode(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def with_strings(source, out, **strings):
+    """A copy with more keys; a dot in a key is written as two underscores."""
+    data = source.read_bytes()
+    keys_end, list_end, data_begin = layout(data)
+    n_tensors, n_keys = struct.unpack_from("<QQ", data, 8)
+    added = b"".join(encode(key.replace("__", ".")) + struct.pack("<I", STRING) + encode(text)
+                     for key, text in strings.items())
+    head = data[:8] + struct.pack("<QQ", n_tensors, n_keys + len(strings)) + data[24:keys_end] + added \
+        + data[keys_end:list_end]
+    out.write_bytes(head + bytes(-len(head) % ALIGNMENT) + data[data_begin:])
+    return out
+
+
+def vocabulary_of(source, out, architecture=None):
+    """A copy without tensors; of another architecture, of a name as long as its own."""
+    data = source.read_bytes()
+    keys_end = layout(data)[0]
+    head = data[:8] + struct.pack("<QQ", 0, struct.unpack_from("<Q", data, 16)[0]) + data[24:keys_end]
+    if architecture:
+        head = head.replace(encode("llama"), encode(architecture), 1)
+    out.write_bytes(head)
+    return out
