@@ -107,7 +107,7 @@ bench-peers: ## the same files side by side with llama.cpp, built for it; CELLS=
 	@$(NEED) build bench
 	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
 	@$(call build,build,smallmind http_load)
-	@JOBS=$(JOBS) ./bench/peers_build.sh build/peers
+	@$(if $(findstring --before,$(ARGS)),,JOBS=$(JOBS) ./bench/peers_build.sh build/peers)
 	@$(PYTHON) bench/peers.py --cells "$(CELLS)" $(ARGS)
 
 install: all ## install into PREFIX (/usr/local); DESTDIR is honoured

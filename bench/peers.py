@@ -2,8 +2,10 @@
 """SmallMind and llama.cpp side by side: the same files, the same threads, in turns (A B A B),
 median and best.
 
-    peers.py [--cells "decode http/smol135.Q4_0"] [--rounds 3] [--quick] [--only ours|peer] [--list]
-    ... peers.py --render docs/SPEED.md
+    peers.py [--cells "decode http/smol135.Q4_0"] [--rounds 3] [--quick] [--only ours|peer]
+    peers.py --list
+    peers.py --render docs/SPEED.md
+    peers.py --before older/build/smallmind   our own speed before and after a change, in turns
 
 A cell is named KIND/MODEL or KIND/MODEL/N; --cells takes names, beginnings of names up to a "/",
 and * patterns. Results are merged into one JSON file, cell by cell, so that a table can be made in
@@ -15,6 +17,7 @@ models.py needs numpy.
 """
 import argparse
 import collections
+import copy
 import datetime
 import fnmatch
 import json
@@ -305,6 +308,18 @@ def summary(samples, lower, o):
     return {**out, "limit": max(limits)} if limits else out
 
 
+def sides_of(cell, path, o):
+    """One function that gives a sample of ours, those of the peers, and the servers they use."""
+    if o.before is None:
+        return SIDES[cell.kind](cell, path, o)
+    now, earlier = copy.copy(o), copy.copy(o)
+    now.only = earlier.only = "ours"
+    earlier.ours = o.before
+    ours, _, servers = SIDES[cell.kind](cell, path, now)
+    before, _, more = SIDES[cell.kind](cell, path, earlier)
+    return ours, [before], servers + more
+
+
 def measure(cell, o):
     path = models.model(cell.model, o.models, o.ours)
     if path is None:
@@ -312,7 +327,7 @@ def measure(cell, o):
         return None
     unit, lower = report.UNITS[cell.kind]
     print(f"{cell.name} ({unit})", flush=True)
-    ours, peers, servers = SIDES[cell.kind](cell, path, o)
+    ours, peers, servers = sides_of(cell, path, o)
     samples = {"ours": [], **{f"peer {i}": [] for i in range(len(peers))}}
     try:
         for _ in range(o.rounds):
@@ -369,6 +384,11 @@ def options():
     parser.add_argument("--quick", action="store_true", help="shorter samples, two rounds")
     parser.add_argument("--only", choices=["ours", "peer"])
     parser.add_argument(
+        "--before",
+        type=pathlib.Path,
+        help="an earlier build of ours in the peer's place; the results file stays as it is",
+    )
+    parser.add_argument(
         "--threads", type=int, help="of both sides; by default all that may be used"
     )
     parser.add_argument(
@@ -413,7 +433,7 @@ def main():
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit("ended")
     )  # through every finally: no server is left behind
-    found, failed = {}, False
+    failed = False
     for cell in chosen(o.cells):
         try:
             result = measure(cell, o)
@@ -422,9 +442,9 @@ def main():
             failed = True
             continue
         if result:
-            found[cell.name] = result
-            results = merge(o.results, {cell.name: result}, o)
-            print("  " + report.line(results["cells"][cell.name]), flush=True)
+            if o.before is None:
+                result = merge(o.results, {cell.name: result}, o)["cells"][cell.name]
+            print("  " + report.line(result), flush=True)
     sys.exit(failed)
 
 
