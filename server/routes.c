@@ -1,6 +1,7 @@
 /* routes.c - the table of routes. Read-only. */
 #include "server/routes.h"
 
+#include "api/native/native.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/ops.h"
@@ -16,18 +17,19 @@ enum {
 };
 
 static const struct route routes[] = {
-    {"/generate", "POST", post, WORK, &generate_handler},
-    {"/tokenize", "POST", post, WORK, &text_tokenize},
-    {"/detokenize", "POST", post, WORK, &text_detokenize},
-    {"/livez", "GET", get, PROBE, &ops_livez},
-    {"/readyz", "GET", get, PROBE, &ops_readyz},
-    {"/health", "GET", get, PROBE, &ops_health},
-    {"/info", "GET", get, ROUTE_MODEL, &ops_info},
-    {"/metrics", "GET", get, 0, &ops_metrics},
-    {"/openapi.yaml", "GET", get, 0, &ops_openapi},
-    {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, &live_handler},
+    {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
+    {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},
+    {"/detokenize", "POST", post, WORK, &text_detokenize, NULL},
+    {"/livez", "GET", get, PROBE, &ops_livez, NULL},
+    {"/readyz", "GET", get, PROBE, &ops_readyz, NULL},
+    {"/health", "GET", get, PROBE, &ops_health, NULL},
+    {"/info", "GET", get, ROUTE_MODEL, &ops_info, NULL},
+    {"/metrics", "GET", get, 0, &ops_metrics, NULL},
+    {"/openapi.yaml", "GET", get, 0, &ops_openapi, NULL},
+    {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, &live_handler, NULL},
 };
 static_assert(sizeof routes / sizeof routes[0] < METRICS_ROUTES_MAX,
               "every route and \"other\" is counted");
 
-const struct route_table service_routes = {routes, sizeof routes / sizeof routes[0]};
+const struct route_table service_routes = {routes, sizeof routes / sizeof routes[0],
+                                           &native_dialect};

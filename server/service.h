@@ -2,8 +2,8 @@
  * server/, not with others. */
 #pragma once
 
+#include "api/generation.h"
 #include "api/native/info.h"
-#include "api/native/request.h"
 #include "server/http/headers.h"
 #include "server/http/http.h"
 #include "server/http/listen.h"

@@ -34,6 +34,7 @@ struct field {
     double min, max; /* of UINT and NUMBER, inclusive; max only with BOUND_FIXED */
     double initial;  /* the default of BOOL, UINT and NUMBER */
     bool nullable;   /* null is the same as absent */
+    bool no_effect;  /* clients send it, and it cannot change the text: taken and let be */
     size_t offset;   /* in the struct of values */
 };
 

@@ -2,6 +2,7 @@
  * pool. */
 #include "server/handlers/generate.h"
 
+#include "api/dialect.h"
 #include "base/clock.h"
 #include "server/service.h"
 
@@ -36,15 +37,12 @@ struct stream {
     bool plain;         /* the body is the prompt itself */
     enum status status; /* of decoding, then of submitting */
     struct error error;
-    struct generate_request parsed; /* its job: owned until it is submitted */
-    struct job_reader reader;       /* of the job, from then on */
-    uint64_t measuring_ns;          /* since when it waits for limits, then how long it did */
+    struct generation generation; /* its job: owned until it is submitted */
+    struct job_reader reader;     /* of the job, from then on */
+    uint64_t measuring_ns;        /* since when it waits for limits, then how long it did */
 
-    enum answer_form form;
-    struct reply_context reply;
-    struct reply_profile profile; /* when it was asked for */
-    struct reply_cursor cursor;
-    bool comment;      /* one is due */
+    struct generation_profile profile; /* when it was asked for */
+    bool comment;                      /* one is due */
     uint64_t moved_ms; /* loop time: when the reader was last asked for bytes, or wrote some */
     char *spill;       /* one event that did not fit the room offered; owned, [spill_room] */
     size_t n_spill, spill_at, spill_room;
@@ -57,20 +55,26 @@ static bool is_submitted(const struct stream *s)
     return s->state >= STREAM_WAITING;
 }
 
-/* Nothing of the worker's is read before this is true; everything of the job is final then. */
-static bool job_is_final(const struct stream *s)
+/* The native API has one choice; a dialect with more reads each of its jobs. */
+static struct choice *choice_of(struct stream *s)
 {
-    return atomic_load_explicit(&s->parsed.job->finished, memory_order_acquire);
+    return &s->generation.choices[0];
+}
+
+/* Nothing of the worker's is read before this is true; everything of the job is final then. */
+static bool job_is_final(struct stream *s)
+{
+    return atomic_load_explicit(&choice_of(s)->job->finished, memory_order_acquire);
 }
 
 static void fill_log_line(struct stream *s)
 {
-    const struct job *job = s->parsed.job;
+    const struct job *job = choice_of(s)->job;
     struct log_request *line = &s->task.line;
-    struct reply_times times;
-    reply_times_of(job, &times);
+    struct generation_times times;
+    generation_times(job, &times);
     line->generation = true;
-    line->finish = reply_finish_reason(job->finish);
+    line->finish = generation_finish_name(job->finish);
     line->prompt_tokens = job->n_prompt;
     line->cached_tokens = job->n_cached;
     line->completion_tokens = job->n_completion;
@@ -87,9 +91,8 @@ static void on_free(struct task *task)
     if (is_submitted(s)) {
         fill_log_line(s);
         jobs_detach(&service->jobs, &s->reader);
-    } else {
-        job_destroy(s->parsed.job);
     }
+    generation_free(&s->generation, !is_submitted(s));
     if (s->prev != NULL)
         s->prev->next = s->next;
     else
@@ -121,11 +124,11 @@ static void on_end(struct task *task)
 /* The answer is complete but for being sent. */
 static void count(struct stream *s)
 {
-    const struct job *job = s->parsed.job;
+    const struct job *job = choice_of(s)->job;
     struct request *r = s->task.request;
     if (r->counted)
         return;
-    if (job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED) {
+    if (generation_failed(job)) {
         request_count(r, errors_of_job(job).http);
         return;
     }
@@ -135,16 +138,13 @@ static void count(struct stream *s)
 
 static size_t write_form(struct stream *s, char *out, size_t room)
 {
-    static const char comment[] = ": keep-alive\n\n";
-    const struct job *job = s->parsed.job;
-    if (s->form == ANSWER_TEXT)
-        return reply_text(job, &s->cursor, out, room);
-    bool finished = atomic_load_explicit(&job->finished, memory_order_acquire);
-    size_t n = finished ? reply_last_event(job, &s->reply, &s->cursor, out, room)
-                        : reply_event(job, &s->reply, &s->cursor, out, room);
-    if (n == 0 && !finished && s->comment && room >= sizeof comment) {
-        n = sizeof comment - 1;
-        memcpy(out, comment, n);
+    struct generation *g = &s->generation;
+    bool finished = job_is_final(s);
+    size_t n = finished ? g->dialect->last(g, out, room) : g->dialect->event(g, out, room);
+    if (n == 0 && !finished && s->comment) {
+        size_t n_comment = strlen(g->dialect->keep_alive);
+        n = n_comment <= room ? n_comment : 0;
+        memcpy(out, g->dialect->keep_alive, n);
     }
     return n;
 }
@@ -153,8 +153,7 @@ static size_t write_form(struct stream *s, char *out, size_t room)
  * our own, taken once. */
 static ssize_t write_ready(struct stream *s, char *out, size_t room)
 {
-    size_t least =
-        s->form == ANSWER_TEXT ? 4 : reply_event_min(s->reply.tokenizer, s->parsed.job->n_logprobs);
+    size_t least = s->generation.dialect->event_min(&s->generation);
     size_t n = 0;
     if (s->spill_at == s->n_spill) {
         if (room >= least)
@@ -177,7 +176,7 @@ static ssize_t write_ready(struct stream *s, char *out, size_t room)
 /* The same, with an eye on the clock where a profile wants to know. */
 static ssize_t write_timed(struct stream *s, char *out, size_t room)
 {
-    if (s->reply.profile == NULL)
+    if (s->generation.measured == NULL)
         return write_ready(s, out, room);
     s->profile.write_begin_ns = clock_now_ns();
     ssize_t n = write_ready(s, out, room);
@@ -199,11 +198,11 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
         task_leave(&s->task);
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    if (s->cursor.done)
+    if (choice_of(s)->sent.done)
         count(s);
     if (n > 0)
         return n;
-    if (s->cursor.done)
+    if (choice_of(s)->sent.done)
         return MHD_CONTENT_READER_END_OF_STREAM;
     request_suspend(s->task.request);
     return 0;
@@ -213,19 +212,18 @@ static enum MHD_Result start_stream(struct stream *s)
 {
     struct request *r = s->task.request;
     char timing[128];
-    uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->parsed.tokenize_ns;
+    uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->generation.tokenize_ns;
     int n = snprintf(timing, sizeof timing, "parse;dur=%.3f, tokenize;dur=%.3f",
-                     (double)parse_ns * 1e-6, (double)s->parsed.tokenize_ns * 1e-6);
+                     (double)parse_ns * 1e-6, (double)s->generation.tokenize_ns * 1e-6);
     if (s->measuring_ns > 0)
         snprintf(timing + n, sizeof timing - (size_t)n, ", measure;dur=%.3f",
                  (double)s->measuring_ns * 1e-6);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READER_BLOCK, on_read, s, NULL);
-    bool sse = s->form == ANSWER_SSE;
     if (response == NULL)
         return MHD_NO;
     if (!response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                         sse ? "text/event-stream; charset=utf-8" : "text/plain; charset=utf-8") ||
+                         s->generation.dialect->types[s->generation.form]) ||
         !response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") ||
         !response_header(response, "X-Accel-Buffering", "no")) {
         MHD_destroy_response(response);
@@ -243,9 +241,9 @@ static enum MHD_Result start_stream(struct stream *s)
 /* Server-Timing, in the order in which it happened. */
 static void put_timing(const struct stream *s, uint64_t write_ns, char *out, size_t room)
 {
-    struct reply_times times;
-    reply_times_of(s->parsed.job, &times);
-    int n = snprintf(out, room, "tokenize;dur=%.3f, ", (double)s->parsed.tokenize_ns * 1e-6);
+    struct generation_times times;
+    generation_times(s->generation.choices[0].job, &times);
+    int n = snprintf(out, room, "tokenize;dur=%.3f, ", (double)s->generation.tokenize_ns * 1e-6);
     if (s->measuring_ns > 0)
         n += snprintf(out + n, room - (size_t)n, "measure;dur=%.3f, ",
                       (double)s->measuring_ns * 1e-6);
@@ -256,27 +254,28 @@ static void put_timing(const struct stream *s, uint64_t write_ns, char *out, siz
 
 static enum MHD_Result answer_json(struct stream *s)
 {
-    const struct job *job = s->parsed.job;
+    const struct job *job = choice_of(s)->job;
     struct request *r = s->task.request;
-    if (job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED) {
+    if (generation_failed(job)) {
         struct error why = job->error;
         if (why.text[0] == '\0')
             error_set(&why, STATUS_CANCELLED, "the request was cancelled");
         return request_refuse(r, errors_of_job(job), &why, 0);
     }
-    size_t room = reply_generate_bound(job, &s->reply);
+    struct generation *g = &s->generation;
+    size_t room = g->dialect->whole_bound(g);
     char *body = malloc(room);
     if (body == NULL)
         return MHD_NO;
     uint64_t begin_ns = clock_now_ns();
     s->profile.write_begin_ns = begin_ns;
-    size_t n = reply_generate(job, &s->reply, body, room);
+    size_t n = g->dialect->whole(g, body, room);
     char *fitted = realloc(body, n > 0 ? n : 1);
     char timing[192];
     put_timing(s, clock_now_ns() - begin_ns, timing, sizeof timing);
     metrics_generation(&s->task.service->metrics, job, clock_now_ns());
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
-                                              .type = "application/json",
+                                              .type = g->dialect->types[ANSWER_JSON],
                                               .body = fitted != NULL ? fitted : body,
                                               .n_body = n,
                                               .memory = BODY_OWNED,
@@ -289,8 +288,12 @@ static void decode_body(struct task *task) /* on the pool, when it is large */
 {
     struct stream *s = (struct stream *)task;
     const struct service *service = task->service;
-    s->status = request_generate(&s->parsed, task->body, task->n_body, s->plain,
-                                 service->model.tokenizer, &service->limits, &s->error);
+    const struct generation_source source = {.body = task->body,
+                                             .n_body = task->n_body,
+                                             .plain = s->plain,
+                                             .tokenizer = service->model.tokenizer,
+                                             .limits = &service->limits};
+    s->status = s->generation.dialect->decode(&s->generation, &source, &s->error);
 }
 
 static bool on_news(struct job_reader *reader);
@@ -304,10 +307,11 @@ static struct stream *create(struct request *r)
     struct service *service = r->service;
     s->plain = headers_plain_text(&r->headers);
     s->reader = (struct job_reader){.news = on_news, .end = on_job_end};
-    s->reply = (struct reply_context){.id = s->task.id,
-                                      .model = service->model.model->name,
-                                      .created = (uint64_t)time(NULL),
-                                      .tokenizer = service->model.tokenizer};
+    s->generation = (struct generation){.dialect = r->route->dialect,
+                                        .id = s->task.id,
+                                        .model = service->model.model->name,
+                                        .created = (uint64_t)time(NULL),
+                                        .tokenizer = service->model.tokenizer};
     s->next = service->streams;
     if (s->next != NULL)
         s->next->prev = s;
@@ -320,15 +324,15 @@ static void begin_profile(struct stream *s)
 {
     const struct service *service = s->task.service;
     const struct machine *machine = &service->machine;
-    s->profile = (struct reply_profile){.model = service->model.model,
-                                        .kv_type = (enum kv_type)service->settings->kv_type,
-                                        .measuring_ns = s->measuring_ns,
-                                        .tokenize_ns = s->parsed.tokenize_ns};
+    s->profile = (struct generation_profile){.model = service->model.model,
+                                             .kv_type = (enum kv_type)service->settings->kv_type,
+                                             .measuring_ns = s->measuring_ns,
+                                             .tokenize_ns = s->generation.tokenize_ns};
     if (machine->known) {
         s->profile.limits = machine->limits;
         s->profile.limits.read_bytes_s = machine->limits.alone_bytes_s;
     }
-    s->reply.profile = &s->profile;
+    s->generation.measured = &s->profile;
 }
 
 static enum MHD_Result refuse(struct stream *s, uint64_t retry_ms)
@@ -342,22 +346,22 @@ static enum MHD_Result submit(struct stream *s)
 {
     struct request *r = s->task.request;
     struct service *service = r->service;
-    struct job *job = s->parsed.job;
+    struct job *job = choice_of(s)->job;
     uint64_t retry_ms = 0;
-    if (s->parsed.profile)
+    if (s->generation.profile)
         begin_profile(s);
     job->salt = r->salt;
     job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
-    if (s->parsed.deadline_ms > 0 && s->parsed.deadline_ms < UINT64_MAX / 2000000)
-        job->deadline_ns = r->whole_ns + s->parsed.deadline_ms * 1000000;
-    if (!s->parsed.has_seed)
+    if (s->generation.deadline_ms > 0 && s->generation.deadline_ms < UINT64_MAX / 2000000)
+        job->deadline_ns = r->whole_ns + s->generation.deadline_ms * 1000000;
+    if (!s->generation.has_seed)
         job->sampling.seed = service_random(&service->random_seeds) >> 11; /* below 2^53 */
-    s->form = accept_form(s->parsed.stream, r->headers.accept);
+    s->generation.form = s->generation.dialect->form(&s->generation, r->headers.accept);
     s->status = jobs_submit(&service->jobs, job, &s->reader, &retry_ms, &s->error);
     if (s->status == STATUS_OK) {
         task_hold(&s->task); /* until the job is final */
         s->state = STREAM_WAITING;
-        if (s->form != ANSWER_JSON)
+        if (s->generation.form != ANSWER_JSON)
             return start_stream(s);
         request_suspend(r);
         return MHD_YES;
@@ -378,7 +382,7 @@ static enum MHD_Result go_on(struct stream *s)
     task_drop_body(&s->task);
     if (s->status != STATUS_OK)
         return refuse(s, 0);
-    if (!s->parsed.profile || s->parsed.deadline_ms > 0 || machine_ready(s->task.service))
+    if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
         return submit(s);
     s->state = STREAM_MEASURING;
     s->measuring_ns = clock_now_ns();
@@ -432,7 +436,8 @@ static bool on_news(struct job_reader *reader)
 {
     struct stream *s = stream_of(reader);
     if (s->state != STREAM_SENDING || !is_waiting(s) ||
-        atomic_load_explicit(&s->parsed.job->n_ready, memory_order_acquire) <= s->cursor.n_tokens)
+        atomic_load_explicit(&choice_of(s)->job->n_ready, memory_order_acquire) <=
+            choice_of(s)->sent.n_tokens)
         return false;
     request_resume(s->task.request);
     return true;
@@ -472,7 +477,8 @@ bool streams_beat(struct service *service, uint64_t now_ms)
         if (s->state != STREAM_SENDING || s->task.request == NULL || s->task.left)
             continue;
         uint64_t quiet_ms = now_ms - s->moved_ms;
-        if (is_waiting(s) && s->form == ANSWER_SSE && quiet_ms >= SILENCE_MS) {
+        if (is_waiting(s) && s->generation.form == ANSWER_SSE &&
+            s->generation.dialect->keep_alive != NULL && quiet_ms >= SILENCE_MS) {
             s->comment = true;
             request_resume(s->task.request);
             any = true;

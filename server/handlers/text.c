@@ -2,6 +2,7 @@
  * on the pool. */
 #include "server/handlers/text.h"
 
+#include "api/native/native.h"
 #include "server/service.h"
 
 #include <stdlib.h>
@@ -23,14 +24,14 @@ static enum status run_tokenize(struct text_task *task)
     int32_t *ids = NULL;
     size_t n_ids = 0;
     enum status status =
-        request_tokenize(task->task.body, task->task.n_body, service->model.tokenizer,
-                         &service->limits, &ids, &n_ids, &task->error);
+        native_tokenize(task->task.body, task->task.n_body, service->model.tokenizer,
+                        &service->limits, &ids, &n_ids, &task->error);
     if (status != STATUS_OK)
         return status;
-    size_t room = reply_tokenize_bound(n_ids);
+    size_t room = native_tokens_bound(n_ids);
     task->answer = malloc(room);
     if (task->answer != NULL)
-        task->n_answer = reply_tokenize(ids, n_ids, task->answer, room);
+        task->n_answer = native_tokens(ids, n_ids, task->answer, room);
     free(ids);
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }
@@ -41,14 +42,14 @@ static enum status run_detokenize(struct text_task *task)
     char *text = NULL;
     size_t n_text = 0;
     enum status status =
-        request_detokenize(task->task.body, task->task.n_body, service->model.tokenizer,
-                           &service->limits, &text, &n_text, &task->error);
+        native_detokenize(task->task.body, task->task.n_body, service->model.tokenizer,
+                          &service->limits, &text, &n_text, &task->error);
     if (status != STATUS_OK)
         return status;
-    size_t room = reply_detokenize_bound(n_text);
+    size_t room = native_text_bound(n_text);
     task->answer = malloc(room);
     if (task->answer != NULL)
-        task->n_answer = reply_detokenize(text, n_text, task->answer, room);
+        task->n_answer = native_text(text, n_text, task->answer, room);
     free(text);
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }

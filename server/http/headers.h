@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "api/native/reply.h"
+#include "api/errors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* request.c - a request's checks, body and answer. Loop thread. */
 #include "server/http/request.h"
 
+#include "api/dialect.h"
 #include "base/clock.h"
 #include "server/log.h"
 #include "server/service.h"
@@ -215,13 +216,19 @@ static void count_refusal(struct request *r, unsigned status)
     request_count(r, status);
 }
 
+static const struct dialect *dialect_of(const struct request *r)
+{
+    return route_dialect(&r->service->routes, r->route);
+}
+
 /* An answer of which the library knows nothing: while it reads, it takes none, and has none under
  * way. The connection ends with it. */
 static void answer_past_library(struct conn *conn, const char *id, uint64_t begun_ns,
-                                struct api_error what, const struct error *why)
+                                const struct dialect *dialect, struct api_error what,
+                                const struct error *why)
 {
     char body[1024], text[2048];
-    size_t n_body = reply_error(&what, why->text, why->param, body, sizeof body);
+    size_t n_body = dialect->error(&what, why->text, why->param, body, sizeof body);
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
                      "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
@@ -234,7 +241,7 @@ static void answer_past_library(struct conn *conn, const char *id, uint64_t begu
 static void answer_now(struct request *r)
 {
     count_refusal(r, r->refusal.http);
-    answer_past_library(r->conn, r->id, r->begun_ns, r->refusal, &r->why);
+    answer_past_library(r->conn, r->id, r->begun_ns, dialect_of(r), r->refusal, &r->why);
 }
 
 void request_refuse_unread(struct request *r, enum refusal refusal, const char *why)
@@ -256,7 +263,7 @@ void request_refuse_unparsed(struct conn *conn, const char *method, enum refusal
     char id[REQUEST_ID_MAX + 1];
     draw_id(service, id);
     error_set(&error, STATUS_INVALID, "%s", why);
-    answer_past_library(conn, id, now_ns, what, &error);
+    answer_past_library(conn, id, now_ns, service->routes.dialect, what, &error);
     metrics_request(&service->metrics, route_index(&service->routes, NULL), what.http);
     log_access(&(struct log_request){.id = id,
                                      .method = method_name(method),
@@ -442,7 +449,7 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
                             .body = body,
                             .memory = BODY_COPY,
                             .retry_ms = retry_ms};
-    answer.n_body = reply_error(&what, why->text, why->param, body, sizeof body);
+    answer.n_body = dialect_of(r)->error(&what, why->text, why->param, body, sizeof body);
     if (what.http == MHD_HTTP_METHOD_NOT_ALLOWED)
         answer.allow = r->route->allow;
     if (what.http == MHD_HTTP_SERVICE_UNAVAILABLE && retry_ms == 0)

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "api/native/reply.h"
+#include "api/errors.h"
 #include "base/error.h"
 #include "server/http/headers.h"
 #include "server/http/route.h"

@@ -26,3 +26,8 @@ const char *route_label(const struct route *route)
 {
     return route != NULL ? route->path : "other";
 }
+
+const struct dialect *route_dialect(const struct route_table *table, const struct route *route)
+{
+    return route != NULL && route->dialect != NULL ? route->dialect : table->dialect;
+}

@@ -19,17 +19,21 @@ enum route_flags {
     ROUTE_PROBE = 32, /* is answered even when every connection is taken */
 };
 
+struct dialect;
+
 struct route {
     const char *path;   /* its label in metrics and log, too */
     const char *method; /* "GET" (HEAD comes with it) or "POST" */
     const char *allow;  /* what 405 and OPTIONS say */
     unsigned flags;
     const struct handler *handler;
+    const struct dialect *dialect; /* NULL: the table's */
 };
 
 struct route_table {
     const struct route *routes; /* [n] */
     size_t n;
+    const struct dialect *dialect; /* of errors where no route has one */
 };
 
 /* Byte by byte; NULL: none has it. */
@@ -39,3 +43,5 @@ bool route_allows(const struct route *route, const char *method);
 /* Its place among the metrics' routes; NULL: one after the last, "other". */
 size_t route_index(const struct route_table *table, const struct route *route);
 const char *route_label(const struct route *route);
+/* The language of its answers, errors included; route NULL: the table's own. */
+const struct dialect *route_dialect(const struct route_table *table, const struct route *route);

@@ -1,8 +1,7 @@
 /* test_routes.c - facts about what stands around a generation: the Accept header, the bodies of
  * /tokenize and /detokenize and their answers, /info and /health. */
 #include "api/native/info.h"
-#include "api/native/reply.h"
-#include "api/native/request.h"
+#include "api/native/native.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>
@@ -91,13 +90,13 @@ static const char *tokenized(const char *body)
     int32_t *ids;
     size_t n;
     struct error err;
-    if (request_tokenize(body, strlen(body), tokenizer, &limits, &ids, &n, &err) != STATUS_OK) {
+    if (native_tokenize(body, strlen(body), tokenizer, &limits, &ids, &n, &err) != STATUS_OK) {
         snprintf(out, sizeof out, "%s: %s", err.param, err.text);
         return out;
     }
-    ck_assert_uint_le(reply_tokenize_bound(n), sizeof out);
-    size_t length = reply_tokenize(ids, n, out, sizeof out - 1);
-    ck_assert_uint_le(length, reply_tokenize_bound(n));
+    ck_assert_uint_le(native_tokens_bound(n), sizeof out);
+    size_t length = native_tokens(ids, n, out, sizeof out - 1);
+    ck_assert_uint_le(length, native_tokens_bound(n));
     out[length] = '\0';
     free(ids);
     return out;
@@ -109,12 +108,12 @@ static const char *detokenized(const char *body)
     char *text;
     size_t n;
     struct error err;
-    if (request_detokenize(body, strlen(body), tokenizer, &limits, &text, &n, &err) != STATUS_OK) {
+    if (native_detokenize(body, strlen(body), tokenizer, &limits, &text, &n, &err) != STATUS_OK) {
         snprintf(out, sizeof out, "%s: %s", err.param, err.text);
         return out;
     }
-    size_t length = reply_detokenize(text, n, out, sizeof out - 1);
-    ck_assert_uint_le(length, reply_detokenize_bound(n));
+    size_t length = native_text(text, n, out, sizeof out - 1);
+    ck_assert_uint_le(length, native_text_bound(n));
     out[length] = '\0';
     free(text);
     return out;
@@ -199,14 +198,14 @@ START_TEST(short_room_writes_nothing)
 {
     static const int32_t ids[] = {1, 22, 267};
     char out[128], text[128];
-    size_t n_ids = reply_tokenize(ids, 3, out, sizeof out),
-           n_text = reply_detokenize("a\n\xc3\xa9", 4, text, sizeof text);
+    size_t n_ids = native_tokens(ids, 3, out, sizeof out),
+           n_text = native_text("a\n\xc3\xa9", 4, text, sizeof text);
     for (size_t room = 0; room < n_ids; room++)
-        ck_assert_uint_eq(reply_tokenize(ids, 3, out, room), 0);
-    ck_assert_uint_eq(reply_tokenize(ids, 3, out, n_ids), n_ids);
+        ck_assert_uint_eq(native_tokens(ids, 3, out, room), 0);
+    ck_assert_uint_eq(native_tokens(ids, 3, out, n_ids), n_ids);
     for (size_t room = 0; room < n_text; room++)
-        ck_assert_uint_eq(reply_detokenize("a\n\xc3\xa9", 4, text, room), 0);
-    ck_assert_uint_eq(reply_detokenize("a\n\xc3\xa9", 4, text, n_text), n_text);
+        ck_assert_uint_eq(native_text("a\n\xc3\xa9", 4, text, room), 0);
+    ck_assert_uint_eq(native_text("a\n\xc3\xa9", 4, text, n_text), n_text);
 }
 END_TEST
 

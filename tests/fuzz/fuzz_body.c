@@ -4,8 +4,8 @@
  * Besides what the sanitizers see: what a decoder accepts is strict JSON, what it hands out keeps
  * the vocabulary and UTF-8, and a refusal is a sentence with a status that is the client's fault.
  */
+#include "api/decoded.h"
 #include "api/json/json.h"
-#include "api/native/request.h"
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
 
@@ -41,9 +41,9 @@ static void check_refusal(enum status status, const struct error *err)
 static void try_generate(const char *body, size_t n, bool plain, bool strict)
 {
     const struct tokenizer *t = builtin();
-    struct generate_request request = {0};
+    struct decoded request = {0};
     struct error err = {0};
-    enum status status = request_generate(&request, body, n, plain, t, &limits, &err);
+    enum status status = decode_body(&request, body, n, plain, t, &limits, &err);
     if (status != STATUS_OK) {
         check_refusal(status, &err);
         return;
@@ -60,7 +60,7 @@ static void try_tokenize(const char *body, size_t n, bool strict)
     int32_t *ids = NULL;
     size_t n_ids = 0;
     struct error err = {0};
-    enum status status = request_tokenize(body, n, builtin(), &limits, &ids, &n_ids, &err);
+    enum status status = native_tokenize(body, n, builtin(), &limits, &ids, &n_ids, &err);
     if (status != STATUS_OK) {
         check_refusal(status, &err);
         return;
@@ -76,7 +76,7 @@ static void try_detokenize(const char *body, size_t n, bool strict)
     char *text = NULL;
     size_t n_text = 0;
     struct error err = {0};
-    enum status status = request_detokenize(body, n, builtin(), &limits, &text, &n_text, &err);
+    enum status status = native_detokenize(body, n, builtin(), &limits, &text, &n_text, &err);
     if (status != STATUS_OK) {
         check_refusal(status, &err);
         return;

@@ -5,7 +5,7 @@
 #include "core/profile/known_load.h"
 #include "core/tiny_model.h"
 
-#include "api/native/reply_parts.h"
+#include "api/native/parts.h"
 #include "engine/engine.h"
 #include "model/cost.h"
 #include "report/profile.h"
@@ -221,14 +221,14 @@ static struct job_profile shares(double n_steps)
 }
 
 /* The object behind the name "profile". */
-static cJSON *breakdown(struct job_profile *shares_of, const struct reply_profile *profile)
+static cJSON *breakdown(struct job_profile *shares_of, const struct generation_profile *profile)
 {
     struct job job = {.profile = shares_of};
     struct json_writer w = {.out = text, .room = TEXT_ROOM};
     json_raw(&w, "{\"x\":0");
     size_t before = w.n;
-    reply_put_profile(&w, &job, profile);
-    ck_assert_uint_le(w.n - before, REPLY_PROFILE_BOUND);
+    native_put_profile(&w, &job, profile);
+    ck_assert_uint_le(w.n - before, NATIVE_PROFILE_BOUND);
     json_raw(&w, "}");
     struct error err = {.text = ""};
     ck_assert_msg(json_check(text, w.n, 16, 10000, &err) == STATUS_OK, "%s", err.text);
@@ -260,13 +260,13 @@ START_TEST(a_request_knows_what_it_moved_and_how_near_the_limit)
 {
     struct job_profile of = shares(10);
     uint64_t now = clock_now_ns();
-    struct reply_profile p = {.model = model,
-                              .kv_type = KV_F16,
-                              .limits = {.read_bytes_s = 1e9, .beside_work = true},
-                              .measuring_ns = 250000000,
-                              .tokenize_ns = 1500000,
-                              .write_ns = 7000000,
-                              .write_begin_ns = now};
+    struct generation_profile p = {.model = model,
+                                   .kv_type = KV_F16,
+                                   .limits = {.read_bytes_s = 1e9, .beside_work = true},
+                                   .measuring_ns = 250000000,
+                                   .tokenize_ns = 1500000,
+                                   .write_ns = 7000000,
+                                   .write_begin_ns = now};
     cJSON *tree = breakdown(&of, &p);
     const cJSON *profile = get(tree, "profile"), *decode = get(profile, "decode");
     ck_assert(number(profile, "tokenize_ms") == 1.5 && number(profile, "write_ms") >= 7);
@@ -301,7 +301,7 @@ END_TEST
 START_TEST(without_limits_there_is_no_fraction)
 {
     struct job_profile of = shares(10);
-    struct reply_profile p = {.model = model, .write_begin_ns = clock_now_ns()};
+    struct generation_profile p = {.model = model, .write_begin_ns = clock_now_ns()};
     cJSON *tree = breakdown(&of, &p);
     ck_assert(cJSON_IsNull(get(get(tree, "profile"), "limits")));
     ck_assert(cJSON_IsNull(get(get(get(tree, "profile"), "decode"), "fraction")));
@@ -316,11 +316,11 @@ START_TEST(the_longest_breakdown_fits_its_bound)
     for (size_t type = 0; type < SCOPE_NONE; type++)
         of.answer.times.matrix[type] = 1e17;
     of.prompt = of.answer;
-    struct reply_profile p = {.model = model,
-                              .limits = {.read_bytes_s = 1e15},
-                              .measuring_ns = UINT64_MAX / 4,
-                              .tokenize_ns = UINT64_MAX / 4,
-                              .write_ns = UINT64_MAX / 4};
+    struct generation_profile p = {.model = model,
+                                   .limits = {.read_bytes_s = 1e15},
+                                   .measuring_ns = UINT64_MAX / 4,
+                                   .tokenize_ns = UINT64_MAX / 4,
+                                   .write_ns = UINT64_MAX / 4};
     cJSON_Delete(breakdown(&of, &p));
 }
 END_TEST

@@ -1,12 +1,10 @@
-/* reply.c - errors and whole answers as JSON. Loop thread; allocates nothing. */
-#include "api/native/reply.h"
-
-#include "api/native/reply_parts.h"
+/* whole.c - errors and whole answers as JSON. Loop thread; allocates nothing. */
+#include "api/native/parts.h"
 
 #include <string.h>
 
-void reply_put_error(struct json_writer *w, const struct api_error *what, const char *message,
-                     size_t n_message, const char *param)
+void native_put_error(struct json_writer *w, const struct api_error *what, const char *message,
+                      size_t n_message, const char *param)
 {
     json_raw(w, "{\"error\":{\"code\":\"");
     json_raw(w, what->code);
@@ -22,8 +20,8 @@ void reply_put_error(struct json_writer *w, const struct api_error *what, const 
     json_raw(w, "}}");
 }
 
-size_t reply_error(const struct api_error *what, const char *message, const char *param, char *out,
-                   size_t room)
+size_t native_error(const struct api_error *what, const char *message, const char *param, char *out,
+                    size_t room)
 {
     struct json_writer w;
     size_t n_message = strlen(message);
@@ -31,7 +29,7 @@ size_t reply_error(const struct api_error *what, const char *message, const char
         return 0;
     for (;;) {
         w = (struct json_writer){.out = out, .room = room - 1};
-        reply_put_error(&w, what, message, n_message, param);
+        native_put_error(&w, what, message, n_message, param);
         if (!w.full || n_message == 0)
             break;
         n_message -= (n_message + 3) / 4;
@@ -44,46 +42,8 @@ size_t reply_error(const struct api_error *what, const char *message, const char
     return w.n;
 }
 
-const char *reply_finish_reason(enum finish_reason reason)
-{
-    switch (reason) {
-    case FINISH_STOP:
-        return "stop";
-    case FINISH_LENGTH:
-        return "length";
-    case FINISH_DEADLINE:
-        return "deadline";
-    case FINISH_CANCELLED:
-        return "cancelled";
-    case FINISH_ERROR:
-        return "error";
-    case FINISH_NONE:
-        break;
-    }
-    return "none";
-}
-
-/* ms from one reading of the clock to a later one; 0 where one of them was never taken. */
-static double span_ms(uint64_t begin_ns, uint64_t end_ns)
-{
-    return begin_ns == 0 || end_ns <= begin_ns ? 0 : (double)(end_ns - begin_ns) / 1e6;
-}
-
-void reply_times_of(const struct job *job, struct reply_times *out)
-{
-    /* A job that no step ever took waited until its deadline. */
-    uint64_t taken_ns = job->started_ns != 0 ? job->started_ns : job->deadline_ns;
-    out->queue = span_ms(job->arrived_ns, taken_ns);
-    out->prefill = span_ms(job->started_ns, job->first_token_ns);
-    out->decode = span_ms(job->first_token_ns, job->last_token_ns);
-    out->first_token = job->first_token_ns != 0 ? out->queue + out->prefill : 0;
-    out->tokens_per_second = job->n_completion > 1 && out->decode > 0
-                                 ? (double)(job->n_completion - 1) / (out->decode / 1e3)
-                                 : 0;
-}
-
 /* Names and numbers of an answer that do not grow with it. */
-enum { ENDING_BOUND = 1024 + REPLY_PROFILE_BOUND };
+enum { ENDING_BOUND = 1024 + NATIVE_PROFILE_BOUND };
 
 static void put_number(struct json_writer *w, const char *before, double value)
 {
@@ -97,14 +57,14 @@ static void put_count(struct json_writer *w, const char *before, size_t value)
     json_uint(w, value);
 }
 
-void reply_put_ending(struct json_writer *w, const struct job *job, const struct reply_context *ctx)
+void native_put_ending(struct json_writer *w, const struct job *job, const struct generation *g)
 {
     uint64_t seed = job->sampling.seed;
     bool exact = seed <= UINT64_C(1) << 53; /* beyond it a reader's double would lose bits */
-    struct reply_times times;
-    reply_times_of(job, &times);
+    struct generation_times times;
+    generation_times(job, &times);
     json_raw(w, ",\"finish_reason\":\"");
-    json_raw(w, reply_finish_reason(job->finish));
+    json_raw(w, generation_finish_name(job->finish));
     json_raw(w, exact ? "\",\"seed\":" : "\",\"seed\":\"");
     json_uint(w, seed);
     put_count(w, exact ? ",\"usage\":{\"prompt_tokens\":" : "\",\"usage\":{\"prompt_tokens\":",
@@ -118,8 +78,8 @@ void reply_put_ending(struct json_writer *w, const struct job *job, const struct
     put_number(w, ",\"first_token_ms\":", times.first_token);
     put_number(w, ",\"tokens_per_second\":", times.tokens_per_second);
     json_raw(w, "}");
-    if (job->profile != NULL && ctx->profile != NULL)
-        reply_put_profile(w, job, ctx->profile);
+    if (job->profile != NULL && g->measured != NULL)
+        native_put_profile(w, job, g->measured);
 }
 
 /* {"id","text","bytes","logprob" - an entry of logprobs and of its top, left open. */
@@ -146,7 +106,7 @@ static size_t logprob_bound(size_t n_piece)
     return 96 + 10 * n_piece;
 }
 
-size_t reply_token_bound(size_t max_piece, int n_logprobs)
+size_t native_token_bound(size_t max_piece, int n_logprobs)
 {
     /* Six for each byte of a piece and for up to four that earlier tokens left; the id, a comma. */
     size_t bound = 6 * (max_piece + 4) + 12;
@@ -155,8 +115,8 @@ size_t reply_token_bound(size_t max_piece, int n_logprobs)
     return bound;
 }
 
-void reply_put_tokens(struct json_writer *w, const struct job *job,
-                      const struct tokenizer *tokenizer, size_t begin, size_t end)
+void native_put_tokens(struct json_writer *w, const struct job *job,
+                       const struct tokenizer *tokenizer, size_t begin, size_t end)
 {
     json_raw(w, ",\"tokens\":[");
     for (size_t i = begin; i < end; i++) {
@@ -182,65 +142,33 @@ void reply_put_tokens(struct json_writer *w, const struct job *job,
     json_raw(w, "]");
 }
 
-size_t reply_generate_bound(const struct job *job, const struct reply_context *ctx)
+size_t native_whole_bound(const struct generation *g)
 {
-    size_t bound = ENDING_BOUND + json_string_bound(strlen(ctx->id)) +
-                   json_string_bound(strlen(ctx->model)) + json_string_bound(job->n_text) +
+    const struct job *job = g->choices[0].job;
+    size_t bound = ENDING_BOUND + json_string_bound(strlen(g->id)) +
+                   json_string_bound(strlen(g->model)) + json_string_bound(job->n_text) +
                    12 * job->n_tokens;
     if (job->n_logprobs >= 0)
         bound += job->n_tokens * ((size_t)job->n_logprobs + 1) *
-                     logprob_bound(tokenizer_max_piece(ctx->tokenizer)) +
+                     logprob_bound(tokenizer_max_piece(g->tokenizer)) +
                  16 * job->n_tokens;
     return bound;
 }
 
-size_t reply_generate(const struct job *job, const struct reply_context *ctx, char *out,
-                      size_t room)
+size_t native_whole(const struct generation *g, char *out, size_t room)
 {
+    const struct job *job = g->choices[0].job;
     struct json_writer w = {.out = out, .room = room};
     json_raw(&w, "{\"id\":");
-    json_string(&w, ctx->id, strlen(ctx->id));
+    json_string(&w, g->id, strlen(g->id));
     json_raw(&w, ",\"model\":");
-    json_string(&w, ctx->model, strlen(ctx->model));
+    json_string(&w, g->model, strlen(g->model));
     json_raw(&w, ",\"created\":");
-    json_uint(&w, ctx->created);
+    json_uint(&w, g->created);
     json_raw(&w, ",\"text\":");
     json_string(&w, job->text, job->n_text);
-    reply_put_tokens(&w, job, ctx->tokenizer, 0, job->n_tokens);
-    reply_put_ending(&w, job, ctx);
-    json_raw(&w, "}");
-    return w.full ? 0 : w.n;
-}
-
-size_t reply_tokenize_bound(size_t n_ids)
-{
-    return 12 * n_ids + 16;
-}
-
-size_t reply_tokenize(const int32_t *ids, size_t n_ids, char *out, size_t room)
-{
-    struct json_writer w = {.out = out, .room = room};
-    json_raw(&w, "{\"tokens\":[");
-    for (size_t i = 0; i < n_ids; i++) {
-        json_raw(&w, i > 0 ? "," : "");
-        json_int(&w, ids[i]);
-    }
-    json_raw(&w, "]}");
-    return w.full ? 0 : w.n;
-}
-
-size_t reply_detokenize_bound(size_t n_text)
-{
-    return 2 * json_string_bound(n_text) + 24;
-}
-
-size_t reply_detokenize(const char *text, size_t n_text, char *out, size_t room)
-{
-    struct json_writer w = {.out = out, .room = room};
-    json_raw(&w, "{\"text\":");
-    json_string(&w, text, n_text);
-    json_raw(&w, ",\"content\":");
-    json_string(&w, text, n_text);
+    native_put_tokens(&w, job, g->tokenizer, 0, job->n_tokens);
+    native_put_ending(&w, job, g);
     json_raw(&w, "}");
     return w.full ? 0 : w.n;
 }

@@ -1,8 +1,9 @@
-/* request_text.c - the bodies of POST /tokenize and POST /detokenize. Loop thread or libuv's pool;
- * results are malloc'ed for the caller. */
-#include "api/native/request.h"
+/* text.c - the bodies of POST /tokenize and POST /detokenize, and their answers. Decoders run on
+ * the loop thread or libuv's pool; results are malloc'ed for the caller. */
+#include "api/native/native.h"
 
-#include "api/native/request_fields.h"
+#include "api/builder.h"
+#include "api/json/values.h"
 #include "base/checked.h"
 #include "base/utf8.h"
 
@@ -22,8 +23,8 @@ static const struct field tokenize_rows[] = {
     {"add_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, add_special)},
     {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
 };
-const struct field_table tokenize_fields = {tokenize_rows,
-                                            sizeof tokenize_rows / sizeof tokenize_rows[0]};
+const struct field_table native_tokenize_fields = {tokenize_rows,
+                                                   sizeof tokenize_rows / sizeof tokenize_rows[0]};
 
 struct detokenize_values {
     const struct cJSON *tokens;
@@ -32,8 +33,8 @@ struct detokenize_values {
 static const struct field detokenize_rows[] = {
     {"tokens", FIELD_ANY, .offset = offsetof(struct detokenize_values, tokens)},
 };
-const struct field_table detokenize_fields = {detokenize_rows,
-                                              sizeof detokenize_rows / sizeof detokenize_rows[0]};
+const struct field_table native_detokenize_fields = {
+    detokenize_rows, sizeof detokenize_rows / sizeof detokenize_rows[0]};
 
 static struct field_limits limits_of(const struct api_limits *limits)
 {
@@ -41,16 +42,16 @@ static struct field_limits limits_of(const struct api_limits *limits)
                                  .max_nodes = limits->max_json_nodes};
 }
 
-enum status request_tokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
-                             const struct api_limits *limits, int32_t **ids, size_t *n_ids,
-                             struct error *err)
+enum status native_tokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
+                            const struct api_limits *limits, int32_t **ids, size_t *n_ids,
+                            struct error *err)
 {
     struct tokenize_values values;
     struct field_limits bounds = limits_of(limits);
     struct cJSON *root = NULL;
     uint64_t seen;
     enum status status =
-        fields_read(&tokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+        fields_read(&native_tokenize_fields, &bounds, body, n, &values, &seen, &root, err);
     if (status != STATUS_OK)
         return status;
     const char *field = values.text != NULL ? "text" : "content";
@@ -72,13 +73,8 @@ enum status request_tokenize(const char *body, size_t n, const struct tokenizer 
     }
     unsigned flags = (values.add_special ? TOKENIZER_ADD_SPECIAL : 0U) |
                      (values.parse_special ? TOKENIZER_PARSE_SPECIAL : 0U);
-    struct id_list list;
-    status = read_text(field, text->valuestring, strlen(text->valuestring), flags, tokenizer, &list,
-                       err);
-    if (status == STATUS_OK) {
-        *ids = list.ids;
-        *n_ids = list.n;
-    }
+    status = builder_tokenize(field, text->valuestring, strlen(text->valuestring), flags, tokenizer,
+                              ids, n_ids, err);
 done:
     fields_free(root);
     return status;
@@ -106,9 +102,9 @@ static enum status decode(const struct tokenizer *tokenizer, const struct id_lis
     return STATUS_OK;
 }
 
-enum status request_detokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
-                               const struct api_limits *limits, char **text, size_t *n_text,
-                               struct error *err)
+enum status native_detokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
+                              const struct api_limits *limits, char **text, size_t *n_text,
+                              struct error *err)
 {
     struct detokenize_values values;
     struct field_limits bounds = limits_of(limits);
@@ -116,7 +112,7 @@ enum status request_detokenize(const char *body, size_t n, const struct tokenize
     uint64_t seen;
     struct id_list list = {NULL, 0};
     enum status status =
-        fields_read(&detokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+        fields_read(&native_detokenize_fields, &bounds, body, n, &values, &seen, &root, err);
     if (status != STATUS_OK)
         return status;
     if (values.tokens == NULL)
@@ -127,10 +123,45 @@ enum status request_detokenize(const char *body, size_t n, const struct tokenize
                                  "tokens must be an array of token ids, not %s",
                                  fields_type_name(values.tokens));
     else
-        status = read_ids("tokens", values.tokens, tokenizer, &list, err);
+        status = values_ids("tokens", values.tokens, tokenizer, &list, err);
     if (status == STATUS_OK)
         status = decode(tokenizer, &list, text, n_text, err);
     free(list.ids);
     fields_free(root);
     return status;
+}
+
+/* --- the answers --- */
+
+size_t native_tokens_bound(size_t n_ids)
+{
+    return 12 * n_ids + 16;
+}
+
+size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_raw(&w, "{\"tokens\":[");
+    for (size_t i = 0; i < n_ids; i++) {
+        json_raw(&w, i > 0 ? "," : "");
+        json_int(&w, ids[i]);
+    }
+    json_raw(&w, "]}");
+    return w.full ? 0 : w.n;
+}
+
+size_t native_text_bound(size_t n_text)
+{
+    return 2 * json_string_bound(n_text) + 24;
+}
+
+size_t native_text(const char *text, size_t n_text, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_raw(&w, "{\"text\":");
+    json_string(&w, text, n_text);
+    json_raw(&w, ",\"content\":");
+    json_string(&w, text, n_text);
+    json_raw(&w, "}");
+    return w.full ? 0 : w.n;
 }

@@ -1,8 +1,8 @@
-/* test_request.c - facts about bodies of POST /generate: what each field takes, what is refused and
+/* test_decode.c - facts about bodies of POST /generate: what each field takes, what is refused and
  * in which words, and what the job then holds. */
-#include "api/native/request.h"
+#include "api/decoded.h"
 
-#include "api/native/request_fields.h"
+#include "api/json/values.h"
 #include "mini_vocab.h"
 
 #include <inttypes.h>
@@ -23,15 +23,15 @@ static void teardown(void)
     tokenizer_destroy(tokenizer);
 }
 
-static enum status decode(const char *body, struct generate_request *out, struct error *err)
+static enum status decode(const char *body, struct decoded *out, struct error *err)
 {
     memset(err, 0, sizeof *err);
-    return request_generate(out, body, strlen(body), false, tokenizer, &limits, err);
+    return decode_body(out, body, strlen(body), false, tokenizer, &limits, err);
 }
 
-static struct generate_request accepted(const char *body)
+static struct decoded accepted(const char *body)
 {
-    struct generate_request request;
+    struct decoded request;
     struct error err;
     ck_assert_msg(decode(body, &request, &err) == STATUS_OK, "%s: %s", body, err.text);
     return request;
@@ -40,7 +40,7 @@ static struct generate_request accepted(const char *body)
 /* Refused with this status and param, and every word of `words` (separated by '|') in the text. */
 static void refused(const char *body, enum status status, const char *param, const char *words)
 {
-    struct generate_request request = {.job = NULL};
+    struct decoded request = {.job = NULL};
     struct error err;
     enum status found = decode(body, &request, &err);
     ck_assert_msg(found == status, "%s: status %d, not %d: %s", body, found, status, err.text);
@@ -57,7 +57,7 @@ static void refused(const char *body, enum status status, const char *param, con
 
 START_TEST(absent_fields_have_their_defaults)
 {
-    struct generate_request request = accepted("{\"prompt\":\"abc\"}");
+    struct decoded request = accepted("{\"prompt\":\"abc\"}");
     const struct job *job = request.job;
     ck_assert_uint_eq(job->n_prompt, 3);
     ck_assert_int_eq(job->prompt[0], MINI_BOS);
@@ -86,7 +86,7 @@ END_TEST
 
 START_TEST(given_fields_reach_the_job)
 {
-    struct generate_request request = accepted(
+    struct decoded request = accepted(
         "{\"prompt\":[267,5,0],\"max_tokens\":7.0,\"min_tokens\":2,\"temperature\":0,\"top_k\":0,"
         "\"top_p\":0.5,\"min_p\":0.25,\"typical_p\":0.75,\"repetition_penalty\":1.5,"
         "\"repetition_window\":512,\"presence_penalty\":-2,\"frequency_penalty\":2,"
@@ -177,7 +177,7 @@ START_TEST(integers_may_be_written_as_one_likes_but_must_be_integral)
     char body[128];
     for (size_t i = 0; i < 4; i++) {
         snprintf(body, sizeof body, "{\"prompt\":\"a\",\"max_tokens\":%s}", good[i]);
-        struct generate_request request = accepted(body);
+        struct decoded request = accepted(body);
         ck_assert_uint_eq(request.job->max_tokens, 5);
         job_destroy(request.job);
         snprintf(body, sizeof body, "{\"prompt\":\"a\",\"max_tokens\":%s}", bad[i]);
@@ -203,7 +203,7 @@ START_TEST(seeds_keep_all_their_bits)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char body[128];
         snprintf(body, sizeof body, "{\"prompt\":\"a\",\"seed\":%s}", rows[i].text);
-        struct generate_request request = accepted(body);
+        struct decoded request = accepted(body);
         ck_assert(request.has_seed);
         ck_assert_uint_eq(request.job->sampling.seed, rows[i].seed);
         job_destroy(request.job);
@@ -251,7 +251,7 @@ END_TEST
 
 START_TEST(logprobs_may_be_null)
 {
-    struct generate_request request = accepted("{\"prompt\":\"a\",\"logprobs\":null}");
+    struct decoded request = accepted("{\"prompt\":\"a\",\"logprobs\":null}");
     ck_assert_int_eq(request.job->n_logprobs, -1);
     job_destroy(request.job);
     request = accepted("{\"prompt\":\"a\",\"logprobs\":0}");
@@ -298,7 +298,7 @@ START_TEST(a_very_long_unknown_name_is_quoted_in_part)
     for (int i = 0; i < 500; i++)
         n += snprintf(body + n, sizeof body - (size_t)n, "\xc3\xa9");
     snprintf(body + n, sizeof body - (size_t)n, "\":1}");
-    struct generate_request request;
+    struct decoded request;
     struct error err;
     ck_assert_int_eq(decode(body, &request, &err), STATUS_INVALID);
     ck_assert_uint_lt(strlen(err.param), sizeof err.param);
@@ -359,7 +359,7 @@ END_TEST
 
 START_TEST(ids_are_used_as_given_and_held_to_the_vocabulary)
 {
-    struct generate_request request = accepted("{\"prompt\":[2, 1.0, 3e0]}");
+    struct decoded request = accepted("{\"prompt\":[2, 1.0, 3e0]}");
     ck_assert_uint_eq(request.job->n_prompt, 3);
     ck_assert_mem_eq(request.job->prompt, ((int32_t[]){2, 1, 3}), 12);
     job_destroy(request.job);
@@ -376,7 +376,7 @@ END_TEST
 
 START_TEST(special_tokens_in_a_prompt_stay_text_unless_asked)
 {
-    struct generate_request request = accepted("{\"prompt\":\"</s>\"}");
+    struct decoded request = accepted("{\"prompt\":\"</s>\"}");
     for (size_t i = 1; i < request.job->n_prompt; i++)
         ck_assert_int_ne(request.job->prompt[i], MINI_EOS);
     job_destroy(request.job);
@@ -388,7 +388,7 @@ END_TEST
 
 START_TEST(an_empty_prompt_needs_a_token_of_the_model)
 {
-    struct generate_request request = accepted("{\"prompt\":\"\"}");
+    struct decoded request = accepted("{\"prompt\":\"\"}");
     ck_assert_uint_eq(request.job->n_prompt, 1);
     ck_assert_int_eq(request.job->prompt[0], MINI_BOS);
     job_destroy(request.job);
@@ -405,7 +405,7 @@ START_TEST(prompt_and_answer_must_fit_the_context)
     for (int i = 1; i < 500; i++)
         n += snprintf(body + n, sizeof body - (size_t)n, ",5");
     snprintf(body + n, sizeof body - (size_t)n, "]}");
-    struct generate_request request = accepted(body); /* absent: what the context leaves */
+    struct decoded request = accepted(body); /* absent: what the context leaves */
     ck_assert_uint_eq(request.job->max_tokens, 12);
     job_destroy(request.job);
     snprintf(body + n, sizeof body - (size_t)n, "],\"max_tokens\":12}");
@@ -424,21 +424,21 @@ START_TEST(the_server_may_allow_less_than_the_context)
     struct api_limits less = limits;
     less.max_prompt_tokens = 4;
     less.max_output_tokens = 10;
-    struct generate_request request;
+    struct decoded request;
     struct error err;
     static const char *const bodies[] = {"{\"prompt\":[5,5,5,5]}", "{\"prompt\":[5,5,5,5,5]}",
                                          "{\"prompt\":[5],\"max_tokens\":11}"};
     ck_assert_int_eq(
-        request_generate(&request, bodies[0], strlen(bodies[0]), false, tokenizer, &less, &err),
+        decode_body(&request, bodies[0], strlen(bodies[0]), false, tokenizer, &less, &err),
         STATUS_OK);
     ck_assert_uint_eq(request.job->max_tokens, 10);
     job_destroy(request.job);
     ck_assert_int_eq(
-        request_generate(&request, bodies[1], strlen(bodies[1]), false, tokenizer, &less, &err),
+        decode_body(&request, bodies[1], strlen(bodies[1]), false, tokenizer, &less, &err),
         STATUS_CONTEXT);
     ck_assert_str_eq(err.param, "prompt");
     ck_assert_int_eq(
-        request_generate(&request, bodies[2], strlen(bodies[2]), false, tokenizer, &less, &err),
+        decode_body(&request, bodies[2], strlen(bodies[2]), false, tokenizer, &less, &err),
         STATUS_INVALID);
     ck_assert_str_eq(err.param, "max_tokens");
 }
@@ -456,7 +456,7 @@ END_TEST
 
 START_TEST(stop_is_a_string_or_up_to_sixteen)
 {
-    struct generate_request request = accepted("{\"prompt\":\"a\",\"stop\":\"\xe2\x82\xac\"}");
+    struct decoded request = accepted("{\"prompt\":\"a\",\"stop\":\"\xe2\x82\xac\"}");
     ck_assert_uint_eq(request.job->n_stops, 1);
     ck_assert_uint_eq(request.job->stops[0].n, 3);
     job_destroy(request.job);
@@ -496,14 +496,14 @@ START_TEST(biases_name_tokens_once_within_their_range)
         {"{\"1\":null}", "false"},
         {"{\"1\":\"5\"}", "number"},
         {"{\"1\":1e400}", "-100 to 100"},
-        {"{\"1\":1,\"2\":1,\"1\":2}", "1 is given twice"},
+        {"{\"1\":1,\"2\":1,\"1\":2}", "1 appears more than once"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char body[128];
         snprintf(body, sizeof body, "{\"prompt\":\"a\",\"logit_bias\":%s}", rows[i].value);
         refused(body, STATUS_INVALID, "logit_bias", rows[i].words);
     }
-    struct generate_request request = accepted("{\"prompt\":\"a\",\"logit_bias\":{}}");
+    struct decoded request = accepted("{\"prompt\":\"a\",\"logit_bias\":{}}");
     ck_assert_uint_eq(request.job->sampling.n_biases, 0);
     job_destroy(request.job);
 }
@@ -534,33 +534,30 @@ END_TEST
 
 START_TEST(a_plain_body_is_the_prompt)
 {
-    struct generate_request request;
+    struct decoded request;
     struct error err;
-    ck_assert_int_eq(request_generate(&request, "abc", 3, true, tokenizer, &limits, &err),
-                     STATUS_OK);
+    ck_assert_int_eq(decode_body(&request, "abc", 3, true, tokenizer, &limits, &err), STATUS_OK);
     ck_assert_uint_eq(request.job->n_prompt, 3);
     ck_assert_int_eq(request.job->prompt[2], MINI_ABC);
     ck_assert_float_eq(request.job->sampling.temperature, 0.8f);
     ck_assert_uint_eq(request.job->max_tokens, 128);
     job_destroy(request.job);
     static const char json[] = "{\"prompt\":\"abc\",\"max_tokens\":3}";
-    ck_assert_int_eq(
-        request_generate(&request, json, sizeof json - 1, true, tokenizer, &limits, &err),
-        STATUS_OK);
+    ck_assert_int_eq(decode_body(&request, json, sizeof json - 1, true, tokenizer, &limits, &err),
+                     STATUS_OK);
     ck_assert_uint_eq(request.job->max_tokens, 3);
     job_destroy(request.job);
-    ck_assert_int_eq(request_generate(&request, "a\xff", 2, true, tokenizer, &limits, &err),
+    ck_assert_int_eq(decode_body(&request, "a\xff", 2, true, tokenizer, &limits, &err),
                      STATUS_INVALID);
     ck_assert_str_eq(err.param, "prompt");
-    ck_assert_int_eq(request_generate(&request, "a\0b", 3, true, tokenizer, &limits, &err),
+    ck_assert_int_eq(decode_body(&request, "a\0b", 3, true, tokenizer, &limits, &err),
                      STATUS_INVALID);
-    ck_assert_int_eq(request_generate(&request, "", 0, true, tokenizer, &limits, &err), STATUS_OK);
+    ck_assert_int_eq(decode_body(&request, "", 0, true, tokenizer, &limits, &err), STATUS_OK);
     ck_assert_uint_eq(request.job->n_prompt, 1);
     job_destroy(request.job);
-    ck_assert_int_eq(request_generate(&request, NULL, 0, true, tokenizer, &limits, &err),
-                     STATUS_OK);
+    ck_assert_int_eq(decode_body(&request, NULL, 0, true, tokenizer, &limits, &err), STATUS_OK);
     job_destroy(request.job);
-    ck_assert_int_eq(request_generate(&request, NULL, 0, false, tokenizer, &limits, &err),
+    ck_assert_int_eq(decode_body(&request, NULL, 0, false, tokenizer, &limits, &err),
                      STATUS_FORMAT);
 }
 END_TEST
@@ -571,19 +568,19 @@ START_TEST(no_prefix_of_a_body_and_no_changed_byte_does_harm)
         "{\"prompt\":\"ab\\u00e9\",\"stop\":[\"a\"],\"logit_bias\":{\"7\":-1},\"seed\":\"12\","
         "\"max_tokens\":3,\"logprobs\":2,\"top_p\":0.5}";
     for (size_t n = 0; n < sizeof body - 1; n++) {
-        struct generate_request request;
+        struct decoded request;
         struct error err;
         char *copy = malloc(n + 1);
         memcpy(copy, body, n);
-        ck_assert_int_ne(request_generate(&request, copy, n, false, tokenizer, &limits, &err),
+        ck_assert_int_ne(decode_body(&request, copy, n, false, tokenizer, &limits, &err),
                          STATUS_OK);
         free(copy);
         for (int c = 0; c < 256; c++) {
             copy = malloc(sizeof body);
             memcpy(copy, body, sizeof body - 1);
             copy[n] = (char)c;
-            if (request_generate(&request, copy, sizeof body - 1, false, tokenizer, &limits,
-                                 &err) == STATUS_OK)
+            if (decode_body(&request, copy, sizeof body - 1, false, tokenizer, &limits, &err) ==
+                STATUS_OK)
                 job_destroy(request.job);
             free(copy);
         }
@@ -593,7 +590,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("api/request");
+    Suite *suite = suite_create("api/decode");
     TCase *tcase = tcase_create("generate");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, absent_fields_have_their_defaults);

@@ -1,6 +1,6 @@
-/* test_reply.c - facts about answers: errors, the JSON form, server-sent events cut in every
+/* test_answers.c - facts about answers: errors, the JSON form, server-sent events cut in every
  * possible way, the plain form; and that all of them tell the same text. */
-#include "api/native/reply.h"
+#include "api/native/native.h"
 
 #include "base/utf8.h"
 #include "mini_vocab.h"
@@ -10,12 +10,74 @@
 #include <stdio.h>
 
 static struct tokenizer *tokenizer;
-static struct reply_context ctx;
+static struct generation ctx; /* what an answer says besides its job */
+
+/* The dialect's writers on one job, whose mark the caller keeps. */
+static size_t whole_bound(struct job *job)
+{
+    struct generation g = ctx;
+    struct choice choice = {.job = job};
+    g.choices = &choice;
+    g.n_choices = 1;
+    return native_dialect.whole_bound(&g);
+}
+
+static size_t whole(struct job *job, char *to, size_t room)
+{
+    struct generation g = ctx;
+    struct choice choice = {.job = job};
+    g.choices = &choice;
+    g.n_choices = 1;
+    return native_dialect.whole(&g, to, room);
+}
+
+static size_t write_event(const struct job *job, struct generation_mark *mark, char *to,
+                          size_t room, enum answer_form form, bool last)
+{
+    struct generation g = ctx;
+    union {
+        const struct job *in;
+        struct job *out;
+    } of = {.in = job};
+    struct choice choice = {.job = of.out, .sent = *mark};
+    g.choices = &choice;
+    g.n_choices = 1;
+    g.form = form;
+    size_t n = (last ? native_dialect.last : native_dialect.event)(&g, to, room);
+    *mark = choice.sent;
+    return n;
+}
+
+static size_t event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
+{
+    return write_event(job, mark, to, room, ANSWER_SSE, false);
+}
+
+static size_t last_event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
+{
+    return write_event(job, mark, to, room, ANSWER_SSE, true);
+}
+
+static size_t text_event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
+{
+    return write_event(job, mark, to, room, ANSWER_TEXT, false);
+}
+
+static size_t event_min(int n_logprobs)
+{
+    struct generation g = ctx;
+    struct job job = {.n_logprobs = n_logprobs};
+    struct choice choice = {.job = &job};
+    g.choices = &choice;
+    g.n_choices = 1;
+    g.form = ANSWER_SSE;
+    return native_dialect.event_min(&g);
+}
 
 static void setup(void)
 {
     tokenizer = mini_tokenizer(true);
-    ctx = (struct reply_context){
+    ctx = (struct generation){
         .id = "req-1", .model = "tiny \"one\"", .created = 1700000000, .tokenizer = tokenizer};
 }
 
@@ -87,14 +149,14 @@ START_TEST(an_error_is_one_object)
 {
     char out[1024];
     struct api_error what = {400, "invalid_value", "invalid_request_error"};
-    size_t n = reply_error(&what, "top_p is \"2\"\n", "top_p", out, sizeof out);
+    size_t n = native_dialect.error(&what, "top_p is \"2\"\n", "top_p", out, sizeof out);
     ck_assert_str_eq(out,
                      "{\"error\":{\"code\":\"invalid_value\",\"type\":\"invalid_request_error\","
                      "\"message\":\"top_p is \\\"2\\\"\\n\",\"param\":\"top_p\"}}");
     ck_assert_uint_eq(n, strlen(out));
-    reply_error(&what, "x", "", out, sizeof out);
+    native_dialect.error(&what, "x", "", out, sizeof out);
     ck_assert_ptr_nonnull(strstr(out, "\"param\":null"));
-    reply_error(&what, "x", NULL, out, sizeof out);
+    native_dialect.error(&what, "x", NULL, out, sizeof out);
     ck_assert_ptr_nonnull(strstr(out, "\"param\":null"));
 }
 END_TEST
@@ -111,16 +173,16 @@ START_TEST(an_error_that_does_not_fit_is_cut_and_still_json)
     param[63] = '\0';
     for (size_t room = 1024; room <= sizeof out; room += 7) {
         memset(out, '#', sizeof out);
-        size_t n = reply_error(&what, message, param, out, room);
+        size_t n = native_dialect.error(&what, message, param, out, room);
         ck_assert_uint_gt(n, 0);
         ck_assert_uint_lt(n, room);
         ck_assert_int_eq(out[n], '\0');
         ck_assert_ptr_null(strstr(out, "\xef\xbf\xbd")); /* cut between characters */
         cJSON_Delete(parse(out, n));
     }
-    ck_assert_uint_eq(reply_error(&what, message, param, out, 20), 0);
+    ck_assert_uint_eq(native_dialect.error(&what, message, param, out, 20), 0);
     ck_assert_str_eq(out, "");
-    ck_assert_uint_eq(reply_error(&what, message, param, out, 0), 0);
+    ck_assert_uint_eq(native_dialect.error(&what, message, param, out, 0), 0);
 }
 END_TEST
 
@@ -156,7 +218,7 @@ START_TEST(a_whole_answer_says_everything)
     job->first_token_ns = job->started_ns + 10000000;
     job->last_token_ns = job->first_token_ns + 4000000;
     char out[2048];
-    size_t n = reply_generate(job, &ctx, out, sizeof out - 1);
+    size_t n = whole(job, out, sizeof out - 1);
     out[n] = '\0';
     ck_assert_str_eq(
         out,
@@ -165,7 +227,7 @@ START_TEST(a_whole_answer_says_everything)
         "\"usage\":{\"prompt_tokens\":3,\"cached_tokens\":2,\"completion_tokens\":3,"
         "\"total_tokens\":6},\"timings\":{\"queue_ms\":1.235,\"prefill_ms\":10.000,"
         "\"decode_ms\":4.000,\"first_token_ms\":11.235,\"tokens_per_second\":500.000}}");
-    ck_assert_uint_le(n, reply_generate_bound(job, &ctx));
+    ck_assert_uint_le(n, whole_bound(job));
     job_destroy(job);
 }
 END_TEST
@@ -183,7 +245,7 @@ START_TEST(a_seed_beyond_doubles_is_a_string)
         struct job *job = hard_job(-1, NULL, 3);
         job->sampling.seed = rows[i].seed;
         char out[2048];
-        size_t n = reply_generate(job, &ctx, out, sizeof out - 1);
+        size_t n = whole(job, out, sizeof out - 1);
         cJSON_Delete(parse(out, n));
         out[n] = '\0';
         ck_assert_ptr_nonnull(strstr(out, rows[i].text));
@@ -195,22 +257,22 @@ END_TEST
 START_TEST(times_are_zero_where_nothing_happened)
 {
     struct job *job = mini_job(tokenizer, 4, -1, NULL);
-    struct reply_times times;
+    struct generation_times times;
     job->arrived_ns = 5000000;
     job->deadline_ns = 8000000; /* passed while it waited */
     mini_finish(job, false, FINISH_DEADLINE);
-    reply_times_of(job, &times);
+    generation_times(job, &times);
     ck_assert_double_eq(times.queue, 3);
     ck_assert_double_eq(times.prefill, 0);
     ck_assert_double_eq(times.first_token, 0);
     ck_assert_double_eq(times.tokens_per_second, 0);
     job->started_ns = 6000000; /* passed during prefill */
-    reply_times_of(job, &times);
+    generation_times(job, &times);
     ck_assert_double_eq(times.queue, 1);
     ck_assert_double_eq(times.prefill, 0);
     job->first_token_ns = job->last_token_ns = 7000000; /* one token has no rate */
     job->n_completion = 1;
-    reply_times_of(job, &times);
+    generation_times(job, &times);
     ck_assert_double_eq(times.prefill, 1);
     ck_assert_double_eq(times.decode, 0);
     ck_assert_double_eq(times.first_token, 2);
@@ -228,9 +290,9 @@ START_TEST(the_bound_of_an_answer_holds)
                 mini_step(job, tokenizer, id);
             mini_finish(job, false, FINISH_LENGTH);
             job->sampling.seed = UINT64_MAX;
-            size_t bound = reply_generate_bound(job, &ctx);
+            size_t bound = whole_bound(job);
             char *out = malloc(bound);
-            size_t n = reply_generate(job, &ctx, out, bound);
+            size_t n = whole(job, out, bound);
             ck_assert_uint_gt(n, 0);
             if (id % 5 == 0)
                 cJSON_Delete(parse(out, n));
@@ -285,13 +347,13 @@ START_TEST(logprobs_come_one_for_each_token)
     static char out[200000];
     for (int n_logprobs = 0; n_logprobs <= JOB_LOGPROBS_MAX; n_logprobs += 5) {
         struct job *job = hard_job(n_logprobs, NULL, N_HARD);
-        cJSON *tree = parse(out, reply_generate(job, &ctx, out, sizeof out));
+        cJSON *tree = parse(out, whole(job, out, sizeof out));
         check_logprobs(get(tree, "logprobs"), job, 0, N_HARD);
         cJSON_Delete(tree);
         job_destroy(job);
     }
     struct job *job = hard_job(-1, NULL, N_HARD);
-    size_t n = reply_generate(job, &ctx, out, sizeof out - 1);
+    size_t n = whole(job, out, sizeof out - 1);
     out[n] = '\0';
     ck_assert_ptr_null(strstr(out, "logprobs"));
     job_destroy(job);
@@ -303,7 +365,7 @@ START_TEST(a_logprob_that_is_no_number_is_null)
     struct job *job = hard_job(0, NULL, 2);
     job->logprobs[1].logprob = -INFINITY;
     char out[4096];
-    size_t n = reply_generate(job, &ctx, out, sizeof out);
+    size_t n = whole(job, out, sizeof out);
     cJSON_Delete(parse(out, n));
     out[n] = '\0';
     ck_assert_ptr_nonnull(strstr(out, "\"logprob\":null"));
@@ -376,22 +438,22 @@ static void take(struct collected *c, const struct job *job, const char *bytes, 
 }
 
 /* Reads what is ready; of a finished job everything. */
-static void drain(struct collected *c, const struct job *job, struct reply_cursor *cursor,
+static void drain(struct collected *c, const struct job *job, struct generation_mark *cursor,
                   size_t room)
 {
     static char memory[1 << 17];
     ck_assert_uint_le(room, sizeof memory);
     char *out =
         memory + sizeof memory - room; /* so that a write beyond room is one beyond memory */
-    for (size_t n; (n = reply_event(job, &ctx, cursor, out, room)) > 0;)
+    for (size_t n; (n = event(job, cursor, out, room)) > 0;)
         take(c, job, out, n);
     while (atomic_load(&job->finished) && !cursor->done) {
-        size_t n = reply_last_event(job, &ctx, cursor, out, room);
+        size_t n = last_event(job, cursor, out, room);
         ck_assert_uint_gt(n, 0);
         take(c, job, out, n);
     }
-    ck_assert_uint_eq(reply_event(job, &ctx, cursor, out, room), 0);
-    ck_assert_uint_eq(reply_last_event(job, &ctx, cursor, out, room), 0);
+    ck_assert_uint_eq(event(job, cursor, out, room), 0);
+    ck_assert_uint_eq(last_event(job, cursor, out, room), 0);
 }
 
 static void check_collected(const struct collected *c, const struct job *job)
@@ -409,7 +471,7 @@ static void stream_once(size_t n_tokens, unsigned polls, int n_logprobs, const c
                         size_t room)
 {
     struct job *job = mini_job(tokenizer, N_HARD, n_logprobs, stop);
-    struct reply_cursor cursor = {.n_tokens = 0};
+    struct generation_mark cursor = {.n_tokens = 0};
     struct collected c = {.n_text = 0};
     bool stopped = false;
     for (size_t i = 0; i < n_tokens && !stopped; i++) {
@@ -425,14 +487,14 @@ static void stream_once(size_t n_tokens, unsigned polls, int n_logprobs, const c
 
 START_TEST(a_stream_tells_the_same_however_it_is_cut)
 {
-    size_t room = reply_event_min(tokenizer, -1);
+    size_t room = event_min(-1);
     for (unsigned polls = 0; polls < 1U << 10; polls++)
         stream_once(10, polls, -1, NULL, room);
     for (unsigned polls = 0; polls < 1U << N_HARD; polls += 211) {
         stream_once(N_HARD, polls, -1, "cxx", 1 << 16); /* begins in one token, ends in the next */
         stream_once(N_HARD, polls, -1, "\xe2\x82\xac", 1 << 16);
         stream_once(N_HARD, polls, -1, "\x01\xef\xbf\xbd", room);
-        stream_once(N_HARD, polls, 3, "never", reply_event_min(tokenizer, 3));
+        stream_once(N_HARD, polls, 3, "never", event_min(3));
     }
 }
 END_TEST
@@ -442,7 +504,7 @@ START_TEST(what_a_stop_string_ate_is_in_tokens_and_not_in_text)
     struct job *job = hard_job(-1, "cxx", N_HARD);
     ck_assert_int_eq(job->finish, FINISH_STOP);
     struct collected c = {.n_text = 0};
-    struct reply_cursor cursor = {.n_tokens = 0};
+    struct generation_mark cursor = {.n_tokens = 0};
     drain(&c, job, &cursor, 1 << 14);
     check_collected(&c, job);
     ck_assert_int_eq(c.tokens[c.n_tokens - 1], MINI_LONG);
@@ -454,27 +516,27 @@ END_TEST
 START_TEST(one_event_takes_every_token_that_is_ready)
 {
     struct job *job = mini_job(tokenizer, N_HARD, -1, NULL);
-    struct reply_cursor cursor = {.n_tokens = 0};
+    struct generation_mark cursor = {.n_tokens = 0};
     char out[8192];
-    ck_assert_uint_eq(reply_event(job, &ctx, &cursor, out, sizeof out), 0);
+    ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
     mini_step(job, tokenizer, MINI_A);
     mini_step(job, tokenizer, MINI_B);
     mini_step(job, tokenizer, MINI_BYTE + 0xe2); /* half a character: not yet */
-    size_t n = reply_event(job, &ctx, &cursor, out, sizeof out);
+    size_t n = event(job, &cursor, out, sizeof out);
     static const char first[] = "data: {\"text\":\"ab\",\"tokens\":[260,261]}\n\n";
     ck_assert_uint_eq(n, sizeof first - 1);
     ck_assert_mem_eq(out, first, n);
-    ck_assert_uint_eq(reply_event(job, &ctx, &cursor, out, sizeof out), 0);
+    ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
     mini_step(job, tokenizer, MINI_BYTE + 0x82);
-    ck_assert_uint_eq(reply_event(job, &ctx, &cursor, out, sizeof out), 0);
+    ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
     mini_step(job, tokenizer, MINI_BYTE + 0xac);
-    n = reply_event(job, &ctx, &cursor, out, sizeof out);
+    n = event(job, &cursor, out, sizeof out);
     static const char second[] = "data: {\"text\":\"\xe2\x82\xac\",\"tokens\":[229,133,175]}\n\n";
     ck_assert_uint_eq(n, sizeof second - 1);
     ck_assert_mem_eq(out, second, n);
     mini_finish(job, false, FINISH_LENGTH);
-    ck_assert_uint_eq(reply_event(job, &ctx, &cursor, out, sizeof out), 0);
-    n = reply_last_event(job, &ctx, &cursor, out, sizeof out);
+    ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
+    n = last_event(job, &cursor, out, sizeof out);
     static const char last[] =
         "data: {\"text\":\"\",\"tokens\":[],\"finish_reason\":\"length\",\"seed\":0,\"usage\":{";
     ck_assert_mem_eq(out, last, sizeof last - 1);
@@ -487,10 +549,10 @@ END_TEST
 START_TEST(any_token_fits_the_least_room)
 {
     for (int n_logprobs = -1; n_logprobs <= JOB_LOGPROBS_MAX; n_logprobs += 7) {
-        size_t room = reply_event_min(tokenizer, n_logprobs);
+        size_t room = event_min(n_logprobs);
         for (int32_t id = 0; id < MINI_VOCAB; id += id < MINI_PIECE ? 7 : 1) {
             struct job *job = mini_job(tokenizer, 6, n_logprobs, NULL);
-            struct reply_cursor cursor = {.n_tokens = 0};
+            struct generation_mark cursor = {.n_tokens = 0};
             struct collected c = {.n_text = 0};
             job->sampling.seed = UINT64_MAX;
             for (int i = 0; i < 5; i++)
@@ -513,7 +575,7 @@ END_TEST
 START_TEST(a_failure_ends_the_stream_with_its_error)
 {
     struct job *job = mini_job(tokenizer, N_HARD, -1, "bc");
-    struct reply_cursor cursor = {.n_tokens = 0};
+    struct generation_mark cursor = {.n_tokens = 0};
     struct collected c = {.n_text = 0};
     mini_step(job, tokenizer, MINI_A);
     mini_step(job, tokenizer, MINI_B); /* held back: it may begin the stop string */
@@ -525,8 +587,8 @@ START_TEST(a_failure_ends_the_stream_with_its_error)
     ck_assert_uint_eq(c.n_tokens, 1);
     ck_assert_uint_eq(c.n_events, 2);
     char out[4096];
-    cursor = (struct reply_cursor){.n_tokens = 1, .n_text = 1};
-    size_t n = reply_last_event(job, &ctx, &cursor, out, sizeof out - 1);
+    cursor = (struct generation_mark){.n_tokens = 1, .n_text = 1};
+    size_t n = last_event(job, &cursor, out, sizeof out - 1);
     out[n] = '\0';
     ck_assert_str_eq(out, "data: {\"error\":{\"code\":\"internal_error\",\"type\":\"server_error\","
                           "\"message\":\"a logit is not finite\",\"param\":null}}\n\n");
@@ -539,13 +601,13 @@ END_TEST
 START_TEST(a_job_without_tokens_still_ends)
 {
     struct job *job = mini_job(tokenizer, 4, 0, NULL);
-    struct reply_cursor cursor = {.n_tokens = 0};
+    struct generation_mark cursor = {.n_tokens = 0};
     struct collected c = {.n_text = 0};
     mini_finish(job, false, FINISH_DEADLINE);
-    drain(&c, job, &cursor, reply_event_min(tokenizer, 0));
+    drain(&c, job, &cursor, event_min(0));
     check_collected(&c, job);
     char out[2048];
-    cJSON *tree = parse(out, reply_generate(job, &ctx, out, sizeof out));
+    cJSON *tree = parse(out, whole(job, out, sizeof out));
     ck_assert_str_eq(get(tree, "finish_reason")->valuestring, "deadline");
     ck_assert_str_eq(get(tree, "text")->valuestring, "");
     ck_assert_int_eq(cJSON_GetArraySize(get(tree, "tokens")), 0);
@@ -560,7 +622,7 @@ START_TEST(plain_text_comes_in_whole_characters)
     for (size_t room = 4; room < 200; room += room < 16 ? 1 : 23) {
         for (unsigned polls = 0; polls < 1U << N_HARD; polls += 311) {
             struct job *job = mini_job(tokenizer, N_HARD, -1, NULL);
-            struct reply_cursor cursor = {.n_tokens = 0};
+            struct generation_mark cursor = {.n_tokens = 0};
             char text[1024], chunk[256];
             size_t n_text = 0;
             for (size_t i = 0; i <= N_HARD; i++) {
@@ -570,7 +632,7 @@ START_TEST(plain_text_comes_in_whole_characters)
                     mini_finish(job, false, FINISH_LENGTH);
                 if (i < N_HARD && !(polls >> i & 1))
                     continue;
-                for (size_t n; (n = reply_text(job, &cursor, chunk, room)) > 0;) {
+                for (size_t n; (n = text_event(job, &cursor, chunk, room)) > 0;) {
                     ck_assert_uint_le(n, room);
                     ck_assert_uint_eq(utf8_check(chunk, n), n);
                     memcpy(text + n_text, chunk, n);
@@ -590,12 +652,12 @@ START_TEST(the_three_forms_tell_the_same_text)
 {
     for (size_t n_tokens = 0; n_tokens <= N_HARD; n_tokens++) {
         struct job *job = hard_job(-1, NULL, n_tokens);
-        struct reply_cursor cursor = {.n_tokens = 0}, plain = {.n_tokens = 0};
+        struct generation_mark cursor = {.n_tokens = 0}, plain = {.n_tokens = 0};
         struct collected c = {.n_text = 0};
         char out[8192], text[1024];
         drain(&c, job, &cursor, 1 << 13);
-        size_t n_text = reply_text(job, &plain, text, sizeof text);
-        cJSON *tree = parse(out, reply_generate(job, &ctx, out, sizeof out));
+        size_t n_text = text_event(job, &plain, text, sizeof text);
+        cJSON *tree = parse(out, whole(job, out, sizeof out));
         const char *whole = get(tree, "text")->valuestring;
         ck_assert_uint_eq(strlen(whole), n_text);
         ck_assert_mem_eq(whole, text, n_text);
@@ -611,13 +673,13 @@ START_TEST(reasons_have_names)
 {
     static const char *const names[] = {"none", "stop", "length", "deadline", "cancelled", "error"};
     for (int i = FINISH_NONE; i <= FINISH_ERROR; i++)
-        ck_assert_str_eq(reply_finish_reason((enum finish_reason)i), names[i]);
+        ck_assert_str_eq(generation_finish_name((enum finish_reason)i), names[i]);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("api/reply");
+    Suite *suite = suite_create("api/answers");
     TCase *errors = tcase_create("errors"), *answers = tcase_create("answers"),
           *streams = tcase_create("streams");
     tcase_add_test(errors, each_status_is_one_kind_of_http);

@@ -1,47 +1,16 @@
-/* request_values.c - prompts, lists of ids, stop strings and logit biases: the fields whose form a
- * table cannot say. What is borrowed stays in cJSON's tree. Any thread. */
-#include "api/native/request_fields.h"
-
-#include "base/utf8.h"
+/* values.c - lists of ids, stop strings and logit biases. What is borrowed stays in cJSON's tree.
+ * Any thread. */
+#include "api/json/values.h"
 
 #include <cjson/cJSON.h>
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum status read_text(const char *field, const char *text, size_t n, unsigned flags,
-                      const struct tokenizer *tokenizer, struct id_list *out, struct error *err)
-{
-    size_t n_good = utf8_check(text, n);
-    if (n_good < n)
-        return error_set_param(err, STATUS_INVALID, field,
-                               "%s must be UTF-8; the byte at %zu (0x%02x) is not", field, n_good,
-                               (unsigned)(unsigned char)text[n_good]);
-    if (memchr(text, '\0', n) != NULL)
-        return error_set_param(err, STATUS_INVALID, field,
-                               "%s holds a NUL character, which no "
-                               "text may",
-                               field);
-    size_t room = tokenizer_max_ids(tokenizer, n), n_ids = 0;
-    int32_t *ids = malloc((room + 1) * sizeof *ids);
-    if (ids == NULL)
-        return error_no_memory(err, room * sizeof *ids, "a text's tokens");
-    enum status status = tokenizer_encode(tokenizer, text, n, flags, ids, &n_ids, err);
-    if (status != STATUS_OK) {
-        free(ids);
-        if (err != NULL) /* the tokenizer does not know which field this is */
-            snprintf(err->param, sizeof err->param, "%s", field);
-        return status;
-    }
-    *out = (struct id_list){ids, n_ids};
-    return STATUS_OK;
-}
-
-enum status read_ids(const char *field, const struct cJSON *value,
-                     const struct tokenizer *tokenizer, struct id_list *out, struct error *err)
+enum status values_ids(const char *field, const struct cJSON *value,
+                       const struct tokenizer *tokenizer, struct id_list *out, struct error *err)
 {
     size_t n_vocab = tokenizer_n_vocab(tokenizer), n = (size_t)cJSON_GetArraySize(value), i = 0;
     int32_t *ids = malloc((n + 1) * sizeof *ids);
@@ -83,12 +52,11 @@ static enum status add_stop(const char *field, const struct cJSON *item, struct 
         return error_set_param(err, STATUS_INVALID, field, "%s holds more than %d strings", field,
                                JOB_STOPS_MAX);
     list->stops[list->n++] = (struct stop_string){item->valuestring, n};
-    list->n_bytes += n;
     return STATUS_OK;
 }
 
-enum status read_stops(const char *field, const struct cJSON *value, struct stop_list *out,
-                       struct error *err)
+enum status values_stops(const char *field, const struct cJSON *value, struct stop_list *out,
+                         struct error *err)
 {
     struct stop_list list = {.n = 0};
     enum status status = STATUS_OK;
@@ -136,7 +104,7 @@ static enum status read_bias(const char *field, const struct cJSON *item, size_t
 {
     if (!read_id(item->string, n_vocab, &out->id))
         return error_set_param(err, STATUS_INVALID, field,
-                               "%s: '%.40s' is no token id; ids are \"0\" to \"%zu\"", field,
+                               "%s: '%.40s' is not a token id; ids are \"0\" to \"%zu\"", field,
                                item->string, n_vocab - 1);
     double bias = cJSON_IsNumber(item) ? item->valuedouble : cJSON_IsFalse(item) ? -100 : NAN;
     if (!(bias >= -100 && bias <= 100))
@@ -148,14 +116,14 @@ static enum status read_bias(const char *field, const struct cJSON *item, size_t
     return STATUS_OK;
 }
 
-enum status read_biases(const char *field, const struct cJSON *value, size_t n_vocab,
-                        struct bias_list *out, struct error *err)
+enum status values_biases(const char *field, const struct cJSON *value, size_t n_vocab,
+                          struct bias_list *out, struct error *err)
 {
     if (!cJSON_IsObject(value))
         return error_set_param(err, STATUS_INVALID, field,
                                "%s must be an object of token ids and numbers, not %s", field,
                                fields_type_name(value));
-    struct bias_list list = {NULL, 0, 0};
+    struct bias_list list = {NULL, 0};
     size_t n = (size_t)cJSON_GetArraySize(value);
     list.biases = malloc((n + 1) * sizeof *list.biases);
     if (list.biases == NULL)
@@ -168,15 +136,14 @@ enum status read_biases(const char *field, const struct cJSON *value, size_t n_v
         status = read_bias(field, item, n_vocab, &bias, err);
         if (status != STATUS_OK)
             goto fail;
-        list.n_banned += isinf(bias.bias) ? 1 : 0;
         list.biases[list.n++] = bias;
     }
     qsort(list.biases, list.n, sizeof *list.biases, by_id);
     for (size_t i = 1; i < list.n; i++) {
         if (list.biases[i].id == list.biases[i - 1].id) {
-            status =
-                error_set_param(err, STATUS_INVALID, field, "%s: token %" PRId32 " is given twice",
-                                field, list.biases[i].id);
+            status = error_set_param(err, STATUS_INVALID, field,
+                                     "%s: token %" PRId32 " appears more than once", field,
+                                     list.biases[i].id);
             goto fail;
         }
     }

@@ -1,7 +1,7 @@
-/* reply_profile.c - a request's own breakdown, for who asked for it: where the time of the steps
+/* profile.c - a request's own breakdown, for who asked for it: where the time of the steps
  * went that it took part in, what they moved, and what was done before and after them. Loop thread;
  * allocates nothing. */
-#include "api/native/reply_parts.h"
+#include "api/native/parts.h"
 
 #include "base/clock.h"
 #include "engine/engine.h"
@@ -18,7 +18,7 @@ static void put_ms(struct json_writer *w, const char *name, double ns)
 /* What all its steps moved, how fast, and how near their products and attention come to the
  * machine's limits. */
 static void put_moved(struct json_writer *w, const struct job_share *share,
-                      const struct reply_profile *p)
+                      const struct generation_profile *p)
 {
     struct record_cost all = {0};
     struct report_limit_ns at_limits = {0};
@@ -46,7 +46,7 @@ static void put_moved(struct json_writer *w, const struct job_share *share,
 
 /* Times of all its steps; where only some were recorded, those are scaled up. */
 static void put_share(struct json_writer *w, const struct job_share *share,
-                      const struct reply_profile *p)
+                      const struct generation_profile *p)
 {
     const struct step_times *t = &share->times;
     double scale = t->wall > 0 ? share->wall_ns / t->wall : 0, matrices = 0;
@@ -77,7 +77,7 @@ static void put_share(struct json_writer *w, const struct job_share *share,
     json_raw(w, "}");
 }
 
-static void put_limits(struct json_writer *w, const struct reply_profile *p)
+static void put_limits(struct json_writer *w, const struct generation_profile *p)
 {
     json_raw(w, ",\"limits\":");
     if (p->limits.read_bytes_s <= 0) {
@@ -92,11 +92,11 @@ static void put_limits(struct json_writer *w, const struct reply_profile *p)
     json_raw(w, "}");
 }
 
-void reply_put_profile(struct json_writer *w, const struct job *job,
-                       const struct reply_profile *profile)
+void native_put_profile(struct json_writer *w, const struct job *job,
+                        const struct generation_profile *profile)
 {
-    struct reply_times times;
-    reply_times_of(job, &times);
+    struct generation_times times;
+    generation_times(job, &times);
     put_ms(w, ",\"profile\":{\"queue_ms\":", times.queue * 1e6);
     put_ms(w, ",\"tokenize_ms\":", (double)profile->tokenize_ns);
     put_ms(w, ",\"write_ms\":",

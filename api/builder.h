@@ -1,0 +1,60 @@
+/* builder.h - from typed values to a job: the request builder that every dialect and the command
+ * line share.
+ *
+ * Checks the values against vocabulary and context, tokenizes the prompt and fills the job in. Each
+ * dialect has its own names for things, and its own defaults where its clients expect others; what
+ * a value may be and what it means stands here. Pure; any thread. Knows nothing of JSON.
+ *
+ * Errors: STATUS_INVALID and STATUS_CONTEXT name the field as the caller calls it,
+ * STATUS_NO_MEMORY.
+ */
+#pragma once
+
+#include "api/generation.h"
+#include "base/error.h"
+#include "engine/job.h"
+#include "text/sampler.h"
+#include "text/tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BUILDER_MAX_TOKENS = 128 }; /* when none are named and the context leaves as many */
+
+struct builder_names { /* the fields that an error can be about; static */
+    const char *prompt, *max_tokens, *min_tokens, *logit_bias;
+};
+
+struct builder_values { /* builder_defaults first; everything borrowed for the call */
+    const char *text;   /* the prompt; NULL: it is ids, used exactly as given */
+    size_t n_text;
+    bool add_special;   /* BOS and EOS as the model says */
+    bool parse_special; /* special tokens in the text become control tokens */
+    const int32_t *ids; /* each within the vocabulary */
+    size_t n_ids;
+
+    bool has_max_tokens;
+    uint64_t max_tokens, min_tokens;
+    bool ignore_eos, profile;
+    int n_logprobs;           /* -1: none */
+    struct sampling sampling; /* top_k and the window may be more than the model has; biases sorted
+                                 by id, unique */
+    const struct stop_string *stops; /* [n_stops], none empty */
+    size_t n_stops;                  /* at most JOB_STOPS_MAX */
+};
+
+/* base/sampling_defaults.h's sampling, BOS added, nothing else asked for. */
+void builder_defaults(struct builder_values *values);
+
+/* Builds the job and appends it to the generation as one more choice; adds to g->tokenize_ns. The
+ * job's salt, arrived_ns and deadline_ns are still to be set, its seed where the generation has
+ * none. */
+enum status builder_add(struct generation *g, const struct builder_values *values,
+                        const struct builder_names *names, const struct tokenizer *tokenizer,
+                        const struct api_limits *limits, struct error *err);
+
+/* `text` as ids, malloc'ed for the caller; it must be UTF-8 without NUL. field: its name. */
+enum status builder_tokenize(const char *field, const char *text, size_t n, unsigned flags,
+                             const struct tokenizer *tokenizer, int32_t **ids, size_t *n_ids,
+                             struct error *err);

@@ -1,0 +1,82 @@
+/* generation.c - choices, and what every dialect says of a job. */
+#include "api/generation.h"
+
+#include <stdlib.h>
+
+enum status generation_add(struct generation *g, struct job *job, struct error *err)
+{
+    struct choice *choices = realloc(g->choices, (g->n_choices + 1) * sizeof *choices);
+    if (choices == NULL)
+        return error_no_memory(err, (g->n_choices + 1) * sizeof *choices, "choices");
+    choices[g->n_choices] = (struct choice){.job = job};
+    g->choices = choices;
+    g->n_choices++;
+    return STATUS_OK;
+}
+
+void generation_free(struct generation *g, bool with_jobs)
+{
+    for (size_t i = 0; with_jobs && i < g->n_choices; i++)
+        job_destroy(g->choices[i].job);
+    free(g->choices);
+    g->choices = NULL;
+    g->n_choices = 0;
+}
+
+bool generation_failed(const struct job *job)
+{
+    return job->finish == FINISH_ERROR || job->finish == FINISH_CANCELLED;
+}
+
+struct generation_ready generation_ready(const struct job *job)
+{
+    struct generation_ready ready = {
+        .finished = atomic_load_explicit(&job->finished, memory_order_acquire)};
+    /* A job that failed keeps what was ready; its held back text is given up. */
+    if (ready.finished && !generation_failed(job)) {
+        ready.n_tokens = job->n_tokens;
+        ready.n_text = job->n_text;
+        return ready;
+    }
+    ready.n_tokens = atomic_load_explicit(&job->n_ready, memory_order_acquire);
+    ready.n_text = ready.n_tokens > 0 ? job->tokens[ready.n_tokens - 1].text_end : 0;
+    return ready;
+}
+
+/* ms from one reading of the clock to a later one; 0 where one of them was never taken. */
+static double span_ms(uint64_t begin_ns, uint64_t end_ns)
+{
+    return begin_ns == 0 || end_ns <= begin_ns ? 0 : (double)(end_ns - begin_ns) / 1e6;
+}
+
+void generation_times(const struct job *job, struct generation_times *out)
+{
+    /* A job that no step ever took waited until its deadline. */
+    uint64_t taken_ns = job->started_ns != 0 ? job->started_ns : job->deadline_ns;
+    out->queue = span_ms(job->arrived_ns, taken_ns);
+    out->prefill = span_ms(job->started_ns, job->first_token_ns);
+    out->decode = span_ms(job->first_token_ns, job->last_token_ns);
+    out->first_token = job->first_token_ns != 0 ? out->queue + out->prefill : 0;
+    out->tokens_per_second = job->n_completion > 1 && out->decode > 0
+                                 ? (double)(job->n_completion - 1) / (out->decode / 1e3)
+                                 : 0;
+}
+
+const char *generation_finish_name(enum finish_reason reason)
+{
+    switch (reason) {
+    case FINISH_STOP:
+        return "stop";
+    case FINISH_LENGTH:
+        return "length";
+    case FINISH_DEADLINE:
+        return "deadline";
+    case FINISH_CANCELLED:
+        return "cancelled";
+    case FINISH_ERROR:
+        return "error";
+    case FINISH_NONE:
+        break;
+    }
+    return "none";
+}

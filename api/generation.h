@@ -1,0 +1,89 @@
+/* generation.h - one request for text, whatever its dialect: what it asked for, its jobs, and how
+ * far they have been sent.
+ *
+ * A dialect's decode fills the first part; the service fills the second before the first byte goes
+ * out, submits the jobs, and from then on owns neither them nor anything that they hold: the
+ * registry of jobs does. Writers read all of it and move only the choices' marks. Pure; decoding on
+ * any thread, writing on the loop thread. Knows nothing of JSON or sockets.
+ */
+#pragma once
+
+#include "api/accept.h"
+#include "base/error.h"
+#include "engine/job.h"
+#include "profile/report.h"
+#include "text/tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dialect;
+
+struct api_limits {
+    size_t n_context;                            /* positions of a sequence */
+    size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
+    size_t max_json_depth, max_json_nodes;
+};
+
+struct generation_profile { /* what a request's profile says besides its steps */
+    const struct model *model;
+    enum kv_type kv_type;
+    struct report_limits limits; /* of a worker while no other works; zeroed: not measured */
+    uint64_t measuring_ns;       /* that the request waited for them */
+    uint64_t tokenize_ns;
+    uint64_t write_ns;       /* what went out before took */
+    uint64_t write_begin_ns; /* CLOCK_MONOTONIC: of the writing under way */
+};
+
+struct generation_mark { /* how far a job has been sent; zeroed to begin */
+    uint32_t n_tokens;
+    uint32_t n_text; /* bytes */
+    bool done;       /* its last event is written: nothing more comes */
+};
+
+struct choice { /* one of the answers */
+    struct job *job;
+    struct generation_mark sent;
+};
+
+struct generation { /* zeroed first */
+    /* --- set by decode --- */
+    struct choice *choices; /* [n_choices], owned; a job too, until it is submitted */
+    size_t n_choices;
+    bool stream;          /* the answer comes in events */
+    bool profile;         /* the jobs have profiles */
+    bool has_seed;        /* else the service draws one for each job */
+    uint64_t deadline_ms; /* after arrival; 0: none */
+    uint64_t tokenize_ns; /* what turning the prompts into ids took */
+
+    /* --- set by the service; borrowed --- */
+    const struct dialect *dialect;
+    enum answer_form form;
+    const char *id;    /* the request's, [A-Za-z0-9._-] */
+    const char *model; /* as it is served */
+    uint64_t created;  /* Unix seconds */
+    const struct tokenizer *tokenizer;
+    const struct generation_profile *measured; /* NULL: no profile was asked for */
+};
+
+/* Appends a choice, which then owns the job. STATUS_NO_MEMORY: the job stays the caller's. */
+enum status generation_add(struct generation *g, struct job *job, struct error *err);
+/* Takes a zeroed one. with_jobs: they were never submitted. */
+void generation_free(struct generation *g, bool with_jobs);
+
+/* What may be sent of a job now. `finished` is read first: when true, everything else is final. */
+struct generation_ready {
+    bool finished;
+    size_t n_tokens, n_text;
+};
+struct generation_ready generation_ready(const struct job *job);
+
+struct generation_times { /* ms, with decimals; see the API's reference */
+    double queue, prefill, decode, first_token, tokens_per_second;
+};
+void generation_times(const struct job *job, struct generation_times *out); /* of a finished job */
+
+const char *generation_finish_name(enum finish_reason reason); /* "stop", "length", "deadline" */
+/* Whether a finished job is an error (errors_of_job) instead of an answer. */
+bool generation_failed(const struct job *job);

@@ -1,0 +1,118 @@
+/* events.c - a growing job as server-sent events or as plain text. Reads what the worker has
+ * released and nothing else; each call writes whole events, as many tokens as are ready and fit.
+ * Loop thread; allocates nothing. */
+#include "api/native/parts.h"
+
+#include <string.h>
+
+/* An event's frame, and the ending of the last one with [DONE] behind it, or an error of 384 bytes
+ * that are all escaped. */
+enum { EVENT_BOUND = 64, LAST_BOUND = 4352 };
+
+/* data: {"text":...,"tokens":...,"logprobs":... of tokens [from, to) and the text between the
+ * marks, left open. */
+static void put_event(struct json_writer *w, const struct generation *g,
+                      const struct generation_mark *from, const struct generation_mark *to)
+{
+    const struct job *job = g->choices[0].job;
+    json_raw(w, "data: {\"text\":");
+    json_string(w, job->text + from->n_text, to->n_text - from->n_text);
+    native_put_tokens(w, job, g->tokenizer, from->n_tokens, to->n_tokens);
+}
+
+/* Writes one ordinary event of at most n_tokens, fewer when room is short. */
+static size_t write_tokens(struct generation *g, size_t n_tokens, char *out, size_t room)
+{
+    struct choice *choice = &g->choices[0];
+    /* Halving until it fits writes at most twice what one perfect guess would. */
+    for (size_t n = n_tokens; n > 0; n /= 2) {
+        struct json_writer w = {.out = out, .room = room};
+        struct generation_mark next = choice->sent;
+        next.n_tokens += (uint32_t)n;
+        next.n_text = choice->job->tokens[next.n_tokens - 1].text_end;
+        put_event(&w, g, &choice->sent, &next);
+        json_raw(&w, "}\n\n");
+        if (!w.full) {
+            choice->sent = next;
+            return w.n;
+        }
+    }
+    return 0;
+}
+
+static size_t write_error(struct choice *choice, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    const struct error *err = &choice->job->error;
+    struct api_error what = errors_of_job(choice->job);
+    const char *text = err->text[0] != '\0' ? err->text : "the request was cancelled";
+    json_raw(&w, "data: ");
+    native_put_error(&w, &what, text, strlen(text), err->param);
+    json_raw(&w, "\n\n");
+    if (w.full)
+        return 0;
+    choice->sent.done = true;
+    return w.n;
+}
+
+/* The text that is ready, as it is, cut between characters when room is short (room >= 4). */
+static size_t write_text(struct choice *choice, char *out, size_t room)
+{
+    struct generation_ready ready = generation_ready(choice->job);
+    struct generation_mark *sent = &choice->sent;
+    const char *text = choice->job->text + sent->n_text;
+    size_t n = ready.n_text > sent->n_text ? ready.n_text - sent->n_text : 0;
+    if (n > room) {
+        n = room;
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+    }
+    if (n > 0)
+        memcpy(out, text, n);
+    sent->n_text += (uint32_t)n;
+    if (ready.finished && sent->n_text == ready.n_text)
+        sent->done = true;
+    return n;
+}
+
+size_t native_event_min(const struct generation *g)
+{
+    if (g->form == ANSWER_TEXT)
+        return 4;
+    return EVENT_BOUND + LAST_BOUND +
+           native_token_bound(tokenizer_max_piece(g->tokenizer), g->choices[0].job->n_logprobs);
+}
+
+size_t native_event(struct generation *g, char *out, size_t room)
+{
+    struct choice *choice = &g->choices[0];
+    if (g->form == ANSWER_TEXT)
+        return write_text(choice, out, room);
+    struct generation_ready ready = generation_ready(choice->job);
+    if (choice->sent.done || ready.n_tokens <= choice->sent.n_tokens)
+        return 0;
+    return write_tokens(g, ready.n_tokens - choice->sent.n_tokens, out, room);
+}
+
+size_t native_last(struct generation *g, char *out, size_t room)
+{
+    struct choice *choice = &g->choices[0];
+    if (g->form == ANSWER_TEXT)
+        return write_text(choice, out, room);
+    struct generation_ready ready = generation_ready(choice->job);
+    if (choice->sent.done || !ready.finished)
+        return 0;
+    size_t n_left = ready.n_tokens - choice->sent.n_tokens;
+    if (generation_failed(choice->job))
+        return n_left > 0 ? write_tokens(g, n_left, out, room) : write_error(choice, out, room);
+    struct json_writer w = {.out = out, .room = room};
+    struct generation_mark end = {
+        .n_tokens = (uint32_t)ready.n_tokens, .n_text = (uint32_t)ready.n_text, .done = true};
+    put_event(&w, g, &choice->sent, &end);
+    native_put_ending(&w, choice->job, g);
+    json_raw(&w, "}\n\ndata: [DONE]\n\n");
+    if (w.full)
+        return write_tokens(g, n_left, out, room);
+    choice->sent = end;
+    return w.n;
+}
