@@ -3,6 +3,7 @@
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "server/greeting.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/http/http.h"
@@ -99,7 +100,6 @@ static void on_loaded(uv_work_t *work, int status)
     }
     service->model = life->loaded.model;
     service->engine = service->jobs.engine = life->loaded.engine;
-    const struct engine_plan *plan = engine_plan(service->engine);
     service->limits = (struct api_limits){
         .n_context = service->model.model->n_context,
         .max_prompt_tokens = s->max_prompt_tokens,
@@ -108,11 +108,16 @@ static void on_loaded(uv_work_t *work, int status)
         .max_json_nodes = s->max_json_nodes,
     };
     service->state = HEALTH_OK;
-    log_line(LOG_INFO, "%u threads in %u workers, %s kernels: %s", plan->n_threads, plan->n_workers,
-             service->model.kernels->name, plan->threads_why);
-    log_line(LOG_INFO, "KV memory %zu MiB, %zu pages: %s", plan->kv_bytes >> 20, plan->kv_pages,
-             plan->kv_why);
-    log_line(LOG_INFO, "ready after %.2f s", (double)(clock_now_ns() - life->begun_ns) * 1e-9);
+    const struct greeting greeting = {
+        .model = service->model.model,
+        .plan = engine_plan(service->engine),
+        .kernels = service->model.kernels->name,
+        .url = service->listener.url,
+        .unix_path = service->listener.unix_path,
+        .needs_key = service->keys != NULL,
+        .seconds = (double)(clock_now_ns() - life->begun_ns) * 1e-9,
+    };
+    greeting_log(&greeting);
 }
 
 /* --- draining --- */

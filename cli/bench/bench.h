@@ -86,6 +86,6 @@ size_t bench_cells_count(const struct bench *bench);
 enum status bench_cells_run(struct bench *bench, struct error *err);
 enum status bench_kernels_run(struct bench *bench, struct error *err);
 
-/* For people. */
-void bench_print(const struct bench_report *report);
+/* For people, to standard output. */
+enum status bench_print(const struct bench_report *report, struct error *err);
 int bench_compare(const struct settings *settings);

@@ -2,6 +2,7 @@
 #include "cli/bench/bench.h"
 
 #include "cli/fail.h"
+#include "cli/markdown.h"
 #include "cli/terminal.h"
 
 #include <stdio.h>
@@ -26,31 +27,62 @@ static int decimals(double rate)
     return rate < 100 ? 2 : rate < 10000 ? 1 : 0;
 }
 
-void bench_print(const struct bench_report *report)
+/* Places of the widest label, so that a table fits a terminal of 80 columns. */
+static int label_width(const struct bench_report *report)
 {
     char name[128];
-    printf("SmallMind %s on %s: %u threads, %u workers, kernels %s\n", report->version, report->cpu,
-           report->threads, report->workers, report->kernels);
-    printf("model: %s, %s, %.1f MB\n", report->model, report->weights,
-           (double)report->model_bytes * 1e-6);
-    printf(
-        "limits: memory %.1f GB/s, cache %.1f GB/s; FMA %.0f GFLOP/s; integer chains of 8, 6 and "
-        "4 bits %.0f, %.0f and %.0f GMAC/s\n",
-        report->dram_gb_s, report->cache_gb_s, report->fma_gflop_s, report->int8_gmac_s,
-        report->int6_gmac_s, report->int4_gmac_s);
-    printf("while measuring: load average %.2f at the start, other programs %.1f %%, steal %.1f "
-           "%%%s\n\n",
-           report->load_average, report->others_percent, report->steal_percent,
-           report->others_percent > DOUBTFUL_PERCENT || report->steal_percent > DOUBTFUL_PERCENT
-               ? " (measure again on a quiet machine)"
-               : "");
-    printf("%-34s %8s %12s %12s %9s\n", "cell", "threads", "measured", "limit", "of limit");
+    int width = 4;
+    for (size_t i = 0; i < report->n_results; i++) {
+        int n = (int)strlen(label(&report->results[i], name));
+        width = n > width ? n : width;
+    }
+    return width;
+}
+
+static const char *plural(unsigned n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_report(const struct bench_report *report, FILE *out)
+{
+    char name[128];
+    int width = label_width(report);
+    fprintf(out, "SmallMind %s on %s: %u thread%s, %u worker%s, kernels %s\n", report->version,
+            report->cpu, report->threads, plural(report->threads), report->workers,
+            plural(report->workers), report->kernels);
+    fprintf(out, "model: %s, %s, %.1f MB\n", report->model, report->weights,
+            (double)report->model_bytes * 1e-6);
+    fprintf(out,
+            "limits: memory %.1f GB/s, cache %.1f GB/s; FMA %.0f GFLOP/s; integer chains of 8, 6 "
+            "and 4 bits %.0f, %.0f and %.0f GMAC/s\n",
+            report->dram_gb_s, report->cache_gb_s, report->fma_gflop_s, report->int8_gmac_s,
+            report->int6_gmac_s, report->int4_gmac_s);
+    fprintf(out,
+            "while measuring: load average %.2f at the start, other programs %.1f %%, steal %.1f "
+            "%%%s\n\n",
+            report->load_average, report->others_percent, report->steal_percent,
+            report->others_percent > DOUBTFUL_PERCENT || report->steal_percent > DOUBTFUL_PERCENT
+                ? " (measure again on a quiet machine)"
+                : "");
+    fprintf(out, "%-*s %7s %10s %10s %9s\n", width, "cell", "threads", "measured", "limit",
+            "of limit");
     for (size_t i = 0; i < report->n_results; i++) {
         const struct bench_result *r = &report->results[i];
-        printf("%-34s %8u %12.*f %12.*f %7.1f %% %s\n", label(r, name), r->threads,
-               decimals(r->rate), r->rate, decimals(r->limit), r->limit, 100 * bench_fraction(r),
-               units[r->unit]);
+        fprintf(out, "%-*s %7u %10.*f %10.*f %7.1f %% %s\n", width, label(r, name), r->threads,
+                decimals(r->rate), r->rate, decimals(r->limit), r->limit, 100 * bench_fraction(r),
+                units[r->unit]);
     }
+}
+
+enum status bench_print(const struct bench_report *report, struct error *err)
+{
+    struct markdown m;
+    enum status status = markdown_begin(&m, err);
+    if (status != STATUS_OK)
+        return status;
+    print_report(report, m.out);
+    return markdown_end(&m, err);
 }
 
 /* --- comparing --- */
@@ -83,20 +115,22 @@ static const struct bench_result *find(const struct bench_report *report,
     return NULL;
 }
 
-static void print_machine(const char *which, const struct bench_report *r)
+static void print_machine(const char *which, const struct bench_report *r, FILE *out)
 {
-    printf("%s: %s, %s; %s on %s, %u threads, kernels %s; memory %.1f GB/s, int8 %.0f GMAC/s\n",
-           which, r->model, r->weights, r->version, r->cpu, r->threads, r->kernels, r->dram_gb_s,
-           r->int8_gmac_s);
+    fprintf(out,
+            "%s: %s, %s; %s on %s, %u threads, kernels %s; memory %.1f GB/s, int8 %.0f GMAC/s\n",
+            which, r->model, r->weights, r->version, r->cpu, r->threads, r->kernels, r->dram_gb_s,
+            r->int8_gmac_s);
 }
 
-static void print_comparison(const struct bench_report *a, const struct bench_report *b)
+static void print_comparison(const struct bench_report *a, const struct bench_report *b, FILE *out)
 {
     char name[128];
     size_t only_a = 0, n_both = 0;
-    print_machine("A", a);
-    print_machine("B", b);
-    printf("\n%-34s %12s %12s %8s   %s\n", "cell", "A", "B", "B / A", "of limit: A, B");
+    int width = label_width(a);
+    print_machine("A", a, out);
+    print_machine("B", b, out);
+    fprintf(out, "\n%-*s %10s %10s %7s  of limit: A, B\n", width, "cell", "A", "B", "B / A");
     for (size_t i = 0; i < a->n_results; i++) {
         const struct bench_result *ra = &a->results[i], *rb = find(b, ra);
         if (rb == NULL) {
@@ -104,13 +138,24 @@ static void print_comparison(const struct bench_report *a, const struct bench_re
             continue;
         }
         n_both++;
-        printf("%-34s %12.*f %12.*f %8.3f   %5.1f %% %5.1f %% %s\n", label(ra, name),
-               decimals(ra->rate), ra->rate, decimals(rb->rate), rb->rate,
-               ra->rate > 0 ? rb->rate / ra->rate : 0.0, 100 * bench_fraction(ra),
-               100 * bench_fraction(rb), units[ra->unit]);
+        fprintf(out, "%-*s %10.*f %10.*f %7.3f %5.1f %% %5.1f %% %s\n", width, label(ra, name),
+                decimals(ra->rate), ra->rate, decimals(rb->rate), rb->rate,
+                ra->rate > 0 ? rb->rate / ra->rate : 0.0, 100 * bench_fraction(ra),
+                100 * bench_fraction(rb), units[ra->unit]);
     }
     if (only_a > 0 || b->n_results > n_both)
-        printf("only in A: %zu cells, only in B: %zu\n", only_a, b->n_results - n_both);
+        fprintf(out, "only in A: %zu cells, only in B: %zu\n", only_a, b->n_results - n_both);
+}
+
+static enum status show_comparison(const struct bench_report *a, const struct bench_report *b,
+                                   struct error *err)
+{
+    struct markdown m;
+    enum status status = markdown_begin(&m, err);
+    if (status != STATUS_OK)
+        return status;
+    print_comparison(a, b, m.out);
+    return markdown_end(&m, err);
 }
 
 int bench_compare(const struct settings *settings)
@@ -121,8 +166,8 @@ int bench_compare(const struct settings *settings)
     if (status == STATUS_OK)
         status = read_report(settings->arguments[1], &b, &err);
     if (status == STATUS_OK)
-        print_comparison(&a, &b);
+        status = show_comparison(&a, &b, &err);
     free(a.results);
     free(b.results);
-    return status == STATUS_OK ? EXIT_DONE : verb_fail(&err);
+    return status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
 }

@@ -196,7 +196,7 @@ int verb_bench(const struct settings *settings)
     if (status == STATUS_OK && settings->json)
         status = write_json(&bench->report, &err);
     else if (status == STATUS_OK)
-        bench_print(&bench->report);
+        status = bench_print(&bench->report, &err);
     limits_destroy(bench->limits);
     load_free(&bench->loaded);
     free(bench);

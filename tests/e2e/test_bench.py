@@ -5,6 +5,7 @@ import math
 import models
 import pytest
 from service import EXTRA, run_verb
+from terminal import run_on_terminal
 
 KINDS = {"prefill", "decode", "batch", "kernel"}
 
@@ -95,3 +96,18 @@ def test_what_is_no_report_is_named(tmp_path):
     assert done.returncode == 1 and b"none.json" in done.stderr
     done = run_verb("bench", "--model", tmp_path / "none.gguf")
     assert done.returncode == 1 and b"none.gguf" in done.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_fits_the_terminal(columns):
+    seen = run_on_terminal("bench", "--quick", "--cells", "decode,matmul,softmax", *EXTRA, columns=columns)
+    assert seen.returncode == 0 and max(map(len, seen.lines)) <= columns
+    rows = [line for line in seen.lines if line.startswith(("decode", "matmul", "softmax"))]
+    assert len(rows) > 5 and all(row.endswith(("tokens/s", "GMAC/s", "GB/s")) for row in rows)
+
+
+def test_a_cell_that_only_this_model_lacks_is_told(tmp_path):
+    done = run_verb("bench", "--quick", "--cells", "softmax,prefill 7777", *EXTRA)
+    assert done.returncode == 0 and b'no "prefill 7777"' in done.stderr and b"softmax" in done.stdout
+    done = run_verb("bench", "--quick", "--cells", "prefill 7777", *EXTRA)
+    assert done.returncode == 2 and done.stdout == b"" and b"prefill 16" in done.stderr

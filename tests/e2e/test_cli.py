@@ -4,6 +4,7 @@ import os
 import platform
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -336,6 +337,41 @@ def test_a_unix_socket_in_use_is_refused(serve, tmp_path):
     done = run_verb("serve", "--unix", path)
     assert done.returncode == 1 and path.encode() in done.stderr
     assert service.get("/livez").status == 200
+
+
+def start_lines(service):
+    """The texts of the log's lines up to the one that says ready."""
+    poll("the last line of the start", lambda: service.log_lines("ready after"))
+    lines = [line.split("  ", 1)[1] for line in service.log().splitlines() if "  request " not in line]
+    return lines[:1 + next(i for i, line in enumerate(lines) if "ready after" in line)]
+
+
+def test_the_start_lines_say_each_thing_once(serve):
+    lines = start_lines(serve("--threads", 2, "--workers", 1))
+    text = "\n".join(lines)
+    for fact in ("threads: 2", "workers: 1", "kernels: ", "KV memory", "model: ", "listening on", "ready after"):
+        assert text.count(fact) == 1, (fact, text)
+    assert not re.search(r"\b2 threads|\b1 workers", text)
+    assert len(lines) <= 5
+
+
+@pytest.mark.parametrize("kind", ["address", "everywhere", "unix", "key"])
+def test_the_command_that_the_start_offers_works(serve, tmp_path, kind):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    keys = tmp_path / "keys"
+    keys.write_text("sesame-open-now\n")
+    keys.chmod(0o600)
+    if kind == "unix":
+        service = serve(unix=str(tmp_path / "socket"))
+    elif kind == "key":
+        service = serve("--api-key-file", keys)
+    else:
+        service = serve(host="127.0.0.1" if kind == "address" else "0.0.0.0")
+    command = start_lines(service)[-1].split("try: ")[1].replace("KEY", "sesame-open-now")
+    assert command.startswith("curl -N ")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=LIMIT)
+    assert done.returncode == 0 and len(done.stdout) > 20 and b"error" not in done.stdout, done
 
 
 def test_logs_as_json(serve):
