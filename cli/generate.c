@@ -190,8 +190,9 @@ static enum status start_engine(struct completion *c, struct error *err)
         .n_workers = 1,
         .kernels = c->loaded.kernels,
         .kv_type = (enum kv_type)s->kv_type,
-        .kv_bytes = s->kv_memory, /* 0: max_batch sequences, so one */
-        .prefix_cache = false,    /* there is no later request */
+        .kv_bytes = s->kv_memory,
+        .kv_contexts = 1,
+        .prefix_cache = false, /* there is no later request */
         .step_tokens = s->step_tokens,
         .max_batch = 1,
         .max_queue = 1,

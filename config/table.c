@@ -65,7 +65,7 @@ const struct setting settings_table[] = {
      "q8 needs about half of f16's KV memory and is nearly as exact; f32 doubles it and is what published figures are measured with."},
     {"kv-memory", "memory", KIND_BYTES, FIELD(kv_memory), COMPUTE, 1024, 1125899906842624.0, "auto", NULL, "auto", "BYTES",
      "KV memory of all workers, taken at start (512M, 2G)",
-     "Auto holds max_batch full contexts a worker, at most a quarter of the memory allowed; raise it to keep more prefixes."},
+     "Auto holds 8 whole contexts (max_batch, where that is given) or 1 GB, whichever is less, at most a quarter of the memory allowed; raise it for more long requests at once and to keep more prefixes."},
     {"prefix-cache", "memory", KIND_SWITCH, FIELD(prefix_cache), VERB_SERVE, 0, 0, NULL, NULL, "on", "on|off",
      "keep computed prefixes for later requests",
      "Off when no two prompts begin alike, or to measure without it."},

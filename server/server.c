@@ -76,6 +76,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
         .kernels = model->kernels,
         .kv_type = (enum kv_type)s->kv_type,
         .kv_bytes = s->kv_memory,
+        .kv_contexts = settings_is_default(s, "max-batch") ? 0 : s->max_batch,
         .prefix_cache = s->prefix_cache,
         .step_tokens = s->step_tokens,
         .max_batch = s->max_batch,

@@ -56,6 +56,20 @@ static void put_limits(struct json_writer *w, const struct info_limits *limits)
     json_raw(w, "}");
 }
 
+/* What the number of workers was chosen by; null: there was no choice to make. */
+static void put_calibration(struct json_writer *w, const struct calibration *c)
+{
+    json_name(w, ",", "calibration");
+    if (c->n_rounds == 0) {
+        json_raw(w, "null");
+        return;
+    }
+    json_name_uint(w, "{", "alone_ns", c->alone_ns);
+    json_name_uint(w, ",", "team_ns", c->team_ns);
+    json_name_uint(w, ",", "rounds", c->n_rounds);
+    json_raw(w, "}");
+}
+
 static void put_plan(struct json_writer *w, const struct info *info)
 {
     const struct engine_plan *plan = info->plan;
@@ -65,6 +79,7 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "threads", plan->n_threads);
     json_name_uint(w, ",", "workers", plan->n_workers);
     json_name_text(w, ",", "threads_why", plan->threads_why);
+    put_calibration(w, &plan->measured);
     json_name(w, ",", "kv");
     json_name_text(w, "{", "type", info->kv_type);
     json_name_uint(w, ",", "bytes", plan->kv_bytes);

@@ -4,14 +4,17 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/team.h"
-#include "engine/engine.h"
 #include "forward/forward.h"
 #include "forward/kv.h"
 
 enum {
-    STEPS = KV_PAGE / 2, /* of one trial: positions of the one page it takes */
-    ROUNDS = 5,          /* of both, in turn: what else runs disturbs both */
+    STEPS = KV_PAGE / 4, /* of one trial: positions of the one page it takes */
     TRIAL_NS = 8000000,  /* a trial stops after it */
+    ROUNDS_MIN = 32,
+    ROUNDS_MAX = 200,
+    ROUNDS_SAME = 16,    /* that find nothing better: settled */
+    BETTER = 2,          /* percent by which a step is clearly better */
+    LIMIT_NS = 250000000 /* no more rounds after it */
 };
 
 struct trial {
@@ -62,9 +65,29 @@ static uint64_t best_step(struct trial *t)
     return best;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
+/* --- what is found --- */
+
+/* Keeps the smaller one; true when it is clearly smaller. */
+static bool keep_best(uint64_t *best, uint64_t ns)
 {
-    return a == 0 || (b > 0 && b < a) ? b : a;
+    if (ns == 0 || (*best > 0 && ns >= *best))
+        return false;
+    bool clearly = *best == 0 || ns * 100 < *best * (100 - BETTER);
+    *best = ns;
+    return clearly;
+}
+
+void calibration_add(struct calibration *c, uint64_t alone_ns, uint64_t team_ns)
+{
+    bool alone = keep_best(&c->alone_ns, alone_ns), team = keep_best(&c->team_ns, team_ns);
+    c->n_rounds++;
+    c->n_unchanged = alone || team ? 0 : c->n_unchanged + 1;
+}
+
+bool calibration_settled(const struct calibration *c)
+{
+    return c->n_rounds >= ROUNDS_MAX ||
+           (c->n_rounds >= ROUNDS_MIN && c->n_unchanged >= ROUNDS_SAME);
 }
 
 enum status calibrate(struct calibration *out, const struct model *model,
@@ -77,9 +100,10 @@ enum status calibrate(struct calibration *out, const struct model *model,
     enum status status = trial_create(&alone, model, kernels, kv_type, 1, err);
     if (status == STATUS_OK)
         status = trial_create(&team, model, kernels, kv_type, n_threads, err);
-    for (int i = 0; status == STATUS_OK && i < ROUNDS; i++) {
-        found.alone_ns = least(found.alone_ns, best_step(&alone));
-        found.team_ns = least(found.team_ns, best_step(&team));
+    for (uint64_t begin = clock_now_ns(); status == STATUS_OK && !calibration_settled(&found) &&
+                                          clock_now_ns() - begin < LIMIT_NS;) {
+        uint64_t alone_ns = best_step(&alone);
+        calibration_add(&found, alone_ns, best_step(&team));
     }
     trial_free(&alone);
     trial_free(&team);

@@ -10,13 +10,23 @@
 #include "math/kernels.h"
 #include "model/model.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct calibration {
     uint64_t alone_ns, team_ns; /* the best step of one sequence; 0: not tried */
+    unsigned n_rounds;          /* trials of each, in turn */
+    unsigned n_unchanged;       /* the last of them, which found no step that is clearly better */
 };
 
-/* Any thread, which computes meanwhile; some tens of milliseconds. STATUS_NO_MEMORY, STATUS_IO. */
+/* Adds a round: the best step of each of its trials (0: none). What else runs only makes a step
+ * longer, so the best one tells what the machine can do. */
+void calibration_add(struct calibration *c, uint64_t alone_ns, uint64_t team_ns);
+/* Whether more rounds would tell nothing new: so many have found the same. */
+bool calibration_settled(const struct calibration *c);
+
+/* Rounds until they settle: any thread, which computes meanwhile; some tens of milliseconds, a
+ * quarter of a second on a busy machine. STATUS_NO_MEMORY, STATUS_IO. */
 enum status calibrate(struct calibration *out, const struct model *model,
                       const struct kernels *kernels, enum kv_type kv_type, unsigned n_threads,
                       struct error *err);

@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "engine/calibrate.h"
 #include "engine/job.h"
 #include "forward/kv.h"
 #include "math/kernels.h"
@@ -29,9 +30,10 @@ struct engine_options {
     unsigned n_workers; /* 0: automatic; more than n_threads (both given) is STATUS_INVALID */
     const struct kernels *kernels;
     enum kv_type kv_type;
-    size_t kv_bytes; /* of all workers; 0: automatic (max_batch sequences of the context on each
-                      * worker, at most a quarter of the memory the process may use, at least one
-                      * sequence) */
+    size_t kv_bytes;    /* of all workers; 0: automatic (kv_contexts sequences of the whole context,
+                         * at most a quarter of the memory the process may use, at least one) */
+    size_t kv_contexts; /* 0: automatic (8, or one for each worker there may come to be; 1 GB at
+                         * most) */
     bool prefix_cache;
     size_t step_tokens;      /* cap of prompt tokens in one step */
     size_t max_batch;        /* sequences in one step of one worker */
@@ -69,7 +71,8 @@ struct engine_plan {
     unsigned n_threads, n_workers;
     size_t kv_bytes, kv_pages; /* of all workers */
     size_t page_bytes;
-    size_t sequence_pages; /* that one sequence of the whole context needs */
+    size_t sequence_pages;       /* that one sequence of the whole context needs */
+    struct calibration measured; /* what the workers were chosen by; zeroed: nothing was open */
     char threads_why[200], kv_why[200];
 };
 

@@ -15,7 +15,11 @@
 enum {
     CACHED_MIB = 32, /* where the last-level cache's size is unknown, or larger (a part of it is
                         others') */
-    TEAM_GAIN = 125, /* in hundredths: below it a team is not worth its cores */
+    TEAM_GAIN = 150, /* in hundredths: below it a team is not worth its cores. A choice near the
+                        border would be made by chance: where teams gain little they gain a quarter,
+                        where they gain much it is twofold and more */
+    KV_CONTEXTS = 8, /* sequences of the whole context that KV memory holds by default ... */
+    KV_MIB = 1024,   /* ... within this */
 };
 
 bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
@@ -36,27 +40,43 @@ static const char *limit_of_cores(const struct cpu *cpu)
     return cpu->n_physical < cpu->n_affinity ? "physical cores" : "all that may be used";
 }
 
-static unsigned choose_workers(unsigned n_threads, const struct cpu *cpu,
-                               const struct calibration *measured, char *why, size_t room)
+/* Workers that a choice may come to at most. */
+static unsigned most_workers(const struct cpu *cpu, const struct model *model,
+                             const struct engine_options *options, unsigned n_threads)
 {
-    const double alone = (double)measured->alone_ns, team = (double)measured->team_ns;
-    if (measured->alone_ns > 0 && alone * 100 < team * TEAM_GAIN) {
-        snprintf(why, room, "a token takes %.0f us alone, %.0f us in a team: each core works alone",
-                 alone / 1e3, team / 1e3);
-        return n_threads;
-    }
-    unsigned n = cpu->n_domains < n_threads ? cpu->n_domains : n_threads;
-    if (measured->alone_ns > 0)
-        snprintf(why, room, "a token takes %.0f us alone, %.0f us in a team: one for each cache",
-                 alone / 1e3, team / 1e3);
-    else
-        snprintf(why, room, "one for each last-level cache");
+    if (options->n_workers > 0)
+        return options->n_workers;
+    unsigned n = plan_wants_calibration(model, cpu, options) ? n_threads : cpu->n_domains;
+    n = n < n_threads ? n : n_threads;
     return n > 0 ? n : 1;
+}
+
+/* n_most: so many contexts does the KV memory hold, which is chosen first. */
+static unsigned choose_workers(unsigned n_threads, const struct cpu *cpu,
+                               const struct calibration *measured, size_t n_most, char *why,
+                               size_t room)
+{
+    const double alone = (double)measured->alone_ns / 1e3, team = (double)measured->team_ns / 1e3;
+    const bool is_alone = measured->alone_ns > 0 && alone * 100 < team * TEAM_GAIN;
+    unsigned n = is_alone ? n_threads : cpu->n_domains < n_threads ? cpu->n_domains : n_threads;
+    n = n > 0 ? n : 1;
+    const char *what = is_alone ? "each core works alone" : "one for each last-level cache";
+    if (n > n_most) {
+        n = n_most > 0 ? (unsigned)n_most : 1;
+        what = "as many as the KV memory has whole contexts for";
+    }
+    if (measured->alone_ns > 0)
+        snprintf(why, room, "a token takes %.0f us alone, %.0f us in a team: %s", alone, team,
+                 what);
+    else
+        snprintf(why, room, "%s", what);
+    return n;
 }
 
 static enum status choose_threads(struct engine_plan *plan, const struct cpu *cpu,
                                   const struct engine_options *options,
-                                  const struct calibration *measured, struct error *err)
+                                  const struct calibration *measured, size_t n_most,
+                                  struct error *err)
 {
     unsigned n_threads = options->n_threads, n_workers = options->n_workers;
     if (n_threads > 0 && n_workers > n_threads)
@@ -68,9 +88,10 @@ static enum status choose_threads(struct engine_plan *plan, const struct cpu *cp
         n_threads = cpu->n_usable > n_workers ? cpu->n_usable : n_workers;
         threads_why = n_threads == cpu->n_usable ? limit_of_cores(cpu) : "one for each worker";
     }
-    char workers_why[96] = "as asked";
+    char workers_why[128] = "as asked";
     if (n_workers == 0)
-        n_workers = choose_workers(n_threads, cpu, measured, workers_why, sizeof workers_why);
+        n_workers =
+            choose_workers(n_threads, cpu, measured, n_most, workers_why, sizeof workers_why);
     plan->n_threads = n_threads;
     plan->n_workers = n_workers;
     snprintf(plan->threads_why, sizeof plan->threads_why, "threads: %u (%s); workers: %u (%s)",
@@ -78,39 +99,52 @@ static enum status choose_threads(struct engine_plan *plan, const struct cpu *cp
     return STATUS_OK;
 }
 
-static enum status choose_kv(struct engine_plan *plan, const struct model *model,
-                             const struct cpu *cpu, const struct engine_options *options,
-                             struct error *err)
+/* All workers' memory, before it is known how many they will be: a choice of workers never changes
+ * it. why: what bounds it. */
+static size_t choose_kv_bytes(const struct engine_options *options, const struct cpu *cpu,
+                              size_t sequence, unsigned n_most, const char **why)
 {
-    size_t page = kv_page_bytes(&model->shape, options->kv_type);
-    size_t sequence = kv_pages_for(model->n_context) * page, workers = plan->n_workers;
-    size_t wanted, bytes = options->kv_bytes;
-    const char *why = "as asked";
-    if (bytes == 0) {
-        if (__builtin_mul_overflow(options->max_batch * workers, sequence, &wanted))
-            wanted = SIZE_MAX;
-        bytes = wanted;
-        why = "full contexts for every place in the batch";
-        if (bytes > cpu->memory_bytes / 4) {
-            bytes = cpu->memory_bytes / 4;
-            why = "a quarter of the memory that may be used";
-        }
-        if (bytes < workers * sequence) {
-            bytes = workers * sequence;
-            why = "the least: one full context on each worker";
-        }
+    size_t least = sequence * (options->n_workers > 0 ? options->n_workers : 1), bytes;
+    size_t contexts = options->kv_contexts;
+    if (options->kv_bytes > 0) {
+        *why = "as asked";
+        return options->kv_bytes;
     }
-    size_t worker_pages = bytes / workers / page;
+    *why = "whole contexts for as many sequences as asked";
+    if (contexts == 0) {
+        contexts = n_most > KV_CONTEXTS ? n_most : KV_CONTEXTS;
+        *why = n_most > KV_CONTEXTS ? "a whole context for each worker" : "8 whole contexts";
+    }
+    if (__builtin_mul_overflow(contexts, sequence, &bytes))
+        bytes = SIZE_MAX;
+    if (options->kv_contexts == 0 && bytes > KV_MIB * MIB) {
+        bytes = KV_MIB * MIB;
+        *why = "1 GB, less than 8 whole contexts";
+    }
+    if (bytes > cpu->memory_bytes / 4) {
+        bytes = cpu->memory_bytes / 4;
+        *why = "a quarter of the memory that may be used";
+    }
+    if (bytes < least) {
+        bytes = least;
+        *why = options->n_workers > 1 ? "the least: one whole context on each worker"
+                                      : "the least: one whole context";
+    }
+    return bytes;
+}
+
+static enum status share_kv(struct engine_plan *plan, size_t bytes, const char *why,
+                            struct error *err)
+{
+    size_t workers = plan->n_workers, worker_pages = bytes / workers / plan->page_bytes;
     if (worker_pages == 0)
         return error_set_param(
             err, STATUS_INVALID, "kv_memory",
             "%zu bytes of KV memory do not hold one page on each of %zu workers: "
             "at least %zu are needed",
-            bytes, workers, workers * page);
-    plan->page_bytes = page;
+            bytes, workers, workers * plan->page_bytes);
     plan->kv_pages = worker_pages * workers;
-    plan->kv_bytes = plan->kv_pages * page;
-    plan->sequence_pages = kv_pages_for(model->n_context);
+    plan->kv_bytes = plan->kv_pages * plan->page_bytes;
     size_t positions = worker_pages * KV_PAGE;
     snprintf(plan->kv_why, sizeof plan->kv_why,
              "%zu MiB of KV memory (%s): %zu positions a worker%s", plan->kv_bytes / MIB, why,
@@ -122,10 +156,17 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
                         const struct engine_options *options, const struct calibration *measured,
                         struct error *err)
 {
-    struct engine_plan plan = {0};
-    enum status status = choose_threads(&plan, cpu, options, measured, err);
+    struct engine_plan plan = {.page_bytes = kv_page_bytes(&model->shape, options->kv_type),
+                               .sequence_pages = kv_pages_for(model->n_context),
+                               .measured = *measured};
+    unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;
+    size_t sequence = plan.sequence_pages * plan.page_bytes;
+    const char *why;
+    size_t bytes =
+        choose_kv_bytes(options, cpu, sequence, most_workers(cpu, model, options, n_threads), &why);
+    enum status status = choose_threads(&plan, cpu, options, measured, bytes / sequence, err);
     if (status == STATUS_OK)
-        status = choose_kv(&plan, model, cpu, options, err);
+        status = share_kv(&plan, bytes, why, err);
     if (status == STATUS_OK)
         *out = plan;
     return status;

@@ -233,6 +233,7 @@ START_TEST(info_says_what_was_loaded_and_chosen)
                                .kv_pages = 64,
                                .page_bytes = 16384,
                                .sequence_pages = 16,
+                               .measured = {81000, 70000, 9, 6},
                                .threads_why = "two caches",
                                .kv_why = "32 sequences"};
     struct info info = {.version = "0.1.0",
@@ -258,6 +259,10 @@ START_TEST(info_says_what_was_loaded_and_chosen)
     ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(tree, "vocabulary")->valueint, 268);
     ck_assert_str_eq(cJSON_GetObjectItemCaseSensitive(tree, "cpu")->valuestring, "A \"CPU\"");
     ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(tree, "workers")->valueint, 2);
+    part = cJSON_GetObjectItemCaseSensitive(tree, "calibration");
+    ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(part, "alone_ns")->valueint, 81000);
+    ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(part, "team_ns")->valueint, 70000);
+    ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(part, "rounds")->valueint, 9);
     part = cJSON_GetObjectItemCaseSensitive(tree, "limits");
     ck_assert_int_eq(cJSON_GetObjectItemCaseSensitive(part, "max_queue")->valueint, 128);
     ck_assert(cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(part, "max_output_tokens")));
@@ -284,6 +289,7 @@ START_TEST(the_longest_info_fits_its_room)
     memset(plan.kv_why, '\1', sizeof plan.kv_why - 1);
     model.n_params = model.file_bytes = model.bytes_per_token = model.n_context = SIZE_MAX;
     plan.kv_bytes = plan.kv_pages = plan.page_bytes = plan.sequence_pages = SIZE_MAX;
+    plan.measured = (struct calibration){UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT32_MAX};
     struct info info = {.version = "0.1.0",
                         .kernels = "avx512",
                         .kv_type = "f16",

@@ -72,11 +72,11 @@ START_TEST(each_core_works_alone_where_a_team_gains_little)
     struct cpu cpu = cpu_of(4, 1, 8 * GIB);
     ck_assert(plan_wants_calibration(&model, &cpu, &automatic));
     struct engine_plan plan =
-        measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 45000});
+        measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 45000, 8, 6});
     ck_assert_uint_eq(plan.n_threads, 4);
     ck_assert_uint_eq(plan.n_workers, 4);
     ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 45 us in a team"));
-    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 30000});
+    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 30000, 8, 6});
     ck_assert_uint_eq(plan.n_workers, 1);
     ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 30 us in a team"));
 }
@@ -120,7 +120,7 @@ START_TEST(what_was_asked_is_done)
 }
 END_TEST
 
-START_TEST(kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_context)
+START_TEST(kv_memory_is_eight_contexts_or_a_gigabyte_at_most_a_quarter_and_at_least_one_context)
 {
     struct model model = model_of(500 * MIB, 2048);
     size_t page = kv_page_bytes(&model.shape, KV_F16);
@@ -128,15 +128,125 @@ START_TEST(kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_cont
     struct engine_plan plan = plan_of(&model, &cpu, &automatic);
     ck_assert_uint_eq(plan.page_bytes, page);
     ck_assert_uint_eq(plan.sequence_pages, 64);
-    ck_assert_uint_eq(plan.kv_pages, 32 * 64);
-    ck_assert_uint_eq(plan.kv_bytes, 32 * 64 * page);
+    ck_assert_uint_eq(plan.kv_pages, 8 * 64);
+    ck_assert_uint_eq(plan.kv_bytes, 8 * 64 * page);
+    ck_assert_ptr_nonnull(strstr(plan.kv_why, "8 whole contexts"));
+    struct model deep = model_of(500 * MIB, 32768); /* 720 MiB a context */
+    plan = plan_of(&deep, &cpu, &automatic);
+    ck_assert_uint_le(plan.kv_bytes, GIB);
+    ck_assert_uint_gt(plan.kv_bytes, GIB - page);
+    ck_assert_ptr_nonnull(strstr(plan.kv_why, "1 GB"));
     cpu.memory_bytes = 1 * GIB;
     plan = plan_of(&model, &cpu, &automatic);
     ck_assert_uint_le(plan.kv_bytes, 256 * MIB);
     ck_assert_uint_gt(plan.kv_bytes, 256 * MIB - page);
+    ck_assert_ptr_nonnull(strstr(plan.kv_why, "a quarter"));
     cpu.memory_bytes = 8 * MIB;
     plan = plan_of(&model, &cpu, &automatic);
     ck_assert_uint_eq(plan.kv_pages, 64);
+    ck_assert_ptr_nonnull(strstr(plan.kv_why, "the least"));
+}
+END_TEST
+
+START_TEST(kv_memory_for_a_batch_that_was_asked_is_not_bound_by_the_default)
+{
+    struct model model = model_of(500 * MIB, 32768);
+    size_t context = kv_pages_for(32768) * kv_page_bytes(&model.shape, KV_F16);
+    struct cpu cpu = cpu_of(4, 1, 1024 * GIB);
+    struct engine_options o = automatic;
+    for (o.kv_contexts = 1; o.kv_contexts <= 32; o.kv_contexts *= 2)
+        ck_assert_uint_eq(plan_of(&model, &cpu, &o).kv_bytes, o.kv_contexts * context);
+    o.kv_contexts = SIZE_MAX;
+    struct engine_plan plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_le(plan.kv_bytes, 256 * GIB);
+    ck_assert_uint_gt(plan.kv_bytes, 256 * GIB - context);
+}
+END_TEST
+
+/* Whatever is measured: the memory stays, and each worker has room for a whole context. */
+START_TEST(kv_memory_does_not_depend_on_the_choice_of_workers)
+{
+    static const unsigned cores[] = {2, 3, 4, 8, 16, 64};
+    struct model model = model_of(3 * MIB, 512);
+    for (size_t i = 0; i < sizeof cores / sizeof *cores; i++)
+        for (size_t memory = 64 * MIB; memory <= 64 * GIB; memory *= 4) {
+            struct cpu cpu = cpu_of(cores[i], 1, memory);
+            struct calibration alone = {50000, 45000, 8, 6}, team = {50000, 9000, 8, 6};
+            struct engine_plan a = measured_plan(&model, &cpu, &automatic, &alone);
+            struct engine_plan b = measured_plan(&model, &cpu, &automatic, &team);
+            ck_assert_uint_eq(b.n_workers, 1);
+            ck_assert_uint_le(a.n_workers, cores[i]);
+            ck_assert_uint_ge(a.kv_pages / a.n_workers, a.sequence_pages);
+            ck_assert_uint_le(b.kv_pages - a.kv_pages, a.n_workers - 1); /* whole pages each */
+            if (memory >= 16 * GIB)
+                ck_assert_uint_eq(a.n_workers, cores[i]);
+        }
+}
+END_TEST
+
+/* --- the calibration --- */
+
+static uint64_t noise(uint64_t *state, uint64_t below)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (*state >> 33) % below;
+}
+
+/* A trial's best step: a little longer than what the machine can do; and much longer where other
+ * programs took a core, a team's more often. */
+static uint64_t noisy(uint64_t *state, uint64_t ns, uint64_t busy_percent)
+{
+    uint64_t out = ns + noise(state, ns / 40);
+    return noise(state, 100) < busy_percent ? out + noise(state, ns) : out;
+}
+
+static unsigned workers_found(uint64_t *state, uint64_t alone, uint64_t team, unsigned *n_rounds)
+{
+    struct model model = model_of(3 * MIB, 512);
+    struct cpu cpu = cpu_of(2, 1, 8 * GIB);
+    struct calibration c = {0};
+    while (!calibration_settled(&c)) {
+        uint64_t alone_ns = noisy(state, alone, 50);
+        calibration_add(&c, alone_ns, noisy(state, team, 75));
+    }
+    *n_rounds = c.n_rounds;
+    return measured_plan(&model, &cpu, &automatic, &c).n_workers;
+}
+
+START_TEST(equal_starts_choose_alike_however_noisy_the_machine)
+{
+    static const uint64_t teams[] = {100000, 85000, 80000, 76000, 72000, 55000, 51000};
+    for (size_t k = 0; k < sizeof teams / sizeof *teams; k++) {
+        uint64_t state = 17 + k;
+        for (int start = 0; start < 1000; start++) {
+            unsigned n_rounds, n = workers_found(&state, 100000, teams[k], &n_rounds);
+            ck_assert_uint_eq(n, teams[k] > 66667 ? 2 : 1);
+            ck_assert_uint_ge(n_rounds, 32);
+            ck_assert_uint_le(n_rounds, 200);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_calibration_settles_when_nothing_better_is_found)
+{
+    struct calibration c = {0};
+    for (int i = 0; i < 32; i++) {
+        ck_assert(!calibration_settled(&c));
+        calibration_add(&c, 1000, 900);
+    }
+    ck_assert(calibration_settled(&c));
+    calibration_add(&c, 1000, 700); /* a better one: look again */
+    ck_assert(!calibration_settled(&c));
+    ck_assert_uint_eq(c.team_ns, 700);
+    for (int i = 0; i < 16; i++)
+        calibration_add(&c, 995, 710);
+    ck_assert(calibration_settled(&c));
+    ck_assert_uint_eq(c.alone_ns, 995);
+    ck_assert_uint_eq(c.n_rounds, 49);
+    c = (struct calibration){0};
+    calibration_add(&c, 0, 0); /* no room for a trial */
+    ck_assert_uint_eq(c.alone_ns, 0);
 }
 END_TEST
 
@@ -326,7 +436,12 @@ int main(void)
     tcase_add_test(tc, each_core_works_alone_where_a_team_gains_little);
     tcase_add_test(tc, only_an_open_question_is_measured);
     tcase_add_test(tc, what_was_asked_is_done);
-    tcase_add_test(tc, kv_memory_is_a_full_batch_but_at_most_a_quarter_and_at_least_one_context);
+    tcase_add_test(
+        tc, kv_memory_is_eight_contexts_or_a_gigabyte_at_most_a_quarter_and_at_least_one_context);
+    tcase_add_test(tc, kv_memory_for_a_batch_that_was_asked_is_not_bound_by_the_default);
+    tcase_add_test(tc, kv_memory_does_not_depend_on_the_choice_of_workers);
+    tcase_add_test(tc, equal_starts_choose_alike_however_noisy_the_machine);
+    tcase_add_test(tc, a_calibration_settles_when_nothing_better_is_found);
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
     tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
     tcase_add_test(tc, rates_follow_what_is_measured);
