@@ -329,7 +329,8 @@ static enum status take_entry(void *ctx, const char *name, const char *value, co
         settings_ini_name(setting, ini_name);
     if (setting == NULL || setting->section == NULL || strcmp(name, ini_name) != 0)
         return unknown_name(where, "setting", plain, PLACE_INI, err);
-    if (setting->kind != KIND_STOPS && r->sources[setting - settings_table].origin == ORIGIN_FILE)
+    bool adds_up = setting->kind == KIND_STOPS || setting->kind == KIND_LIST;
+    if (!adds_up && r->sources[setting - settings_table].origin == ORIGIN_FILE)
         return error_set_param(err, STATUS_INVALID, ini_name, "%s: given before, at %s", where,
                                r->sources[setting - settings_table].place);
     enum status status = value_set(r, setting, value, ORIGIN_FILE, where, err);
@@ -409,6 +410,50 @@ static const char *config_path(const struct command_line *line, char *const *env
     return "";
 }
 
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                   "-._";
+
+/* A name as a Host header has it, without its port. */
+static bool is_host_name(const char *text)
+{
+    if (strcmp(text, "*") == 0)
+        return true;
+    size_t n = strlen(text);
+    if (text[0] == '[')
+        return strchr(text, ':') != NULL && strspn(text + 1, "0123456789abcdefABCDEF:.") == n - 2 &&
+               text[n - 1] == ']';
+    if (strncmp(text, "*.", 2) == 0)
+        text += 2;
+    return text[0] != '\0' && text[strspn(text, name_letters)] == '\0';
+}
+
+/* As an Origin header has it: SCHEME://HOST[:PORT]. */
+static bool is_origin(const char *text)
+{
+    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+        return true;
+    const char *authority = strstr(text, "://");
+    return authority != NULL && authority > text && strpbrk(authority + 3, "/*?#") == NULL;
+}
+
+/* An item that no request could ever match is a slip. */
+static enum status check_lists(const struct settings *s, struct error *err)
+{
+    for (size_t i = 0; i < s->allow_hosts.n; i++)
+        if (!is_host_name(s->allow_hosts.items[i]))
+            return error_set_param(err, STATUS_INVALID, "allow_host",
+                                   "allow_host \"%.80s\" must be a host's name without scheme, "
+                                   "port or path, *.NAME, or *",
+                                   s->allow_hosts.items[i]);
+    for (size_t i = 0; i < s->allow_origins.n; i++)
+        if (!is_origin(s->allow_origins.items[i]))
+            return error_set_param(err, STATUS_INVALID, "allow_origin",
+                                   "allow_origin \"%.80s\" must be SCHEME://HOST or "
+                                   "SCHEME://HOST:PORT without a path, or *",
+                                   s->allow_origins.items[i]);
+    return STATUS_OK;
+}
+
 /* What no row can say alone. */
 static enum status check_together(const struct settings *s, struct error *err)
 {
@@ -420,7 +465,14 @@ static enum status check_together(const struct settings *s, struct error *err)
         return error_set_param(err, STATUS_INVALID, "min_tokens",
                                "min_tokens %zu is more than max_tokens %zu", s->min_tokens,
                                s->max_tokens);
-    return STATUS_OK;
+    return check_lists(s, err);
+}
+
+/* What follows from several rows together. */
+static void derive(struct settings *s)
+{
+    s->unix_alone =
+        s->unix_path != NULL && settings_is_default(s, "host") && settings_is_default(s, "port");
 }
 
 /* For a usage or the version alone: no value is looked at, but nothing may stand there in vain. */
@@ -462,6 +514,7 @@ static enum status resolve(struct resolved *r, struct command_line *line, int ar
         status = apply_flags(r, line, err);
     if (status == STATUS_OK && !s->print_config)
         status = check_arguments(s, line, err);
+    derive(s);
     return status != STATUS_OK ? status : check_together(s, err);
 }
 

@@ -29,10 +29,16 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_PROFILE = 1024,
 };
 
+enum metrics_names { METRICS_SMALLMIND, METRICS_VLLM };
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
-enum { SETTINGS_ARGUMENTS = 3, SETTINGS_STOPS = 16, SETTINGS_BIASES = 1024 };
+enum { SETTINGS_ARGUMENTS = 3, SETTINGS_STOPS = 16, SETTINGS_BIASES = 1024, SETTINGS_ITEMS = 32 };
+
+struct setting_list {
+    const char *items[SETTINGS_ITEMS];
+    size_t n;
+};
 
 struct setting_bias {
     int32_t id;
@@ -53,11 +59,15 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool prefix_cache;
     size_t step_tokens, max_batch, max_queue;
 
-    const char *host, *unix_path, *port_file;
+    struct setting_list hosts; /* addresses or names to listen on, at the port */
     unsigned port;
+    const char *unix_path, *port_file;
+    bool unix_alone;    /* the Unix socket and no address: neither host nor port was given */
+    unsigned unix_mode; /* permissions of its file */
     unsigned drain_seconds;
     const char *api_key_file;
-    const char *allow_origin;
+    struct setting_list allow_origins, allow_hosts;
+    int metrics_names; /* enum metrics_names */
     bool has_seed;
     uint64_t seed;
     int log_format, log_level; /* enum log_format, enum log_level */

@@ -20,7 +20,8 @@ static void print_value(const struct resolved *r, const struct setting *setting,
             fprintf(out, "%-18s = %-24s ; %s\n", name, value_text(s, setting, i, buffer), place);
         return;
     }
-    if (setting->kind != KIND_BIASES || n == 0) {
+    bool is_list = setting->kind == KIND_BIASES || setting->kind == KIND_LIST;
+    if (!is_list || n < 2) {
         fprintf(out, "%-18s = %-24s ; %s\n", name, n == 0 ? "" : value_text(s, setting, 0, buffer),
                 place);
         return;
@@ -166,7 +167,8 @@ void settings_help(enum verb verb, size_t n_columns, FILE *out)
         "Each option is also an environment variable (--max-queue: SMALLMIND_MAX_QUEUE), and "
         "those of a section a line of the INI file (max_queue); a flag wins over the "
         "environment, which wins over the file. Of an option given twice the last one "
-        "counts; --stop adds up. A value that begins with two hyphens is given as "
+        "counts; --stop and those that may be repeated add up. A value that begins with two "
+        "hyphens is given as "
         "--name=VALUE; after -- everything is an argument.",
         0, 0, n_columns);
     print_wrapped(

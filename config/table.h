@@ -17,6 +17,8 @@ enum kind {
     KIND_FLAG,   /* on or off; as a flag it stands alone and means on */
     KIND_SEED,   /* a number of 64 bits, or random */
     KIND_STOPS,  /* text, up to SETTINGS_STOPS times */
+    KIND_LIST,   /* texts, commas between them; may be given several times */
+    KIND_MODE,   /* a file's permissions, octal */
     KIND_BIASES, /* ID:BIAS,ID:BIAS */
 };
 

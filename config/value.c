@@ -98,6 +98,12 @@ void value_expected(const struct setting *setting, char *out, size_t room)
     case KIND_STOPS:
         snprintf(out, room, "a text that is not empty");
         break;
+    case KIND_LIST:
+        snprintf(out, room, "up to %d texts with commas between them", SETTINGS_ITEMS);
+        break;
+    case KIND_MODE:
+        snprintf(out, room, "permissions in octal, such as 0600 or 0666");
+        break;
     case KIND_NUMBER:
         snprintf(out, room, "a whole number from %s to %s%s%s", min, max, or, zero);
         break;
@@ -291,6 +297,47 @@ static enum status set_stop(struct resolved *r, const struct setting *setting, c
     return STATUS_OK;
 }
 
+/* Items of one source add up; those of a later source replace them. */
+static enum status set_list(struct resolved *r, const struct setting *setting, const char *text,
+                            enum origin origin, const char *place, struct error *err)
+{
+    struct setting_list *list = field(&r->settings, setting), found = {.n = 0};
+    if (r->sources[setting - settings_table].origin == origin)
+        found = *list;
+    if (text[0] == '\0' && setting->fallback[0] != '\0')
+        return refuse(setting, text, place, err);
+    for (const char *item = text + strspn(text, " \t"); *item != '\0';) {
+        size_t n = strcspn(item, ", \t");
+        if (n == 0 || found.n == SETTINGS_ITEMS)
+            return refuse(setting, text, place, err);
+        char *copy = strndup(item, n);
+        const char *kept = copy != NULL ? keep(r, copy) : NULL;
+        free(copy);
+        if (kept == NULL)
+            return error_no_memory(err, n + 1, "a setting");
+        found.items[found.n++] = kept;
+        item += n + strspn(item + n, " \t");
+        if (*item != ',')
+            continue;
+        item += 1 + strspn(item + 1, " \t");
+        if (*item == '\0')
+            return refuse(setting, text, place, err);
+    }
+    *list = found;
+    return STATUS_OK;
+}
+
+static enum status set_mode(struct resolved *r, const struct setting *setting, const char *text,
+                            const char *place, struct error *err)
+{
+    size_t n = strspn(text, "01234567");
+    unsigned long value = strtoul(text, NULL, 8);
+    if (n < 3 || n > 4 || text[n] != '\0' || (double)value > setting->max)
+        return refuse(setting, text, place, err);
+    store_u64(&r->settings, setting, value);
+    return STATUS_OK;
+}
+
 static bool parse_bias(const struct setting *setting, const char *text, struct setting_bias *out)
 {
     char id[16];
@@ -376,6 +423,12 @@ enum status value_set(struct resolved *r, const struct setting *setting, const c
     case KIND_BIASES:
         status = set_biases(r, setting, text, place, err);
         break;
+    case KIND_LIST:
+        status = set_list(r, setting, text, origin, place, err);
+        break;
+    case KIND_MODE:
+        status = set_mode(r, setting, text, place, err);
+        break;
     }
     if (status != STATUS_OK)
         return status;
@@ -395,6 +448,8 @@ size_t value_count(const struct settings *s, const struct setting *setting)
 {
     if (setting->kind == KIND_STOPS)
         return s->n_stop;
+    if (setting->kind == KIND_LIST)
+        return ((const struct setting_list *)field_const(s, setting))->n;
     return setting->kind == KIND_BIASES ? s->n_biases : 1;
 }
 
@@ -465,6 +520,11 @@ const char *value_text(const struct settings *s, const struct setting *setting, 
         break;
     case KIND_STOPS:
         return s->stop[i];
+    case KIND_LIST:
+        return ((const struct setting_list *)field_const(s, setting))->items[i];
+    case KIND_MODE:
+        snprintf(buffer, VALUE_TEXT_MAX, "%04llo", (unsigned long long)load_u64(s, setting));
+        break;
     case KIND_BIASES:
         print_float(s->biases[i].bias, buffer);
         text = strdupa(buffer);

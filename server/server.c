@@ -240,7 +240,8 @@ static enum status start(struct life *life, const struct settings *settings, str
         status = listener_open(&service->listener, settings, err);
     if (status != STATUS_OK)
         return status;
-    service->origins = (struct origin_rules){service->listener.loopback, settings->allow_origin};
+    service->origins = (struct origin_rules){service->listener.loopback, &settings->allow_origins,
+                                             &settings->allow_hosts};
     status = http_start(&service->http, service, service->listener.fd, err);
     if (status == STATUS_OK)
         status = loop_attach(&service->loop, service->http.daemon, err);

@@ -1,7 +1,10 @@
 /* headers.c - the checks of header fields. Pure; loop thread. */
 #include "server/http/headers.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,6 +27,8 @@ static const struct field {
     {"Content-Encoding", offsetof(struct headers, content_encoding), true},
     {"Expect", offsetof(struct headers, expect), true},
     {"Accept", offsetof(struct headers, accept), false},
+    {"Access-Control-Request-Headers", offsetof(struct headers, asked_headers), false},
+    {"Access-Control-Request-Private-Network", offsetof(struct headers, asked_private), false},
     {"X-Request-Id", offsetof(struct headers, request_id), false},
 };
 
@@ -103,44 +108,62 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
     return false;
 }
 
-/* Splits "host:port", "[::1]:port", "host": the host's length and where the port's digits begin
- * (NULL: none). */
-static size_t split_authority(const char *text, size_t n, const char **host, const char **port)
+struct text_span {
+    const char *at;
+    size_t n;
+};
+
+static bool same_text(struct text_span a, struct text_span b)
 {
-    const char *end = text + n, *close = n > 0 && text[0] == '[' ? memchr(text, ']', n) : NULL;
-    if (close != NULL && close + 1 < end && close[1] != ':')
-        close = NULL; /* no address: the bracket is then part of a strange name */
-    const char *colon = close != NULL ? (close + 1 < end && close[1] == ':' ? close + 1 : NULL)
-                                      : memchr(text, ':', n);
-    *port = colon != NULL ? colon + 1 : NULL;
-    *host = close != NULL ? text + 1 : text;
-    return (size_t)((close != NULL ? close : colon != NULL ? colon : end) - *host);
+    return a.n == b.n && strncasecmp(a.at, b.at, a.n) == 0;
 }
 
-static bool same_port(const char *a, size_t n_a, const char *b, size_t n_b)
+/* "host:port", "[::1]:port", "host" and "host." in two. False: what follows the host is not a
+ * port. */
+static bool split_authority(struct text_span text, struct text_span *host, struct text_span *port)
 {
-    return n_a == n_b && strncmp(a, b, n_a) == 0;
+    const char *end = text.at + text.n;
+    const char *close = text.n > 0 && text.at[0] == '[' ? memchr(text.at, ']', text.n) : NULL;
+    const char *stop = close != NULL ? close + 1 : memchr(text.at, ':', text.n);
+    stop = stop != NULL ? stop : end;
+    *host = (struct text_span){text.at, (size_t)(stop - text.at)};
+    if (close == NULL && host->n > 1 && stop[-1] == '.') /* the root's name, left out mostly */
+        host->n--;
+    *port = (struct text_span){stop, 0};
+    if (stop == end)
+        return true;
+    *port = (struct text_span){stop + 1, (size_t)(end - stop - 1)};
+    for (size_t i = 0; i < port->n; i++)
+        if (!isdigit((unsigned char)port->at[i]))
+            return false;
+    return *stop == ':';
 }
 
-/* Whether an origin's host and port are those of the Host field. A port left out is the scheme's
- * own, on both sides: behind a proxy that speaks TLS, Host names no port. */
-static bool origin_is_host(const char *origin, const char *host)
+static struct text_span span(const char *text)
 {
-    const char *scheme_port = strncasecmp(origin, "https://", 8) == 0 ? "443" : "80";
+    return (struct text_span){text, text != NULL ? strlen(text) : 0};
+}
+
+/* Where a request goes: the authority of its target, or else its Host. */
+static struct text_span host_of(const struct headers *h)
+{
+    return h->authority != NULL ? (struct text_span){h->authority, h->n_authority} : span(h->host);
+}
+
+/* Whether an origin's host and port are those of the request. A port left out is the scheme's own,
+ * on both sides: after a proxy that speaks TLS, Host names no port. */
+static bool origin_is_host(const char *origin, struct text_span host)
+{
+    struct text_span scheme_port = span(strncasecmp(origin, "https://", 8) == 0 ? "443" : "80");
     const char *authority = strstr(origin, "://");
-    if (authority == NULL || host == NULL)
+    struct text_span a, a_port, b, b_port;
+    if (authority == NULL || host.at == NULL ||
+        !split_authority((struct text_span){authority + 3, strcspn(authority + 3, "/")}, &a,
+                         &a_port) ||
+        !split_authority(host, &b, &b_port))
         return false;
-    authority += 3;
-    const char *a, *a_port, *b, *b_port;
-    size_t n_authority = strcspn(authority, "/"), n_host = strlen(host);
-    size_t n_a = split_authority(authority, n_authority, &a, &a_port);
-    size_t n_b = split_authority(host, n_host, &b, &b_port);
-    size_t n_a_port =
-        a_port != NULL ? (size_t)(authority + n_authority - a_port) : strlen(scheme_port);
-    size_t n_b_port = b_port != NULL ? (size_t)(host + n_host - b_port) : strlen(scheme_port);
-    return n_a == n_b && strncasecmp(a, b, n_a) == 0 &&
-           same_port(a_port != NULL ? a_port : scheme_port, n_a_port,
-                     b_port != NULL ? b_port : scheme_port, n_b_port);
+    return same_text(a, b) &&
+           same_text(a_port.n > 0 ? a_port : scheme_port, b_port.n > 0 ? b_port : scheme_port);
 }
 
 /* 127.0.0.0/8 as four decimal numbers */
@@ -162,50 +185,107 @@ static bool is_loopback_v4(const char *host, size_t n)
     return n_parts == 4;
 }
 
-static bool host_is_loopback(const char *text)
+static bool is_loopback_v6(struct text_span host) /* with its brackets */
 {
-    const char *host, *port;
-    size_t n = split_authority(text, strlen(text), &host, &port);
-    static const char local[] = "localhost";
-    size_t n_local = sizeof local - 1;
-    if (text[0] == '[')
-        return n == 3 && strncmp(host, "::1", 3) == 0;
-    if (n == n_local && strncasecmp(host, local, n_local) == 0)
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    if (host.n < 2 || host.n - 2 >= sizeof text)
+        return false;
+    memcpy(text, host.at + 1, host.n - 2);
+    text[host.n - 2] = '\0';
+    return inet_pton(AF_INET6, text, &address) == 1 &&
+           (IN6_IS_ADDR_LOOPBACK(&address) ||
+            (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127));
+}
+
+/* Whether name is the host, or "*.name" one above it. */
+static bool name_covers(const char *name, struct text_span host)
+{
+    struct text_span wanted = span(name);
+    if (strcmp(name, "*") == 0)
         return true;
-    if (n > n_local + 1 && host[n - n_local - 1] == '.' &&
-        strncasecmp(host + n - n_local, local, n_local) == 0)
-        return true;
-    return is_loopback_v4(host, n);
+    if (wanted.n > 2 && name[0] == '*') {
+        wanted = (struct text_span){name + 1, wanted.n - 1};
+        if (host.n <= wanted.n)
+            return false;
+        host = (struct text_span){host.at + host.n - wanted.n, wanted.n};
+    }
+    if (wanted.n > 1 && wanted.at[wanted.n - 1] == '.')
+        wanted.n--;
+    return same_text(wanted, host);
+}
+
+static bool host_is_ours(struct text_span text, const struct origin_rules *rules)
+{
+    struct text_span host, port;
+    const struct setting_list *names = rules->allow_hosts;
+    bool split = split_authority(text, &host, &port);
+    for (size_t i = 0; names != NULL && i < names->n; i++)
+        if (strcmp(names->items[i], "*") == 0 || (split && name_covers(names->items[i], host)))
+            return true;
+    if (!split)
+        return false;
+    return name_covers("localhost", host) || name_covers("*.localhost", host) ||
+           (text.at[0] == '[' ? is_loopback_v6(host) : is_loopback_v4(host.at, host.n));
+}
+
+const char *headers_target(struct headers *h, const char *target)
+{
+    if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0)
+        return target;
+    h->authority = strstr(target, "://") + 3;
+    h->n_authority = strcspn(h->authority, "/?");
+    const char *path = h->authority + h->n_authority;
+    return *path == '/' ? path : "/";
 }
 
 bool headers_origin_allowed(const struct headers *h, const struct origin_rules *rules)
 {
-    if (h->origin == NULL || rules->allow_origins == NULL)
+    const struct setting_list *allowed = rules->allow_origins;
+    if (h->origin == NULL || allowed == NULL)
         return false;
-    size_t n_origin = strlen(h->origin);
-    for (const char *item = rules->allow_origins; *item != '\0';) {
-        size_t n = strcspn(item, ", ");
-        if ((n == 1 && *item == '*') || (n == n_origin && strncasecmp(item, h->origin, n) == 0))
+    for (size_t i = 0; i < allowed->n; i++)
+        if (strcmp(allowed->items[i], "*") == 0 || strcasecmp(allowed->items[i], h->origin) == 0)
             return true;
-        item += n + strspn(item + n, ", ");
-    }
     return false;
 }
 
 const char *headers_foreign(const struct headers *h, const struct origin_rules *rules, bool page)
 {
+    struct text_span host = host_of(h);
     if (headers_origin_allowed(h, rules))
         return NULL;
-    if (h->origin != NULL && !origin_is_host(h->origin, h->host))
+    if (h->origin != NULL && !origin_is_host(h->origin, host))
         return "the request comes from a page of another origin; --allow-origin can allow it";
     bool cross = h->fetch_site != NULL && (strcasecmp(h->fetch_site, "cross-site") == 0 ||
                                            strcasecmp(h->fetch_site, "same-site") == 0);
     bool navigates = h->fetch_mode != NULL && strcasecmp(h->fetch_mode, "navigate") == 0;
     if (cross && !(page && navigates))
         return "the request comes from a page of another site; --allow-origin can allow it";
-    if (rules->loopback && h->host != NULL && !host_is_loopback(h->host))
-        return "the service listens on loopback, and Host names something else than localhost";
+    if (rules->loopback && ((host.at != NULL && !host_is_ours(host, rules)) ||
+                            (h->host != NULL && !host_is_ours(span(h->host), rules))))
+        return "the service listens on loopback, and the Host header names another machine; "
+               "--allow-host can allow the name";
     return NULL;
+}
+
+bool headers_asked(const struct headers *h, char out[HEADERS_ASKED_MAX])
+{
+    char text[HEADERS_ASKED_MAX];
+    size_t n = 0;
+    for (const char *item = h->asked_headers; item != NULL;) {
+        item += strspn(item, " \t");
+        size_t n_item = strcspn(item, ", \t");
+        const char *next = item + n_item + strspn(item + n_item, " \t");
+        if (!headers_is_token(item, n_item) || (*next != ',' && *next != '\0') ||
+            n + n_item + 3 > sizeof text)
+            return false;
+        n += (size_t)sprintf(text + n, "%s%.*s", n > 0 ? ", " : "", (int)n_item, item);
+        item = *next == ',' ? next + 1 : NULL;
+    }
+    if (n > 0)
+        memcpy(out, text, n + 1);
+    return n > 0;
 }
 
 const char *headers_key(const struct headers *h)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "api/errors.h"
+#include "config/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,9 @@ struct headers { /* zero it, take every field, then check. Strings: borrowed for
     const char *authorization, *api_key;
     const char *accept, *content_type, *content_encoding, *expect, *request_id;
     const char *length, *transfer;
+    const char *asked_headers, *asked_private; /* by a preflight */
+    const char *authority;                     /* of a target that is a whole URL; wins over Host */
+    size_t n_authority;
     const char *twice;        /* the name of one that must stand alone and does not */
     bool bad_name, bad_value; /* a name that is no token, a value with control characters */
 
@@ -36,9 +40,12 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
 bool headers_is_token(const char *text, size_t n);          /* of one byte or more */
 bool headers_parse_length(const char *text, uint64_t *out); /* decimal digits, nothing else */
 
+/* The path of a request's target; the authority of one that is a whole URL is remembered. */
+const char *headers_target(struct headers *h, const char *target);
+
 struct origin_rules {
-    bool loopback;             /* the service listens on a loopback address */
-    const char *allow_origins; /* separated by commas or spaces; "*" is any; NULL: none */
+    bool loopback; /* the service listens on loopback addresses alone */
+    const struct setting_list *allow_origins, *allow_hosts; /* NULL: none */
 };
 /* True when the Origin field names one of the allowed ones. */
 bool headers_origin_allowed(const struct headers *h, const struct origin_rules *rules);
@@ -46,6 +53,11 @@ bool headers_origin_allowed(const struct headers *h, const struct origin_rules *
  * itself. NULL when it is not. page: the request is for the page itself, which may be navigated to
  * from anywhere. */
 const char *headers_foreign(const struct headers *h, const struct origin_rules *rules, bool page);
+
+/* The names that a preflight asks for, as the answer lists them. False, with out untouched: none,
+ * or they are not all tokens, or longer than room. */
+enum { HEADERS_ASKED_MAX = 1024 };
+bool headers_asked(const struct headers *h, char out[HEADERS_ASKED_MAX]);
 
 /* The key that a request presents (X-Api-Key, or Authorization: Bearer); NULL: none. */
 const char *headers_key(const struct headers *h);

@@ -75,9 +75,9 @@ static enum status open_tcp(struct listener *l, const struct settings *s, struct
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
                     *list = NULL;
     snprintf(port, sizeof port, "%u", s->port);
-    int code = getaddrinfo(s->host, port, &hints, &list);
+    int code = getaddrinfo(s->hosts.items[0], port, &hints, &list);
     if (code != 0)
-        return error_set(err, STATUS_IO, "--host %s: %s", s->host,
+        return error_set(err, STATUS_IO, "--host %s: %s", s->hosts.items[0],
                          code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
     int number = EADDRNOTAVAIL, on = 1;
     for (struct addrinfo *a = list; a != NULL && l->fd < 0; a = a->ai_next) {
@@ -97,7 +97,7 @@ static enum status open_tcp(struct listener *l, const struct settings *s, struct
     }
     freeaddrinfo(list);
     if (l->fd < 0)
-        return error_errno(err, number, "cannot listen on %s, port %u", s->host, s->port);
+        return error_errno(err, number, "cannot listen on %s, port %u", s->hosts.items[0], s->port);
     return describe_tcp(l, err);
 }
 

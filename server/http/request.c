@@ -55,15 +55,6 @@ struct request *request_begin(struct conn *conn, const char *method)
     return r;
 }
 
-/* The path of "http://host/path"; any other target as it is. */
-static const char *path_of(const char *url)
-{
-    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
-        return url;
-    const char *path = strchr(strstr(url, "://") + 3, '/');
-    return path != NULL ? path : "/";
-}
-
 static void draw_id(struct service *service, char *id)
 {
     snprintf(id, REQUEST_ID_MAX + 1, "%016llx",
@@ -143,6 +134,12 @@ static void check_body(struct request *r)
     }
 }
 
+/* OPTIONS for the whole server, as load balancers ask it. */
+static bool is_for_server(const struct request *r, const char *path)
+{
+    return strcmp(r->method, "OPTIONS") == 0 && (strcmp(path, "*") == 0 || strcmp(path, "/") == 0);
+}
+
 /* Who asks for what: everything that the headers decide and that leaves the connection usable. */
 static void check_access(struct request *r, const char *path)
 {
@@ -160,6 +157,8 @@ static void check_access(struct request *r, const char *path)
              !listener_is_local(r->conn->fd))
         refuse_later(r, REFUSAL_REMOTE, "",
                      "without API keys (--api-key-file) this is for clients on this machine");
+    else if (r->route == NULL && is_for_server(r, path))
+        return;
     else if (r->route == NULL)
         refuse_later(r, REFUSAL_NOT_FOUND, "",
                      "there is nothing at this path; /openapi.yaml describes what there is");
@@ -182,7 +181,7 @@ static enum MHD_Result refuse_now(struct request *r)
 enum MHD_Result request_admit(struct request *r, const char *url, const char *version)
 {
     struct headers *h = &r->headers;
-    const char *path = path_of(url), *why = NULL;
+    const char *path = headers_target(h, url), *why = NULL;
     enum refusal refusal;
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
@@ -315,16 +314,31 @@ enum MHD_Result request_take(struct request *r, const char *data, size_t n)
     return MHD_YES;
 }
 
+/* A page of an allowed origin may send the headers that it asks for. */
+static bool add_preflight_headers(const struct headers *h, struct MHD_Response *response,
+                                  const char *allow)
+{
+    char asked[HEADERS_ASKED_MAX] = "Authorization, Content-Type, X-Api-Key, X-Request-Id";
+    headers_asked(h, asked);
+    bool private_network = h->asked_private != NULL && strcasecmp(h->asked_private, "true") == 0;
+    return response_header(response, "Access-Control-Allow-Methods", allow) &&
+           response_header(response, "Access-Control-Allow-Headers", asked) &&
+           response_header(response, "Access-Control-Max-Age", "600") &&
+           response_header(response, "Vary",
+                           "Access-Control-Request-Headers, "
+                           "Access-Control-Request-Private-Network") &&
+           (!private_network ||
+            response_header(response, "Access-Control-Allow-Private-Network", "true"));
+}
+
 static enum MHD_Result answer_options(struct request *r)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    bool ok = response != NULL && response_header(response, MHD_HTTP_HEADER_ALLOW, r->route->allow);
+    const char *allow = r->route != NULL ? r->route->allow : "GET, HEAD, POST, OPTIONS";
+    bool ok = response != NULL && response_header(response, MHD_HTTP_HEADER_ALLOW, allow);
     if (ok && headers_origin_allowed(&r->headers, &r->service->origins))
-        ok = response_header(response, "Access-Control-Allow-Methods", r->route->allow) &&
-             response_header(response, "Access-Control-Allow-Headers",
-                             "Authorization, Content-Type, X-Api-Key, X-Request-Id") &&
-             response_header(response, "Access-Control-Max-Age", "600");
+        ok = add_preflight_headers(&r->headers, response, allow);
     if (!ok) {
         if (response != NULL)
             MHD_destroy_response(response);
@@ -382,11 +396,14 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
              timing != NULL ? ", " : "", ms_since(r->begun_ns));
     bool ok = response_header(response, "X-Request-Id", r->id) &&
               response_header(response, "Server-Timing", text);
-    if (headers_origin_allowed(&r->headers, &r->service->origins))
+    const struct origin_rules *rules = &r->service->origins;
+    if (rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
+        ok = ok && response_header(response, "Vary", "Origin");
+    if (headers_origin_allowed(&r->headers, rules))
         ok = ok && response_header(response, "Access-Control-Allow-Origin", r->headers.origin) &&
              response_header(response, "Access-Control-Expose-Headers",
-                             "X-Request-Id, Server-Timing, Retry-After") &&
-             response_header(response, "Vary", "Origin");
+                             "X-Request-Id, X-Seed, X-Model-Fingerprint, Retry-After, "
+                             "Server-Timing");
     if (ends_connection(r))
         ok = ok && response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     return ok;

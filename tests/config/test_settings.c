@@ -123,13 +123,17 @@ START_TEST(defaults_are_those_of_the_interface)
     ck_assert_uint_eq(settings->step_tokens, 512);
     ck_assert_uint_eq(settings->max_batch, 32);
     ck_assert_uint_eq(settings->max_queue, 128);
-    ck_assert_str_eq(settings->host, "127.0.0.1");
+    ck_assert_uint_eq(settings->hosts.n, 1);
+    ck_assert_str_eq(settings->hosts.items[0], "127.0.0.1");
+    ck_assert_uint_eq(settings->unix_mode, 0600);
+    ck_assert_uint_eq(settings->idle_seconds, 75);
+    ck_assert_int_eq(settings->metrics_names, METRICS_SMALLMIND);
     ck_assert_uint_eq(settings->port, 8080);
     ck_assert_uint_eq(settings->drain_seconds, 30);
     ck_assert_ptr_null(settings->port_file);
     ck_assert_ptr_null(settings->unix_path);
     ck_assert_ptr_null(settings->api_key_file);
-    ck_assert_ptr_null(settings->allow_origin);
+    ck_assert_uint_eq(settings->allow_origins.n + settings->allow_hosts.n, 0);
     ck_assert(!settings->has_seed);
     ck_assert_int_eq(settings->log_format, LOG_TEXT);
     ck_assert_int_eq(settings->log_level, LOG_INFO);
@@ -207,11 +211,85 @@ START_TEST(printed_settings_are_an_ini_file_of_the_same_values)
             "");
     char *text = printed(print_settings);
     accepts(with_ini(text, ""), "");
-    ck_assert_str_eq(settings->host, "::1");
+    ck_assert_str_eq(settings->hosts.items[0], "::1");
     ck_assert_uint_eq(settings->kv_memory, 1536U << 10);
     ck_assert(settings->has_seed && settings->seed == UINT64_MAX);
     ck_assert_uint_eq(settings->context, 512);
     free(text);
+}
+END_TEST
+
+static void has_items(const struct setting_list *list, size_t n, const char *const *items)
+{
+    ck_assert_uint_eq(list->n, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_str_eq(list->items[i], items[i]);
+}
+
+START_TEST(lists_add_up_within_a_source_and_replace_those_of_an_earlier_one)
+{
+    static const char *const abc[] = {"a", "b", "c"}, *const both[] = {"127.0.0.1", "[::1]"};
+    accepts("--allow-host a --allow-host b,c", "SMALLMIND_ALLOW_HOST=d");
+    has_items(&settings->allow_hosts, 3, abc);
+    accepts(with_ini("allow_host = a\nallow_host =  b , c\n", ""), "");
+    has_items(&settings->allow_hosts, 3, abc);
+    accepts(with_ini("allow_host = d, e\n", ""), "SMALLMIND_ALLOW_HOST=a,b,c");
+    has_items(&settings->allow_hosts, 3, abc);
+    accepts("--host 127.0.0.1 --host [::1]", "SMALLMIND_HOST=0.0.0.0");
+    has_items(&settings->hosts, 2, both);
+    accepts("--print-config --host 127.0.0.1,[::1]", "");
+    char *text = printed(print_settings);
+    accepts(with_ini(text, ""), "");
+    has_items(&settings->hosts, 2, both);
+    free(text);
+}
+END_TEST
+
+START_TEST(lists_with_items_that_match_nothing_are_refused)
+{
+    static const char *const hosts[] = {"http://a", "a:8080", "a/b", "*a", "[a]",
+                                        "a,,b",     "a,",     ",a",  "::1"};
+    static const char *const origins[] = {"a.example", "https://a.example/", "https://*.example",
+                                          "://a"};
+    char line[96];
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        snprintf(line, sizeof line, "--allow-host %s", hosts[i]);
+        refuses(line, "", "allow", "must be");
+    }
+    for (size_t i = 0; i < sizeof origins / sizeof *origins; i++) {
+        snprintf(line, sizeof line, "--allow-origin=%s", origins[i]);
+        refuses(line, "", "allow_origin", "must be SCHEME");
+    }
+    accepts("--allow-host *,*.example,[::1],llm_backend --allow-origin "
+            "https://a.example:8443,tauri://localhost,null",
+            "");
+}
+END_TEST
+
+START_TEST(permissions_are_octal)
+{
+    accepts("--unix-mode 666", "");
+    ck_assert_uint_eq(settings->unix_mode, 0666);
+    prints(print_settings, "0666", true);
+    static const char *const bad[] = {"0888", "rw", "7", "01000", "-600", "0x1b"};
+    char line[64];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(line, sizeof line, "--unix-mode=%s", bad[i]);
+        refuses(line, "", "mode", "octal");
+    }
+}
+END_TEST
+
+START_TEST(a_unix_socket_is_alone_unless_an_address_was_asked_for)
+{
+    accepts("--unix /x", "");
+    ck_assert(settings->unix_alone);
+    accepts("--unix /x --port 0", "");
+    ck_assert(!settings->unix_alone);
+    accepts("--unix /x", "SMALLMIND_HOST=::1");
+    ck_assert(!settings->unix_alone);
+    accepts("--port 0", "");
+    ck_assert(!settings->unix_alone);
 }
 END_TEST
 
@@ -371,7 +449,7 @@ START_TEST(kubernetes_variables_are_ignored_with_a_note)
         "SMALLMIND_PORT=9000 SMALLMIND_PORT_FILE=/tmp/port SMALLMIND_SHARED=/x SMALLMIND_HOST=");
     ck_assert_uint_eq(settings->port, 9000);
     ck_assert_str_eq(settings->port_file, "/tmp/port");
-    ck_assert_str_eq(settings->host, "127.0.0.1"); /* empty: not set */
+    ck_assert_str_eq(settings->hosts.items[0], "127.0.0.1"); /* empty: not set */
     ck_assert_str_eq(notes, "");
 }
 END_TEST
@@ -501,6 +579,10 @@ int main(int argc, char **argv)
     tcase_add_test(facts, what_was_typed_is_known);
     tcase_add_test(facts, environment_can_name_the_file);
     tcase_add_test(facts, printed_settings_are_an_ini_file_of_the_same_values);
+    tcase_add_test(facts, lists_add_up_within_a_source_and_replace_those_of_an_earlier_one);
+    tcase_add_test(facts, lists_with_items_that_match_nothing_are_refused);
+    tcase_add_test(facts, permissions_are_octal);
+    tcase_add_test(facts, a_unix_socket_is_alone_unless_an_address_was_asked_for);
     tcase_add_test(facts, unknown_names_are_refused_with_the_nearest);
     tcase_add_test(facts, bad_values_say_what_would_be_right);
     tcase_add_test(facts, zero_is_not_a_word_for_automatic_or_off);

@@ -119,7 +119,8 @@ static bool foreign(const char *host, const char *origin, bool loopback, const c
 {
     struct headers h = HEADERS({"Host", host});
     h.origin = origin;
-    struct origin_rules rules = {loopback, allow};
+    struct setting_list origins = {{allow}, allow != NULL};
+    struct origin_rules rules = {loopback, &origins, NULL};
     return headers_foreign(&h, &rules, false) != NULL;
 }
 
@@ -144,11 +145,23 @@ END_TEST
 
 START_TEST(an_allowed_origin_lifts_the_checks)
 {
-    const char *list = "https://a.example, http://b.example:1";
-    ck_assert(!foreign("localhost:8080", "https://a.example", true, list));
-    ck_assert(!foreign("localhost:8080", "http://b.example:1", true, list));
-    ck_assert(foreign("localhost:8080", "http://a.example", true, list));
-    ck_assert(foreign("localhost:8080", "https://a.example.evil", true, list));
+    const struct setting_list list = {{"https://a.example", "http://b.example:1"}, 2};
+    const struct origin_rules rules = {true, &list, NULL};
+    static const char *const good[] = {"https://a.example", "http://b.example:1",
+                                       "HTTPS://A.example"};
+    static const char *const bad[] = {"http://a.example", "https://a.example.evil",
+                                      "http://b.example", "https://a.example, http://b.example:1"};
+    struct headers h = HEADERS({"Host", "localhost"});
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        h.origin = good[i];
+        ck_assert(headers_origin_allowed(&h, &rules));
+        ck_assert_ptr_null(headers_foreign(&h, &rules, false));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        h.origin = bad[i];
+        ck_assert(!headers_origin_allowed(&h, &rules));
+        ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    }
     ck_assert(!foreign("localhost:8080", "http://anyone", true, "*"));
     ck_assert(foreign("evil.example", NULL, true, "*")); /* no origin is none that is allowed */
 }
@@ -156,13 +169,31 @@ END_TEST
 
 START_TEST(on_loopback_host_must_name_this_machine)
 {
-    static const char *const good[] = {"localhost",     "localhost:1",  "LocalHost",
-                                       "a.b.localhost", "127.0.0.1:80", "127.9.9.9",
-                                       "[::1]",         "[::1]:99",     "app.localhost:1"};
-    static const char *const bad[] = {
-        "example.com", "localhost.evil", "127.0.0.1.evil", "128.0.0.1",    "127.0.0",
-        "127.0.0.256", "127.0.0.1.1",    "[::2]",          "notlocalhost", "",
-        "[::1].evil",  "127.0.0.0001",   ".localhost:80"};
+    static const char *const good[] = {
+        "localhost",    "localhost:1",   "LocalHost",   "a.b.localhost",   "127.0.0.1:80",
+        "127.9.9.9",    "[::1]",         "[::1]:99",    "app.localhost:1", "localhost.",
+        "localhost.:1", "127.0.0.1.:80", "[0:0::1]:80", "localhost:",      "[::ffff:127.0.0.1]"};
+    static const char *const bad[] = {"example.com",
+                                      "localhost.evil",
+                                      "127.0.0.1.evil",
+                                      "128.0.0.1",
+                                      "127.0.0",
+                                      "127.0.0.256",
+                                      "127.0.0.1.1",
+                                      "[::2]",
+                                      "notlocalhost",
+                                      "",
+                                      "[::1].evil",
+                                      "127.0.0.0001",
+                                      ".localhost:80",
+                                      "localhost:80.evil",
+                                      "localhost:evil",
+                                      "localhost..",
+                                      "[::1%25lo]",
+                                      "[fe80::1%25lo]",
+                                      "::1",
+                                      "[::1",
+                                      "."};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         ck_assert_msg(!foreign(good[i], NULL, true, NULL), "%s", good[i]);
         ck_assert(!foreign(good[i], NULL, false, NULL));
@@ -174,9 +205,89 @@ START_TEST(on_loopback_host_must_name_this_machine)
 }
 END_TEST
 
+static bool takes(const struct setting_list *allow, const char *host)
+{
+    struct headers h = HEADERS({"Host", host});
+    struct origin_rules rules = {true, NULL, allow};
+    return headers_foreign(&h, &rules, false) == NULL;
+}
+
+START_TEST(allowed_hosts_are_names_of_this_machine_too)
+{
+    const struct setting_list list = {{"llm.example", "*.apps.example", "[fd00::1]", "a_b"}, 4};
+    const struct setting_list any = {{"*"}, 1};
+    static const char *const good[] = {
+        "llm.example",      "LLM.Example:8443", "llm.example.", "x.apps.example:1",
+        "x.y.apps.example", "[FD00::1]:80",     "a_b",          "localhost",
+        "127.0.0.1:1"};
+    static const char *const bad[] = {"example",          "xllm.example",  "llm.example.evil",
+                                      "apps.example",     ".apps.example", "x.llm.example",
+                                      "llm.example:evil", "[fd00::2]",     ""};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        ck_assert_msg(takes(&list, good[i]), "%s", good[i]);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_assert_msg(!takes(&list, bad[i]), "%s", bad[i]);
+        ck_assert_msg(takes(&any, bad[i]), "%s", bad[i]);
+    }
+    struct headers h = HEADERS({"Host", "llm.example"}, {"Origin", "http://evil.example"});
+    struct origin_rules rules = {true, NULL, &any};
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false)); /* the page still is another's */
+}
+END_TEST
+
+START_TEST(a_target_that_is_a_url_says_which_host_is_meant)
+{
+    struct origin_rules rules = {true, NULL, NULL};
+    struct headers h = HEADERS({"Host", "localhost"});
+    ck_assert_str_eq(headers_target(&h, "/livez"), "/livez");
+    ck_assert_str_eq(headers_target(&h, "*"), "*");
+    ck_assert_ptr_null(h.authority);
+    ck_assert_str_eq(headers_target(&h, "HTTP://127.0.0.1:80/livez"), "/livez");
+    ck_assert_uint_eq(h.n_authority, 12);
+    ck_assert_ptr_null(headers_foreign(&h, &rules, false));
+    h.origin = "http://127.0.0.1";
+    ck_assert_ptr_null(headers_foreign(&h, &rules, false));
+    h.origin = "http://localhost";
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    h.origin = NULL;
+    ck_assert_str_eq(headers_target(&h, "http://evil.example"), "/");
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    headers_target(&h, "http://localhost@evil.example/");
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+    headers_target(&h, "http://localhost/");
+    h.host = "evil.example";
+    ck_assert_ptr_nonnull(headers_foreign(&h, &rules, false));
+}
+END_TEST
+
+START_TEST(a_preflight_is_granted_what_it_asks_for)
+{
+    char out[HEADERS_ASKED_MAX] = "as before", many[2 * HEADERS_ASKED_MAX];
+    struct headers h =
+        HEADERS({"Access-Control-Request-Headers",
+                 "content-type,x-stainless-os ,\tx-stainless-retry-count, traceparent"});
+    ck_assert(headers_asked(&h, out));
+    ck_assert_str_eq(out, "content-type, x-stainless-os, x-stainless-retry-count, traceparent");
+    static const char *const bad[] = {"",     ",",    "a,,b", "a,",      "a b",
+                                      "a\"b", "a: b", "a/b",  "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        h.asked_headers = bad[i];
+        ck_assert_msg(!headers_asked(&h, out), "%s", bad[i]);
+    }
+    h.asked_headers = many;
+    for (size_t n = HEADERS_ASKED_MAX - 8; n < sizeof many; n++) {
+        memset(many, 'a', n);
+        many[n] = '\0';
+        ck_assert(headers_asked(&h, out) == (strlen(out) == n));
+    }
+    h.asked_headers = NULL;
+    ck_assert(!headers_asked(&h, out));
+}
+END_TEST
+
 START_TEST(cross_site_requests_are_foreign_but_for_navigation_to_the_page)
 {
-    struct origin_rules rules = {true, NULL};
+    struct origin_rules rules = {true, NULL, NULL};
     struct headers h = HEADERS({"Host", "localhost"}, {"Sec-Fetch-Site", "cross-site"});
     ck_assert_ptr_nonnull(headers_foreign(&h, &rules, true));
     h.fetch_mode = "navigate";
@@ -247,6 +358,9 @@ int main(void)
     tcase_add_test(tcase, an_origin_must_have_the_host_and_port_of_host);
     tcase_add_test(tcase, an_allowed_origin_lifts_the_checks);
     tcase_add_test(tcase, on_loopback_host_must_name_this_machine);
+    tcase_add_test(tcase, allowed_hosts_are_names_of_this_machine_too);
+    tcase_add_test(tcase, a_target_that_is_a_url_says_which_host_is_meant);
+    tcase_add_test(tcase, a_preflight_is_granted_what_it_asks_for);
     tcase_add_test(tcase, cross_site_requests_are_foreign_but_for_navigation_to_the_page);
     tcase_add_test(tcase, a_key_comes_as_bearer_or_by_its_own_header);
     tcase_add_test(tcase, text_plain_may_have_parameters);

@@ -39,7 +39,8 @@ START_TEST(port_0_takes_a_free_one_and_tells_it)
 {
     char port_file[128], text[32] = "";
     path_in(port_file, sizeof port_file, "port");
-    struct settings settings = {.host = "127.0.0.1", .port_file = port_file, .stall_seconds = 30};
+    struct settings settings = {
+        .hosts = {{"127.0.0.1"}, 1}, .port_file = port_file, .stall_seconds = 30};
     struct listener l;
     struct error err;
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_OK);
@@ -61,7 +62,7 @@ END_TEST
 
 START_TEST(a_taken_port_is_an_error_that_names_it)
 {
-    struct settings settings = {.host = "127.0.0.1"};
+    struct settings settings = {.hosts = {{"127.0.0.1"}, 1}};
     struct listener first, second;
     struct error err;
     ck_assert_int_eq(listener_open(&first, &settings, &err), STATUS_OK);
@@ -77,17 +78,17 @@ END_TEST
 
 START_TEST(only_loopback_addresses_are_loopback)
 {
-    struct settings settings = {.host = "0.0.0.0"};
+    struct settings settings = {.hosts = {{"0.0.0.0"}, 1}};
     struct listener l;
     struct error err;
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_OK);
     ck_assert(!l.loopback);
     listener_close(&l);
-    settings.host = "127.0.0.2";
+    settings.hosts.items[0] = "127.0.0.2";
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_OK);
     ck_assert(l.loopback);
     listener_close(&l);
-    settings.host = "no such host";
+    settings.hosts.items[0] = "no such host";
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "no such host"));
 }
@@ -95,7 +96,7 @@ END_TEST
 
 START_TEST(ipv6_is_spoken_where_there_is_any)
 {
-    struct settings settings = {.host = "::1"};
+    struct settings settings = {.hosts = {{"::1"}, 1}};
     struct listener l;
     struct error err;
     if (listener_open(&l, &settings, &err) != STATUS_OK) {
@@ -147,7 +148,7 @@ END_TEST
 
 START_TEST(a_port_file_that_cannot_be_written_is_an_error)
 {
-    struct settings settings = {.host = "127.0.0.1", .port_file = "/nonexistent/port"};
+    struct settings settings = {.hosts = {{"127.0.0.1"}, 1}, .port_file = "/nonexistent/port"};
     struct listener l;
     struct error err;
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_OK);
