@@ -33,7 +33,7 @@ enum status load_tokenizer(struct tokenizer **out, const char *model, struct err
     return status == STATUS_OK ? status : of_file(model, err);
 }
 
-/* What the machine must have for these options. */
+/* The kernels that these options ask for. */
 static enum status load_kernels(struct loaded *loaded, const struct settings *settings,
                                 struct error *err)
 {

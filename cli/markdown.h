@@ -22,6 +22,6 @@ enum status markdown_begin(struct markdown *m, struct error *err);
 /* Prints it to standard output, by terminal_write's rules, and frees it. */
 enum status markdown_end(struct markdown *m, struct error *err);
 
-/* What a terminal of so many places shows of a text: tables in parts where they are too wide, lines
- * broken at spaces. */
+/* Writes a text as a terminal of so many places should show it: tables in parts where they are too
+ * wide, lines broken at spaces. */
 void markdown_align(FILE *out, const char *text, size_t n_places);

@@ -215,7 +215,7 @@ static enum status prepare(struct evaluation *e, const struct settings *s, struc
     return status;
 }
 
-/* What is read, before the work: the facts that a figure is worth nothing without. */
+/* The run, before the work: the facts without which a figure is worth nothing. */
 static void print_plan(const struct evaluation *e, const struct settings *s)
 {
     static const char *const types[KV_TYPES] = {"F32", "F16", "Q8"};

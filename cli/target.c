@@ -23,7 +23,7 @@ struct target {
     enum way way;
     bool exists;
     struct stat is;        /* where it exists */
-    char name[PATH_MAX];   /* WAY_BESIDE: behind all links */
+    char name[PATH_MAX];   /* WAY_BESIDE: with all links followed */
     char beside[PATH_MAX]; /* WAY_BESIDE: the new file's */
 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An answer whose reader has left is no failure. */
+/* A reader that has left is not a failure. */
 static int write_out(const char *bytes, size_t n)
 {
     struct error err = {0};
@@ -80,7 +80,7 @@ static enum status read_ids(char *text, size_t n_text, size_t n_vocab, int32_t *
         unsigned long long id = strtoull(word, NULL, 10);
         if (length > 10 || strspn(word, "0123456789") != length || id >= n_vocab) {
             error_set(err, STATUS_INVALID,
-                      "standard input: \"%.32s\" is no token id; ids are 0 to %zu", word,
+                      "standard input: \"%.32s\" is not a token id; ids are 0 to %zu", word,
                       n_vocab - 1);
             free(ids);
             return STATUS_INVALID;

@@ -28,7 +28,7 @@ struct command_line {
 
 enum place_kind { PLACE_FLAG, PLACE_ENV, PLACE_INI };
 
-/* What other programs call ours. */
+/* Other programs' names for our settings. */
 static const char *const other_names[][2] = {
     {"alias", "served-model-name"},
     {"api-key", "api-key-file"},
@@ -252,7 +252,7 @@ static enum status too_many(const struct settings *s, const char *word, struct e
                      s->verb == VERB_GENERATE ? "; quote a prompt of several words" : "");
 }
 
-/* What is there and has no meaning: refused even where the verb only prints its usage. */
+/* Arguments without meaning are refused even where the verb only prints its usage. */
 static enum status check_surplus(const struct settings *s, const struct command_line *line,
                                  struct error *err)
 {
@@ -349,7 +349,7 @@ static void note(char *notes, size_t notes_bytes, const char *name, const char *
                  why);
 }
 
-/* What Kubernetes sets for a Service called smallmind, in every pod beside it. */
+/* The variables that Kubernetes sets for a Service called smallmind, in every pod beside it. */
 static bool is_kubernetes(const char *name, const char *value)
 {
     if (strcmp(name, "PORT") == 0)
@@ -454,7 +454,7 @@ static enum status check_lists(const struct settings *s, struct error *err)
     return STATUS_OK;
 }
 
-/* What no row can say alone. */
+/* Checks that take more than one row. */
 static enum status check_together(const struct settings *s, struct error *err)
 {
     if (s->threads != 0 && s->workers > s->threads)

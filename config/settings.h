@@ -118,10 +118,11 @@ enum status settings_resolve(struct settings **out, int argc, char *const *argv,
                              char *notes, size_t notes_bytes, struct error *err);
 void settings_free(struct settings *settings); /* takes NULL */
 
-/* Whether nobody gave this one a value ("model", as in the flag). */
+/* Whether it still has its default: no file, variable or flag gave it a value ("model", as in the
+ * flag). */
 bool settings_is_default(const struct settings *settings, const char *name);
 /* Whether the command line gave it: what is only there for a verb's other uses may stand in a file
- * or the environment, but nobody types it to no effect. */
+ * or the environment, but not on the command line, to no effect. */
 bool settings_is_flag(const struct settings *settings, const char *name);
 
 /* Whether the verb has an option of this name, without hyphens. */

@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 enum bench_kind { BENCH_PREFILL, BENCH_DECODE, BENCH_BATCH, BENCH_KERNEL, BENCH_KINDS };
-/* What a cell counts. */
+/* The unit that a cell counts in. */
 enum bench_unit { BENCH_TOKENS, BENCH_GMAC, BENCH_GB, BENCH_UNITS };
 
 extern const char *const bench_kind_names[BENCH_KINDS]; /* "prefill" */
@@ -36,7 +36,7 @@ struct bench_report {
     double load_average;          /* when it began */
     double others_percent;        /* of all processors' time while it measured: other programs */
     double steal_percent;         /* and other guests of the host */
-    struct bench_result *results; /* owned by whoever made it */
+    struct bench_result *results; /* owned by the caller */
     size_t n_results;
 };
 

@@ -92,7 +92,7 @@ enum { PROFILE_SECONDS_MAX = 60, PROFILE_SECONDS_DEFAULT = 5 };
  * {.seconds = 0}. STATUS_INVALID: param names it. */
 enum status profile_request_take(struct profile_request *request, const char *name,
                                  const char *value, struct error *err);
-/* What an Accept header prefers (NULL: absent, JSON), and a form's own type. Static. */
+/* The form that an Accept header prefers (NULL: absent, JSON), and a form's own type. Static. */
 enum profile_form profile_form_of(const char *accept);
 const char *profile_form_type(enum profile_form form);
 
@@ -116,9 +116,9 @@ struct profile_summary { /* what a comparison needs of a report; texts can be sh
     size_t n_others;
     size_t n_sessions;                 /* 2 or more */
     struct profile_session {           /* ms */
-        double wall, prompt, decode;   /* the whole, a prompt token, a token behind the first; 0: a
+        double wall, prompt, decode;   /* the whole, a prompt token, a token after the first; 0: a
                                           report without such tokens */
-        double scopes[PROFILE_SCOPES]; /* a generated token; 0: none. Those of others come behind */
+        double scopes[PROFILE_SCOPES]; /* a generated token; 0: none. Those of others follow */
     } * sessions_seen; /* [n_sessions], owned; without a last one of fewer requests */
 };
 

@@ -39,7 +39,7 @@ static void find_types(const struct model *model, unsigned char *types)
     note_type(types, &model->output.w, SCOPE_NONE);
 }
 
-/* What a worker's threads read, each worker all of the weights: while all read, and alone. */
+/* The rate at which a worker's threads read all of the weights: while all workers do, and alone. */
 static enum status measure_reads(struct report_limits *out, struct limits *limits,
                                  const struct model *model, unsigned n_threads, unsigned n_workers,
                                  struct error *err)
@@ -138,8 +138,8 @@ static enum status sum_records(struct profile_parts *parts, struct error *err)
     return STATUS_OK;
 }
 
-/* What a worker could read with as many others at work as there were on the average; the report is
- * of one team. */
+/* The rate at which a worker could read with as many others at work as there were on average; the
+ * report is of one team. */
 static double share_of_reading(const struct profile_parts *parts, unsigned n_workers)
 {
     const struct report_limits *limits = &parts->limits;

@@ -39,6 +39,6 @@ enum status profile_build(struct profile_parts *parts, const struct loaded_model
                           const struct engine *engine, enum kv_type kv, struct error *err);
 void profile_parts_free(struct profile_parts *parts); /* takes a zeroed one */
 
-/* The document in one of its forms, malloc'ed, NUL behind it. */
+/* The document in one of its forms, malloc'ed, with a NUL after it. */
 enum status profile_render(const struct profile_document *document, enum profile_form form,
                            char **out, size_t *n, struct error *err);

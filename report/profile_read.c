@@ -17,7 +17,7 @@ enum { DEPTH_MAX = 64, NODES_MAX = 4000000, FORMAT = 1 };
 
 static const double number_max = 1e15;
 
-struct reader { /* of one object; after the first fault everything reads as nothing */
+struct parsed_object { /* of one object; after the first fault everything reads as nothing */
     const cJSON *object;
     char place[64]; /* "sessions[3]."; "": the whole report */
     enum status status;
@@ -26,14 +26,14 @@ struct reader { /* of one object; after the first fault everything reads as noth
 
 /* --- values of an object --- */
 
-static void fault(struct reader *r, const char *key, const char *what)
+static void fault(struct parsed_object *r, const char *key, const char *what)
 {
     if (r->status == STATUS_OK)
         r->status = error_set(r->err, STATUS_FORMAT, "%s%s %s", r->place, key, what);
 }
 
 /* NULL: absent, or a fault. */
-static const cJSON *optional(struct reader *r, const char *key)
+static const cJSON *optional(struct parsed_object *r, const char *key)
 {
     const cJSON *found = NULL, *item;
     if (r->status != STATUS_OK)
@@ -49,7 +49,7 @@ static const cJSON *optional(struct reader *r, const char *key)
     return r->status == STATUS_OK ? found : NULL;
 }
 
-static const cJSON *member(struct reader *r, const char *key)
+static const cJSON *member(struct parsed_object *r, const char *key)
 {
     const cJSON *item = optional(r, key);
     if (item == NULL)
@@ -58,18 +58,18 @@ static const cJSON *member(struct reader *r, const char *key)
 }
 
 /* From 0 on. Not finite is what cJSON makes of 1e999. */
-static double amount_of(struct reader *r, const char *key, const cJSON *item)
+static double amount_of(struct parsed_object *r, const char *key, const cJSON *item)
 {
     if (item == NULL)
         return 0;
     if (!cJSON_IsNumber(item))
-        fault(r, key, "is no number");
+        fault(r, key, "is not a number");
     else if (!(item->valuedouble >= 0 && item->valuedouble < number_max))
         fault(r, key, "must be 0 or more, and below 1e15");
     return r->status == STATUS_OK ? item->valuedouble : 0;
 }
 
-static double positive(struct reader *r, const char *key)
+static double positive(struct parsed_object *r, const char *key)
 {
     double value = amount_of(r, key, member(r, key));
     if (value < 1 / number_max)
@@ -77,7 +77,7 @@ static double positive(struct reader *r, const char *key)
     return value;
 }
 
-static size_t whole(struct reader *r, const char *key)
+static size_t whole(struct parsed_object *r, const char *key)
 {
     double value = positive(r, key);
     if (value < 1)
@@ -85,38 +85,38 @@ static size_t whole(struct reader *r, const char *key)
     return r->status == STATUS_OK ? (size_t)value : 0;
 }
 
-static void text_of(struct reader *r, const char *key, char *out, size_t room)
+static void text_of(struct parsed_object *r, const char *key, char *out, size_t room)
 {
     const cJSON *item = member(r, key);
     if (item != NULL && !cJSON_IsString(item))
-        fault(r, key, "is no text");
+        fault(r, key, "is not a text");
     if (r->status == STATUS_OK) /* it goes to a terminal */
         utf8_printable(out, room, item->valuestring, strlen(item->valuestring));
 }
 
 /* A member that is an object itself, to be read now; its faults are the outer one's by leave. */
-static struct reader enter(struct reader *outer, const char *key)
+static struct parsed_object enter(struct parsed_object *outer, const char *key)
 {
     const cJSON *object = member(outer, key);
     if (object != NULL && !cJSON_IsObject(object))
-        fault(outer, key, "is no object");
-    struct reader r = *outer;
+        fault(outer, key, "is not an object");
+    struct parsed_object r = *outer;
     r.object = object;
     const size_t n = strlen(r.place);
     snprintf(r.place + n, sizeof r.place - n, "%s.", key);
     return r;
 }
 
-static void leave(struct reader *outer, const struct reader *inner)
+static void leave(struct parsed_object *outer, const struct parsed_object *inner)
 {
     outer->status = inner->status;
 }
 
 /* --- sections --- */
 
-static void read_machine(struct profile_summary *out, struct reader *root)
+static void read_machine(struct profile_summary *out, struct parsed_object *root)
 {
-    struct reader r = enter(root, "machine");
+    struct parsed_object r = enter(root, "machine");
     text_of(&r, "cpu", out->cpu, sizeof out->cpu);
     text_of(&r, "kernels", out->kernels, sizeof out->kernels);
     out->n_threads = whole(&r, "threads");
@@ -124,9 +124,9 @@ static void read_machine(struct profile_summary *out, struct reader *root)
     leave(root, &r);
 }
 
-static void read_model(struct profile_summary *out, struct reader *root)
+static void read_model(struct profile_summary *out, struct parsed_object *root)
 {
-    struct reader r = enter(root, "model");
+    struct parsed_object r = enter(root, "model");
     text_of(&r, "name", out->model, sizeof out->model);
     text_of(&r, "architecture", out->architecture, sizeof out->architecture);
     text_of(&r, "weights", out->weights, sizeof out->weights);
@@ -136,9 +136,9 @@ static void read_model(struct profile_summary *out, struct reader *root)
     leave(root, &r);
 }
 
-static void read_workload(struct profile_summary *out, struct reader *root)
+static void read_workload(struct profile_summary *out, struct parsed_object *root)
 {
-    struct reader r = enter(root, "workload");
+    struct parsed_object r = enter(root, "workload");
     char source[16] = "";
     text_of(&r, "source", source, sizeof source);
     if (strcmp(source, "live") == 0 && r.status == STATUS_OK)
@@ -152,20 +152,20 @@ static void read_workload(struct profile_summary *out, struct reader *root)
     leave(root, &r);
 }
 
-static void read_limits(struct profile_summary *out, struct reader *root)
+static void read_limits(struct profile_summary *out, struct parsed_object *root)
 {
     if (optional(root, "limits") == NULL)
         return;
-    struct reader r = enter(root, "limits");
+    struct parsed_object r = enter(root, "limits");
     out->read_gb_s = amount_of(&r, "read_gb_s", optional(&r, "read_gb_s"));
     leave(root, &r);
 }
 
 /* --- sessions --- */
 
-/* A scope's place in a session: its own, or behind them that of a name which another version gave.
+/* A scope's place in a session: its own, or after them that of a name which another version gave.
  * PROFILE_SCOPES: a fault. */
-static size_t place_of(struct profile_summary *s, struct reader *r, const char *name)
+static size_t place_of(struct profile_summary *s, struct parsed_object *r, const char *name)
 {
     size_t n = strlen(name);
     for (size_t scope = 0; scope < PROFILE_SCOPES; scope++)
@@ -173,7 +173,7 @@ static size_t place_of(struct profile_summary *s, struct reader *r, const char *
             return scope;
     if (n == 0 || n >= sizeof s->others[0] ||
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
-        fault(r, name, "is no scope's name");
+        fault(r, name, "is not a scope's name");
     else if (s->n_others == PROFILE_OTHERS)
         fault(r, name, "is one scope too many that this version does not know");
     else
@@ -182,9 +182,9 @@ static size_t place_of(struct profile_summary *s, struct reader *r, const char *
 }
 
 static void read_scopes(struct profile_summary *s, struct profile_session *out,
-                        struct reader *session)
+                        struct parsed_object *session)
 {
-    struct reader r = enter(session, "scopes_per_token_ms");
+    struct parsed_object r = enter(session, "scopes_per_token_ms");
     bool seen[PROFILE_SCOPES] = {false};
     const cJSON *item;
     cJSON_ArrayForEach(item, r.object)
@@ -202,7 +202,7 @@ static void read_scopes(struct profile_summary *s, struct profile_session *out,
 
 /* In the units of what is compared; returns the prompts' tokens. A request's first token is its
  * prompt's. */
-static size_t read_session(struct profile_summary *s, struct reader *r)
+static size_t read_session(struct profile_summary *s, struct parsed_object *r)
 {
     struct profile_session *out = &s->sessions_seen[s->n_sessions++];
     const size_t n_prompt = whole(r, "prompt_tokens"), n_tokens = whole(r, "tokens");
@@ -226,11 +226,11 @@ static enum status too_few(const struct profile_summary *s, struct error *err)
                      "a comparison needs two sessions or more: run it with --sessions 2 or more");
 }
 
-static enum status read_sessions(struct profile_summary *out, struct reader *root)
+static enum status read_sessions(struct profile_summary *out, struct parsed_object *root)
 {
     const cJSON *sessions = member(root, "sessions"), *session;
     if (sessions != NULL && !cJSON_IsArray(sessions))
-        fault(root, "sessions", "is no list");
+        fault(root, "sessions", "is not a list");
     if (root->status != STATUS_OK)
         return root->status;
     size_t n = (size_t)cJSON_GetArraySize(sessions), i = 0;
@@ -243,10 +243,10 @@ static enum status read_sessions(struct profile_summary *out, struct reader *roo
     size_t first = 0;
     cJSON_ArrayForEach(session, sessions)
     {
-        struct reader r = {.object = session, .err = root->err};
+        struct parsed_object r = {.object = session, .err = root->err};
         snprintf(r.place, sizeof r.place, "sessions[%zu]", i);
         if (!cJSON_IsObject(session))
-            fault(&r, "", "is no object");
+            fault(&r, "", "is not an object");
         snprintf(r.place, sizeof r.place, "sessions[%zu].", i++);
         const size_t n_prompt = read_session(out, &r);
         first = first == 0 ? n_prompt : first;
@@ -264,13 +264,13 @@ static enum status read_sessions(struct profile_summary *out, struct reader *roo
 
 static enum status read_report(struct profile_summary *out, const cJSON *root, struct error *err)
 {
-    struct reader r = {.object = root, .err = err};
+    struct parsed_object r = {.object = root, .err = err};
     if (!cJSON_IsObject(root))
-        return error_set(err, STATUS_FORMAT, "this is no profile's report");
+        return error_set(err, STATUS_FORMAT, "this is not a profile's report");
     double format = amount_of(&r, "format", member(&r, "format"));
     if (r.status != STATUS_OK) {
         struct error cause = *err;
-        return error_set(err, cause.status, "this is no profile's report: %s", cause.text);
+        return error_set(err, cause.status, "this is not a profile's report: %s", cause.text);
     }
     if (format < FORMAT || format > FORMAT)
         return error_set(err, STATUS_UNSUPPORTED, "format %g: this version reads format %d", format,

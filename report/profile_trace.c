@@ -115,7 +115,7 @@ static void put_name(struct json_writer *w, const char *what, size_t pid, size_t
     json_raw(w, "\"}}");
 }
 
-/* What viewers show beside the worker's name. */
+/* Shown by viewers beside the worker's name. */
 static void put_extent(struct json_writer *w, const struct place *place, size_t n_lines)
 {
     const struct record_steps *steps = place->record->totals.steps;

@@ -21,7 +21,7 @@
 enum { BENCH_NAME = sizeof((struct bench_result *)0)->name }; /* bytes of a cell's name */
 enum { BENCH_CELLS_MAX = 512, BENCH_READS_MAX = 128, BENCH_CHAINS_MAX = 16 };
 
-/* What one pass of a cell needs at least. */
+/* The least that one pass of a cell needs. */
 struct bench_demand {
     double bytes;              /* read from where the working set lies */
     size_t working_set;        /* bytes that each pass goes over again */
@@ -52,40 +52,40 @@ struct bench {
     size_t n_planned; /* cells of the engine */
 };
 
-static inline double bench_now(void) /* seconds, monotonic */
+static inline double seconds_now(void) /* seconds, monotonic */
 {
     return (double)clock_now_ns() * 1e-9;
 }
 
 /* Is a cell of this name asked for: does it begin with one of --cells, to the end of a word? */
-bool bench_wanted(const struct bench *bench, const char *name);
+bool wanted_cell(const struct bench *bench, const char *name);
 /* --cells word by word: moves *words on; false: there are no more. */
-bool bench_next_word(const char **words, const char **word, size_t *n);
+bool wanted_next(const char **words, const char **word, size_t *n);
 /* Does the name begin with these n bytes, to the end of a word? */
-bool bench_begins(const char *name, const char *word, size_t n);
+bool wanted_begins(const char *name, const char *word, size_t n);
 
 /* Measures now what the demand's limit is made of, for n_threads, unless that is known. */
-enum status bench_limits_prepare(struct bench *bench, const struct bench_demand *demand,
-                                 unsigned n_threads, struct error *err);
+enum status demand_prepare(struct bench *bench, const struct bench_demand *demand,
+                           unsigned n_threads, struct error *err);
 /* Measures everything again, the better counts; then fills in the machine's figures and every
  * result's limit. */
-enum status bench_limits_settle(struct bench *bench, struct error *err);
+enum status demand_settle(struct bench *bench, struct error *err);
 
 /* Takes a finished cell. STATUS_TOO_LARGE: no place. */
-enum status bench_add(struct bench *bench, const struct bench_result *result,
-                      const struct bench_demand *demand, struct error *err);
+enum status demand_add(struct bench *bench, const struct bench_result *result,
+                       const struct bench_demand *demand, struct error *err);
 
 /* The names of all cells that a run with these settings could measure, whatever --cells says; how
  * many. Of the engine's steps, and of single kernels. */
 enum { BENCH_NAMES_MAX = 64 };
-size_t bench_cell_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
-size_t bench_kernel_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
+size_t cells_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
+size_t singles_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME]);
 
 /* The cells; how many of the engine's there will be. */
-size_t bench_cells_count(const struct bench *bench);
-enum status bench_cells_run(struct bench *bench, struct error *err);
-enum status bench_kernels_run(struct bench *bench, struct error *err);
+size_t cells_count(const struct bench *bench);
+enum status cells_run(struct bench *bench, struct error *err);
+enum status singles_run(struct bench *bench, struct error *err);
 
 /* For people, to standard output. */
-enum status bench_print(const struct bench_report *report, struct error *err);
-int bench_compare(const struct settings *settings);
+enum status figures_print(const struct bench_report *report, struct error *err);
+int figures_compare(const struct settings *settings);

@@ -83,13 +83,13 @@ static size_t plan_cells(const struct bench *bench, struct cell *cells)
     for (size_t i = 0; i < n; i++) {
         char name[BENCH_NAME];
         cell_name(&cells[i], name);
-        if (bench_wanted(bench, name))
+        if (wanted_cell(bench, name))
             cells[n_wanted++] = cells[i];
     }
     return n_wanted;
 }
 
-size_t bench_cell_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
+size_t cells_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
 {
     struct cell cells[MAX_CELLS];
     size_t n = all_cells(bench, cells);
@@ -98,7 +98,7 @@ size_t bench_cell_names(const struct bench *bench, char names[BENCH_NAMES_MAX][B
     return n;
 }
 
-size_t bench_cells_count(const struct bench *bench)
+size_t cells_count(const struct bench *bench)
 {
     struct cell cells[MAX_CELLS];
     return plan_cells(bench, cells);
@@ -114,7 +114,7 @@ static void add_matrix(struct bench_demand *demand, const struct linear *linear,
         (double)n_rows * (double)w->n_rows * (double)w->n_cols;
 }
 
-/* n_rows rows of which n_last want logits: only they go on behind the last layer's keys and values.
+/* n_rows rows of which n_last want logits: only they go on after the last layer's keys and values.
  * n_pairs: of a query's row and a position it attends to, in the last layer and in each other. */
 static void add_step(struct bench_demand *demand, const struct model *model, size_t n_rows,
                      size_t n_last, double n_pairs, double n_last_pairs)
@@ -257,18 +257,18 @@ static enum status run_prefill(struct bench *bench, const struct cell *cell, str
     cell_name(cell, result.name);
     result.threads = n_threads;
     prefill_demand(bench, n, &demand);
-    enum status status = bench_limits_prepare(bench, &demand, n_threads, err);
-    double start = bench_now();
+    enum status status = demand_prepare(bench, &demand, n_threads, err);
+    double start = seconds_now();
     for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
         struct round round;
         /* A salt of its own: nothing of it is in the prefix cache. */
         status = run_round(bench, 1, n, 1, 1000 + 100 * n + i, &round, err);
         double rate = status == STATUS_OK ? (double)n / (round.first - round.begin) : 0;
         result.rate = rate > result.rate ? rate : result.rate;
-        if (i + 1 >= least_rounds(bench) && bench_now() - start > cell_seconds(bench))
+        if (i + 1 >= least_rounds(bench) && seconds_now() - start > cell_seconds(bench))
             break;
     }
-    return status == STATUS_OK ? bench_add(bench, &result, &demand, err) : status;
+    return status == STATUS_OK ? demand_add(bench, &result, &demand, err) : status;
 }
 
 /* Sequences side by side, each `context` positions in. */
@@ -285,8 +285,8 @@ static enum status run_decode(struct bench *bench, const struct cell *cell, stru
     result.threads = threads_of(plan, n_workers);
     cell_name(cell, result.name);
     decode_demand(bench, batch, (double)n_prompt + (double)most / 2, n_workers, &demand);
-    enum status status = bench_limits_prepare(bench, &demand, result.threads, err);
-    double start = bench_now();
+    enum status status = demand_prepare(bench, &demand, result.threads, err);
+    double start = seconds_now();
     for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
         struct round round;
         status = run_round(bench, batch, n_prompt, n_tokens, 1, &round, err);
@@ -301,10 +301,10 @@ static enum status run_decode(struct bench *bench, const struct cell *cell, stru
         double wanted = cell_seconds(bench) / 3 * rate / (double)batch;
         if (i == 0)
             n_tokens = wanted < 9 ? n_tokens : wanted < (double)most ? (size_t)wanted : most;
-        if (i >= least_rounds(bench) && bench_now() - start > cell_seconds(bench))
+        if (i >= least_rounds(bench) && seconds_now() - start > cell_seconds(bench))
             break;
     }
-    return status == STATUS_OK ? bench_add(bench, &result, &demand, err) : status;
+    return status == STATUS_OK ? demand_add(bench, &result, &demand, err) : status;
 }
 
 static enum status start_engine(struct bench *bench, struct error *err)
@@ -322,7 +322,7 @@ static enum status start_engine(struct bench *bench, struct error *err)
         .max_batch = MAX_BATCH,
         .max_queue = MAX_BATCH,
     };
-    /* What the largest batch needs on each worker, or the longest sequence. */
+    /* Room for the largest batch on each worker, or for the longest sequence. */
     struct engine_plan plan;
     options.kv_bytes = SIZE_MAX / 2;
     enum status status = plan_measure(&plan, model, &bench->loaded.cpu, &options, err);
@@ -336,7 +336,7 @@ static enum status start_engine(struct bench *bench, struct error *err)
                          &options, err);
 }
 
-enum status bench_cells_run(struct bench *bench, struct error *err)
+enum status cells_run(struct bench *bench, struct error *err)
 {
     struct cell cells[MAX_CELLS];
     enum status status = start_engine(bench, err);

@@ -67,17 +67,17 @@ static void pass_attend(struct bed *bed)
 /* Seconds of one pass. */
 static double measure(const struct bench *bench, struct bed *bed, pass_fn *pass)
 {
-    double budget = bench->settings->quick ? 0.005 : 0.04, best = 1e9, start = bench_now();
+    double budget = bench->settings->quick ? 0.005 : 0.04, best = 1e9, start = seconds_now();
     do {
         size_t n = 0;
-        double begin = bench_now(), end;
+        double begin = seconds_now(), end;
         do {
             pass(bed);
             n++;
-            end = bench_now();
+            end = seconds_now();
         } while (end - begin < ROUND_SECONDS);
         best = (end - begin) / (double)n < best ? (end - begin) / (double)n : best;
-    } while (bench_now() - start < budget);
+    } while (seconds_now() - start < budget);
     return best;
 }
 
@@ -86,15 +86,15 @@ static enum status run_cell(struct bench *bench, struct bed *bed, pass_fn *pass,
                             struct bench_result *result, const struct bench_demand *demand,
                             struct error *err)
 {
-    if (!bench_wanted(bench, result->name))
+    if (!wanted_cell(bench, result->name))
         return STATUS_OK;
     result->kind = BENCH_KERNEL;
     result->threads = 1;
-    enum status status = bench_limits_prepare(bench, demand, 1, err);
+    enum status status = demand_prepare(bench, demand, 1, err);
     if (status != STATUS_OK)
         return status;
     result->rate = demand->units / measure(bench, bed, pass);
-    return bench_add(bench, result, demand, err);
+    return demand_add(bench, result, demand, err);
 }
 
 /* --- data --- */
@@ -392,7 +392,7 @@ static enum status run_attend(struct bench *bench, struct error *err)
 
 /* --- all of them --- */
 
-size_t bench_kernel_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
+size_t singles_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
 {
     bool types[WEIGHT_TYPES];
     size_t n = 0;
@@ -406,7 +406,7 @@ size_t bench_kernel_names(const struct bench *bench, char names[BENCH_NAMES_MAX]
     return n;
 }
 
-enum status bench_kernels_run(struct bench *bench, struct error *err)
+enum status singles_run(struct bench *bench, struct error *err)
 {
     enum status status = run_squares(bench, err);
     if (status == STATUS_OK)

@@ -91,8 +91,8 @@ static enum status prepare_chain(struct bench *bench, enum limit_chain chain, un
     return measure_chain(bench, bench->n_chains++, err);
 }
 
-enum status bench_limits_prepare(struct bench *bench, const struct bench_demand *demand,
-                                 unsigned n_threads, struct error *err)
+enum status demand_prepare(struct bench *bench, const struct bench_demand *demand,
+                           unsigned n_threads, struct error *err)
 {
     enum status status = prepare_read(bench, demand->working_set, n_threads, err);
     for (int chain = 0; status == STATUS_OK && chain < LIMIT_CHAINS; chain++)
@@ -127,7 +127,7 @@ static size_t cache_set(const struct cpu *cpu, unsigned n_threads)
     return set > 4 * MIB ? set : 4 * MIB;
 }
 
-enum status bench_limits_settle(struct bench *bench, struct error *err)
+enum status demand_settle(struct bench *bench, struct error *err)
 {
     struct bench_report *report = &bench->report;
     const struct cpu *cpu = &bench->loaded.cpu;
@@ -156,8 +156,8 @@ enum status bench_limits_settle(struct bench *bench, struct error *err)
     return STATUS_OK;
 }
 
-enum status bench_add(struct bench *bench, const struct bench_result *result,
-                      const struct bench_demand *demand, struct error *err)
+enum status demand_add(struct bench *bench, const struct bench_result *result,
+                       const struct bench_demand *demand, struct error *err)
 {
     struct bench_report *report = &bench->report;
     if (report->n_results == BENCH_CELLS_MAX)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a report's time that others took: beyond it the figures are doubtful. */
+/* The share of a report's time that other programs may take before its figures are doubtful. */
 #define DOUBTFUL_PERCENT 2.0
 
 static const char *const units[BENCH_UNITS] = {
@@ -75,7 +75,7 @@ static void print_report(const struct bench_report *report, FILE *out)
     }
 }
 
-enum status bench_print(const struct bench_report *report, struct error *err)
+enum status figures_print(const struct bench_report *report, struct error *err)
 {
     struct markdown m;
     enum status status = markdown_begin(&m, err);
@@ -158,7 +158,7 @@ static enum status show_comparison(const struct bench_report *a, const struct be
     return markdown_end(&m, err);
 }
 
-int bench_compare(const struct settings *settings)
+int figures_compare(const struct settings *settings)
 {
     struct bench_report a = {0}, b = {0};
     struct error err = {0};

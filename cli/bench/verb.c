@@ -71,10 +71,10 @@ static bool is_kind(const char *word, size_t n, char names[][BENCH_NAME], size_t
     while (n_kind < n && word[n_kind] != ' ')
         n_kind++;
     for (size_t i = 0; i < n_names; i++)
-        if (bench_begins(names[i], word, n_kind))
+        if (wanted_begins(names[i], word, n_kind))
             return true;
-    return bench_begins(bench_kind_names[BENCH_PREFILL], word,
-                        n_kind); /* a context may have none */
+    return wanted_begins(bench_kind_names[BENCH_PREFILL], word,
+                         n_kind); /* a context may have none */
 }
 
 /* A word of --cells that no model has a cell for is refused, and so are words that leave nothing;
@@ -83,15 +83,15 @@ static enum status check_wanted(const struct bench *bench, struct error *err)
 {
     char names[2 * BENCH_NAMES_MAX][BENCH_NAME], list[256];
     const char *words = bench->settings->cells, *word;
-    size_t n, n_found = 0, n_names = bench_cell_names(bench, names);
-    n_names += bench_kernel_names(bench, names + n_names);
+    size_t n, n_found = 0, n_names = cells_names(bench, names);
+    n_names += singles_names(bench, names + n_names);
     join_names(list, sizeof list, names, n_names);
     if (words == NULL)
         return STATUS_OK;
-    while (bench_next_word(&words, &word, &n)) {
+    while (wanted_next(&words, &word, &n)) {
         size_t n_of_word = 0;
         for (size_t i = 0; i < n_names; i++)
-            n_of_word += bench_begins(names[i], word, n);
+            n_of_word += wanted_begins(names[i], word, n);
         n_found += n_of_word;
         if (!is_kind(word, n, names, n_names))
             return error_set_param(err, STATUS_INVALID, "--cells",
@@ -124,7 +124,7 @@ static enum status prepare(struct bench *bench, struct error *err)
     snprintf(report->weights, sizeof report->weights, "%s", model->weights);
     report->model_bytes = model->file_bytes;
     report->results = bench->results;
-    bench->n_planned = bench_cells_count(bench);
+    bench->n_planned = cells_count(bench);
     return check_wanted(bench, err);
 }
 
@@ -137,14 +137,14 @@ static enum status measure(struct bench *bench, struct error *err)
     read_conditions(&before);
     cpu_set_float_mode();
     bar_begin(&bench->bar, "measuring", "cells");
-    enum status status = bench_cells_run(bench, err);
+    enum status status = cells_run(bench, err);
     bar_end(&bench->bar);
     engine_destroy(bench->engine); /* its memory and threads are not the kernels' business */
     bench->engine = NULL;
     if (status == STATUS_OK)
-        status = bench_kernels_run(bench, err);
+        status = singles_run(bench, err);
     if (status == STATUS_OK)
-        status = bench_limits_settle(bench, err);
+        status = demand_settle(bench, err);
     settle_conditions(&bench->report, &before);
     return status;
 }
@@ -183,7 +183,7 @@ int verb_bench(const struct settings *settings)
     if (check_usage(settings, &err) != STATUS_OK)
         return verb_fail(&err);
     if (settings->compare)
-        return bench_compare(settings);
+        return figures_compare(settings);
     struct bench *bench = calloc(1, sizeof *bench);
     if (bench == NULL) {
         error_no_memory(&err, sizeof *bench, "the report");
@@ -196,7 +196,7 @@ int verb_bench(const struct settings *settings)
     if (status == STATUS_OK && settings->json)
         status = write_json(&bench->report, &err);
     else if (status == STATUS_OK)
-        status = bench_print(&bench->report, &err);
+        status = figures_print(&bench->report, &err);
     limits_destroy(bench->limits);
     load_free(&bench->loaded);
     free(bench);

@@ -96,8 +96,8 @@ static enum verdict judge(const struct change *row)
     return row->ratio > 1 ? SLOWER : FASTER;
 }
 
-/* What --fail-on-regression looks at: the whole, and what a scope's slowdown adds to a token, even
- * where another scope makes up for it. */
+/* The figures --fail-on-regression looks at: the whole, and what a scope's slowdown adds to a
+ * token, even where another scope makes up for it. */
 static void judge_all(struct table *table, struct comparison *c)
 {
     double p[PROFILE_SCOPES], adjusted[PROFILE_SCOPES], token = 0;

@@ -58,7 +58,7 @@ enum status compare_reports(struct comparison *c, struct error *err);
 
 void compare_print(const struct comparison *c, FILE *out, bool colour);
 void compare_write_json(const struct comparison *c, struct json_writer *w);
-/* What differs between runs, and what to do about it: a sentence for both. */
+/* How runs differ as a whole, and how to tell that from the code's doing: for both forms. */
 extern const char compare_caution[];
 /* "Mann-Whitney", "Welch" */
 const char *compare_test_name(const struct table *table);

@@ -67,7 +67,7 @@ static enum status compare(struct comparison *c, const struct settings *settings
     return status == STATUS_CANCELLED ? STATUS_OK : status;
 }
 
-int profile_compare(const struct settings *settings)
+int compare_verb(const struct settings *settings)
 {
     struct error err = {0};
     struct comparison *c = calloc(1, sizeof *c);

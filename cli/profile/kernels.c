@@ -14,7 +14,7 @@ enum { ITERATIONS = 3, LARGEST = 512, N_SIZES = 3 };
 #define SOFTMAX_OPS 14.0
 #define GELU_OPS    24.0
 
-struct bed {
+struct square {
     const struct kernels *kernels;
     struct arena arena;
     struct matrix w;
@@ -24,14 +24,14 @@ struct bed {
     float sink; /* keeps results from being thought useless */
 };
 
-static void run_matmul(struct bed *bed)
+static void run_matmul(struct square *bed)
 {
     bed->kernels->matmul[WEIGHT_F32](&bed->w, 0, matrix_n_panels(&bed->w), &bed->x, bed->n, bed->y,
                                      bed->n);
 }
 
 /* Maximum and sum of exponentials of each row, as attention and the sampler do it. */
-static void run_softmax(struct bed *bed)
+static void run_softmax(struct square *bed)
 {
     for (size_t i = 0; i < bed->n; i++) {
         const float *row = bed->y + i * bed->n;
@@ -39,7 +39,7 @@ static void run_softmax(struct bed *bed)
     }
 }
 
-static void run_gelu(struct bed *bed)
+static void run_gelu(struct square *bed)
 {
     bed->kernels->gelu(bed->y, bed->n * bed->n);
 }
@@ -53,7 +53,7 @@ static void fill(float *x, size_t n)
     }
 }
 
-static bool make_bed(struct bed *bed, size_t n)
+static bool make_bed(struct square *bed, size_t n)
 {
     size_t n_bytes = matrix_packed_bytes(WEIGHT_F32, n, n);
     bed->n = n;
@@ -73,7 +73,7 @@ static bool make_bed(struct bed *bed, size_t n)
     return true;
 }
 
-static void measure(struct bed *bed, void (*run)(struct bed *bed), struct profile_kernel *out)
+static void measure(struct square *bed, void (*run)(struct square *bed), struct profile_kernel *out)
 {
     double sum = 0;
     run(bed); /* caches and clocks are warm then */
@@ -89,15 +89,15 @@ static void measure(struct bed *bed, void (*run)(struct bed *bed), struct profil
     out->mean_ns = sum / ITERATIONS;
 }
 
-enum status profile_kernels(struct profile_kernel *out, const struct kernels *kernels,
+enum status squares_measure(struct profile_kernel *out, const struct kernels *kernels,
                             struct error *err)
 {
     static const size_t sizes[N_SIZES] = {128, 256, LARGEST};
     static const struct {
         const char *name;
-        void (*run)(struct bed *bed);
+        void (*run)(struct square *bed);
     } benches[] = {{"matmul", run_matmul}, {"softmax", run_softmax}, {"gelu", run_gelu}};
-    struct bed bed = {.kernels = kernels};
+    struct square bed = {.kernels = kernels};
     size_t bytes = 3 * sizeof(float) * LARGEST * LARGEST +
                    matrix_packed_bytes(WEIGHT_F32, LARGEST, LARGEST) + 4 * ARENA_ALIGN;
     enum status status = arena_init(&bed.arena, bytes, "kernels to measure", err);

@@ -120,7 +120,7 @@ static void put_vocabulary(struct writer *w, size_t n)
 enum fill { FILL_NOISE, FILL_ONE, FILL_ZERO };
 
 struct tensor {
-    const char *name;  /* of a layer: behind "blk.N." */
+    const char *name;  /* of a layer: after "blk.N." */
     size_t cols, rows; /* rows 0: a vector */
     enum fill fill;
 };

@@ -495,7 +495,7 @@ static void print_method(const struct printer *p)
            "step; a multiply-add is two operations.\n");
 }
 
-enum status profile_print(const struct profile_document *document, struct error *err)
+enum status print_profile(const struct profile_document *document, struct error *err)
 {
     struct markdown m;
     enum status status = markdown_begin(&m, err);

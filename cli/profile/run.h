@@ -22,18 +22,18 @@ struct profile_plan {
 };
 
 /* Sessions on a new engine; fills all of parts but report and document. */
-enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
+enum status sessions_measure(struct profile_parts *parts, const struct loaded *loaded,
                              const struct settings *settings, const struct profile_plan *plan,
                              struct engine **engine, struct bar *bar, struct error *err);
 
 enum { PROFILE_KERNELS = 9 };
 /* matmul, softmax and GELU at 128, 256 and 512, three iterations each. */
-enum status profile_kernels(struct profile_kernel *out, const struct kernels *kernels,
+enum status squares_measure(struct profile_kernel *out, const struct kernels *kernels,
                             struct error *err);
 
 /* For people: Markdown to standard output, with colour and bars on a terminal. */
-enum status profile_print(const struct profile_document *document, struct error *err);
+enum status print_profile(const struct profile_document *document, struct error *err);
 
 /* Compares the two reports that are the settings' arguments (compare_verb.c); returns the exit
  * code. */
-int profile_compare(const struct settings *settings);
+int compare_verb(const struct settings *settings);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the recorder's cost is found from, at most: starts of an engine, and the time of their
- * steps.
+/* The measurements that the recorder's cost is found from, at most: starts of an engine, and the
+ * time of their steps.
  */
 enum { STARTS = 16 };
 static const uint64_t overhead_ns = 4000000000;
@@ -200,7 +200,7 @@ static enum status record_group(struct runner *r, struct profile_parts *parts, s
 
 /* --- the recorder's own cost --- */
 
-/* What is found, start by start. */
+/* The cost as it is found, start by start. */
 struct cost {
     double medians[STARTS]; /* of one start's ratios */
     size_t n_starts;
@@ -335,7 +335,7 @@ static enum status record_all(struct runner *r, struct profile_parts *parts,
     return status;
 }
 
-enum status profile_sessions(struct profile_parts *parts, const struct loaded *loaded,
+enum status sessions_measure(struct profile_parts *parts, const struct loaded *loaded,
                              const struct settings *settings, const struct profile_plan *plan,
                              struct engine **engine, struct bar *bar, struct error *err)
 {

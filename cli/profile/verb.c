@@ -74,7 +74,7 @@ static enum status make_plan(struct profile_plan *out, const struct settings *s,
 static enum status measure(struct profile *p, const struct profile_plan *plan, struct error *err)
 {
     enum status status =
-        profile_sessions(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->bar, err);
+        sessions_measure(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->bar, err);
     const struct loaded_model model = {p->loaded.model, p->loaded.tokenizer, p->loaded.kernels,
                                        &p->loaded.cpu};
     if (status == STATUS_OK)
@@ -129,7 +129,7 @@ static enum status run(struct profile *p, struct error *err)
     bar_begin(&p->bar, "profiling", "sessions");
     status = measure(p, &plan, err);
     if (status == STATUS_OK)
-        status = profile_kernels(p->kernels, p->loaded.kernels, err);
+        status = squares_measure(p->kernels, p->loaded.kernels, err);
     for (size_t i = 0; i < N_SIZES && s->sizes && status == STATUS_OK; i++)
         status = measure_size(p, &sizes[i], &p->sizes[i], err);
     bar_end(&p->bar);
@@ -158,7 +158,7 @@ static size_t count_wanted(const struct settings *s)
     return (size_t)s->json + s->html + s->trace;
 }
 
-/* A form's file; with several forms each has its ending behind the name. "": standard output. */
+/* A form's file; with several forms each has its ending after the name. "": standard output. */
 static enum status name_target(const struct settings *s, int form, char out[PATH_MAX],
                                struct error *err)
 {
@@ -189,7 +189,7 @@ static enum status write_all(const struct profile *p, struct error *err)
 {
     enum status status = STATUS_OK;
     if (count_wanted(p->settings) == 0)
-        return profile_print(&p->parts.document, err);
+        return print_profile(&p->parts.document, err);
     for (int form = 0; form < FORMS && status == STATUS_OK; form++)
         if (is_wanted(p->settings, form))
             status = write_form(p, form, err);
@@ -263,7 +263,7 @@ int verb_profile(const struct settings *settings)
     if (status != STATUS_OK)
         return verb_fail(&err);
     if (settings->compare)
-        return profile_compare(settings);
+        return compare_verb(settings);
     struct profile *p = calloc(1, sizeof *p);
     if (p == NULL) {
         error_no_memory(&err, sizeof *p, "the profile");

@@ -32,7 +32,7 @@ static enum status run(const struct profile_plan *plan)
 {
     struct bar bar;
     bar_begin(&bar, "profiling", "sessions");
-    enum status status = profile_sessions(&parts, &loaded, settings, plan, &engine, &bar, &err);
+    enum status status = sessions_measure(&parts, &loaded, settings, plan, &engine, &bar, &err);
     bar_end(&bar);
     return status;
 }

@@ -50,8 +50,8 @@ def with_strings(source, out, **strings):
     n_tensors, n_keys = struct.unpack_from("<QQ", data, 8)
     added = b"".join(encode(key.replace("__", ".")) + struct.pack("<I", STRING) + encode(text)
                      for key, text in strings.items())
-    head = data[:8] + struct.pack("<QQ", n_tensors, n_keys + len(strings)) + data[24:keys_end] + added \
-        + data[keys_end:list_end]
+    counts = struct.pack("<QQ", n_tensors, n_keys + len(strings))
+    head = data[:8] + counts + data[24:keys_end] + added + data[keys_end:list_end]
     out.write_bytes(head + bytes(-len(head) % ALIGNMENT) + data[data_begin:])
     return out
 
@@ -60,7 +60,8 @@ def vocabulary_of(source, out, architecture=None):
     """A copy without tensors; of another architecture, of a name as long as its own."""
     data = source.read_bytes()
     keys_end = layout(data)[0]
-    head = data[:8] + struct.pack("<QQ", 0, struct.unpack_from("<Q", data, 16)[0]) + data[24:keys_end]
+    counts = struct.pack("<QQ", 0, struct.unpack_from("<Q", data, 16)[0])
+    head = data[:8] + counts + data[24:keys_end]
     if architecture:
         head = head.replace(encode("llama"), encode(architecture), 1)
     out.write_bytes(head)

@@ -36,8 +36,8 @@ class Seen:
 
 
 def run_on_terminal(*args, columns=80, stdin=b"", stdout_too=True, env=None):
-    """One run to its end with standard error on a terminal this wide, and standard output too unless a pipe is asked
-    for. Standard input is a pipe."""
+    """One run to its end with standard error on a terminal this wide, and standard output too
+    unless a pipe is asked for. Standard input is a pipe."""
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen([str(BINARY), *map(str, args)], stdin=subprocess.PIPE,

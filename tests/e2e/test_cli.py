@@ -72,15 +72,18 @@ def test_a_wrong_value_is_exit_2_and_says_what_would_be_right(args, word):
     (["generate", "--max-tokens", "0", "x"], "or auto"), (["serve", "--threads", "0"], "or auto"),
     (["serve", "--workers", "0"], "or auto"), (["serve", "--kv-memory", "0"], "or auto"),
     (["serve", "--context", "0"], "or auto"), (["serve", "--max-wait-seconds", "0"], "or off"),
-    (["serve", "--max-output-tokens", "0"], "or off"), (["quantize", "a", "b", "Q4_0", "--threads", "0"], "or auto")])
+    (["serve", "--max-output-tokens", "0"], "or off"),
+    (["quantize", "a", "b", "Q4_0", "--threads", "0"], "or auto")])
 def test_zero_is_never_another_word_for_automatic(args, word):
     done = run_verb(*args)
     assert done.returncode == 2 and done.stdout == b"" and word in done.stderr.decode()
 
 
 @pytest.mark.parametrize("args", [
-    ["help", "serve", "extra"], ["help", "nonsense"], ["version", "extra"], ["version", "--port", "5"],
-    ["--version", "extra"], ["--version=1"], ["--help=maybe"], ["serve", "--help", "extra"], ["help", "--json"],
+    ["help", "serve", "extra"], ["help", "nonsense"], ["version", "extra"],
+    ["version", "--port", "5"],
+    ["--version", "extra"], ["--version=1"], ["--help=maybe"], ["serve", "--help", "extra"],
+    ["help", "--json"],
     ["inspect", "a", "b"], ["inspect", ""], ["perplexity", ""], ["quantize", "a", "", "Q4_0"],
     ["quantize", "a", "b", "Q4_0", "c"], ["tokenize", "extra"], ["generate", "one", "two"],
     ["generate", "--prefix-cache", "off", "x"],
@@ -97,8 +100,10 @@ def test_what_would_have_no_effect_is_exit_2_in_one_line(args):
 
 
 @pytest.mark.parametrize("args, named", [
-    (["serve", "--ctx-size", "5"], "--context"), (["generate", "--n-predict", "5", "x"], "--max-tokens"),
-    (["generate", "--temp", "1", "x"], "--temperature"), (["serve", "--zzzzzz", "1"], None), (["qqqq"], None)])
+    (["serve", "--ctx-size", "5"], "--context"),
+    (["generate", "--n-predict", "5", "x"], "--max-tokens"),
+    (["generate", "--temp", "1", "x"], "--temperature"),
+    (["serve", "--zzzzzz", "1"], None), (["qqqq"], None)])
 def test_a_hint_is_right_or_absent(args, named):
     text = run_verb(*args).stderr.decode()
     assert ("nearest: " + named in text) if named else ("nearest" not in text)
@@ -342,14 +347,16 @@ def test_a_unix_socket_in_use_is_refused(serve, tmp_path):
 def start_lines(service):
     """The texts of the log's lines up to the one that says ready."""
     poll("the last line of the start", lambda: service.log_lines("ready after"))
-    lines = [line.split("  ", 1)[1] for line in service.log().splitlines() if "  request " not in line]
+    lines = [line.split("  ", 1)[1] for line in service.log().splitlines()
+             if "  request " not in line]
     return lines[:1 + next(i for i, line in enumerate(lines) if "ready after" in line)]
 
 
 def test_the_start_lines_say_each_thing_once(serve):
     lines = start_lines(serve("--threads", 2, "--workers", 1))
     text = "\n".join(lines)
-    for fact in ("threads: 2", "workers: 1", "kernels: ", "KV memory", "model: ", "listening on", "ready after"):
+    for fact in ("threads: 2", "workers: 1", "kernels: ", "KV memory", "model: ", "listening on",
+                 "ready after"):
         assert text.count(fact) == 1, (fact, text)
     assert not re.search(r"\b2 threads|\b1 workers", text)
     assert len(lines) <= 5

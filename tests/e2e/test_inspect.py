@@ -163,7 +163,8 @@ def test_wrong_usage_is_exit_2(args):
 @pytest.mark.parametrize("architecture", ["llama", "gemma", "zzzzz"])
 def test_a_vocabulary_alone_is_shown_as_far_as_it_goes(tmp_path, architecture):
     """What `tokenize` takes is not refused here, whatever its architecture."""
-    path = vocabulary_of(ROOT / "models" / "smallmind-tiny.gguf", tmp_path / "vocab.gguf", architecture)
+    builtin = ROOT / "models" / "smallmind-tiny.gguf"
+    path = vocabulary_of(builtin, tmp_path / "vocab.gguf", architecture)
     assert run_verb("tokenize", "--model", path, stdin=b"Once").returncode == 0
     done = run_verb("inspect", path)
     text = done.stdout.decode()

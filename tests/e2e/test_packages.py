@@ -1,4 +1,4 @@
-"""tools/packages.sh, which make runs first: what it says where something is missing and cannot be installed."""
+"""tools/packages.sh, which make runs first, where something is missing and cannot be installed."""
 import os
 import subprocess
 
@@ -9,15 +9,18 @@ from service import ROOT
 
 def missing_packages(folder, user, **env):
     """A run for the purpose of building, on a Debian that has nothing but a shell and apt-get."""
-    for name, text in {"id": f"echo {user}", "apt-get": 'echo "installs: $*"', "env": 'shift; exec "$@"'}.items():
+    commands = {"id": f"echo {user}", "apt-get": 'echo "installs: $*"',
+                "env": 'shift; exec "$@"'}
+    for name, text in commands.items():
         file = folder / name
         file.write_text(f"#!/bin/sh\n{text}\n")
         file.chmod(0o755)
-    return subprocess.run(["/bin/sh", str(ROOT / "tools" / "packages.sh"), "build"], capture_output=True, text=True,
-                          env={"PATH": str(folder), **env})
+    return subprocess.run(["/bin/sh", str(ROOT / "tools" / "packages.sh"), "build"],
+                          capture_output=True, text=True, env={"PATH": str(folder), **env})
 
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/etc/debian_version"), reason="it is Debian that has apt-get")
+pytestmark = pytest.mark.skipif(not os.path.exists("/etc/debian_version"),
+                                reason="it is Debian that has apt-get")
 
 
 def test_sudo_that_is_not_there_is_named_before_anything_runs(tmp_path):

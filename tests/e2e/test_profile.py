@@ -161,7 +161,8 @@ def test_what_decoded_nothing_moved_nothing():
 def test_a_kernels_rates_are_those_of_its_mean():
     units = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
     text = profile("--sessions", "1", "--tokens", "1")
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| matmul | 512x512")]
+    rows = [line.split(" | ") for line in text.splitlines()
+            if line.startswith("| matmul | 512x512")]
     assert len(rows) == 1
     number, unit = rows[0][3].split()
     rate = 2 * 512**3 / (float(number) * units[unit])

@@ -146,9 +146,9 @@ def test_what_is_no_report_is_refused(report, write, tmp_path):
 
 @pytest.mark.parametrize("change, word", [
     ({"format": 2}, "format 2"), ({"sessions": [{}, {}]}, "sessions[0].prompt_tokens is missing"),
-    ({"sessions": ["x", None]}, "sessions[0] is no object"),
+    ({"sessions": ["x", None]}, "sessions[0] is not an object"),
     ({"machine": {}}, "machine.cpu is missing"), ({"workload": {"source": "live"}}, "live report"),
-    ({"version": None}, "version is no text")])
+    ({"version": None}, "version is not a text")])
 def test_what_no_run_can_have_written_is_refused_by_its_place(report, write, change, word):
     good, bad = write("a.json", scaled(report, 1, 0.001)), write("b.json", dict(report, **change))
     for args in ((good, bad), (bad, good)):
@@ -203,7 +203,8 @@ def test_nothing_beyond_the_noise_may_be_allowed(report, write):
     ("machine", "kernels", "neon", "kernels"), ("workload", "tokens", 49, "tokens"),
     ("workload", "prompt", 31, "prompt"), ("workload", "batch", 2, "batch"),
     ("workload", "temperature", 0, "temperature"), ("machine", "cpu", "another", "processor")])
-def test_other_work_is_not_compared_and_other_settings_are_named(report, write, section, key, value, name):
+def test_other_work_is_not_compared_and_other_settings_are_named(
+        report, write, section, key, value, name):
     after = scaled(report, 1.2, 0.002)
     after[section][key] = value
     a, b = write("a.json", scaled(report, 1, 0.002)), write("b.json", after)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Files use each other one way: no circle of sources, each of which calls into the next.
 
-The includes cannot tell: a header lets its callers reach whatever file holds the function. So this reads which file
-defines what (functions and variables that are not static) and which files name it. Run alone or by pytest; needs
-nothing but Python.
+The includes cannot tell: a header lets its callers reach whatever file holds the function. So this
+reads which file defines what (functions and variables that are not static) and which files name it.
+Run alone or by pytest; needs nothing but Python.
 """
 import pathlib
 import re
@@ -15,8 +15,10 @@ ROOMS = ["api/json", "cli", "config", "core/base", "core/text", "report"]
 ALL = ["api", "cli", "config", "core", "embed", "report", "server"]
 
 SILENT = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
-FUNCTION = re.compile(r"^(?:(static)\s+)?(?!return|else)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
-VARIABLE = re.compile(r"^(?:(static|extern|typedef)\s+)?[A-Za-z_][\w \t*]*?\b(\w+)(?:\[[^\]]*\])*\s*=", re.MULTILINE)
+FUNCTION = re.compile(
+    r"^(?:(static)\s+)?(?!return|else)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
+VARIABLE = re.compile(
+    r"^(?:(static|extern|typedef)\s+)?[A-Za-z_][\w \t*]*?\b(\w+)(?:\[[^\]]*\])*\s*=", re.MULTILINE)
 # Not a member (.x, ->x), nor a tag (struct x).
 NAME = re.compile(r"(?<![\w.>])(?<!struct )(?<!enum )(?<!union )[A-Za-z_]\w*")
 
@@ -77,7 +79,7 @@ def faults():
     sys.setrecursionlimit(10000)
     edges = edges_of(read_sources())
     for circle in circles(edges):
-        if not any(file == room or file.startswith(room + "/") for file in circle for room in ROOMS):
+        if not any(file.startswith(room + "/") for file in circle for room in ROOMS):
             continue
         uses = [f"{a} uses {', '.join(sorted(names)[:3])} of {b}" for a in circle
                 for b, names in edges[a].items() if b in circle]
@@ -89,8 +91,9 @@ def test_files_use_each_other_one_way():
 
 
 def test_a_circle_is_found():
-    sources = {"a": "int a(void)\n{\n    return b();\n}\n", "b": "int b(void)\n{\n    return c;\n}\n",
-               "c": "int c = sizeof a;\n", "d": "int d(void)\n{\n    return a();\n}\n"}
+    body = "int {}(void)\n{{\n    return {};\n}}\n"
+    sources = {"a": body.format("a", "b()"), "b": body.format("b", "c"),
+               "c": "int c = sizeof a;\n", "d": body.format("d", "a()")}
     assert circles(edges_of(sources)) == [["a", "b", "c"]]
 
 

@@ -102,7 +102,7 @@ static const cJSON *get(const cJSON *tree, const char *name)
 
 static double number(const cJSON *tree, const char *name)
 {
-    ck_assert_msg(cJSON_IsNumber(get(tree, name)), "%s is no number", name);
+    ck_assert_msg(cJSON_IsNumber(get(tree, name)), "%s is not a number", name);
     return get(tree, name)->valuedouble;
 }
 
@@ -220,7 +220,7 @@ static struct job_profile shares(double n_steps)
     return profile;
 }
 
-/* The object behind the name "profile". */
+/* The object after the name "profile". */
 static cJSON *breakdown(struct job_profile *shares_of, const struct generation_profile *profile)
 {
     struct job job = {.profile = shares_of};
@@ -414,7 +414,7 @@ START_TEST(a_report_is_read_back)
     ck_assert(s.n_threads == 2 && s.parameters == 1000 && s.read_gb_s == 25);
     ck_assert_uint_eq(s.n_sessions, 2); /* the last one is of fewer requests */
     ck_assert(s.sessions_seen[1].wall == 60 && s.sessions_seen[1].prompt == 0.5);
-    ck_assert(near(s.sessions_seen[1].decode, 1)); /* 49 tokens behind the first */
+    ck_assert(near(s.sessions_seen[1].decode, 1)); /* 49 tokens after the first */
     ck_assert(s.sessions_seen[0].scopes[SCOPE_QKV] == 0.5);
     ck_assert(s.sessions_seen[0].scopes[SCOPES] == 0.25);
     ck_assert_str_eq(profile_scope_name(&s, SCOPE_QKV), "qkv");
@@ -432,7 +432,7 @@ START_TEST(what_cannot_be_compared_is_refused_by_its_place)
         {"\"format\":1", "\"format\":2", "format 2"},
         {"\"format\":1,", "", "format is missing"},
         {"\"format\":1", "\"format\":1,\"format\":1", "format stands there twice"},
-        {"\"version\":\"1.2\"", "\"version\":1", "version is no text"},
+        {"\"version\":\"1.2\"", "\"version\":1", "version is not a text"},
         {"\"threads\":2", "\"threads\":0", "machine.threads must be above 0"},
         {"\"threads\":2", "\"threads\":0.5", "machine.threads must be 1 or more"},
         {"\"weights\":", "\"weight\":", "model.weights is missing"},
@@ -440,25 +440,26 @@ START_TEST(what_cannot_be_compared_is_refused_by_its_place)
         {"\"temperature\":0", "\"temperature\":-1", "workload.temperature"},
         {SESSION "," SESSION, SESSION, "--sessions 2"},
         {"\"batch\":1,", "\"batch\":4,", ""}, /* two groups are enough */
-        {SESSION, "null", "sessions[0] is no object"},
-        {SESSION "," SESSION, SESSION ",\"x\"", "sessions[1] is no object"},
+        {SESSION, "null", "sessions[0] is not an object"},
+        {SESSION "," SESSION, SESSION ",\"x\"", "sessions[1] is not an object"},
         {SESSION "," SESSION, SESSION "," GROUP, "sessions[1].prompt_tokens"},
         {"\"wall_ms\":60,", "", "sessions[0].wall_ms is missing"},
         {"\"wall_ms\":60", "\"wall_ms\":0", "sessions[0].wall_ms must be above 0"},
         {"\"wall_ms\":60", "\"wall_ms\":-60", "sessions[0].wall_ms must be"},
         {"\"wall_ms\":60", "\"wall_ms\":1e999", "sessions[0].wall_ms must be"},
-        {"\"wall_ms\":60", "\"wall_ms\":\"60\"", "sessions[0].wall_ms is no number"},
+        {"\"wall_ms\":60", "\"wall_ms\":\"60\"", "sessions[0].wall_ms is not a number"},
         {"\"wall_ms\":60", "\"wall_ms\":60,\"wall_ms\":6",
          "sessions[0].wall_ms stands there twice"},
         {"\"decode_ms\":49", "\"decode_ms\":0", "sessions[0].decode_ms"},
         {"\"prompt_ms\":10", "\"prompt_ms\":0", "sessions[0].prompt_ms"},
         {"\"tokens\":50,\"scopes", "\"tokens\":0,\"scopes", "sessions[0].tokens"},
-        {"\"qkv\":0.5", "\"qkv\":null", "sessions[0].scopes_per_token_ms.qkv is no number"},
+        {"\"qkv\":0.5", "\"qkv\":null", "sessions[0].scopes_per_token_ms.qkv is not a number"},
         {"\"qkv\":0.5", "\"qkv\":1,\"qkv\":2", "scopes_per_token_ms.qkv stands there twice"},
-        {"\"qkv\":0.5", "\"q|kv\":0.5", "scopes_per_token_ms.q|kv is no scope's name"},
-        {"{\"qkv\":0.5,\"brandnew\":0.25}", "[]", "sessions[0].scopes_per_token_ms is no object"},
+        {"\"qkv\":0.5", "\"q|kv\":0.5", "scopes_per_token_ms.q|kv is not a scope's name"},
+        {"{\"qkv\":0.5,\"brandnew\":0.25}", "[]",
+         "sessions[0].scopes_per_token_ms is not an object"},
         {"\"tokens\":50,\"prompt\":20", "\"tokens\":1,\"prompt\":20",
-         ""}, /* none behind the first */
+         ""}, /* none after the first */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct profile_summary s = {.model = ""};
