@@ -13,6 +13,7 @@
 #include "cli/load.h"
 #include "cli/terminal.h"
 #include "engine/engine.h"
+#include "engine/stats.h"
 
 #include <errno.h>
 #include <math.h>

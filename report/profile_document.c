@@ -3,6 +3,7 @@
 #include "report/profile_document.h"
 
 #include "embed/embed.h"
+#include "engine/profile.h"
 #include "model/cost.h"
 #include "profile/limits.h"
 

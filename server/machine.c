@@ -2,6 +2,7 @@
 #include "server/machine.h"
 
 #include "base/clock.h"
+#include "engine/stats.h"
 #include "report/profile_document.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"

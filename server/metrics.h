@@ -7,6 +7,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/stats.h"
 
 #include <stdbool.h>
 #include <stddef.h>

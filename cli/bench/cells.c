@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "engine/plan.h"
+#include "forward/kv.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

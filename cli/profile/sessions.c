@@ -3,6 +3,8 @@
  * recorder's own cost. Main thread. */
 #include "base/clock.h"
 #include "cli/profile/run.h"
+#include "engine/profile.h"
+#include "forward/kv.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,31 +1,29 @@
-/* engine.c - the engine: its plan, its workers and the line in front of them, put together and
- * taken apart.
+/* engine.c - the engine: its plan, its queue and its workers, put together and taken apart.
  *
- * Any thread. Work is done in batcher.c and step.c; here is what spans all workers. Knows nothing
+ * Any thread. Work is done in queue.c and step.c; here is what spans all workers. Knows nothing
  * of HTTP or JSON.
  */
 #include "engine/engine.h"
 
 #include "base/alloc_count.h"
 #include "engine/plan.h"
+#include "engine/profile.h"
 #include "engine/queue.h"
+#include "engine/stats.h"
+#include "engine/worker.h"
+#include "model/model.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-
-const double engine_step_bounds[ENGINE_STEP_BUCKETS] = {
-    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01,
-    0.02,    0.03,   0.05,   0.075,  0.1,   0.2,   0.5,   1,     2.5,    10};
-const double engine_size_bounds[ENGINE_SIZE_BUCKETS] = {1, 2, 4, 6, 8, 12, 16, 32, 64};
 
 struct engine {
     struct engine_options options;
     struct engine_plan plan;
     struct worker_setup setup;
-    struct worker *workers; /* [plan.n_workers], owned */
-    int32_t *end_ids;       /* owned */
-    struct batcher batcher;
+    struct worker **workers; /* [plan.n_workers], owned */
+    int32_t *end_ids;        /* owned */
+    struct queue queue;
     struct progress progress;
     pthread_mutex_t abort_lock;
     bool aborted;
@@ -65,9 +63,9 @@ static enum status start_workers(struct engine *e, struct error *err)
 {
     enum status status = STATUS_OK;
     for (unsigned i = 0; i < e->plan.n_workers && status == STATUS_OK; i++)
-        status = worker_start(&e->workers[i], &e->setup, plan_worker_threads(&e->plan, i), err);
+        status = worker_create(&e->workers[i], &e->setup, plan_worker_threads(&e->plan, i), err);
     for (unsigned i = 0; i < e->plan.n_workers && status == STATUS_OK; i++)
-        status = worker_wait_started(&e->workers[i], err);
+        status = worker_wait_started(e->workers[i], err);
     return status;
 }
 
@@ -93,14 +91,14 @@ enum status engine_create(struct engine **out, const struct model *model,
                                      .options = &e->options,
                                      .kv_bytes = plan.kv_bytes / plan.n_workers,
                                      .abort_text = e->abort_text,
-                                     .batcher = &e->batcher,
+                                     .line = queue_line(&e->queue),
                                      .progress = &e->progress};
     e->workers = calloc(plan.n_workers, sizeof *e->workers);
     status = e->workers ? find_end_ids(e, tokenizer, err)
                         : error_no_memory(err, plan.n_workers * sizeof *e->workers, "the workers");
     if (status == STATUS_OK)
-        status = batcher_init(&e->batcher, e->workers, plan.n_workers, options, model->n_context,
-                              plan.kv_pages / plan.n_workers, &e->progress, err);
+        status = queue_init(&e->queue, e->workers, plan.n_workers, options, model->n_context,
+                            plan.kv_pages / plan.n_workers, &e->progress, err);
     if (status == STATUS_OK)
         status = start_workers(e, err);
     if (status != STATUS_OK) {
@@ -115,13 +113,13 @@ void engine_destroy(struct engine *e)
 {
     if (!e)
         return;
-    if (e->batcher.forecast.free_at)
-        batcher_end_all(&e->batcher, NULL);
+    if (e->queue.ready)
+        queue_end_all(&e->queue, NULL);
+    for (unsigned i = 0; e->workers && i < e->plan.n_workers && e->workers[i]; i++)
+        worker_stop(e->workers[i]);
     for (unsigned i = 0; e->workers && i < e->plan.n_workers; i++)
-        worker_stop(&e->workers[i]);
-    for (unsigned i = 0; e->workers && i < e->plan.n_workers; i++)
-        worker_destroy(&e->workers[i]);
-    batcher_free(&e->batcher);
+        worker_destroy(e->workers[i]);
+    queue_free(&e->queue);
     progress_free(&e->progress);
     pthread_mutex_destroy(&e->abort_lock);
     free(e->workers);
@@ -139,13 +137,13 @@ const struct engine_plan *engine_plan(const struct engine *engine)
 enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
                           struct error *err)
 {
-    return batcher_submit(&engine->batcher, job, retry_ms, err);
+    return queue_submit(&engine->queue, job, retry_ms, err);
 }
 
 void engine_cancel(struct engine *engine, struct job *job)
 {
     if (!atomic_exchange_explicit(&job->cancelled, true, memory_order_acq_rel))
-        batcher_cancel(&engine->batcher, job);
+        queue_cancel(&engine->queue, job);
 }
 
 void engine_abort_all(struct engine *engine, const char *why)
@@ -154,9 +152,9 @@ void engine_abort_all(struct engine *engine, const char *why)
     if (!engine->aborted)
         snprintf(engine->abort_text, sizeof engine->abort_text, "%s", why);
     engine->aborted = true;
-    batcher_end_all(&engine->batcher, engine->abort_text);
+    queue_end_all(&engine->queue, engine->abort_text);
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
-        worker_abort(&engine->workers[i]);
+        worker_abort(engine->workers[i]);
     pthread_mutex_unlock(&engine->abort_lock);
 }
 
@@ -172,52 +170,21 @@ static uint64_t get(const _Atomic uint64_t *value)
     return atomic_load_explicit(value, memory_order_relaxed);
 }
 
-static void add_worker(struct engine_stats *out, const struct worker *w)
-{
-    const struct worker_counters *c = &w->counters;
-    out->generated_tokens += get(&c->generated);
-    out->prompt_computed_tokens += get(&c->prompt_computed);
-    out->prompt_cached_tokens += get(&c->prompt_cached);
-    for (size_t i = 0; i < 3; i++)
-        out->cancelled[i] += get(&c->cancelled[i]);
-    out->n_steps += get(&c->n_steps);
-    for (size_t i = 0; i <= ENGINE_STEP_BUCKETS; i++)
-        out->step_seconds[i] += get(&c->seconds_bucket[i]);
-    for (size_t i = 0; i <= ENGINE_SIZE_BUCKETS; i++)
-        out->step_sequences[i] += get(&c->sequences_bucket[i]);
-    out->step_seconds_sum += (double)get(&c->step_ns) * 1e-9;
-    out->step_sequences_sum += get(&c->step_sequences);
-    out->running += atomic_load_explicit(&w->n_running, memory_order_relaxed);
-    struct kv_stats kv;
-    kv_stats(w->kv, &kv);
-    out->kv.n_pages += kv.n_pages;
-    out->kv.n_used += kv.n_used;
-    out->kv.n_cached += kv.n_cached;
-    out->kv.query_tokens += kv.query_tokens;
-    out->kv.hit_tokens += kv.hit_tokens;
-    uint64_t last = get(&w->last_step_ns);
-    out->last_step_ns = last > out->last_step_ns ? last : out->last_step_ns;
-}
-
 void engine_stats(struct engine *engine, struct engine_stats *out)
 {
     *out = (struct engine_stats){0};
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
-        add_worker(out, &engine->workers[i]);
-    out->cancelled[JOB_QUEUED] += get(&engine->batcher.n_cancelled);
-    out->queued = atomic_load_explicit(&engine->batcher.n_waiting, memory_order_relaxed);
+        worker_add_stats(engine->workers[i], out);
+    out->cancelled[JOB_QUEUED] += get(&engine->queue.n_cancelled);
+    out->queued = atomic_load_explicit(&engine->queue.n_waiting, memory_order_relaxed);
     out->allocations = alloc_count();
 }
 
 bool engine_alive(struct engine *engine, uint64_t now_ns, uint64_t limit_ns)
 {
-    for (unsigned i = 0; i < engine->plan.n_workers; i++) {
-        const struct worker *w = &engine->workers[i];
-        uint64_t last = get(&w->last_step_ns);
-        if (atomic_load_explicit(&w->n_running, memory_order_relaxed) > 0 && now_ns > last &&
-            now_ns - last > limit_ns)
+    for (unsigned i = 0; i < engine->plan.n_workers; i++)
+        if (!worker_alive(engine->workers[i], now_ns, limit_ns))
             return false;
-    }
     return true;
 }
 
@@ -229,7 +196,7 @@ enum status engine_profile_start(struct engine *engine, const struct record_opti
     if (atomic_exchange(&engine->profiling, true))
         return error_set(err, STATUS_FULL, "a profile is being made; one at a time");
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
-        recorder_start(engine->workers[i].recorder, options);
+        recorder_start(worker_recorder(engine->workers[i]), options);
     return STATUS_OK;
 }
 
@@ -238,9 +205,9 @@ enum status engine_profile_stop(struct engine *engine, struct record **out, stru
     enum status status = STATUS_OK;
     unsigned n = 0;
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
-        recorder_stop(engine->workers[i].recorder);
+        recorder_stop(worker_recorder(engine->workers[i]));
     while (out != NULL && n < engine->plan.n_workers && status == STATUS_OK) {
-        status = recorder_take(engine->workers[n].recorder, &out[n], err);
+        status = recorder_take(worker_recorder(engine->workers[n]), &out[n], err);
         n += status == STATUS_OK;
     }
     while (status != STATUS_OK && n > 0)
@@ -253,10 +220,6 @@ void engine_memory(const struct engine *engine, struct engine_memory *out)
 {
     *out = (struct engine_memory){.weights = engine->setup.model->arena.n_bytes,
                                   .kv = engine->plan.kv_pages * engine->plan.page_bytes};
-    for (unsigned i = 0; i < engine->plan.n_workers; i++) {
-        const struct worker *w = &engine->workers[i];
-        out->activations += forward_bytes(w->forward);
-        out->tables += w->arena.n_bytes;
-        out->profile += recorder_bytes(w->recorder);
-    }
+    for (unsigned i = 0; i < engine->plan.n_workers; i++)
+        worker_add_memory(engine->workers[i], out);
 }

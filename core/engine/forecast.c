@@ -1,4 +1,4 @@
-/* forecast.c - a heap of times, and a ring of seconds. Guarded by the batcher's lock. */
+/* forecast.c - a heap of times, and a ring of seconds. Guarded by the queue's lock. */
 #include "engine/forecast.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * Places (running sequences) become free at predicted times; each waiting job takes the first, for
  * its predicted duration. Clients that were refused come back when they were told to: they count as
  * waiting too, and never more of them are sent to one second than the queue has places, so that
- * those who do as told find one. Guarded by the batcher's lock.
+ * those who do as told find one. Guarded by the queue's lock.
  */
 #pragma once
 

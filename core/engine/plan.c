@@ -8,6 +8,8 @@
  */
 #include "engine/plan.h"
 
+#include "forward/kv.h"
+
 #include <stdio.h>
 
 #define MIB ((size_t)1 << 20)

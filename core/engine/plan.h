@@ -6,7 +6,7 @@
 #pragma once
 
 #include "engine/calibrate.h"
-#include "engine/engine.h"
+#include "engine/options.h"
 
 /* Whether the choice of workers is open and a measurement would tell. */
 bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,

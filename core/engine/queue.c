@@ -1,78 +1,88 @@
 /* queue.c - the line, the choice of a worker, and who is refused.
  *
  * Any thread; everything under one lock but what is announced, after it. Waits are predicted from
- * the workers' measured rates by a small simulation (forecast.h), only when somebody has to wait.
+ * the workers' measured rates by a small simulation (forecast.h), only when a job has to wait.
+ * Knows of a worker what it offers and how loaded it is, never its slots.
  */
 #include "engine/queue.h"
 
 #include "base/clock.h"
 #include "engine/output.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define MS_NS UINT64_C(1000000)
 
-enum status batcher_init(struct batcher *b, struct worker *workers, size_t n_workers,
-                         const struct engine_options *options, size_t n_context,
-                         size_t worker_pages, struct progress *progress, struct error *err)
+enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
+                       const struct engine_options *options, size_t n_context, size_t worker_pages,
+                       struct progress *progress, struct error *err)
 {
-    b->workers = workers;
-    b->n_workers = n_workers;
-    b->n_context = n_context;
-    b->worker_pages = worker_pages;
-    b->max_queue = options->max_queue;
-    b->max_batch = options->max_batch;
-    b->max_wait_ns = options->max_wait_ms * MS_NS;
-    b->progress = progress;
-    atomic_store_explicit(&b->next_deadline_ns, UINT64_MAX, memory_order_relaxed);
-    enum status status = forecast_init(&b->forecast, n_workers * options->max_batch, err);
+    q->workers = workers;
+    q->n_workers = n_workers;
+    q->n_context = n_context;
+    q->worker_pages = worker_pages;
+    q->max_queue = options->max_queue;
+    q->max_batch = options->max_batch;
+    q->max_wait_ns = options->max_wait_ms * MS_NS;
+    q->progress = progress;
+    atomic_store_explicit(&q->next_deadline_ns, UINT64_MAX, memory_order_relaxed);
+    q->loads = calloc(n_workers, sizeof *q->loads);
+    q->left_tokens = calloc(options->max_batch, sizeof *q->left_tokens);
+    enum status status = STATUS_OK;
+    if (!q->loads || !q->left_tokens)
+        status = error_no_memory(err, n_workers * sizeof *q->loads, "the queue");
     if (status == STATUS_OK)
-        pthread_mutex_init(&b->lock, NULL);
+        status = forecast_init(&q->forecast, n_workers * options->max_batch, err);
+    if (status == STATUS_OK)
+        pthread_mutex_init(&q->lock, NULL);
+    q->ready = status == STATUS_OK;
     return status;
 }
 
-void batcher_free(struct batcher *b)
+void queue_free(struct queue *q)
 {
-    if (!b->forecast.free_at)
-        return;
-    forecast_free(&b->forecast);
-    pthread_mutex_destroy(&b->lock);
+    free(q->loads);
+    free(q->left_tokens);
+    forecast_free(&q->forecast);
+    if (q->ready)
+        pthread_mutex_destroy(&q->lock);
 }
 
 /* --- the line --- */
 
-static void line_changed(struct batcher *b)
+static void line_changed(struct queue *q)
 {
     uint64_t earliest = UINT64_MAX;
-    for (const struct job *job = b->head; job; job = job->next)
+    for (const struct job *job = q->head; job; job = job->next)
         if (job->deadline_ns != 0 && job->deadline_ns < earliest)
             earliest = job->deadline_ns;
-    atomic_store_explicit(&b->next_deadline_ns, earliest, memory_order_relaxed);
-    atomic_store_explicit(&b->n_waiting, b->n, memory_order_relaxed);
+    atomic_store_explicit(&q->next_deadline_ns, earliest, memory_order_relaxed);
+    atomic_store_explicit(&q->n_waiting, q->n, memory_order_relaxed);
 }
 
-static void line_append(struct batcher *b, struct job *job)
+static void line_append(struct queue *q, struct job *job)
 {
     job->next = NULL;
-    if (b->tail)
-        b->tail->next = job;
+    if (q->tail)
+        q->tail->next = job;
     else
-        b->head = job;
-    b->tail = job;
-    b->n++;
-    line_changed(b);
+        q->head = job;
+    q->tail = job;
+    q->n++;
+    line_changed(q);
 }
 
-static void line_remove(struct batcher *b, struct job *job, struct job *before)
+static void line_remove(struct queue *q, struct job *job, struct job *before)
 {
     if (before)
         before->next = job->next;
     else
-        b->head = job->next;
-    if (b->tail == job)
-        b->tail = before;
-    b->n--;
-    line_changed(b);
+        q->head = job->next;
+    if (q->tail == job)
+        q->tail = before;
+    q->n--;
+    line_changed(q);
 }
 
 /* --- the choice of a worker --- */
@@ -80,15 +90,14 @@ static void line_remove(struct batcher *b, struct job *job, struct job *before)
 /* The worker with room that holds the most of its prompt, where one page of it outweighs one
  * sequence more to run beside; then the one with less prompt to read before it; then the first. -1:
  * none has room; *has_slot: some has a slot. */
-static int choose(struct batcher *b, const struct job *job, struct worker_offer *best,
-                  bool *has_slot)
+static int choose(struct queue *q, const struct job *job, struct worker_offer *best, bool *has_slot)
 {
     int chosen = -1;
     long best_score = 0;
     *has_slot = false;
-    for (size_t i = 0; i < b->n_workers; i++) {
+    for (size_t i = 0; i < q->n_workers; i++) {
         struct worker_offer offer;
-        bool room = worker_look(&b->workers[i], job, &offer);
+        bool room = worker_look(q->workers[i], job, &offer);
         *has_slot |= offer.has_slot;
         if (!room)
             continue;
@@ -103,24 +112,28 @@ static int choose(struct batcher *b, const struct job *job, struct worker_offer 
     return chosen;
 }
 
-static void place_waiting(struct batcher *b)
+static void place(struct queue *q, int i, struct job *job)
 {
-    struct job *before = NULL, *job = b->head;
-    for (size_t seen = 0; job && seen < BATCHER_WINDOW && !b->stopping;) {
+    bool placed = worker_place(q->workers[i], job);
+    assert(placed); /* it offered room, and only this lock's holder places jobs */
+    (void)placed;
+}
+
+static void place_waiting(struct queue *q)
+{
+    struct job *before = NULL, *job = q->head;
+    for (size_t seen = 0; job && seen < QUEUE_WINDOW && !q->stopping;) {
         struct worker_offer offer;
         bool has_slot;
-        int i = choose(b, job, &offer, &has_slot);
+        int i = choose(q, job, &offer, &has_slot);
         struct job *next = job->next;
         if (i >= 0) {
-            line_remove(b, job, before);
-            if (!worker_place(&b->workers[i], job)) { /* cannot be: nobody else places */
-                line_append(b, job);
-                return;
-            }
-            for (struct job *j = b->head; before && j != next; j = j->next)
+            line_remove(q, job, before);
+            place(q, i, job);
+            for (struct job *j = q->head; before && j != next; j = j->next)
                 j->overtaken++;
         } else {
-            if (!has_slot || job->overtaken >= BATCHER_OVERTAKES)
+            if (!has_slot || job->overtaken >= QUEUE_OVERTAKES)
                 return;
             before = job;
             seen++;
@@ -129,115 +142,102 @@ static void place_waiting(struct batcher *b)
     }
 }
 
-void batcher_place(struct batcher *b)
+static void has_room(void *ctx)
 {
-    if (atomic_load_explicit(&b->n_waiting, memory_order_relaxed) == 0)
+    struct queue *q = ctx;
+    if (atomic_load_explicit(&q->n_waiting, memory_order_relaxed) == 0)
         return;
-    pthread_mutex_lock(&b->lock);
-    place_waiting(b);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&q->lock);
+    place_waiting(q);
+    pthread_mutex_unlock(&q->lock);
 }
 
 /* --- waits --- */
 
-static uint64_t get(const _Atomic uint64_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-/* A prompt token's time on a worker; beside decoding sequences half of each step is theirs. */
-static uint64_t prompt_token_ns(const struct worker *w)
-{
-    uint64_t alone = get(&w->rates.alone_ns), beside = 2 * get(&w->rates.beside_ns);
-    bool busy = atomic_load_explicit(&w->n_running, memory_order_relaxed) > 1;
-    return busy && beside > alone ? beside : alone;
-}
-
-/* From its first step to its end, in a batch as full as now: its own tokens, and as many prompts as
- * there are places. */
-static uint64_t job_ns(const struct batcher *b, const struct job *job)
+/* The time from its first step to its end, in a batch as full as now: its own tokens, and as many
+ * prompts as there are places. Of the loads last taken. */
+static uint64_t job_ns(const struct queue *q, const struct job *job)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < b->n_workers; i++) {
-        const struct worker *w = &b->workers[i];
-        size_t n_batch = atomic_load_explicit(&w->n_running, memory_order_relaxed);
-        n_batch = n_batch > 0 ? n_batch : 1;
-        sum += rates_decode_all(&w->rates, job->max_tokens, n_batch) +
-               job->n_prompt * n_batch * get(&w->rates.alone_ns);
+    for (size_t i = 0; i < q->n_workers; i++) {
+        const struct worker_load *load = &q->loads[i];
+        size_t n_batch = load->n_running > 0 ? load->n_running : 1;
+        sum += job->max_tokens * load->answer_token_ns +
+               job->n_prompt * n_batch * load->prompt_token_ns;
     }
-    return b->n_workers > 0 ? sum / b->n_workers : 0;
+    return q->n_workers > 0 ? sum / q->n_workers : 0;
 }
 
-/* Fills the forecast with the running sequences. */
-static void forecast_running(struct batcher *b)
+/* Takes the workers' loads and fills the forecast with the running sequences. */
+static void forecast_running(struct queue *q)
 {
-    forecast_clear(&b->forecast);
-    for (size_t i = 0; i < b->n_workers; i++) {
-        const struct worker *w = &b->workers[i];
-        size_t n_batch = atomic_load_explicit(&w->n_running, memory_order_relaxed);
-        uint64_t unread = 0;
-        for (size_t s = 0; s < b->max_batch; s++)
-            unread += atomic_load_explicit(&w->slots[s].left_prompt, memory_order_relaxed);
-        for (size_t s = 0; s < b->max_batch; s++) {
-            uint32_t left = atomic_load_explicit(&w->slots[s].left_tokens, memory_order_relaxed);
-            if (left > 0)
-                forecast_add_place(&b->forecast, unread * get(&w->rates.alone_ns) +
-                                                     rates_decode_all(&w->rates, left, n_batch));
-        }
+    forecast_clear(&q->forecast);
+    for (size_t i = 0; i < q->n_workers; i++) {
+        struct worker_load *load = &q->loads[i];
+        worker_load(q->workers[i], load, q->left_tokens);
+        for (size_t k = 0; k < load->n_left; k++)
+            forecast_add_place(&q->forecast, load->unread * load->prompt_token_ns +
+                                                 q->left_tokens[k] * load->answer_token_ns);
     }
 }
 
-/* When the place that is n-th in the line comes to its turn (0: the first that waits), refused
- * clients that were told to come back standing behind the line. */
-static uint64_t turn_ns(struct batcher *b, size_t n)
+/* When the n-th in the line (0: the first that waits) gets its place; refused clients that were
+ * told to come back count after the line. */
+static uint64_t turn_ns(struct queue *q, size_t n)
 {
-    forecast_running(b);
+    forecast_running(q);
     uint64_t sum = 0;
     size_t i = 0;
-    for (const struct job *job = b->head; job && i < n; job = job->next, i++) {
-        uint64_t ns = job_ns(b, job);
-        forecast_take(&b->forecast, ns);
+    for (const struct job *job = q->head; job && i < n; job = job->next, i++) {
+        uint64_t ns = job_ns(q, job);
+        forecast_take(&q->forecast, ns);
         sum += ns;
     }
     uint64_t beyond = 0;
-    if (n > i && i > 0 && b->forecast.n_places > 0)
-        beyond = (n - i) * (sum / i) / b->forecast.n_places;
-    return forecast_next(&b->forecast) + beyond;
+    if (n > i && i > 0 && q->forecast.n_places > 0)
+        beyond = (n - i) * (sum / i) / q->forecast.n_places;
+    return forecast_next(&q->forecast) + beyond;
+}
+
+/* How long worker i takes for so many prompt tokens, beside what runs there. */
+static uint64_t read_ns(struct queue *q, size_t i, size_t n_tokens)
+{
+    worker_load(q->workers[i], &q->loads[i], q->left_tokens);
+    return n_tokens * q->loads[i].shared_token_ns;
 }
 
 /* Says when to come back: after wait_ns at the earliest, and half of it more. A client that comes
  * too early is refused anew, one that comes late loses little; and a crowd that arrives at once is
  * judged by rates that were measured without it. */
-static void tell(struct batcher *b, uint64_t now, uint64_t wait_ns, uint64_t *retry_ms)
+static void set_retry_after(struct queue *q, uint64_t now, uint64_t wait_ns, uint64_t *retry_ms)
 {
-    size_t per_second = b->max_queue > 0 ? b->max_queue : 1;
-    *retry_ms = 1000 * forecast_tell(&b->forecast, now, wait_ns + wait_ns / 2, per_second);
+    size_t per_second = q->max_queue > 0 ? q->max_queue : 1;
+    *retry_ms = 1000 * forecast_tell(&q->forecast, now, wait_ns + wait_ns / 2, per_second);
 }
 
-static enum status refuse_full(struct batcher *b, uint64_t now, uint64_t *retry_ms,
-                               struct error *err)
+static enum status refuse_full(struct queue *q, uint64_t now, uint64_t *retry_ms, struct error *err)
 {
     /* The first one told may come when the first that waits has been placed, the second with the
      * second, ... */
-    tell(b, now, turn_ns(b, forecast_told(&b->forecast, now)), retry_ms);
-    return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", b->n);
+    set_retry_after(q, now, turn_ns(q, forecast_told(&q->forecast, now)), retry_ms);
+    return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", q->n);
 }
 
-static enum status refuse_wait(struct batcher *b, uint64_t now, uint64_t wait, uint64_t *retry_ms,
+static enum status refuse_wait(struct queue *q, uint64_t now, uint64_t wait, uint64_t *retry_ms,
                                struct error *err)
 {
-    uint64_t turn = turn_ns(b, b->n + forecast_told(&b->forecast, now));
-    tell(b, now, turn > b->max_wait_ns ? turn - b->max_wait_ns : 0, retry_ms);
+    uint64_t turn = turn_ns(q, q->n + forecast_told(&q->forecast, now));
+    set_retry_after(q, now, turn > q->max_wait_ns ? turn - q->max_wait_ns : 0, retry_ms);
     return error_set(err, STATUS_TOO_LATE,
                      "the predicted wait of %llu ms is longer than the %llu ms that are allowed",
                      (unsigned long long)(wait / MS_NS),
-                     (unsigned long long)(b->max_wait_ns / MS_NS));
+                     (unsigned long long)(q->max_wait_ns / MS_NS));
 }
 
-static enum status refuse_deadline(struct batcher *b, uint64_t now, uint64_t late_ns,
+static enum status refuse_deadline(struct queue *q, uint64_t now, uint64_t late_ns,
                                    uint64_t *retry_ms, struct error *err)
 {
-    tell(b, now, late_ns, retry_ms);
+    set_retry_after(q, now, late_ns, retry_ms);
     return error_set_param(
         err, STATUS_TOO_LATE, "deadline_ms",
         "the deadline cannot be met: the first token would come %llu ms after it",
@@ -254,115 +254,115 @@ static uint64_t late_by(const struct job *job, uint64_t first_token)
 
 /* --- in and out --- */
 
-static enum status take_in(struct batcher *b, struct job *job, uint64_t now, uint64_t *retry_ms,
-                           struct error *err)
+static enum status admit(struct queue *q, struct job *job, uint64_t now, uint64_t *retry_ms,
+                         struct error *err)
 {
-    if (b->stopping)
+    if (q->stopping)
         return error_set(err, STATUS_STOPPING, "the engine is stopping");
     struct worker_offer offer;
     bool has_slot;
-    int i = b->n == 0 ? choose(b, job, &offer, &has_slot) : -1;
+    int i = q->n == 0 ? choose(q, job, &offer, &has_slot) : -1;
     if (i >= 0) {
-        const struct worker *w = &b->workers[i];
         size_t unread = offer.unread + job->n_prompt - offer.cached_pages * KV_PAGE;
-        uint64_t late = late_by(job, now + unread * prompt_token_ns(w));
+        uint64_t late = late_by(job, now + read_ns(q, (size_t)i, unread));
         if (late > 0)
-            return refuse_deadline(b, now, late, retry_ms, err);
-        if (worker_place(&b->workers[i], job))
-            return STATUS_OK;
+            return refuse_deadline(q, now, late, retry_ms, err);
+        place(q, i, job);
+        return STATUS_OK;
     }
-    if (b->n >= b->max_queue)
-        return refuse_full(b, now, retry_ms, err);
-    if (b->max_wait_ns > 0 || job->deadline_ns != 0) {
-        uint64_t wait = turn_ns(b, b->n);
-        if (b->max_wait_ns > 0 && wait > b->max_wait_ns)
-            return refuse_wait(b, now, wait, retry_ms, err);
-        uint64_t read = job->n_prompt * prompt_token_ns(&b->workers[0]);
-        uint64_t late = late_by(job, now + wait + read);
+    if (q->n >= q->max_queue)
+        return refuse_full(q, now, retry_ms, err);
+    if (q->max_wait_ns > 0 || job->deadline_ns != 0) {
+        uint64_t wait = turn_ns(q, q->n);
+        if (q->max_wait_ns > 0 && wait > q->max_wait_ns)
+            return refuse_wait(q, now, wait, retry_ms, err);
+        uint64_t late = late_by(job, now + wait + read_ns(q, 0, job->n_prompt));
         if (late > 0)
-            return refuse_deadline(b, now, late, retry_ms, err);
+            return refuse_deadline(q, now, late, retry_ms, err);
     }
-    line_append(b, job);
-    place_waiting(b);
+    line_append(q, job);
+    place_waiting(q);
     return STATUS_OK;
 }
 
-enum status batcher_submit(struct batcher *b, struct job *job, uint64_t *retry_ms,
-                           struct error *err)
+enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, struct error *err)
 {
     size_t n = job->n_prompt + job->max_tokens;
     if (job->n_prompt == 0)
         return error_set_param(err, STATUS_INVALID, "prompt", "the prompt has no tokens: give one");
-    if (job->max_tokens == 0 || n > b->n_context)
+    if (job->max_tokens == 0 || n > q->n_context)
         return error_set_param(err, STATUS_INVALID, "max_tokens",
                                "%zu prompt tokens and max_tokens %zu do not fit the context of %zu",
-                               job->n_prompt, job->max_tokens, b->n_context);
-    if (kv_pages_for(n - 1) > b->worker_pages)
+                               job->n_prompt, job->max_tokens, q->n_context);
+    if (kv_pages_for(n - 1) > q->worker_pages)
         return error_set_param(err, STATUS_INVALID, "max_tokens",
                                "%zu prompt tokens and max_tokens %zu do not fit the KV memory of "
                                "%zu positions",
-                               job->n_prompt, job->max_tokens, b->worker_pages * KV_PAGE);
+                               job->n_prompt, job->max_tokens, q->worker_pages * KV_PAGE);
     output_begin(job);
-    pthread_mutex_lock(&b->lock);
-    enum status status = take_in(b, job, clock_now_ns(), retry_ms, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&q->lock);
+    enum status status = admit(q, job, clock_now_ns(), retry_ms, err);
+    pthread_mutex_unlock(&q->lock);
     return status;
 }
 
-void batcher_cancel(struct batcher *b, struct job *job)
+void queue_cancel(struct queue *q, struct job *job)
 {
     struct job *before = NULL, *j;
-    pthread_mutex_lock(&b->lock);
-    for (j = b->head; j && j != job; j = j->next)
+    pthread_mutex_lock(&q->lock);
+    for (j = q->head; j && j != job; j = j->next)
         before = j;
     if (j) {
-        line_remove(b, job, before);
-        atomic_fetch_add_explicit(&b->n_cancelled, 1, memory_order_relaxed);
-        place_waiting(b); /* it may have stood in the way */
+        line_remove(q, job, before);
+        atomic_fetch_add_explicit(&q->n_cancelled, 1, memory_order_relaxed);
+        place_waiting(q); /* it may have stood in the way */
     }
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&q->lock);
     if (!j)
         return;
     output_finish(job, FINISH_CANCELLED);
-    progress_announce(b->progress);
+    progress_announce(q->progress);
 }
 
-void batcher_expire(struct batcher *b, uint64_t now_ns)
+static void expire(void *ctx, uint64_t now_ns)
 {
+    struct queue *q = ctx;
+    if (now_ns < atomic_load_explicit(&q->next_deadline_ns, memory_order_relaxed))
+        return;
     struct job *expired = NULL, *before = NULL, *next;
-    pthread_mutex_lock(&b->lock);
-    for (struct job *job = b->head; job; job = next) {
+    pthread_mutex_lock(&q->lock);
+    for (struct job *job = q->head; job; job = next) {
         next = job->next;
         if (job->deadline_ns == 0 || now_ns < job->deadline_ns) {
             before = job;
             continue;
         }
-        line_remove(b, job, before);
+        line_remove(q, job, before);
         job->next = expired;
         expired = job;
     }
     if (expired)
-        place_waiting(b);
-    pthread_mutex_unlock(&b->lock);
+        place_waiting(q);
+    pthread_mutex_unlock(&q->lock);
     if (!expired)
         return;
     for (; expired; expired = next) {
         next = expired->next;
         output_finish(expired, FINISH_DEADLINE);
     }
-    progress_announce(b->progress);
+    progress_announce(q->progress);
 }
 
-void batcher_end_all(struct batcher *b, const char *why)
+void queue_end_all(struct queue *q, const char *why)
 {
-    pthread_mutex_lock(&b->lock);
-    struct job *job = b->head, *next;
-    size_t n = b->n;
-    b->head = b->tail = NULL;
-    b->n = 0;
-    line_changed(b);
-    b->stopping |= why == NULL;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_lock(&q->lock);
+    struct job *job = q->head, *next;
+    size_t n = q->n;
+    q->head = q->tail = NULL;
+    q->n = 0;
+    line_changed(q);
+    q->stopping |= why == NULL;
+    pthread_mutex_unlock(&q->lock);
     for (; job; job = next) {
         next = job->next;
         if (why)
@@ -370,7 +370,12 @@ void batcher_end_all(struct batcher *b, const char *why)
         output_finish(job, why ? FINISH_ERROR : FINISH_CANCELLED);
     }
     if (!why)
-        atomic_fetch_add_explicit(&b->n_cancelled, n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&q->n_cancelled, n, memory_order_relaxed);
     if (n > 0)
-        progress_announce(b->progress);
+        progress_announce(q->progress);
+}
+
+struct worker_line queue_line(struct queue *q)
+{
+    return (struct worker_line){.ctx = q, .has_room = has_room, .step_begins = expire};
 }

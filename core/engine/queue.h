@@ -1,11 +1,11 @@
 /* queue.h - the bounded line of waiting jobs, and the choice of a worker for each.
  *
  * First come, first served: a later job goes first only when those before it do not fit the KV
- * memory now, and each is overtaken at most BATCHER_OVERTAKES times. A job is placed as soon as a
- * worker has room for it, by whoever made the room; nobody polls. One lock; workers' locks are
- * taken inside it, never the other way round. While a job waits some worker runs, as an idle one
- * has room for any job that was let in: so workers look after the deadlines of the line, between
- * their steps.
+ * memory now, and each is overtaken at most QUEUE_OVERTAKES times. A job is placed as soon as a
+ * worker has room for it, by the thread that made the room; nothing is polled. One lock; workers'
+ * locks are taken inside it, never the other way round. While a job waits some worker runs, as an
+ * idle one has room for any job that was let in: so workers look after the deadlines of the line,
+ * between their steps.
  */
 #pragma once
 
@@ -15,40 +15,40 @@
 #include <pthread.h>
 
 enum {
-    BATCHER_OVERTAKES = 8, /* times a waiting job may be overtaken */
-    BATCHER_WINDOW = 16,   /* waiting jobs looked at when the first does not fit */
+    QUEUE_OVERTAKES = 8, /* times a waiting job may be overtaken */
+    QUEUE_WINDOW = 16,   /* waiting jobs looked at when the first does not fit */
 };
 
-struct batcher {
+struct queue {
     pthread_mutex_t lock;
-    struct worker *workers; /* [n_workers], borrowed */
+    struct worker *const *workers; /* [n_workers], borrowed */
     size_t n_workers;
     size_t n_context, worker_pages, max_queue, max_batch;
     uint64_t max_wait_ns; /* 0: no bound */
     struct progress *progress;
     struct job *head, *tail;
     size_t n;
-    bool stopping;
+    bool ready, stopping;
     struct forecast forecast;
+    struct worker_load *loads; /* [n_workers], of the prediction being made; owned */
+    uint32_t *left_tokens;     /* [max_batch], likewise */
     /* read without the lock */
     _Atomic size_t n_waiting;
     _Atomic uint64_t next_deadline_ns; /* of the line; UINT64_MAX: none */
     _Atomic uint64_t n_cancelled;      /* while waiting */
 };
 
-enum status batcher_init(struct batcher *b, struct worker *workers, size_t n_workers,
-                         const struct engine_options *options, size_t n_context,
-                         size_t worker_pages, struct progress *progress, struct error *err);
-void batcher_free(struct batcher *b); /* takes a zeroed one */
+enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
+                       const struct engine_options *options, size_t n_context, size_t worker_pages,
+                       struct progress *progress, struct error *err);
+void queue_free(struct queue *q); /* takes a zeroed one */
 
 /* engine_submit's contract. */
-enum status batcher_submit(struct batcher *b, struct job *job, uint64_t *retry_ms,
-                           struct error *err);
-void batcher_cancel(struct batcher *b, struct job *job); /* when it waits */
+enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, struct error *err);
+void queue_cancel(struct queue *q, struct job *job); /* when it waits */
 /* Ends every waiting job: FINISH_CANCELLED, and no new one comes in; or FINISH_ERROR with a text.
  */
-void batcher_end_all(struct batcher *b, const char *why);
-/* Gives waiting jobs to workers with room. Workers call it when they made some. */
-void batcher_place(struct batcher *b);
-/* Ends waiting jobs whose deadline has passed. */
-void batcher_expire(struct batcher *b, uint64_t now_ns);
+void queue_end_all(struct queue *q, const char *why);
+/* What workers call: gives waiting jobs to workers with room; ends those whose deadline has passed.
+ */
+struct worker_line queue_line(struct queue *q);

@@ -2,12 +2,12 @@
  * them.
  *
  * The worker's thread. Order matters at the end of a step: tokens are counted, pages given back and
- * waiting jobs placed before anything is published, so that whoever has seen a result finds it
- * counted and its place free. How work is cut into steps never changes a bit of an answer.
+ * waiting jobs placed before anything is published, so that a client that has seen a result finds
+ * it counted and its place free. How work is cut into steps never changes a bit of an answer.
  */
 #include "base/clock.h"
 #include "engine/output.h"
-#include "engine/queue.h"
+#include "engine/worker_state.h"
 
 #include <stdlib.h>
 
@@ -32,7 +32,7 @@ static bool is_decoding(const struct slot *slot)
 
 /* --- the end of sequences --- */
 
-/* What ends a sequence from outside. */
+/* Why a running sequence must stop early: cancel, abort or deadline. */
 static enum finish_reason cut_short(struct worker *w, struct slot *slot, uint64_t now)
 {
     struct job *job = slot->job;
@@ -62,8 +62,8 @@ static void count_finished(struct worker *w, const struct job *job)
         rates_finished(&w->rates, job->n_completion, job->max_tokens);
 }
 
-/* Commits what the step computed and takes out the sequences that have ended; then tells the world.
- */
+/* Commits what the step computed and takes out the sequences that have ended; then publishes
+ * results and wakes waiters. */
 static void settle(struct worker *w)
 {
     size_t n = 0;
@@ -88,7 +88,7 @@ static void settle(struct worker *w)
     for (size_t i = 0; i < w->n_done; i++)
         count_finished(w, w->done[i]);
     if (w->n_done > 0)
-        batcher_place(w->setup->batcher);
+        w->setup->line.has_room(w->setup->line.ctx);
 
     bool news = w->n_done > 0;
     for (size_t i = 0; i < w->n_active; i++) {
@@ -299,9 +299,7 @@ void worker_step(struct worker *w)
     }
     if (ended)
         settle(w);
-    struct batcher *batcher = w->setup->batcher;
-    if (begin >= atomic_load_explicit(&batcher->next_deadline_ns, memory_order_relaxed))
-        batcher_expire(batcher, begin);
+    w->setup->line.step_begins(w->setup->line.ctx, begin);
     if (w->n_active == 0)
         return;
 

@@ -1,11 +1,11 @@
 /* step_profile.c - what a step had to do, and to whose profiles its time goes.
  *
- * The worker's thread, while somebody is interested. The step is added up by a helper while the
+ * The worker's thread, while a profile is wanted. The step is added up by a helper while the
  * leader samples and publishes. A job is given the whole time of the steps it took part in, as its
  * client waited for all of it, before their results are published: a finished job's profile is
  * final.
  */
-#include "engine/worker.h"
+#include "engine/worker_state.h"
 
 static struct slot *active(const struct worker *w, size_t i)
 {

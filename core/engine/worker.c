@@ -5,7 +5,7 @@
  * sleeps only when it has nothing to do. Everything it owns is made and freed on the thread itself,
  * so that memory lies near its cores.
  */
-#include "engine/worker.h"
+#include "engine/worker_state.h"
 
 #include "base/alloc_count.h"
 #include "base/clock.h"
@@ -152,18 +152,24 @@ static void *run(void *arg)
     return NULL;
 }
 
-enum status worker_start(struct worker *w, const struct worker_setup *setup, unsigned n_threads,
-                         struct error *err)
+enum status worker_create(struct worker **out, const struct worker_setup *setup, unsigned n_threads,
+                          struct error *err)
 {
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return error_no_memory(err, sizeof *w, "a worker");
     w->setup = setup;
     w->n_threads = n_threads;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     int number = pthread_create(&w->thread, NULL, run, w);
-    if (number != 0)
+    if (number != 0) {
+        worker_destroy(w);
         return error_errno(err, number, "starting a worker");
+    }
     pthread_setname_np(w->thread, "sm-worker");
     w->has_thread = true;
+    *out = w;
     return STATUS_OK;
 }
 
@@ -181,8 +187,6 @@ enum status worker_wait_started(struct worker *w, struct error *err)
 
 void worker_stop(struct worker *w)
 {
-    if (!w->has_thread)
-        return;
     pthread_mutex_lock(&w->lock);
     w->stop = true;
     pthread_cond_broadcast(&w->changed);
@@ -191,7 +195,7 @@ void worker_stop(struct worker *w)
 
 void worker_destroy(struct worker *w)
 {
-    if (!w->setup)
+    if (!w)
         return;
     if (w->has_thread)
         pthread_join(w->thread, NULL);
@@ -200,6 +204,7 @@ void worker_destroy(struct worker *w)
     arena_free(&w->arena);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
+    free(w);
 }
 
 /* --- what others call --- */
@@ -258,10 +263,81 @@ bool worker_place(struct worker *w, struct job *job)
     return placed;
 }
 
+static uint64_t get(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+void worker_load(const struct worker *w, struct worker_load *out, uint32_t *left_tokens)
+{
+    size_t n_running = atomic_load_explicit(&w->n_running, memory_order_relaxed);
+    uint64_t alone = get(&w->rates.alone_ns), beside = 2 * get(&w->rates.beside_ns);
+    *out = (struct worker_load){.n_running = n_running,
+                                .prompt_token_ns = alone,
+                                .shared_token_ns = n_running > 1 && beside > alone ? beside : alone,
+                                .answer_token_ns =
+                                    rates_decode_all(&w->rates, 1000, n_running) / 1000};
+    for (size_t i = 0; i < w->setup->options->max_batch; i++) {
+        const struct slot *slot = &w->slots[i];
+        out->unread += atomic_load_explicit(&slot->left_prompt, memory_order_relaxed);
+        uint32_t left = atomic_load_explicit(&slot->left_tokens, memory_order_relaxed);
+        if (left > 0)
+            left_tokens[out->n_left++] = left;
+    }
+}
+
 void worker_abort(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->setup->options->max_batch; i++)
         atomic_store_explicit(&w->slots[i].aborted, true, memory_order_release);
     pthread_mutex_unlock(&w->lock);
+}
+
+/* --- what it has done --- */
+
+bool worker_alive(const struct worker *w, uint64_t now_ns, uint64_t limit_ns)
+{
+    uint64_t last = get(&w->last_step_ns);
+    return atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0 || now_ns <= last ||
+           now_ns - last <= limit_ns;
+}
+
+void worker_add_stats(const struct worker *w, struct engine_stats *out)
+{
+    const struct worker_counters *c = &w->counters;
+    out->generated_tokens += get(&c->generated);
+    out->prompt_computed_tokens += get(&c->prompt_computed);
+    out->prompt_cached_tokens += get(&c->prompt_cached);
+    for (size_t i = 0; i < 3; i++)
+        out->cancelled[i] += get(&c->cancelled[i]);
+    out->n_steps += get(&c->n_steps);
+    for (size_t i = 0; i <= ENGINE_STEP_BUCKETS; i++)
+        out->step_seconds[i] += get(&c->seconds_bucket[i]);
+    for (size_t i = 0; i <= ENGINE_SIZE_BUCKETS; i++)
+        out->step_sequences[i] += get(&c->sequences_bucket[i]);
+    out->step_seconds_sum += (double)get(&c->step_ns) * 1e-9;
+    out->step_sequences_sum += get(&c->step_sequences);
+    out->running += atomic_load_explicit(&w->n_running, memory_order_relaxed);
+    struct kv_stats kv;
+    kv_stats(w->kv, &kv);
+    out->kv.n_pages += kv.n_pages;
+    out->kv.n_used += kv.n_used;
+    out->kv.n_cached += kv.n_cached;
+    out->kv.query_tokens += kv.query_tokens;
+    out->kv.hit_tokens += kv.hit_tokens;
+    uint64_t last = get(&w->last_step_ns);
+    out->last_step_ns = last > out->last_step_ns ? last : out->last_step_ns;
+}
+
+void worker_add_memory(const struct worker *w, struct engine_memory *out)
+{
+    out->activations += forward_bytes(w->forward);
+    out->tables += w->arena.n_bytes;
+    out->profile += recorder_bytes(w->recorder);
+}
+
+struct recorder *worker_recorder(const struct worker *w)
+{
+    return w->recorder;
 }

@@ -3,6 +3,7 @@
 #include "server/handlers/live.h"
 
 #include "base/clock.h"
+#include "engine/profile.h"
 #include "report/profile_document.h"
 #include "server/service.h"
 

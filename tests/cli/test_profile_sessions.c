@@ -1,6 +1,7 @@
 /* test_profile_sessions.c - facts about the workload of `profile`: each group of requests has an
  * engine of its own, the recorder's cost is found on others, and the last one is handed over. */
 #include "cli/profile/run.h"
+#include "forward/kv.h"
 
 #include <check.h>
 #include <stdlib.h>

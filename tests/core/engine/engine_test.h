@@ -4,7 +4,12 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "engine/engine.h"
+#include "engine/profile.h"
+#include "engine/stats.h"
+#include "forward/kv.h"
 #include "gguf/gguf.h"
+#include "model/model.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
 #include "engine/forecast.h"
 #include "engine/plan.h"
 #include "engine/rates.h"
+#include "forward/kv.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,0 +1,98 @@
+/* worker_state.h - what a worker is made of, for the files that are the worker: worker.c (memory,
+ * thread, what others call), step.c and step_profile.c.
+ *
+ * Its thread (the team's leader) owns everything but what `lock` guards: the index of the KV cache,
+ * the free slots and the list of new arrivals. A slot belongs to the placing thread until it is
+ * taken from the arrivals, then to the worker's thread; other threads read the atomics.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/team.h"
+#include "engine/rates.h"
+#include "engine/worker.h"
+#include "forward/forward.h"
+#include "model/model.h"
+#include "text/sampler.h"
+#include "text/tokenizer/tokenizer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct slot { /* the place of one running sequence */
+    struct job *job;
+    struct kv_seq kv;
+    int32_t *tokens;           /* [n_context]: the prompt, then what was sampled */
+    size_t n_tokens;           /* known; the last ones may not be computed yet */
+    size_t n_cached;           /* of the prompt, taken from the cache */
+    size_t n_rows;             /* in this step */
+    bool sampled;              /* in this step */
+    int32_t sample;            /* the id, when sampled */
+    enum finish_reason finish; /* FINISH_NONE: goes on */
+    _Atomic bool aborted;      /* by engine_abort_all */
+    _Atomic uint32_t left_prompt,
+        left_tokens; /* still to read, still to make at most; for forecasts */
+};
+
+struct worker_counters { /* one writer: the worker's thread; relaxed */
+    _Atomic uint64_t generated, prompt_computed, prompt_cached, cancelled[3];
+    _Atomic uint64_t n_steps, step_ns, step_sequences;
+    _Atomic uint64_t seconds_bucket[ENGINE_STEP_BUCKETS + 1];
+    _Atomic uint64_t sequences_bucket[ENGINE_SIZE_BUCKETS + 1];
+};
+
+struct worker {
+    const struct worker_setup *setup;
+    unsigned n_threads;
+    pthread_t thread;
+    bool has_thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* arrivals, the end, and the end of starting */
+    struct kv *kv;          /* its index: under the lock */
+    uint32_t *free_slots;   /* [max_batch] a stack; under the lock */
+    size_t n_free_slots;
+    uint32_t *arrivals; /* [max_batch]; under the lock */
+    size_t n_arrivals;
+    bool started, stop; /* under the lock */
+    enum status start_status;
+    struct error start_error;
+
+    /* its thread's */
+    struct team *team;
+    struct forward *forward;
+    struct sampler **samplers; /* [n_threads] */
+    struct arena arena;
+    struct slot *slots; /* [max_batch] */
+    uint32_t *order;    /* [n_active] slots, in the order of admission */
+    size_t n_active;
+    struct row *rows; /* [max_batch + step_tokens] */
+    size_t n_rows;
+    uint32_t *sampling; /* [n_sampling] slots that sample in this step, in the rows' order */
+    size_t n_sampling;
+    struct job **done; /* [n_done] finished in this step: to be published */
+    size_t n_done;
+    struct recorder *recorder;
+    struct record_work work; /* of this step, when it is profiled */
+    bool folding;            /* the team has been given the recorder's fold */
+
+    struct worker_counters counters;
+    struct rates rates;
+    _Atomic size_t n_running; /* admitted and not finished */
+    _Atomic uint64_t last_step_ns;
+};
+
+/* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it */
+enum recorder_wish step_profile_wish(const struct worker *w); /* of jobs */
+/* After the forward pass: the team begins to add it up. */
+void step_profile_fold(struct worker *w, size_t n_decode, size_t n_prompt);
+void step_profile_wait(struct worker *w); /* before the team has other work */
+/* Before the step's results are published, and after that. */
+void step_profile_share(struct worker *w, uint64_t step_ns);
+void step_profile_end(struct worker *w);
+
+/* step.c */
+void worker_step(struct worker *w); /* one step of all active sequences */
+void worker_end_all(struct worker *w, enum finish_reason reason);
+enum status worker_warm_up(struct worker *w,
+                           struct error *err); /* faults in, measures, leaves no trace */
