@@ -117,4 +117,12 @@ clean: ## remove everything that was built
 	@rm -rf build build-asan build-tsan build-fuzz build-lint-gcc build-lint-clang
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' -v columns="$$(stty size 2>/dev/null </dev/tty | cut -d ' ' -f 2)" ' \
+		BEGIN { if (columns < 40) columns = 80 } \
+		/^[a-z-]+:.*## / { \
+			line = sprintf("make %-11s", $$1); n = split($$2, words, " "); \
+			for (i = 1; i <= n; i++) { \
+				if (length(line) + 1 + length(words[i]) > columns) { \
+					print line; line = sprintf("%16s", "") } \
+				line = line " " words[i] } \
+			print line }' $(MAKEFILE_LIST)

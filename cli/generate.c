@@ -172,8 +172,7 @@ static enum status read_prompt(const struct settings *s, char **prompt, size_t *
                                struct error *err)
 {
     if (s->argument == NULL) {
-        if (isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
-            fputs("Type the prompt; Ctrl-D at the start of a line ends it.\n", stderr);
+        terminal_invite("the prompt");
         return terminal_read(NULL, prompt, n, err);
     }
     *n = strlen(s->argument);

@@ -60,6 +60,12 @@ enum status terminal_read(const char *path, char **bytes, size_t *n, struct erro
     return status;
 }
 
+void terminal_invite(const char *what)
+{
+    if (isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
+        fprintf(stderr, "Type %s; Ctrl-D at the start of a line ends it.\n", what);
+}
+
 enum status terminal_write_to(int fd, const char *name, const char *bytes, size_t n,
                               struct error *err)
 {

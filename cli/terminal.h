@@ -13,6 +13,10 @@
  * count. STATUS_IO, STATUS_NO_MEMORY, STATUS_TOO_LARGE (beyond 1 GiB). */
 enum status terminal_read(const char *path, char **bytes, size_t *n, struct error *err);
 
+/* Where standard input is a person's terminal: says on standard error that it waits for "the
+ * prompt", and how that ends. */
+void terminal_invite(const char *what);
+
 /* All of it to standard output, unbuffered. A reader that has left is STATUS_CANCELLED, anything
  * else STATUS_IO. */
 enum status terminal_write(const char *bytes, size_t n, struct error *err);

@@ -42,8 +42,10 @@ int verb_tokenize(const struct settings *settings)
     unsigned flags = (settings->special ? TOKENIZER_PARSE_SPECIAL : 0U) |
                      (settings->add_special ? TOKENIZER_ADD_SPECIAL : 0U);
     enum status status = load_tokenizer(&tokenizer, settings->model, &err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        terminal_invite("the text");
         status = terminal_read(NULL, &text, &n_text, &err);
+    }
     if (status == STATUS_OK) {
         size_t room = tokenizer_max_ids(tokenizer, n_text);
         ids = calloc(room > 0 ? room : 1, sizeof *ids);
@@ -100,8 +102,10 @@ int verb_detokenize(const struct settings *settings)
     int32_t *ids = NULL;
     size_t n_text = 0, n_ids = 0, n_out = 0;
     enum status status = load_tokenizer(&tokenizer, settings->model, &err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        terminal_invite("the token ids");
         status = terminal_read(NULL, &text, &n_text, &err);
+    }
     if (status == STATUS_OK)
         status = read_ids(text, n_text, tokenizer_n_vocab(tokenizer), &ids, &n_ids, &err);
     if (status == STATUS_OK) {

@@ -92,6 +92,16 @@ const char *value_text(const struct settings *s, const struct setting *setting, 
 /* "a whole number from 1 to 1024, or auto" */
 void value_expected(const struct setting *setting, char *out, size_t room);
 
+/* --- hints.c --- */
+
+enum place_kind { PLACE_FLAG, PLACE_ENV, PLACE_INI };
+
+/* Whether one name is so near to the other (NULL: none) that it may be a slip of it: a third of its
+ * letters. */
+bool hint_is_slip(const char *name, const char *near);
+/* "; nearest: --max-queue", the name spelt as its place spells it; "" where none is near. */
+void hint_setting(const char *name, enum place_kind kind, char out[SETTING_NAME_MAX + 32]);
+
 /* --- ini.c --- */
 
 /* Called for each `name = value`; place: "FILE:LINE". */

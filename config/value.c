@@ -142,7 +142,8 @@ static const char *nearest_word(const struct setting *setting, const char *text,
     char *rest = copy;
     for (char *word; n < 16 && (word = strsep(&rest, " ")) != NULL;)
         words[n++] = word;
-    return nearest_name(text, words, n);
+    const char *near = nearest_name(text, words, n);
+    return hint_is_slip(text, near) ? near : NULL;
 }
 
 static enum status refuse(const struct setting *setting, const char *text, const char *place,

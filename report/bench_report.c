@@ -92,8 +92,8 @@ size_t bench_report_write(const struct bench_report *report, char *out, size_t r
 
 static enum status lacks(const char *name, struct error *err)
 {
-    return error_set(err, STATUS_FORMAT, "no report of `smallmind bench --json`: \"%s\" is missing",
-                     name);
+    return error_set(err, STATUS_FORMAT,
+                     "this is not a report of `smallmind bench --json`: \"%s\" is missing", name);
 }
 
 static bool get_text(const cJSON *object, const char *name, char *out, size_t room)

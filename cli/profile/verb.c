@@ -244,7 +244,7 @@ static enum status check_usage(const struct settings *s, struct error *err)
                                "two files are reports to compare: --compare A.json B.json");
     if (n == 0 && s->argument != NULL)
         return error_set_param(err, STATUS_INVALID, "--json",
-                               "\"%s\": a file is written in the form of --json, --html or --trace",
+                               "\"%s\": say what to write there: --json, --html or --trace",
                                s->argument);
     if (n > 1 && s->argument == NULL)
         return error_set_param(err, STATUS_INVALID, "--json",

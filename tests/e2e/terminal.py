@@ -35,17 +35,21 @@ class Seen:
         return text.removesuffix("\n").split("\n") if text else []
 
 
-def run_on_terminal(*args, columns=80, stdin=b"", stdout_too=True, env=None):
+def run_on_terminal(*args, columns=80, stdin=b"", typed=None, stdout_too=True, env=None):
     """One run to its end with standard error on a terminal this wide, and standard output too
-    unless a pipe is asked for. Standard input is a pipe."""
+    unless a pipe is asked for. Standard input is a pipe, or the terminal where keys are typed."""
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen([str(BINARY), *map(str, args)], stdin=subprocess.PIPE,
+    process = subprocess.Popen([str(BINARY), *map(str, args)],
+                               stdin=subprocess.PIPE if typed is None else terminal,
                                stdout=terminal if stdout_too else subprocess.PIPE, stderr=terminal,
                                env=dict(clean_environment(env), TERM="xterm"))
     os.close(terminal)
-    process.stdin.write(stdin)
-    process.stdin.close()
+    if typed is not None:
+        os.write(main, typed)
+    else:
+        process.stdin.write(stdin)
+        process.stdin.close()
     raw = b""
     try:
         while data := os.read(main, 65536):

@@ -278,6 +278,16 @@ def test_a_model_that_ends_at_once_says_why_on_a_terminal(tmp_path):
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, b"", b"")
 
 
+@pytest.mark.parametrize("verb, typed, word", [
+    ("generate", b"Once upon\n\x04", "the prompt"), ("tokenize", b"Once upon\n\x04", "the text"),
+    ("detokenize", b"31 42\n\x04", "the token ids")])
+def test_a_verb_that_waits_for_a_person_says_so(verb, typed, word):
+    flags = ["--max-tokens", 3, *EXTRA] if verb == "generate" else []
+    seen = run_on_terminal(verb, *flags, typed=typed)
+    assert seen.returncode == 0 and f"Type {word}; Ctrl-D" in seen.raw
+    assert run_verb(verb, *flags, stdin=b"31 42").stderr == b""
+
+
 def test_other_reasons_for_nothing_are_told_apart():
     first = generate("--temperature", 0, "--max-tokens", 1, STORY)
     seen = run_on_terminal("generate", *EXTRA, "--temperature", 0, "--stop", first.strip(), STORY)
