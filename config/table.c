@@ -148,8 +148,11 @@ const struct setting settings_table[] = {
      "Raise it for readers that pause."},
 
     {"log-format", "log", KIND_CHOICE, FIELD(log_format), VERB_SERVE, 0, 0, NULL, "text json", "text", "text|json",
-     "form of the log's lines on standard error",
+     "form of the log's lines",
      "json when a collector reads the log."},
+    {"log-file", "log", KIND_TEXT, FIELD(log_file), VERB_SERVE, 0, 0, NULL, NULL, "", "FILE",
+     "where the log goes (default: standard error); opened anew on SIGHUP",
+     "Where no supervisor keeps what is written to standard error; a rotation then sends SIGHUP."},
     {"log-level", "log", KIND_CHOICE, FIELD(log_level), VERB_SERVE, 0, 0, NULL, "debug info warn error", "info", "LEVEL",
      "least weight of a line: debug info warn error",
      "warn leaves out the line that each request writes."},
