@@ -64,7 +64,7 @@ const struct setting settings_table[] = {
      "how keys and values are kept: f32 f16 q8",
      "q8 needs about half of f16's KV memory and is nearly as exact; f32 doubles it and is what published figures are measured with."},
     {"kv-memory", "memory", KIND_BYTES, FIELD(kv_memory), COMPUTE, 1024, 1125899906842624.0, "auto", NULL, "auto", "BYTES",
-     "KV memory of all workers, taken at start (512M, 2G)",
+     "KV memory of all workers, taken as it is needed (512M, 2G)",
      "Auto holds 8 whole contexts (max_batch, where that is given) or 1 GB, whichever is less, at most a quarter of the memory allowed; raise it for more long requests at once and to keep more prefixes."},
     {"prefix-cache", "memory", KIND_SWITCH, FIELD(prefix_cache), VERB_SERVE, 0, 0, NULL, NULL, "on", "on|off",
      "keep computed prefixes for later requests",
