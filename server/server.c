@@ -114,7 +114,7 @@ static void on_loaded(uv_work_t *work, int status)
         .plan = engine_plan(service->engine),
         .kernels = service->model.kernels->name,
         .url = service->listener.url,
-        .unix_path = service->listener.unix_path,
+        .unix_path = service->listener.n_tcp == 0 ? s->unix_path : NULL,
         .needs_key = service->keys != NULL,
         .seconds = (double)(clock_now_ns() - life->begun_ns) * 1e-9,
     };
@@ -226,7 +226,6 @@ static enum status start(struct life *life, const struct settings *settings, str
     service->settings = settings;
     service->routes = service_routes;
     service->state = HEALTH_LOADING;
-    service->listener.fd = -1;
     metrics_init(&service->metrics);
     if (getrandom(&service->random_ids, sizeof service->random_ids, 0) < 0 ||
         getrandom(&service->random_seeds, sizeof service->random_seeds, 0) < 0)
@@ -242,7 +241,7 @@ static enum status start(struct life *life, const struct settings *settings, str
         return status;
     service->origins = (struct origin_rules){service->listener.loopback, &settings->allow_origins,
                                              &settings->allow_hosts};
-    status = http_start(&service->http, service, service->listener.fd, err);
+    status = http_start(&service->http, service, err);
     if (status == STATUS_OK)
         status = loop_attach(&service->loop, service->http.daemon, err);
     if (status == STATUS_OK)
@@ -254,8 +253,8 @@ static enum status start(struct life *life, const struct settings *settings, str
     int code = uv_queue_work(&service->loop.uv, &life->work, load, on_loaded);
     if (code != 0)
         return error_errno(err, -code, "the loader's thread");
-    log_line(LOG_INFO, "smallmind %s listening on %s", SMALLMIND_VERSION, service->listener.url);
-    if (service->keys == NULL && !service->listener.loopback && service->listener.unix_path == NULL)
+    log_line(LOG_INFO, "smallmind %s listening on %s", SMALLMIND_VERSION, service->listener.urls);
+    if (service->keys == NULL && service->listener.remote)
         log_line(LOG_WARN, "reachable from other machines without an API key (--api-key-file)");
     return STATUS_OK;
 }

@@ -203,7 +203,7 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
 static void conn_close(struct service *service, struct conn *conn)
 {
     struct http *http = &service->http;
-    loop_again(&service->loop); /* at its limit, the daemon listens again in the next run only */
+    loop_again(&service->loop);
     if (conn == NULL)
         return;
     transport_forget(conn->fd);
@@ -225,11 +225,39 @@ static void conn_close(struct service *service, struct conn *conn)
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
                           enum MHD_ConnectionNotificationCode code)
 {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        conn_open(cls, mhd, place);
-    else
-        conn_close(cls, *place);
+    struct service *service = cls;
+    struct http *http = &service->http;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        http->n_sockets++;
+        conn_open(service, mhd, place);
+    } else {
+        http->n_sockets--;
+        conn_close(service, *place);
+        acceptor_resume(&http->acceptor);
+    }
 }
+
+static bool has_room(void *ctx)
+{
+    const struct service *service = ctx;
+    return service->http.n_sockets < service->http.capacity;
+}
+
+static void on_client(void *ctx, int fd, const struct sockaddr *address, socklen_t n)
+{
+    struct service *service = ctx;
+    loop_look_at_clock(&service->loop); /* its time begins after a pause, not in it */
+    MHD_add_connection(service->http.daemon, fd, address, n); /* which closes it when it fails */
+}
+
+static void on_clients(void *ctx)
+{
+    struct service *service = ctx;
+    loop_drive(&service->loop);
+}
+
+static const struct accept_events accept_events = {
+    .has_room = has_room, .take = on_client, .taken = on_clients};
 
 /* A request's first line is here; only now is its target whole. */
 void conn_request_begun(struct conn *conn, struct request *r)
@@ -265,34 +293,25 @@ static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *mh
     return NULL;
 }
 
-static enum MHD_Result pass_on(struct request *r, const char *url, const char *version,
-                               const char *data, size_t *n_data)
-{
-    if (url != NULL)
-        return request_admit(r, url, version);
-    if (*n_data == 0)
-        return request_whole(r);
-    size_t n = *n_data;
-    *n_data = 0;
-    return request_take(r, data, n);
-}
-
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *n_data, void **place)
 {
     (void)cls;
-    struct conn *conn = conn_of(mhd);
-    bool first = *place == NULL;
-    /* What the guard has not seen is not served. */
-    if (first && conn != NULL && conn->n_requests < conn->guard.n_heads)
-        *place = request_begin(conn, method);
-    if (*place == NULL)
-        return MHD_NO;
-    enum MHD_Result result = pass_on(*place, first ? url : NULL, version, data, n_data);
-    if (result == MHD_NO) /* the library closes it from inside, and would forget it */
-        conn_ends(conn);
-    return result;
+    struct request *r = *place;
+    if (r == NULL) {
+        struct conn *conn = conn_of(mhd);
+        /* What the guard has not seen is not served. */
+        bool seen = conn != NULL && conn->n_requests < conn->guard.n_heads;
+        *place = seen ? request_begin(conn, method) : NULL;
+        return *place != NULL ? request_admit(*place, url, version) : MHD_NO;
+    }
+    if (*n_data > 0) {
+        size_t n = *n_data;
+        *n_data = 0;
+        return request_take(r, data, n);
+    }
+    return request_whole(r);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **place,
@@ -366,7 +385,7 @@ static unsigned max3(unsigned a, unsigned b, unsigned c)
     return ab > c ? ab : c;
 }
 
-enum status http_start(struct http *http, struct service *service, int listen_fd, struct error *err)
+enum status http_start(struct http *http, struct service *service, struct error *err)
 {
     const struct settings *s = service->settings;
     /* Behind the sweep's deadlines, and never 0: a client that sent its request and its end in one
@@ -378,30 +397,31 @@ enum status http_start(struct http *http, struct service *service, int listen_fd
     size_t pool = 2 * (s->max_header_bytes + GUARD_RECORDS_MAX * GUARD_RECORD_BYTES + POOL_SPARE);
     if (!transport_works())
         return error_set(err, STATUS_INTERNAL, "libmicrohttpd's reads cannot be watched");
+    http->capacity = share_out(http, s->max_connections);
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, listen_fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, share_out(http, s->max_connections), NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)http->capacity, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, http->timeout, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)pool, NULL},
         {MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
-        service, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, service, MHD_OPTION_NOTIFY_COMPLETED, on_completed, service,
-        MHD_OPTION_URI_LOG_CALLBACK, on_first_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_as_it_is, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_request, service, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, service, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, service, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_as_it_is, NULL, MHD_OPTION_ARRAY, options,
+        MHD_OPTION_END);
     if (http->daemon == NULL)
         return error_errno(err, errno, "libmicrohttpd");
-    return STATUS_OK;
+    return acceptor_start(&http->acceptor, &service->listener, &service->loop.uv, &accept_events,
+                          service, err);
 }
 
 void http_stop(struct http *http)
 {
     if (http->daemon == NULL)
         return;
-    MHD_quiesce_daemon(http->daemon);
     MHD_stop_daemon(http->daemon);
     http->daemon = NULL;
     transport_end();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "server/http/accept.h"
 #include "server/http/guard.h"
 
 #include <microhttpd.h>
@@ -46,6 +47,8 @@ struct conn { /* one client's connection, from accept to close */
 
 struct http {
     struct MHD_Daemon *daemon;
+    struct acceptor acceptor;
+    size_t n_sockets, capacity; /* that the daemon has, and may have */
     struct conn *conns;
     size_t n_conns;
     size_t n_cut;            /* of them */
@@ -59,9 +62,8 @@ struct http {
     size_t n_tasks;          /* handlers' tasks, those included whose request has ended */
 };
 
-/* Starts the daemon on a listening socket, which stays the caller's to close, after http_stop. */
-enum status http_start(struct http *http, struct service *service, int listen_fd,
-                       struct error *err);
+/* Starts the daemon, and takes clients from the service's listener as soon as the loop runs. */
+enum status http_start(struct http *http, struct service *service, struct error *err);
 /* Closes every connection and stops. No request may be suspended any more. */
 void http_stop(struct http *http);
 

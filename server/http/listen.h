@@ -1,33 +1,41 @@
-/* listen.h - the listening socket and the file that tells its port.
+/* listen.h - the listening sockets and the file that tells their port.
  *
- * A TCP socket (IPv4 or IPv6, by address or name) or a Unix one, opened before any connection is
- * served. Loop thread.
+ * TCP sockets (IPv4 or IPv6, by address or name), all on one port, and a Unix one, opened before
+ * any connection is served. Loop thread.
  */
 #pragma once
 
 #include "base/error.h"
 #include "config/settings.h"
+#include "server/own_file.h"
 
 #include <stdbool.h>
 
-struct listener {
-    int fd;        /* -1: closed, or handed over */
-    bool loopback; /* a TCP address that only this machine reaches */
-    unsigned port; /* the real one; 0 for a Unix socket */
-    char url[320]; /* for people: "http://127.0.0.1:8080", "unix:/run/smallmind.sock" */
-    const char *unix_path, *port_file; /* borrowed from the settings; removed at the end */
+enum { LISTENER_SOCKETS_MAX = 64 };
+
+struct listener {                  /* zeroed: closed */
+    int fds[LISTENER_SOCKETS_MAX]; /* TCP's first, then the Unix one */
+    size_t n, n_tcp;
+    bool loopback;  /* TCP addresses, and only this machine reaches them */
+    bool remote;    /* other machines may reach one of them */
+    unsigned port;  /* the real one, of all TCP sockets; 0: none */
+    char url[320];  /* the first, to connect to: "http://127.0.0.1:8080", "unix:/run/sm.sock" */
+    char urls[512]; /* all, for people; cut */
+    const char *port_path;
+    struct own_file port_file, unix_file;
 };
 
-/* Binds and listens. A Unix socket's file that nobody listens on is replaced. STATUS_IO says which
- * address and why. */
+/* Binds and listens, on all of them or none. A Unix socket's file on which nothing listens any more
+ * is replaced. STATUS_IO says which address and why. */
 enum status listener_open(struct listener *out, const struct settings *settings, struct error *err);
 
-/* Writes the port's number, whole or not at all (a file beside it, renamed). Nothing to do without
- * --port-file. */
-enum status listener_announce(const struct listener *listener, struct error *err);
+/* Writes the port's number, whole or not at all. Nothing to do without --port-file. */
+enum status listener_announce(struct listener *listener, struct error *err);
 
 /* Whether the other end of a connection is on this machine. */
 bool listener_is_local(int fd);
+/* Whether a connection came through a Unix socket. */
+bool listener_is_unix(int fd);
 
-/* Closes the socket if it is still here, and removes the files. */
+/* Closes the sockets and removes the files, where they are still this process's. */
 void listener_close(struct listener *listener);

@@ -12,7 +12,7 @@ enum { DRIVE_ROUNDS = 4 };
  * could not be served in it, and no time limit counts it. */
 enum { PAUSE_MS = 4 * LOOP_BEAT_MS };
 
-static void look_at_clock(struct loop *loop)
+void loop_look_at_clock(struct loop *loop)
 {
     uint64_t now_ms = uv_now(&loop->uv), gap_ms = now_ms - loop->seen_ms;
     loop->seen_ms = now_ms;
@@ -102,7 +102,7 @@ void loop_drive(struct loop *loop)
     if (loop->daemon == NULL || loop->driving)
         return;
     loop->driving = true;
-    look_at_clock(loop);
+    loop_look_at_clock(loop);
     bool more = true;
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     for (int round = 0; round < DRIVE_ROUNDS && more; round++) {

@@ -65,6 +65,9 @@ void loop_wake(struct loop *loop); /* any thread */
  * closed (uv_close) before. */
 void loop_close(struct loop *loop);
 
+/* Notices a pause of the process; before anything is timed that libmicrohttpd has not begun. */
+void loop_look_at_clock(struct loop *loop);
+
 /* Loop time: that of the machine, less what passed while the process was stopped or frozen. */
 static inline uint64_t loop_now_ms(const struct loop *loop)
 {

@@ -144,7 +144,10 @@ static bool is_for_server(const struct request *r, const char *path)
 static void check_access(struct request *r, const char *path)
 {
     const struct service *service = r->service;
-    const char *foreign = headers_foreign(&r->headers, &service->origins, strcmp(path, "/") == 0);
+    struct origin_rules rules = service->origins;
+    if (rules.loopback && service->settings->unix_path != NULL && listener_is_unix(r->conn->fd))
+        rules.loopback = false; /* no page gets there */
+    const char *foreign = headers_foreign(&r->headers, &rules, strcmp(path, "/") == 0);
     bool asks = strcmp(r->method, "OPTIONS") != 0; /* a preflight carries no key */
     bool open = r->route != NULL && (r->route->flags & ROUTE_OPEN);
     if (foreign != NULL)
@@ -397,8 +400,7 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
     bool ok = response_header(response, "X-Request-Id", r->id) &&
               response_header(response, "Server-Timing", text);
     const struct origin_rules *rules = &r->service->origins;
-    if (rules->allow_origins != NULL &&
-        rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
+    if (rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
         ok = ok && response_header(response, "Vary", "Origin");
     if (headers_origin_allowed(&r->headers, rules))
         ok = ok && response_header(response, "Access-Control-Allow-Origin", r->headers.origin) &&

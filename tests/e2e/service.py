@@ -69,12 +69,11 @@ class Service:
     """`smallmind serve` with its log and port file in a folder of its own."""
 
     def __init__(self, *flags, model="builtin", env=None, unix=None, preload=None,
-                 host="127.0.0.1", stderr=None, **start):
-        """stderr: instead of the log's file; start: more for Popen."""
+                 host="127.0.0.1", port_file=None):
         self.folder = tempfile.TemporaryDirectory(prefix="smallmind-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.unix = unix
-        port_file = os.path.join(self.folder.name, "port")
+        port_file = self.port_file = str(port_file or os.path.join(self.folder.name, "port"))
         args = ["serve", "--model", str(model), "--port-file", port_file]
         args += ["--unix", unix] if unix else ["--port", "0", "--host", host]
         args += [str(flag) for flag in flags]
@@ -84,8 +83,8 @@ class Service:
         if preload:
             environment["LD_PRELOAD"] = str(preload)
         with open(self.log_path, "wb") as log:
-            start = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": stderr or log, **start}
-            self.process = subprocess.Popen([str(BINARY), *args], env=environment, **start)
+            self.process = subprocess.Popen([str(BINARY), *args], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env=environment)
         self.pid = self.process.pid
         self.timeout = LIMIT  # of each wait for bytes
         try:
