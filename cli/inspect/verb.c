@@ -242,6 +242,19 @@ static enum status show(const struct inspection *i, bool tensors, struct error *
     return status == STATUS_CANCELLED ? STATUS_OK : status;
 }
 
+/* The file is at fault, or an option: said with the file's name, and as JSON where that was asked
+ * for. */
+static int refuse(const struct settings *settings, const struct error *err)
+{
+    if (settings->json)
+        inspection_print_refusal(settings->argument, err);
+    if (strstr(err->text, settings->argument) != NULL || strncmp(err->param, "--", 2) == 0)
+        return verb_fail(err);
+    struct error named;
+    error_set_param(&named, err->status, err->param, "%s: %s", settings->argument, err->text);
+    return verb_fail(&named);
+}
+
 int verb_inspect(const struct settings *settings)
 {
     struct inspection *found = malloc(sizeof *found);
@@ -250,20 +263,13 @@ int verb_inspect(const struct settings *settings)
         error_no_memory(&err, sizeof *found, "the report");
         return verb_fail(&err);
     }
-    enum status status = inspection_make(found, settings, &err);
-    if (status == STATUS_OK && settings->json)
-        status = inspection_print_json(found, settings->tensors, &err);
-    else if (status == STATUS_OK)
-        status = show(found, settings->tensors, &err);
+    int code = EXIT_DONE;
+    if (inspection_make(found, settings, &err) != STATUS_OK)
+        code = refuse(settings, &err);
+    else if ((settings->json ? inspection_print_json(found, settings->tensors, &err)
+                             : show(found, settings->tensors, &err)) != STATUS_OK)
+        code = verb_fail(&err);
     inspection_free(found);
     free(found);
-    if (status == STATUS_OK)
-        return EXIT_DONE;
-    if (settings->json)
-        inspection_print_refusal(settings->argument, &err);
-    if (strstr(err.text, settings->argument) != NULL || strncmp(err.param, "--", 2) == 0)
-        return verb_fail(&err);
-    struct error named;
-    error_set_param(&named, status, err.param, "%s: %s", settings->argument, err.text);
-    return verb_fail(&named);
+    return code;
 }

@@ -56,7 +56,8 @@ static enum status load_synthetic(struct loaded *out, const struct settings *s,
 static enum status make_plan(struct profile_plan *out, const struct settings *s,
                              const struct model *model, struct error *err)
 {
-    struct profile_plan plan = {.sessions = s->sessions,
+    const bool filled = s->sessions < s->batch && settings_is_default(s, "sessions");
+    struct profile_plan plan = {.sessions = filled ? s->batch : s->sessions,
                                 .tokens = s->tokens,
                                 .prompt = s->prompt,
                                 .batch = s->batch,
@@ -252,6 +253,10 @@ static enum status check_usage(const struct settings *s, struct error *err)
                                "NAME.trace.json");
     if (s->argument != NULL && s->argument[0] == '\0')
         return error_set_param(err, STATUS_INVALID, "--json", "the file's name is empty");
+    if (s->batch > s->sessions && !settings_is_default(s, "sessions"))
+        return error_set_param(err, STATUS_INVALID, "--batch",
+                               "--batch %zu: with %zu sessions there are never so many at once",
+                               s->batch, s->sessions);
     enum status status = check_sizes(s, err);
     return status == STATUS_OK ? check_targets(s, err) : status;
 }

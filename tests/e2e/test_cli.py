@@ -314,6 +314,17 @@ def test_kernels_of_another_processor_are_refused_with_those_that_can_be_had(ver
         assert run_verb("generate", "--cpu", level, "--max-tokens", 1, "x").returncode == 0
 
 
+@pytest.mark.parametrize("args", [
+    ["help"], ["version"], ["serve", "--print-config"], ["inspect", "builtin"],
+    ["inspect", "--json", "builtin"], ["generate", "--max-tokens", "3", "x"], ["tokenize"]])
+def test_a_full_disk_is_exit_1_and_named(args):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([str(BINARY), *args], stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, env=clean_environment(), timeout=LIMIT)
+    assert done.returncode == 1
+    assert done.stderr == b"smallmind: standard output: No space left on device\n"
+
+
 # --- serve ---
 
 def test_serve_is_the_default_verb():

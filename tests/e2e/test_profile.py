@@ -198,6 +198,7 @@ def test_several_sizes_stand_in_a_table():
 @pytest.mark.parametrize("args, word", [
     (["x.json"], "--json"), (["--json", "--html"], "name"), (["--tokens", "100000"], "context"),
     (["--compare"], "two"), (["a", "b"], "--compare"), (["--context", "4096"], "128"),
+    (["--sessions", "2", "--batch", "3"], "batch"),
     (["--sessions", "0"], "sessions"), (["--json", ""], "empty"),
     (["--fail-on-regression", "0"], "--compare"),
     (["--sizes", "--prompt", "400"], "context of 128"),
@@ -216,3 +217,9 @@ def test_no_line_is_wider_than_the_terminal(columns):
     assert seen.returncode == 0 and max(map(len, seen.lines)) <= columns
     for heading in ("| path ", "p95", "allocated", "of the limit"):  # in parts, but all of it
         assert any(heading in line for line in seen.lines), heading
+
+
+def test_a_batch_is_filled():
+    """More at once than the default number of sessions: as many sessions as it takes."""
+    found = json.loads(profile("--batch", "5", "--tokens", "2", "--json"))["workload"]
+    assert found["batch"] == 5 and found["sessions"] == 5
