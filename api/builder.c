@@ -166,6 +166,9 @@ static void fill(struct job *job, const struct build *b)
         bytes += v->stops[i].n;
     }
     job->n_stops = v->n_stops;
+    for (size_t i = 0; i < v->n_stop_ids; i++)
+        job->stop_ids[i] = v->stop_ids[i];
+    job->n_stop_ids = v->n_stop_ids;
 }
 
 static enum status make_job(struct job **out, struct build *b, struct error *err)

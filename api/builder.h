@@ -42,6 +42,8 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
                                  by id, unique */
     const struct stop_string *stops; /* [n_stops], none empty */
     size_t n_stops;                  /* at most JOB_STOPS_MAX */
+    const int32_t *stop_ids;         /* [n_stop_ids], at most JOB_STOP_IDS_MAX */
+    size_t n_stop_ids;
 };
 
 /* base/sampling_defaults.h's sampling, BOS added, nothing else asked for. */

@@ -14,6 +14,7 @@ struct api_error errors_of_refusal(enum refusal refusal)
         [REFUSAL_ORIGIN] = {403, "forbidden_origin", "permission_error"},
         [REFUSAL_REMOTE] = {403, "local_only", "permission_error"},
         [REFUSAL_NOT_FOUND] = {404, "not_found", invalid_request},
+        [REFUSAL_MODEL] = {404, "model_not_found", invalid_request},
         [REFUSAL_METHOD] = {405, "method_not_allowed", invalid_request},
         [REFUSAL_NO_LENGTH] = {411, "length_required", invalid_request},
         [REFUSAL_BODY] = {413, "body_too_large", invalid_request},

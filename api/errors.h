@@ -22,6 +22,7 @@ enum refusal {
     REFUSAL_ORIGIN,      /* 403 */
     REFUSAL_REMOTE,      /* 403: for clients on this machine, where there are no keys */
     REFUSAL_NOT_FOUND,   /* 404 */
+    REFUSAL_MODEL,       /* 404: another model than the one served */
     REFUSAL_METHOD,      /* 405, with Allow */
     REFUSAL_NO_LENGTH,   /* 411 */
     REFUSAL_BODY,        /* 413 */

@@ -42,6 +42,8 @@ struct generation_mark { /* how far a job has been sent; zeroed to begin */
     bool done;       /* its last event is written: nothing more comes */
 };
 
+enum { GENERATION_MODEL_MAX = 128 };
+
 struct choice { /* one of the answers */
     struct job *job;
     struct generation_mark sent;
@@ -51,11 +53,12 @@ struct generation { /* zeroed first */
     /* --- set by decode --- */
     struct choice *choices; /* [n_choices], owned; a job too, until it is submitted */
     size_t n_choices;
-    bool stream;          /* the answer comes in events */
-    bool profile;         /* the jobs have profiles */
-    bool has_seed;        /* else the service draws one for each job */
-    uint64_t deadline_ms; /* after arrival; 0: none */
-    uint64_t tokenize_ns; /* what turning the prompts into ids took */
+    bool stream;                            /* the answer comes in events */
+    bool profile;                           /* the jobs have profiles */
+    bool has_seed;                          /* else the service draws one for each job */
+    uint64_t deadline_ms;                   /* after arrival; 0: none */
+    uint64_t tokenize_ns;                   /* what turning the prompts into ids took */
+    char asked_model[GENERATION_MODEL_MAX]; /* the model named, cut where longer; "": none was */
 
     /* --- set by the service; borrowed --- */
     const struct dialect *dialect;

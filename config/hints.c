@@ -9,6 +9,7 @@
 /* Other programs' names for our settings. */
 static const char *const other_names[][2] = {
     {"alias", "served-model-name"},
+    {"alias", "served-model-name"},
     {"api-key", "api-key-file"},
     {"bind", "host"},
     {"cache-type-k", "kv-type"},
@@ -34,12 +35,6 @@ static const char *const other_names[][2] = {
     {"verbose", "log-level"},
 };
 
-/* Whether one is so near to the other that it may be a slip of it: a third of its letters. */
-bool hint_is_slip(const char *name, const char *near)
-{
-    return near != NULL && nearest_distance(name, near) * 3 <= strlen(name) + 1;
-}
-
 /* The known name that one that is not known most likely means, as in the table; NULL: none. */
 static const char *meant_setting(const char *name, enum place_kind kind)
 {
@@ -53,8 +48,7 @@ static const char *meant_setting(const char *name, enum place_kind kind)
             names[n++] = settings_table[i].name;
     if (kind == PLACE_FLAG)
         names[n++] = "version";
-    const char *near = nearest_name(name, names, n);
-    return hint_is_slip(name, near) ? near : NULL;
+    return nearest_name(name, names, n);
 }
 
 /* "; nearest: --max-queue", the name spelt as its place spells it; "" where none is near. */

@@ -129,10 +129,9 @@ static enum status find_verb(enum verb *out, const char *name, struct error *err
         }
     }
     const char *near = nearest_name(name, names, settings_verbs_n);
-    bool slip = hint_is_slip(name, near);
     return error_set(err, STATUS_INVALID,
                      "\"%.80s\": unknown verb%s%s (`smallmind --help` lists them all)", name,
-                     slip ? "; nearest: " : "", slip ? near : "");
+                     near != NULL ? "; nearest: " : "", near != NULL ? near : "");
 }
 
 /* verb and help, of `smallmind`, `smallmind --help`, `smallmind VERB --help` and `smallmind help

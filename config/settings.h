@@ -67,7 +67,9 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     unsigned drain_seconds;
     const char *api_key_file;
     struct setting_list allow_origins, allow_hosts;
-    int metrics_names; /* enum metrics_names */
+    int metrics_names;             /* enum metrics_names */
+    const char *served_model_name; /* NAME[,ALIAS...]; NULL: from the file's name */
+    bool strict_model;
     bool has_seed;
     uint64_t seed;
     int log_format, log_level; /* enum log_format, enum log_level */

@@ -96,9 +96,6 @@ void value_expected(const struct setting *setting, char *out, size_t room);
 
 enum place_kind { PLACE_FLAG, PLACE_ENV, PLACE_INI };
 
-/* Whether one name is so near to the other (NULL: none) that it may be a slip of it: a third of its
- * letters. */
-bool hint_is_slip(const char *name, const char *near);
 /* "; nearest: --max-queue", the name spelt as its place spells it; "" where none is near. */
 void hint_setting(const char *name, enum place_kind kind, char out[SETTING_NAME_MAX + 32]);
 

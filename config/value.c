@@ -142,8 +142,7 @@ static const char *nearest_word(const struct setting *setting, const char *text,
     char *rest = copy;
     for (char *word; n < 16 && (word = strsep(&rest, " ")) != NULL;)
         words[n++] = word;
-    const char *near = nearest_name(text, words, n);
-    return hint_is_slip(text, near) ? near : NULL;
+    return nearest_name(text, words, n);
 }
 
 static enum status refuse(const struct setting *setting, const char *text, const char *place,

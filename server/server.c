@@ -100,6 +100,8 @@ static void on_loaded(uv_work_t *work, int status)
         return;
     }
     service->model = life->loaded.model;
+    if (s->served_model_name == NULL) /* the built-in model has no file: its name is known now */
+        (void)names_init(&service->names, NULL, s->model, service->model.model->name, NULL);
     service->engine = service->jobs.engine = life->loaded.engine;
     service->limits = (struct api_limits){
         .n_context = service->model.model->n_context,
@@ -233,7 +235,9 @@ static enum status start(struct life *life, const struct settings *settings, str
     if (settings->has_seed)
         service->random_seeds = settings->seed;
     enum status status = STATUS_OK;
-    if (settings->api_key_file != NULL)
+    status =
+        names_init(&service->names, settings->served_model_name, settings->model, "builtin", err);
+    if (status == STATUS_OK && settings->api_key_file != NULL)
         status = keys_load(&service->keys, settings->api_key_file, err);
     if (status == STATUS_OK)
         status = listener_open(&service->listener, settings, err);

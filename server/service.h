@@ -13,6 +13,7 @@
 #include "server/keys.h"
 #include "server/machine.h"
 #include "server/metrics.h"
+#include "server/names.h"
 #include "server/server.h"
 
 struct service {
@@ -29,6 +30,7 @@ struct service {
     struct loaded_model model; /* zeroed while loading, as are the next two */
     struct engine *engine;
     struct api_limits limits;
+    struct names names;     /* of the model */
     struct jobs jobs;       /* what the engine was given */
     struct stream *streams; /* generations; also those whose client has left and whose job runs */
 

@@ -27,19 +27,15 @@ const char *fields_type_name(const struct cJSON *value)
     return cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false";
 }
 
-const char *fields_nearest(const struct field_table *table, const char *name)
+const char *fields_meant(const struct field_table *table, const char *name)
 {
-    char compared[NEAREST_MAX + 1];
-    snprintf(compared, sizeof compared, "%s", name);
-    size_t nearest = 0, least = SIZE_MAX;
-    for (size_t i = 0; i < table->n_fields; i++) {
-        size_t slips = nearest_distance(compared, table->fields[i].name);
-        if (slips < least) {
-            least = slips;
-            nearest = i;
-        }
-    }
-    return table->fields[nearest].name;
+    const char *names[64];
+    for (size_t i = 0; i < table->n_aliases; i++)
+        if (strcmp(table->aliases[i].other, name) == 0)
+            return table->aliases[i].name;
+    for (size_t i = 0; i < table->n_fields; i++)
+        names[i] = table->fields[i].name;
+    return nearest_name(name, names, table->n_fields);
 }
 
 void fields_default(const struct field_table *table, void *values)
@@ -147,7 +143,7 @@ static enum status read_seed(const struct field *field, const struct cJSON *valu
     }
     static const char right[] = "an integer from 0 to 9007199254740992 (2^53), or a string of "
                                 "decimal digits up to \"18446744073709551615\"";
-    if (cJSON_IsNumber(value))
+    if (cJSON_IsNumber(value) || cJSON_IsString(value)) /* a string is quoted with its marks */
         return error_set_param(err, STATUS_INVALID, field->name, "%s must be %s, not %.*s",
                                field->name, right, quoted_length(raw), raw.at);
     return refuse_type(field, right, value, err);
@@ -197,14 +193,16 @@ static enum status read_member(const struct field_table *table, const struct fie
     if (i == table->n_fields) {
         char shown[NEAREST_MAX + 1];
         snprintf(shown, sizeof shown, "%s", item->string);
-        return error_set_param(err, STATUS_INVALID, shown,
-                               "unknown field '%s'; the nearest known one is '%s'", shown,
-                               fields_nearest(table, item->string));
+        const char *meant = fields_meant(table, item->string);
+        if (meant == NULL)
+            return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'", shown);
+        return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'; did you mean '%s'?",
+                               shown, meant);
     }
     const struct field *field = &table->fields[i];
     uint64_t bit = UINT64_C(1) << i;
     if (*present & bit)
-        return error_set_param(err, STATUS_INVALID, field->name, "%s is given twice; give it once",
+        return error_set_param(err, STATUS_INVALID, field->name, "%s appears more than once",
                                field->name);
     *present |= bit;
     if (json_has_nul(raw))

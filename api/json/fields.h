@@ -38,9 +38,16 @@ struct field {
     size_t offset;   /* in the struct of values */
 };
 
+struct field_alias { /* how other programs call a field */
+    const char *other, *name;
+};
+
 struct field_table {
     const struct field *fields;
     size_t n_fields; /* at most 64 */
+    const struct field_alias
+        *aliases; /* [n_aliases]: not taken, but answered with the right name */
+    size_t n_aliases;
 };
 
 struct field_limits {
@@ -58,9 +65,9 @@ enum status fields_read(const struct field_table *table, const struct field_limi
                         struct cJSON **root, struct error *err);
 void fields_free(struct cJSON *root); /* takes NULL */
 
-/* The known name with the fewest typing slips from `name` (the first of equals): there is always
- * one, so that a refusal can name it. */
-const char *fields_nearest(const struct field_table *table, const char *name);
+/* The field that an unknown name means: another program's name for it, or few typing slips away;
+ * NULL: none. */
+const char *fields_meant(const struct field_table *table, const char *name);
 
 /* "a string", "an array", ...: what a value is, for messages. */
 const char *fields_type_name(const struct cJSON *value);

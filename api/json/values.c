@@ -37,6 +37,27 @@ enum status values_ids(const char *field, const struct cJSON *value,
     return STATUS_OK;
 }
 
+enum status values_stop_ids(const char *field, const struct cJSON *value,
+                            const struct tokenizer *tokenizer, struct stop_id_list *out,
+                            struct error *err)
+{
+    struct id_list list;
+    if (!cJSON_IsArray(value))
+        return error_set_param(err, STATUS_INVALID, field,
+                               "%s must be an array of token ids, not %s", field,
+                               fields_type_name(value));
+    if (cJSON_GetArraySize(value) > JOB_STOP_IDS_MAX)
+        return error_set_param(err, STATUS_INVALID, field, "%s holds more than %d ids", field,
+                               JOB_STOP_IDS_MAX);
+    enum status status = values_ids(field, value, tokenizer, &list, err);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(out->ids, list.ids, list.n * sizeof *list.ids);
+    out->n = list.n;
+    free(list.ids);
+    return STATUS_OK;
+}
+
 static enum status add_stop(const char *field, const struct cJSON *item, struct stop_list *list,
                             struct error *err)
 {

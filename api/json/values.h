@@ -31,6 +31,15 @@ struct stop_list {
 enum status values_stops(const char *field, const struct cJSON *value, struct stop_list *out,
                          struct error *err);
 
+struct stop_id_list {
+    int32_t ids[JOB_STOP_IDS_MAX];
+    size_t n;
+};
+/* An array of up to JOB_STOP_IDS_MAX ids, each within the vocabulary. */
+enum status values_stop_ids(const char *field, const struct cJSON *value,
+                            const struct tokenizer *tokenizer, struct stop_id_list *out,
+                            struct error *err);
+
 struct bias_list {
     struct logit_bias *biases; /* malloc'ed, sorted by id, unique */
     size_t n;

@@ -8,12 +8,13 @@
 
 #include <cjson/cJSON.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct generate_values {
-    const struct cJSON *prompt, *stop, *logit_bias;
-    bool parse_special, ignore_eos, stream, profile;
+    const struct cJSON *prompt, *stop, *stop_token_ids, *logit_bias, *model;
+    bool add_special, parse_special, ignore_eos, stream, profile;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, logprobs, deadline_ms;
     double temperature, top_p, min_p, typical_p;
     double repetition_penalty, presence_penalty, frequency_penalty;
@@ -33,6 +34,7 @@ static const struct field rows[] = {
     [ROW_SEED]       = {"seed", FIELD_SEED, AT(seed)},
     [ROW_LOGPROBS]   = {"logprobs", FIELD_UINT, .max = JOB_LOGPROBS_MAX, .nullable = true,
                         AT(logprobs)},
+    {"add_special", FIELD_BOOL, .initial = true, AT(add_special)},
     {"parse_special", FIELD_BOOL, AT(parse_special)},
     {"temperature", FIELD_NUMBER, .max = 5, .initial = SAMPLING_TEMPERATURE, AT(temperature)},
     {"top_k", FIELD_UINT, BOUND_VOCABULARY, .initial = SAMPLING_TOP_K, AT(top_k)},
@@ -48,14 +50,55 @@ static const struct field rows[] = {
      AT(frequency_penalty)},
     {"logit_bias", FIELD_ANY, AT(logit_bias)},
     {"stop", FIELD_ANY, AT(stop)},
+    {"stop_token_ids", FIELD_ANY, AT(stop_token_ids)},
     {"min_tokens", FIELD_UINT, .max = EXACT, AT(min_tokens)},
     {"ignore_eos", FIELD_BOOL, AT(ignore_eos)},
+    {"model", FIELD_ANY, .nullable = true, AT(model)},
     {"stream", FIELD_BOOL, AT(stream)},
     {"profile", FIELD_BOOL, AT(profile)},
     {"deadline_ms", FIELD_UINT, .min = 1, .max = LONGEST_DEADLINE, AT(deadline_ms)},
 };
 /* clang-format on */
-const struct field_table native_generate_fields = {rows, sizeof rows / sizeof rows[0]};
+static const struct field_alias aliases[] = {
+    {"content", "prompt"},
+    {"input", "prompt"},
+    {"inputs", "prompt"},
+    {"query", "prompt"},
+    {"text", "prompt"},
+    {"add_bos", "add_special"},
+    {"add_special_tokens", "add_special"},
+    {"special", "parse_special"},
+    {"length", "max_tokens"},
+    {"max_completion_tokens", "max_tokens"},
+    {"max_gen_len", "max_tokens"},
+    {"max_length", "max_tokens"},
+    {"max_new_tokens", "max_tokens"},
+    {"max_output_tokens", "max_tokens"},
+    {"maxTokens", "max_tokens"},
+    {"n_predict", "max_tokens"},
+    {"num_predict", "max_tokens"},
+    {"min_length", "min_tokens"},
+    {"min_new_tokens", "min_tokens"},
+    {"temp", "temperature"},
+    {"typ_p", "typical_p"},
+    {"typical", "typical_p"},
+    {"repeat_penalty", "repetition_penalty"},
+    {"repeat_last_n", "repetition_window"},
+    {"random_seed", "seed"},
+    {"stops", "stop"},
+    {"stop_sequences", "stop"},
+    {"stop_strings", "stop"},
+    {"stopSequences", "stop"},
+    {"stop_ids", "stop_token_ids"},
+    {"n_probs", "logprobs"},
+    {"top_logprobs", "logprobs"},
+    {"top_n_tokens", "logprobs"},
+    {"streaming", "stream"},
+    {"timeout", "deadline_ms"},
+    {"timeout_ms", "deadline_ms"},
+};
+const struct field_table native_generate_fields = {rows, sizeof rows / sizeof rows[0], aliases,
+                                                   sizeof aliases / sizeof aliases[0]};
 
 static const struct builder_names names = {
     .prompt = "prompt",
@@ -71,6 +114,7 @@ struct body {
     uint64_t seen;
     struct id_list ids;
     struct stop_list stops;
+    struct stop_id_list stop_ids;
     struct bias_list biases;
 };
 
@@ -119,6 +163,12 @@ static enum status read_body(struct body *body, const struct generation_source *
                                      values, &body->seen, &body->root, err);
     if (status == STATUS_OK && values->stop != NULL)
         status = values_stops("stop", values->stop, &body->stops, err);
+    if (status == STATUS_OK && values->stop_token_ids != NULL)
+        status = values_stop_ids("stop_token_ids", values->stop_token_ids, source->tokenizer,
+                                 &body->stop_ids, err);
+    if (status == STATUS_OK && values->model != NULL && !cJSON_IsString(values->model))
+        status = error_set_param(err, STATUS_INVALID, "model", "model must be a string, not %s",
+                                 fields_type_name(values->model));
     if (status == STATUS_OK && values->logit_bias != NULL)
         status = values_biases("logit_bias", values->logit_bias, n_vocab, &body->biases, err);
     if (status == STATUS_OK)
@@ -129,6 +179,7 @@ static enum status read_body(struct body *body, const struct generation_source *
 static void fill(struct builder_values *out, const struct body *body)
 {
     const struct generate_values *values = &body->values;
+    out->add_special = values->add_special;
     out->parse_special = values->parse_special;
     out->has_max_tokens = is_seen(body, ROW_MAX_TOKENS);
     out->max_tokens = values->max_tokens;
@@ -138,6 +189,8 @@ static void fill(struct builder_values *out, const struct body *body)
     out->n_logprobs = is_seen(body, ROW_LOGPROBS) ? (int)values->logprobs : -1;
     out->stops = body->stops.stops;
     out->n_stops = body->stops.n;
+    out->stop_ids = body->stop_ids.ids;
+    out->n_stop_ids = body->stop_ids.n;
     out->sampling = (struct sampling){
         .temperature = (float)values->temperature,
         .top_k = (uint32_t)values->top_k,
@@ -175,6 +228,8 @@ enum status native_decode(struct generation *g, const struct generation_source *
         g->profile = body.values.profile;
         g->has_seed = is_seen(&body, ROW_SEED);
         g->deadline_ms = body.values.deadline_ms;
+        if (body.values.model != NULL)
+            snprintf(g->asked_model, sizeof g->asked_model, "%s", body.values.model->valuestring);
     }
     free(body.ids.ids);
     free(body.biases.biases);

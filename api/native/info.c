@@ -3,12 +3,23 @@
 
 #include "api/json/json.h"
 
-static void put_model(struct json_writer *w, const struct model *model,
-                      const struct tokenizer *tokenizer)
+#include <string.h>
+
+static void put_model(struct json_writer *w, const struct info *info)
 {
+    const struct model *model = info->model;
+    const struct tokenizer *tokenizer = info->tokenizer;
     const struct shape *shape = &model->shape;
     json_name(w, "{", "model");
-    json_name_text(w, "{", "name", model->name);
+    json_name_text(w, "{", "name", info->names[0]);
+    json_name(w, ",", "aliases");
+    json_raw(w, "[");
+    for (size_t i = 1; i < info->n_names; i++) {
+        json_raw(w, i > 1 ? "," : "");
+        json_string(w, info->names[i], strlen(info->names[i]));
+    }
+    json_raw(w, "]");
+    json_name_text(w, ",", "title", model->name);
     json_name_text(w, ",", "architecture", shape->arch);
     json_name_text(w, ",", "weights", model->weights);
     json_name_uint(w, ",", "parameters", model->n_params);
@@ -89,13 +100,13 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "sequence_pages", plan->sequence_pages);
     json_name_bool(w, ",", "prefix_cache", info->prefix_cache);
     json_name_text(w, ",", "why", plan->kv_why);
-    json_raw(w, "}}");
+    json_raw(w, "}}\n");
 }
 
 size_t info_write(const struct info *info, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
-    put_model(&w, info->model, info->tokenizer);
+    put_model(&w, info);
     put_limits(&w, &info->limits);
     put_plan(&w, info);
     return w.full ? 0 : w.n;
@@ -119,6 +130,6 @@ size_t health_write(const struct health_report *report, char *out, size_t room)
     json_name_uint(&w, ",", "queue_limit", report->queue_limit);
     json_name(&w, ",", "uptime_seconds");
     json_double(&w, report->uptime_seconds, 3);
-    json_raw(&w, "}");
+    json_raw(&w, "}\n");
     return w.full ? 0 : w.n;
 }

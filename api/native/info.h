@@ -27,6 +27,8 @@ struct info { /* everything borrowed */
     const char *kv_type; /* "f16" */
     bool prefix_cache;
     const struct cpu *cpu;
+    const char *const *names; /* [n_names]: of the model, the first in answers */
+    size_t n_names;
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_plan *plan;

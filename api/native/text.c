@@ -23,8 +23,8 @@ static const struct field tokenize_rows[] = {
     {"add_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, add_special)},
     {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
 };
-const struct field_table native_tokenize_fields = {tokenize_rows,
-                                                   sizeof tokenize_rows / sizeof tokenize_rows[0]};
+const struct field_table native_tokenize_fields = {
+    tokenize_rows, sizeof tokenize_rows / sizeof tokenize_rows[0], NULL, 0};
 
 struct detokenize_values {
     const struct cJSON *tokens;
@@ -34,7 +34,7 @@ static const struct field detokenize_rows[] = {
     {"tokens", FIELD_ANY, .offset = offsetof(struct detokenize_values, tokens)},
 };
 const struct field_table native_detokenize_fields = {
-    detokenize_rows, sizeof detokenize_rows / sizeof detokenize_rows[0]};
+    detokenize_rows, sizeof detokenize_rows / sizeof detokenize_rows[0], NULL, 0};
 
 static struct field_limits limits_of(const struct api_limits *limits)
 {
@@ -135,7 +135,7 @@ enum status native_detokenize(const char *body, size_t n, const struct tokenizer
 
 size_t native_tokens_bound(size_t n_ids)
 {
-    return 12 * n_ids + 16;
+    return 12 * n_ids + 17;
 }
 
 size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room)
@@ -146,13 +146,13 @@ size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room)
         json_raw(&w, i > 0 ? "," : "");
         json_int(&w, ids[i]);
     }
-    json_raw(&w, "]}");
+    json_raw(&w, "]}\n");
     return w.full ? 0 : w.n;
 }
 
 size_t native_text_bound(size_t n_text)
 {
-    return 2 * json_string_bound(n_text) + 24;
+    return 2 * json_string_bound(n_text) + 25;
 }
 
 size_t native_text(const char *text, size_t n_text, char *out, size_t room)
@@ -162,6 +162,6 @@ size_t native_text(const char *text, size_t n_text, char *out, size_t room)
     json_string(&w, text, n_text);
     json_raw(&w, ",\"content\":");
     json_string(&w, text, n_text);
-    json_raw(&w, "}");
+    json_raw(&w, "}\n");
     return w.full ? 0 : w.n;
 }

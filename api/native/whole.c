@@ -30,6 +30,7 @@ size_t native_error(const struct api_error *what, const char *message, const cha
     for (;;) {
         w = (struct json_writer){.out = out, .room = room - 1};
         native_put_error(&w, what, message, n_message, param);
+        json_raw(&w, "\n");
         if (!w.full || n_message == 0)
             break;
         n_message -= (n_message + 3) / 4;
@@ -169,6 +170,6 @@ size_t native_whole(const struct generation *g, char *out, size_t room)
     json_string(&w, job->text, job->n_text);
     native_put_tokens(&w, job, g->tokenizer, 0, job->n_tokens);
     native_put_ending(&w, job, g);
-    json_raw(&w, "}");
+    json_raw(&w, "}\n");
     return w.full ? 0 : w.n;
 }

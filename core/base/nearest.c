@@ -2,6 +2,8 @@
  * one). No state; any thread. */
 #include "base/nearest.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +12,11 @@ static size_t smallest(size_t a, size_t b, size_t c)
 {
     size_t least = a < b ? a : b;
     return least < c ? least : c;
+}
+
+static bool is_same(char a, char b)
+{
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
 size_t nearest_distance(const char *a, const char *b)
@@ -25,9 +32,9 @@ size_t nearest_distance(const char *a, const char *b)
     for (size_t i = 1; i <= n; i++) {
         here[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t same = a[i - 1] == b[j - 1] ? 0 : 1;
+            size_t same = is_same(a[i - 1], b[j - 1]) ? 0 : 1;
             here[j] = smallest(above[j] + 1, here[j - 1] + 1, above[j - 1] + same);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+            if (i > 1 && j > 1 && is_same(a[i - 1], b[j - 2]) && is_same(a[i - 2], b[j - 1]) &&
                 before[j - 2] + 1 < here[j])
                 here[j] = before[j - 2] + 1;
         }
@@ -52,5 +59,8 @@ const char *nearest_name(const char *name, const char *const *names, size_t n)
             fewest = slips;
         }
     }
-    return best;
+    if (best == NULL)
+        return NULL;
+    size_t n_name = strlen(front), n_best = strlen(best);
+    return fewest * 3 <= (n_name > n_best ? n_name : n_best) ? best : NULL;
 }

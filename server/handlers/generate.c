@@ -309,7 +309,7 @@ static struct stream *create(struct request *r)
     s->reader = (struct job_reader){.news = on_news, .end = on_job_end};
     s->generation = (struct generation){.dialect = r->route->dialect,
                                         .id = s->task.id,
-                                        .model = service->model.model->name,
+                                        .model = service->names.list[0],
                                         .created = (uint64_t)time(NULL),
                                         .tokenizer = service->model.tokenizer};
     s->next = service->streams;
@@ -375,6 +375,24 @@ static enum MHD_Result submit(struct stream *s)
     return refuse(s, retry_ms);
 }
 
+/* The model it names is not the one served, and that matters. */
+static bool names_another(const struct stream *s)
+{
+    const struct service *service = s->task.service;
+    const char *asked = s->generation.asked_model;
+    return service->settings->strict_model && asked[0] != '\0' &&
+           !names_has(&service->names, asked);
+}
+
+static enum MHD_Result refuse_model(struct stream *s)
+{
+    s->state = STREAM_REFUSED;
+    error_set_param(&s->error, STATUS_INVALID, "model",
+                    "the model '%s' is not served here; '%s' is", s->generation.asked_model,
+                    s->task.service->names.list[0]);
+    return request_refuse(s->task.request, errors_of_refusal(REFUSAL_MODEL), &s->error, 0);
+}
+
 /* Its body is decoded. A request that wants a profile waits for the limits that it is held against,
  * but never one with a deadline. */
 static enum MHD_Result go_on(struct stream *s)
@@ -382,6 +400,8 @@ static enum MHD_Result go_on(struct stream *s)
     task_drop_body(&s->task);
     if (s->status != STATUS_OK)
         return refuse(s, 0);
+    if (names_another(s))
+        return refuse_model(s);
     if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
         return submit(s);
     s->state = STREAM_MEASURING;

@@ -85,6 +85,8 @@ static enum MHD_Result answer_info(struct request *r)
         .kv_type = kv_names[s->kv_type],
         .prefix_cache = s->prefix_cache,
         .cpu = service->model.cpu,
+        .names = service->names.list,
+        .n_names = service->names.n,
         .model = service->model.model,
         .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
@@ -128,7 +130,7 @@ static enum MHD_Result answer_metrics(struct request *r)
     if (service->engine != NULL) {
         engine_stats(service->engine, &stats);
         view.kernels = loaded->kernels->name;
-        view.model = loaded->model->name;
+        view.model = service->names.list[0];
         view.architecture = loaded->model->shape.arch;
         view.weights = loaded->model->weights;
         view.n_threads = engine_plan(service->engine)->n_threads;

@@ -152,7 +152,7 @@ START_TEST(an_error_is_one_object)
     size_t n = native_dialect.error(&what, "top_p is \"2\"\n", "top_p", out, sizeof out);
     ck_assert_str_eq(out,
                      "{\"error\":{\"code\":\"invalid_value\",\"type\":\"invalid_request_error\","
-                     "\"message\":\"top_p is \\\"2\\\"\\n\",\"param\":\"top_p\"}}");
+                     "\"message\":\"top_p is \\\"2\\\"\\n\",\"param\":\"top_p\"}}\n");
     ck_assert_uint_eq(n, strlen(out));
     native_dialect.error(&what, "x", "", out, sizeof out);
     ck_assert_ptr_nonnull(strstr(out, "\"param\":null"));
@@ -226,7 +226,7 @@ START_TEST(a_whole_answer_says_everything)
         "\"tokens\":[259,264],\"finish_reason\":\"stop\",\"seed\":42,"
         "\"usage\":{\"prompt_tokens\":3,\"cached_tokens\":2,\"completion_tokens\":3,"
         "\"total_tokens\":6},\"timings\":{\"queue_ms\":1.235,\"prefill_ms\":10.000,"
-        "\"decode_ms\":4.000,\"first_token_ms\":11.235,\"tokens_per_second\":500.000}}");
+        "\"decode_ms\":4.000,\"first_token_ms\":11.235,\"tokens_per_second\":500.000}}\n");
     ck_assert_uint_le(n, whole_bound(job));
     job_destroy(job);
 }

@@ -308,12 +308,13 @@ END_TEST
 
 START_TEST(repeated_fields_are_refused)
 {
-    refused("{\"prompt\":\"a\",\"seed\":1,\"seed\":1}", STATUS_INVALID, "seed", "twice");
-    refused("{\"prompt\":\"a\",\"prompt\":\"b\"}", STATUS_INVALID, "prompt", "twice");
+    refused("{\"prompt\":\"a\",\"seed\":1,\"seed\":1}", STATUS_INVALID, "seed", "more than once");
+    refused("{\"prompt\":\"a\",\"prompt\":\"b\"}", STATUS_INVALID, "prompt", "more than once");
     refused("{\"prompt\":\"a\",\"logprobs\":null,\"logprobs\":null}", STATUS_INVALID, "logprobs",
-            "twice");
+            "more than once");
     /* the same name, written with an escape */
-    refused("{\"prompt\":\"a\",\"see\\u0064\":1,\"seed\":1}", STATUS_INVALID, "seed", "twice");
+    refused("{\"prompt\":\"a\",\"see\\u0064\":1,\"seed\":1}", STATUS_INVALID, "seed",
+            "more than once");
 }
 END_TEST
 

@@ -200,7 +200,10 @@ START_TEST(info_and_health_are_described)
     static const struct cpu cpu = {.n_usable = 1};
     static const struct model model = {.shape = {.arch = "llama"}};
     static const struct engine_plan plan = {.n_threads = 1};
-    struct info info = {.version = "0",
+    static const char *const model_names[] = {"tiny", "other"};
+    struct info info = {.names = model_names,
+                        .n_names = 2,
+                        .version = "0",
                         .kernels = "ref",
                         .kv_type = "f16",
                         .cpu = &cpu,

@@ -121,12 +121,12 @@ static const char *detokenized(const char *body)
 
 START_TEST(texts_become_ids)
 {
-    ck_assert_str_eq(tokenized("{\"text\":\"abc\"}"), "{\"tokens\":[259,264]}");
-    ck_assert_str_eq(tokenized("{\"content\":\"abc\"}"), "{\"tokens\":[259,264]}");
+    ck_assert_str_eq(tokenized("{\"text\":\"abc\"}"), "{\"tokens\":[259,264]}\n");
+    ck_assert_str_eq(tokenized("{\"content\":\"abc\"}"), "{\"tokens\":[259,264]}\n");
     ck_assert_str_eq(tokenized("{\"text\":\"abc\",\"add_special\":true}"),
-                     "{\"tokens\":[1,259,264]}");
-    ck_assert_str_eq(tokenized("{\"text\":\"\"}"), "{\"tokens\":[]}");
-    ck_assert_str_eq(tokenized("{\"text\":\"\",\"add_special\":true}"), "{\"tokens\":[1]}");
+                     "{\"tokens\":[1,259,264]}\n");
+    ck_assert_str_eq(tokenized("{\"text\":\"\"}"), "{\"tokens\":[]}\n");
+    ck_assert_str_eq(tokenized("{\"text\":\"\",\"add_special\":true}"), "{\"tokens\":[1]}\n");
     ck_assert_ptr_nonnull(strstr(tokenized("{\"text\":\"</s>\",\"parse_special\":true}"), "[2]"));
     ck_assert_ptr_null(strstr(tokenized("{\"text\":\"</s>\"}"), "[2]"));
 }
@@ -155,25 +155,25 @@ END_TEST
 
 START_TEST(ids_become_text)
 {
-    ck_assert_str_eq(detokenized("{\"tokens\":[259,264]}"),
-                     "{\"text\":\"abc\",\"content\":\"abc\"}");
-    ck_assert_str_eq(detokenized("{\"tokens\":[]}"), "{\"text\":\"\",\"content\":\"\"}");
+    ck_assert_str_eq(detokenized("{\"tokens\":[259,264]}\n"),
+                     "{\"text\":\"abc\",\"content\":\"abc\"}\n");
+    ck_assert_str_eq(detokenized("{\"tokens\":[]}"), "{\"text\":\"\",\"content\":\"\"}\n");
     /* control tokens by name; bytes that are no character; a character of three bytes; NUL */
     ck_assert_str_eq(detokenized("{\"tokens\":[260,2]}"),
-                     "{\"text\":\"a</s>\",\"content\":\"a</s>\"}");
+                     "{\"text\":\"a</s>\",\"content\":\"a</s>\"}\n");
     ck_assert_str_eq(detokenized("{\"tokens\":[260,258,260]}"), "{\"text\":\"a\xef\xbf\xbd"
                                                                 "a\",\"content\":\"a\xef\xbf\xbd"
-                                                                "a\"}");
+                                                                "a\"}\n");
     ck_assert_str_eq(detokenized("{\"tokens\":[229,133,175]}"),
-                     "{\"text\":\"\xe2\x82\xac\",\"content\":\"\xe2\x82\xac\"}");
+                     "{\"text\":\"\xe2\x82\xac\",\"content\":\"\xe2\x82\xac\"}\n");
     ck_assert_str_eq(detokenized("{\"tokens\":[229,133]}"),
-                     "{\"text\":\"\xef\xbf\xbd\",\"content\":\"\xef\xbf\xbd\"}");
+                     "{\"text\":\"\xef\xbf\xbd\",\"content\":\"\xef\xbf\xbd\"}\n");
     ck_assert_str_eq(detokenized("{\"tokens\":[3]}"),
-                     "{\"text\":\"\\u0000\",\"content\":\"\\u0000\"}");
+                     "{\"text\":\"\\u0000\",\"content\":\"\\u0000\"}\n");
     ck_assert_str_eq(detokenized("{\"tokens\":[267,267]}") + 9 + 128,
                      "\",\"content\":\""
                      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-                     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}");
+                     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}\n");
 }
 END_TEST
 
@@ -236,7 +236,10 @@ START_TEST(info_says_what_was_loaded_and_chosen)
                                .measured = {81000, 70000, 9, 6},
                                .threads_why = "two caches",
                                .kv_why = "32 sequences"};
-    struct info info = {.version = "0.1.0",
+    static const char *const names[] = {"tiny", "alias"};
+    struct info info = {.names = names,
+                        .n_names = 2,
+                        .version = "0.1.0",
                         .kernels = "avx2",
                         .kv_type = "f16",
                         .prefix_cache = true,
@@ -290,7 +293,10 @@ START_TEST(the_longest_info_fits_its_room)
     model.n_params = model.file_bytes = model.bytes_per_token = model.n_context = SIZE_MAX;
     plan.kv_bytes = plan.kv_pages = plan.page_bytes = plan.sequence_pages = SIZE_MAX;
     plan.measured = (struct calibration){UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT32_MAX};
-    struct info info = {.version = "0.1.0",
+    static const char *const names[] = {"a name"};
+    struct info info = {.names = names,
+                        .n_names = 1,
+                        .version = "0.1.0",
                         .kernels = "avx512",
                         .kv_type = "f16",
                         .cpu = &cpu,
@@ -311,7 +317,7 @@ START_TEST(health_says_its_state)
     char out[INFO_ROOM];
     size_t n = health_write(&report, out, sizeof out);
     static const char right[] = "{\"status\":\"draining\",\"running\":3,\"queued\":5,\"queue_"
-                                "limit\":128,\"uptime_seconds\":12.346}";
+                                "limit\":128,\"uptime_seconds\":12.346}\n";
     ck_assert_uint_eq(n, sizeof right - 1);
     ck_assert_mem_eq(out, right, n);
     static const char *const names[] = {"ok", "loading", "draining", "stalled"};

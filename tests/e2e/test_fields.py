@@ -25,6 +25,9 @@ GOOD = {  # the ends of each range, and a value inside
     "stream": [False],
     "profile": [False, True],
     "parse_special": [True, False],
+    "add_special": [True, False],
+    "stop_token_ids": [[], [5], list(range(32))],
+    "model": ["anything", "", None],
     "deadline_ms": [600000],
     "prompt": ["x", [0], [1, 2, 2047], "\u2603 \U0001f999", "\t\n"],
 }
@@ -49,6 +52,9 @@ BAD = {
     "stream": [1, "true", []],
     "profile": [1, "true"],
     "parse_special": [1, "false"],
+    "add_special": [1, "true"],
+    "stop_token_ids": [5, [2048], [-1], ["x"], list(range(33)), {}, [1.5]],
+    "model": [5, True, {}, ["x"]],
     "deadline_ms": [-1, "100", 1.5],
     "prompt": [5, True, {}, [], [2048], [-1], [1.5], ["x"], [[1]], [None], None],
 }

@@ -184,6 +184,22 @@ static enum status encode_fragments(struct merger *merger, struct pretokenizer_r
     return status;
 }
 
+/* Whether the text itself begins, or ends, with this special token, which then is not added once
+ * more. */
+static bool begins_with(const struct special_matches *matches, int32_t id)
+{
+    const struct special_match *first = matches->items + matches->n - 1; /* starts descend */
+    return matches->n > 0 && first->start == 0 && first->id == id;
+}
+
+static bool ends_with(const struct tokenizer *t, const struct special_matches *matches,
+                      size_t n_bytes, int32_t id)
+{
+    const struct special_match *last = matches->items;
+    return matches->n > 0 && last->id == id &&
+           last->start + strings_at(&t->entries, (size_t)id).n == n_bytes;
+}
+
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
                              unsigned flags, int32_t *ids, size_t *n_ids, struct error *err)
 {
@@ -201,12 +217,13 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     if (status == STATUS_OK && t->pretokenizer)
         status = pretokenizer_run_create(&run, t->pretokenizer, err);
     if (status == STATUS_OK) {
-        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_bos)
+        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_bos && !begins_with(&matches, t->bos))
             ids[merger.n_ids++] = t->bos;
         status = encode_fragments(&merger, run, text, n_bytes, &matches, err);
     }
     if (status == STATUS_OK) {
-        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_eos)
+        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_eos &&
+            !ends_with(t, &matches, n_bytes, t->eos))
             ids[merger.n_ids++] = t->eos;
         *n_ids = merger.n_ids;
     }

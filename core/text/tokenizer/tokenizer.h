@@ -44,7 +44,8 @@ size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes);
 
 /* text must be UTF-8 (STATUS_INVALID names the byte where it is not, or the byte of a character
  * that the vocabulary has no way to write); STATUS_TOO_LARGE above 512 MiB, STATUS_NO_MEMORY. ids:
- * room for tokenizer_max_ids(). Of special tokens the leftmost, then the longest is taken;
+ * room for tokenizer_max_ids(). A BOS or EOS that the text itself begins or ends with is not added
+ * once more. Of special tokens the leftmost, then the longest is taken;
  * user-defined ones are found without PARSE_SPECIAL too. */
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
                              unsigned flags, int32_t *ids, size_t *n_ids, struct error *err);

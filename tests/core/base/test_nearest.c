@@ -40,7 +40,20 @@ START_TEST(the_nearest_name_has_the_fewest_slips)
     char endless[3 * NEAREST_MAX];
     memset(endless, 'x', sizeof endless);
     endless[sizeof endless - 1] = '\0';
-    ck_assert_ptr_nonnull(nearest_name(endless, names, 4));
+    ck_assert_ptr_null(nearest_name(endless, names, 4));
+}
+END_TEST
+
+START_TEST(a_name_with_slips_in_more_than_a_third_of_it_is_near_to_none)
+{
+    static const char *const names[] = {"max_tokens", "model", "prompt", "seed", "stop", "top_k"};
+    static const char *const far[] = {"inputs", "bogus", "x", "", "mode1s1", "tokens"};
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++)
+        ck_assert_msg(nearest_name(far[i], names, 6) == NULL, "%s", far[i]);
+    ck_assert_str_eq(nearest_name("promt", names, 6), "prompt");
+    ck_assert_str_eq(nearest_name("sed", names, 6), "seed");
+    ck_assert_str_eq(nearest_name("SEED", names, 6), "seed");
+    ck_assert_str_eq(nearest_name("maxTokens", names, 6), "max_tokens");
 }
 END_TEST
 
@@ -51,6 +64,7 @@ int main(void)
     tcase_add_test(facts, each_kind_of_slip_counts_one);
     tcase_add_test(facts, too_long_names_have_no_distance);
     tcase_add_test(facts, the_nearest_name_has_the_fewest_slips);
+    tcase_add_test(facts, a_name_with_slips_in_more_than_a_third_of_it_is_near_to_none);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
