@@ -35,6 +35,24 @@ void greeting_command(const struct greeting *g, char out[GREETING_COMMAND_MAX])
         socket, g->needs_key ? "-H 'Authorization: Bearer KEY' " : "", base);
 }
 
+/* Ends that no key of the file names: a reader who misses a text's rest finds the reason. */
+static void log_ends(const struct tokenizer *t)
+{
+    char list[512] = "";
+    const int32_t *ids;
+    size_t n = tokenizer_ends(t, &ids), n_list = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct gguf_string entry = tokenizer_entry(t, ids[i]);
+        if (tokenizer_is_end_by_text(t, ids[i]) && n_list + entry.n + 16 < sizeof list)
+            n_list +=
+                (size_t)snprintf(list + n_list, sizeof list - n_list, "%s%d %.*s",
+                                 n_list > 0 ? ", " : "", (int)ids[i], (int)entry.n, entry.bytes);
+    }
+    if (n_list > 0)
+        log_line(LOG_INFO, "tokens that end a text by their own text, which no key names: %s",
+                 list);
+}
+
 void greeting_log(const struct greeting *g)
 {
     char command[GREETING_COMMAND_MAX];
@@ -42,6 +60,7 @@ void greeting_log(const struct greeting *g)
     log_line(LOG_INFO, "model: %s, %s, %.4g M parameters in %s, context %zu", g->model->name,
              g->model->shape.arch, (double)g->model->n_params * 1e-6, g->model->weights,
              g->model->n_context);
+    log_ends(g->tokenizer);
     log_line(LOG_INFO, "%s; kernels: %s", g->plan->threads_why, g->kernels);
     log_line(LOG_INFO, "%s", g->plan->kv_why);
     log_line(LOG_INFO, "ready after %.2f s; try: %s", g->seconds, command);

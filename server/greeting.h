@@ -7,12 +7,14 @@
 
 #include "engine/engine.h"
 #include "model/model.h"
+#include "text/tokenizer/tokenizer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct greeting {
     const struct model *model;
+    const struct tokenizer *tokenizer;
     const struct engine_plan *plan;
     const char *kernels;   /* "avx512" */
     const char *url;       /* "http://127.0.0.1:8080" */

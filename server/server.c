@@ -113,6 +113,7 @@ static void on_loaded(uv_work_t *work, int status)
     service->state = HEALTH_OK;
     const struct greeting greeting = {
         .model = service->model.model,
+        .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
         .kernels = service->model.kernels->name,
         .url = service->listener.url,

@@ -2,6 +2,26 @@
 #include "api/native/info.h"
 
 #include "api/json/json.h"
+#include "base/utf8.h"
+
+/* The tokens that end a generation. */
+static void put_ends(struct json_writer *w, const struct tokenizer *tokenizer)
+{
+    const int32_t *ids;
+    size_t n = tokenizer_ends(tokenizer, &ids);
+    json_name(w, ",", "end_tokens");
+    json_raw(w, "[");
+    for (size_t i = 0; i < n; i++) {
+        struct gguf_string entry = tokenizer_entry(tokenizer, ids[i]);
+        char text[64];
+        utf8_printable(text, sizeof text, entry.bytes, entry.n);
+        json_name_uint(w, i > 0 ? ",{" : "{", "id", (uint64_t)ids[i]);
+        json_name_text(w, ",", "text", text);
+        json_name_bool(w, ",", "by_text", tokenizer_is_end_by_text(tokenizer, ids[i]));
+        json_raw(w, "}");
+    }
+    json_raw(w, "]");
+}
 
 #include <string.h>
 
@@ -34,6 +54,7 @@ static void put_model(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "feed_forward", shape->n_ff);
     json_name_text(w, ",", "tokenizer", tokenizer_model(tokenizer));
     json_name_text(w, ",", "pre_tokenizer", tokenizer_pre(tokenizer));
+    put_ends(w, tokenizer);
     json_name_uint(w, "},", "context", model->n_context);
     json_name_uint(w, ",", "vocabulary", shape->n_vocab);
 }

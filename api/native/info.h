@@ -35,7 +35,7 @@ struct info { /* everything borrowed */
     struct info_limits limits;
 };
 
-enum { INFO_ROOM = 8192 }; /* always enough for either */
+enum { INFO_ROOM = 16384 }; /* always enough for either */
 
 size_t info_write(const struct info *info, char *out, size_t room);
 

@@ -34,10 +34,11 @@ static void count_types(struct inspection *i)
 
 static void find_ends(struct inspection *i)
 {
-    const struct tokenizer *t = i->tokenizer;
-    for (size_t id = 0; id < tokenizer_n_vocab(t) && i->n_ends < INSPECT_ENDS; id++) {
-        if (tokenizer_is_end(t, (int32_t)id) && (int32_t)id != tokenizer_eos(t))
-            i->ends[i->n_ends++] = (int32_t)id;
+    const int32_t *ids;
+    size_t n = tokenizer_ends(i->tokenizer, &ids);
+    for (size_t k = 0; k < n; k++) {
+        if (ids[k] != tokenizer_eos(i->tokenizer))
+            i->ends[i->n_ends++] = ids[k];
     }
 }
 

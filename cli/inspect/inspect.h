@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { INSPECT_UNUSUAL = 24, INSPECT_ENDS = 12 };
+enum { INSPECT_UNUSUAL = 24 };
 
 struct inspect_type { /* the tensors of one weight type */
     size_t n_tensors, n_params, n_bytes;
@@ -31,11 +31,11 @@ struct inspection {
     struct shape shape;
     char name[96], license[96]; /* printable; "" where the file says nothing */
     struct inspect_type types[WEIGHT_TYPES];
-    size_t n_params, n_bytes;   /* of all tensors; in the file */
-    size_t model_bytes;         /* what the weights and tables take in memory */
-    enum kv_type kv_type;       /* that would be used */
-    size_t n_context;           /* positions of a sequence that would be served */
-    int32_t ends[INSPECT_ENDS]; /* tokens that end a text besides EOS */
+    size_t n_params, n_bytes;         /* of all tensors; in the file */
+    size_t model_bytes;               /* what the weights and tables take in memory */
+    enum kv_type kv_type;             /* that would be used */
+    size_t n_context;                 /* positions of a sequence that would be served */
+    int32_t ends[TOKENIZER_MAX_ENDS]; /* tokens that end a text besides EOS */
     size_t n_ends;
     bool has_template;
     char unusual[INSPECT_UNUSUAL][240]; /* a sentence each */

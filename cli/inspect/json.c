@@ -120,6 +120,19 @@ static void print_token(struct json_writer *w, const struct tokenizer *t, int32_
     json_raw(w, "}");
 }
 
+/* "by_text": no key of the file names it. */
+static void print_end(struct json_writer *w, const struct tokenizer *t, int32_t id)
+{
+    struct gguf_string entry = tokenizer_entry(t, id);
+    json_raw(w, "{\"id\":");
+    json_int(w, id);
+    name(w, "text");
+    json_string(w, entry.bytes, entry.n);
+    name(w, "by_text");
+    json_bool(w, tokenizer_is_end_by_text(t, id));
+    json_raw(w, "}");
+}
+
 static void print_tokenizer(struct json_writer *w, const struct inspection *i)
 {
     const struct tokenizer *t = i->tokenizer;
@@ -136,7 +149,7 @@ static void print_tokenizer(struct json_writer *w, const struct inspection *i)
     json_raw(w, "[");
     for (size_t k = 0; k < i->n_ends; k++) {
         json_raw(w, k > 0 ? "," : "");
-        print_token(w, t, i->ends[k]);
+        print_end(w, t, i->ends[k]);
     }
     json_raw(w, "]");
     name(w, "adds_bos");
@@ -188,9 +201,10 @@ static void print_file(struct json_writer *w, const struct inspection *i)
 enum status inspection_print_json(const struct inspection *i, bool tensors, struct error *err)
 {
     enum { REST = 65536, TENSOR = 640 }; /* bytes; a name has 63, each perhaps six as an escape */
-    size_t room = json_string_bound(strlen(i->path)) + REST +
-                  (tensors ? gguf_n_tensors(i->gguf) * TENSOR : 0) +
-                  json_string_bound(4096) * (INSPECT_ENDS + 2); /* a vocabulary's longest entry */
+    size_t room =
+        json_string_bound(strlen(i->path)) + REST +
+        (tensors ? gguf_n_tensors(i->gguf) * TENSOR : 0) +
+        json_string_bound(4096) * (TOKENIZER_MAX_ENDS + 2); /* a vocabulary's longest entry */
     struct json_writer w = {.out = malloc(room), .room = room};
     if (w.out == NULL)
         return error_no_memory(err, room, "the report");

@@ -145,7 +145,8 @@ static void print_tokenizer(FILE *out, const struct inspection *i)
     print_token(out, t, "BOS", tokenizer_bos(t), tokenizer_adds_bos(t) ? ", added" : "");
     print_token(out, t, "EOS", tokenizer_eos(t), tokenizer_adds_eos(t) ? ", added" : "");
     for (size_t k = 0; k < i->n_ends; k++)
-        print_token(out, t, "ends a text too", i->ends[k], "");
+        print_token(out, t, "ends a text too", i->ends[k],
+                    tokenizer_is_end_by_text(t, i->ends[k]) ? ", by its text" : "");
     line(out, "chat template", "%s", i->has_template ? "yes" : "none");
 }
 

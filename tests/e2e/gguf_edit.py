@@ -56,6 +56,19 @@ def with_strings(source, out, **strings):
     return out
 
 
+def with_token(source, out, token, text):
+    """A copy in which the vocabulary's entry of that id has another text."""
+    data = source.read_bytes()
+    list_end, data_begin = layout(data)[1:]
+    tokens = data.index(encode("tokenizer.ggml.tokens")) + 8 + len("tokenizer.ggml.tokens")
+    at = tokens + 16  # the types of array and elements, their number
+    for _ in range(token):
+        at = skip_string(data, at)
+    head = data[:at] + encode(text) + data[skip_string(data, at):list_end]
+    out.write_bytes(head + bytes(-len(head) % ALIGNMENT) + data[data_begin:])
+    return out
+
+
 def vocabulary_of(source, out, architecture=None):
     """A copy without tensors; of another architecture, of a name as long as its own."""
     data = source.read_bytes()

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 import models
-from gguf_edit import vocabulary_of
+from gguf_edit import vocabulary_of, with_token
 from service import ROOT, run_verb
 from terminal import run_on_terminal
 
@@ -173,6 +173,18 @@ def test_a_vocabulary_alone_is_shown_as_far_as_it_goes(tmp_path, architecture):
     found = json.loads(run_verb("inspect", "--json", path).stdout)
     assert found["vocabulary_only"] is True and found["architecture"] == architecture
     assert found["tokenizer"]["entries"] == 2048 and "shape" not in found and "memory" not in found
+
+
+@pytest.mark.parametrize("text", ["<end_of_turn>", "<|EOT|>", "<|file_sep|>"])
+def test_an_end_known_by_its_text_alone_is_shown_and_logged(tmp_path, serve, text):
+    path = with_token(models.fixture("llama256.Q4_0.gguf"), tmp_path / "chat.gguf", 300, text)
+    assert f'300 "{text}", by its text' == row(text_of(path), "ends a text too")
+    end = {"id": 300, "text": text, "by_text": True}
+    assert json_of(path)["tokenizer"]["further_ends"] == [end]
+    service = serve(model=path)
+    eos = {"id": 2, "text": "</s>", "by_text": False}
+    assert service.info()["model"]["end_tokens"] == [eos, end]
+    assert [f"300 {text}" in line for line in service.log_lines("no key names")] == [True]
 
 
 def test_a_whole_model_is_not_called_a_vocabulary():

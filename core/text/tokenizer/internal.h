@@ -28,8 +28,9 @@ enum token_type { /* as in the file */
 };
 
 enum token_flags {
-    TOKEN_FLAG_END = 1,    /* generation stops here */
-    TOKEN_FLAG_RSTRIP = 2, /* swallows the white space that follows it in a text */
+    TOKEN_FLAG_END = 1,     /* generation stops here */
+    TOKEN_FLAG_RSTRIP = 2,  /* swallows the white space that follows it in a text */
+    TOKEN_FLAG_BY_TEXT = 4, /* an end that no key of the file names */
 };
 
 /* Strings end to end in one block. */
@@ -108,6 +109,8 @@ struct tokenizer {
     struct pretokenizer *pretokenizer; /* byte-level */
     int32_t byte_ids[256];             /* TOKEN_NONE where the vocabulary lacks one */
     int32_t bos, eos, unknown;
+    int32_t ends[TOKENIZER_MAX_ENDS]; /* [n_ends], ascending */
+    size_t n_ends;
     bool adds_bos, adds_eos, adds_space;
     size_t max_entry, max_piece;
     size_t min_special; /* bytes of the shortest special token, 0 when there is none */
@@ -120,6 +123,10 @@ enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct 
 
 /* The text of a byte in the alphabet that byte-level vocabularies are written in: 1 or 2 bytes. */
 size_t tokenizer_byte_text(uint8_t byte, char out[2]);
+
+/* ends.c: flags the tokens that end a generation by their text, beside those that keys named, and
+ * lists them all. */
+void tokenizer_find_ends(struct tokenizer *t);
 
 /* tokenizer_pieces.c: fills pieces, max_piece from entries and types. */
 enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err);

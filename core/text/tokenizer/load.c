@@ -300,30 +300,6 @@ static enum status load_id(struct tokenizer *t, const struct gguf *gguf, const c
     return STATUS_OK;
 }
 
-/* Names by which chat models end a turn. Files often give no key for them, or declare them plain
- * text. */
-static void find_ends(struct tokenizer *t)
-{
-    static const char *const names[] = {
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<|end_of_text|>",
-        "<|endoftext|>",
-        "<end_of_turn>",
-        "<EOT>",
-        "<\xef\xbd\x9c\145nd\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        int32_t id = text_table_find(t, names[i], strlen(names[i]));
-        if (id == TOKEN_NONE)
-            continue;
-        t->flags[id] |= TOKEN_FLAG_END;
-        t->types[id] = TOKEN_CONTROL;
-    }
-}
-
 static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf, bool has_types,
                                     struct error *err)
 {
@@ -338,6 +314,9 @@ static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf
         {KEY("unknown_token_id"), 0, false, &t->unknown},
         {KEY("eot_token_id"), TOKEN_NONE, true, NULL},
         {KEY("eom_token_id"), TOKEN_NONE, true, NULL},
+        {KEY("fim_pad_token_id"), TOKEN_NONE, true, NULL},
+        {KEY("fim_rep_token_id"), TOKEN_NONE, true, NULL},
+        {KEY("fim_sep_token_id"), TOKEN_NONE, true, NULL},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         int32_t id = TOKEN_NONE;
@@ -354,7 +333,7 @@ static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf
         if (!has_types)
             t->types[id] = keys[i].out == &t->unknown ? TOKEN_UNKNOWN : TOKEN_CONTROL;
     }
-    find_ends(t);
+    tokenizer_find_ends(t);
     /* Some files name BOS or EOS here: text must not become those. */
     if (t->unknown != TOKEN_NONE && (t->unknown == t->bos || t->flags[t->unknown] & TOKEN_FLAG_END))
         t->unknown = TOKEN_NONE;

@@ -91,6 +91,17 @@ bool tokenizer_is_end(const struct tokenizer *t, int32_t id)
     return is_known(t, id) && t->flags[id] & TOKEN_FLAG_END;
 }
 
+size_t tokenizer_ends(const struct tokenizer *t, const int32_t **ids)
+{
+    *ids = t->ends;
+    return t->n_ends;
+}
+
+bool tokenizer_is_end_by_text(const struct tokenizer *t, int32_t id)
+{
+    return tokenizer_is_end(t, id) && t->flags[id] & TOKEN_FLAG_BY_TEXT;
+}
+
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id)
 {
     if (!is_known(t, id))

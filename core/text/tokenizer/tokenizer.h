@@ -33,7 +33,12 @@ int32_t tokenizer_bos(const struct tokenizer *t); /* TOKEN_NONE when the model h
 int32_t tokenizer_eos(const struct tokenizer *t);
 bool tokenizer_adds_bos(const struct tokenizer *t); /* by default, with ADD_SPECIAL */
 bool tokenizer_adds_eos(const struct tokenizer *t);
-bool tokenizer_is_end(const struct tokenizer *t, int32_t id);     /* EOS, EOT, EOM: stop here */
+bool tokenizer_is_end(const struct tokenizer *t, int32_t id); /* generation stops here */
+/* All of them, ascending; how many, TOKENIZER_MAX_ENDS at most. */
+enum { TOKENIZER_MAX_ENDS = 48 };
+size_t tokenizer_ends(const struct tokenizer *t, const int32_t **ids);
+/* An end by its text alone ("<|im_end|>", "<end_of_turn>"): no key of the file names it. */
+bool tokenizer_is_end_by_text(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id); /* has no text in an answer */
 size_t tokenizer_max_piece(const struct tokenizer *t);            /* bytes of the longest piece */
 const char *tokenizer_model(const struct tokenizer *t);           /* "llama", "gpt2" */
