@@ -26,6 +26,10 @@ unexport SMALLMIND_PYTEST_ARGS
 ifeq ($(filter on off,$(E2E)),)
 $(error E2E is on or off, not "$(E2E)")
 endif
+unknown_fuzz := $(filter-out $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)),$(FUZZ))
+ifneq ($(unknown_fuzz),)
+$(error FUZZ: there is no target $(unknown_fuzz) in tests/fuzz)
+endif
 NEED = ./tools/packages.sh
 # configure PRESET OPTIONS; build FOLDER TARGET
 configure = cmake --preset $(1) --log-level=NOTICE $(2)

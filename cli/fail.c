@@ -11,8 +11,13 @@ static bool is_usage(const char *param)
     return strncmp(param, "--", 2) == 0 || (n > 0 && param[n] == '\0');
 }
 
+int verb_code(const struct error *err)
+{
+    return is_usage(err->param) ? EXIT_USAGE : EXIT_FAILED;
+}
+
 int verb_fail(const struct error *err)
 {
     fprintf(stderr, "smallmind: %s\n", err->text);
-    return is_usage(err->param) ? EXIT_USAGE : EXIT_FAILED;
+    return verb_code(err);
 }

@@ -12,3 +12,5 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
  * or an argument is at fault (its param begins with two hyphens, or is an argument's name in
  * capitals: TYPE), else EXIT_FAILED. */
 int verb_fail(const struct error *err);
+/* The exit code alone. */
+int verb_code(const struct error *err);

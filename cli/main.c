@@ -1,9 +1,12 @@
-/* main.c - resolves the settings, runs the verb, returns its exit code. */
+/* main.c - makes the process safe to run in, resolves the settings, runs the verb, returns its exit
+ * code. */
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "config/settings.h"
+#include "server/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -49,16 +52,40 @@ static int run(const struct settings *settings, const char *notes)
     return EXIT_FAILED;
 }
 
+/* A descriptor of the three that is closed would become some file or socket of ours, and what is
+ * printed would go there. Standard input and output are opened the wrong way round, so that a verb
+ * which uses one says that it cannot; what is said on standard error goes nowhere. */
+static void fill_standard_descriptors(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", modes[fd]) < 0)
+            (void)!open("/", O_PATH); /* without /dev: a place that takes nothing */
+}
+
+/* Before the settings are whole: in the form that `serve` was asked for. */
+static int refuse(int argc, char **argv, const struct error *err)
+{
+    int code = err->status == STATUS_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE;
+    if (settings_log_format(argc, argv, environ) == LOG_JSON) {
+        log_setup(LOG_JSON, LOG_INFO);
+        log_line(LOG_ERROR, "%s", err->text);
+    } else {
+        verb_fail(err);
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an error of write(), not a death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow */
     char notes[2048];
     struct settings *settings;
     struct error err = {0};
-    if (settings_resolve(&settings, argc, argv, environ, notes, sizeof notes, &err) != STATUS_OK) {
-        verb_fail(&err);
-        return err.status == STATUS_NO_MEMORY ? EXIT_FAILED : EXIT_USAGE;
-    }
+    if (settings_resolve(&settings, argc, argv, environ, notes, sizeof notes, &err) != STATUS_OK)
+        return refuse(argc, argv, &err);
     int code = run(settings, notes);
     settings_free(settings);
     if (fflush(stdout) != 0 && code == EXIT_DONE && errno != EPIPE) {

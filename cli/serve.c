@@ -9,35 +9,52 @@
 #include <stdio.h>
 #include <string.h>
 
-struct service {
+struct serving {
     const struct settings *settings;
     struct loaded loaded;
 };
 
 static enum status load_for_server(void *ctx, struct loaded_model *out, struct error *err)
 {
-    struct service *service = ctx;
-    enum status status = load_all(&service->loaded, service->settings, err);
+    struct serving *serving = ctx;
+    enum status status = load_all(&serving->loaded, serving->settings, err);
     if (status != STATUS_OK)
         return status;
-    *out = (struct loaded_model){.model = service->loaded.model,
-                                 .tokenizer = service->loaded.tokenizer,
-                                 .kernels = service->loaded.kernels,
-                                 .cpu = &service->loaded.cpu};
+    *out = (struct loaded_model){.model = serving->loaded.model,
+                                 .tokenizer = serving->loaded.tokenizer,
+                                 .kernels = serving->loaded.kernels,
+                                 .cpu = &serving->loaded.cpu};
     return STATUS_OK;
+}
+
+/* The last line of the log; and a word on standard error where the log is elsewhere. */
+static int fail(const struct settings *settings, const struct error *err)
+{
+    log_line(LOG_ERROR, "%s", err->text);
+    log_close();
+    if (settings->log_file != NULL)
+        log_line(LOG_ERROR, "%s", err->text);
+    return verb_code(err);
 }
 
 int verb_serve(const struct settings *settings, const char *notes)
 {
+    struct serving serving = {.settings = settings};
+    struct error err = {0};
     log_setup((enum log_format)settings->log_format, (enum log_level)settings->log_level);
+    if (log_open(settings->log_file, &err) != STATUS_OK) {
+        log_line(LOG_ERROR, "%s", err.text);
+        return verb_code(&err);
+    }
     while (notes[0] != '\0') { /* one line each */
         size_t n = strcspn(notes, "\n");
         log_line(LOG_INFO, "%.*s", (int)n, notes);
         notes += n + (notes[n] == '\n' ? 1 : 0);
     }
-    struct service service = {.settings = settings};
-    struct error err = {0};
-    enum status status = server_run(settings, load_for_server, &service, &err);
-    load_free(&service.loaded);
-    return status == STATUS_OK ? EXIT_DONE : verb_fail(&err);
+    enum status status = server_run(settings, load_for_server, &serving, &err);
+    load_free(&serving.loaded);
+    if (status != STATUS_OK)
+        return fail(settings, &err);
+    log_close();
+    return EXIT_DONE;
 }

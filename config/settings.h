@@ -73,6 +73,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool has_seed;
     uint64_t seed;
     int log_format, log_level; /* enum log_format, enum log_level */
+    const char *log_file;      /* NULL: standard error */
 
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
@@ -119,6 +120,10 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env,
                              char *notes, size_t notes_bytes, struct error *err);
 void settings_free(struct settings *settings); /* takes NULL */
+
+/* In which form `serve` was asked to log, as far as that can be told of settings that are refused;
+ * LOG_TEXT for other verbs. */
+enum log_format settings_log_format(int argc, char *const *argv, char *const *env);
 
 /* Whether it still has its default: no file, variable or flag gave it a value ("model", as in the
  * flag). */

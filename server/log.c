@@ -1,8 +1,9 @@
-/* log.c - builds a line in a buffer on the stack and writes it with one call. Any thread; the level
- * and the format are set before threads exist. */
+/* log.c - builds a line in a buffer on the stack and hands it to the writer. Any thread; level,
+ * format and writer are set before other threads exist. */
 #include "server/log.h"
 
 #include "base/utf8.h"
+#include "server/log_writer.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,10 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* How long the end of the process waits for a reader of the last lines. */
+enum { LAST_LINES_MS = 500 };
+
 static struct {
     enum log_format format;
     enum log_level level;
-} log_state = {LOG_TEXT, LOG_INFO};
+    struct log_writer *writer; /* NULL: lines are written at once */
+} log_state = {LOG_TEXT, LOG_INFO, NULL};
 
 void log_setup(enum log_format format, enum log_level level)
 {
@@ -22,12 +27,13 @@ void log_setup(enum log_format format, enum log_level level)
     log_state.level = level;
 }
 
-struct line { /* two bytes are kept back for what closes it */
+struct log_text { /* two bytes are kept back for what closes it */
     char *out;
     size_t n;
 };
 
-__attribute__((format(printf, 2, 3))) static void put(struct line *line, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(struct log_text *line, const char *format,
+                                                      ...)
 {
     size_t room = LOG_LINE_MAX - 2 - line->n;
     va_list args;
@@ -40,7 +46,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct line *line, const c
 
 /* Text that may hold anything, as one word or sentence of the line: control characters and what is
  * not UTF-8 become '?', and in JSON quotes and backslashes are escaped. */
-static void put_text(struct line *line, const char *text, bool json)
+static void put_text(struct log_text *line, const char *text, bool json)
 {
     size_t n = strlen(text);
     for (size_t i = 0; i < n && line->n + 8 < LOG_LINE_MAX;) {
@@ -65,7 +71,7 @@ static const char *level_name(enum log_level level)
 }
 
 /* "2026-01-02T03:04:05.678Z" */
-static void put_time(struct line *line, uint64_t now_ms)
+static void put_time(struct log_text *line, uint64_t now_ms)
 {
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm tm;
@@ -75,7 +81,7 @@ static void put_time(struct line *line, uint64_t now_ms)
     put(line, "%s.%03uZ", text, (unsigned)(now_ms % 1000));
 }
 
-static void put_head(struct line *line, enum log_format format, uint64_t now_ms,
+static void put_head(struct log_text *line, enum log_format format, uint64_t now_ms,
                      enum log_level level)
 {
     if (format == LOG_JSON)
@@ -87,7 +93,7 @@ static void put_head(struct line *line, enum log_format format, uint64_t now_ms,
 size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum log_level level,
                        const char *text)
 {
-    struct line line = {out, 0};
+    struct log_text line = {out, 0};
     put_head(&line, format, now_ms, level);
     if (format == LOG_JSON) {
         put(&line, ",\"message\":\"");
@@ -102,7 +108,8 @@ size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum 
 }
 
 /* One field of a request's line: `name=value` or `,"name":"value"`. */
-static void put_word(struct line *line, enum log_format format, const char *name, const char *value)
+static void put_word(struct log_text *line, enum log_format format, const char *name,
+                     const char *value)
 {
     bool json = format == LOG_JSON;
     put(line, json ? ",\"%s\":\"" : " %s=", name);
@@ -111,12 +118,12 @@ static void put_word(struct line *line, enum log_format format, const char *name
         put(line, "\"");
 }
 
-static void put_count(struct line *line, enum log_format format, const char *name, size_t value)
+static void put_count(struct log_text *line, enum log_format format, const char *name, size_t value)
 {
     put(line, format == LOG_JSON ? ",\"%s\":%zu" : " %s=%zu", name, value);
 }
 
-static void put_ms(struct line *line, enum log_format format, const char *name, double value)
+static void put_ms(struct log_text *line, enum log_format format, const char *name, double value)
 {
     put(line, format == LOG_JSON ? ",\"%s\":%.3f" : " %s=%.3f", name, value);
 }
@@ -124,7 +131,7 @@ static void put_ms(struct line *line, enum log_format format, const char *name, 
 size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
                          const struct log_request *r)
 {
-    struct line line = {out, 0};
+    struct log_text line = {out, 0};
     put_head(&line, format, now_ms, LOG_INFO);
     put(&line, format == LOG_JSON ? ",\"message\":\"request\"" : "request");
     put_word(&line, format, "id", r->id);
@@ -157,9 +164,12 @@ static uint64_t unix_ms(void)
 
 static void emit(const char *line, size_t n)
 {
-    /* A log that cannot be written (a full disk, a closed pipe) must not stop the service. */
+    if (log_state.writer != NULL) {
+        log_writer_put(log_state.writer, line, n);
+        return;
+    }
     ssize_t written = write(STDERR_FILENO, line, n);
-    (void)written;
+    (void)written; /* there is no other place to say so */
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -180,4 +190,35 @@ void log_access(const struct log_request *request)
         return;
     char line[LOG_LINE_MAX];
     emit(line, log_format_access(line, log_state.format, unix_ms(), request));
+}
+
+/* --- where lines go --- */
+
+static size_t say_dropped(char *out, uint64_t n_dropped)
+{
+    char text[LOG_LINE_MAX];
+    snprintf(text, sizeof text, "%llu log line%s dropped: the log could not be written",
+             (unsigned long long)n_dropped, n_dropped == 1 ? " was" : "s were");
+    return log_format_line(out, log_state.format, unix_ms(), LOG_WARN, text);
+}
+
+enum status log_open(const char *path, struct error *err)
+{
+    return log_writer_create(&log_state.writer, path, say_dropped, err);
+}
+
+enum status log_reopen(struct error *err)
+{
+    return log_state.writer != NULL ? log_writer_reopen(log_state.writer, err) : STATUS_OK;
+}
+
+uint64_t log_dropped(void)
+{
+    return log_state.writer != NULL ? log_writer_dropped(log_state.writer) : 0;
+}
+
+void log_close(void)
+{
+    log_writer_destroy(log_state.writer, LAST_LINES_MS);
+    log_state.writer = NULL;
 }

@@ -1,17 +1,26 @@
-/* log.h - lines for the operator on standard error, as text or JSON.
+/* log.h - lines for the operator on standard error or in a file, as text or JSON.
  *
- * One write(2) a line, so that lines of several threads do not mix and a line costs no heap. Any
- * thread; level and format are set once, before threads exist (the one mutable global of the
- * house). Never handed a prompt's or an answer's text.
+ * Whole lines, in order; a line costs no heap, and no thread ever waits for whoever reads them
+ * (log_writer.h). Any thread; level, format and file are set once, before threads exist (the one
+ * mutable global of the program). Never handed a prompt's or an answer's text.
  */
 #pragma once
 
+#include "base/error.h"
 #include "config/settings.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 void log_setup(enum log_format format, enum log_level level);
+
+/* From here on lines go through a thread of their own to a file (NULL: standard error); before, and
+ * after log_close, they are written to standard error at once. STATUS_IO, STATUS_NO_MEMORY. */
+enum status log_open(const char *path, struct error *err);
+/* Opens the file anew, after it was moved away. On failure the old one stays in use. */
+enum status log_reopen(struct error *err);
+uint64_t log_dropped(void); /* lines that could not be written */
+void log_close(void);       /* waits for the last lines, but not for long */
 
 /* One sentence. Longer than LOG_LINE_MAX is cut; control characters are escaped. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

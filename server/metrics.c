@@ -237,6 +237,8 @@ static void put_connections(struct text *t, const struct metrics_view *view)
     put_head(t, "smallmind_connections", "gauge", "Connections: open, and how many may be.");
     put_series(t, "smallmind_connections", "state", "open", view->connections);
     put_series(t, "smallmind_connections", "state", "limit", view->connections_limit);
+    put_count(t, "smallmind_log_lines_dropped_total", "counter",
+              "Lines of the log that could not be written.", view->log_lines_dropped);
 }
 
 static void put_tokens(struct text *t, struct metrics *m, const struct engine_stats *s,

@@ -77,6 +77,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     size_t n_routes;
     size_t queue_limit;
     size_t connections, connections_limit;
+    uint64_t log_lines_dropped;
     const char *version,
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
     const char *model, *architecture, *weights;

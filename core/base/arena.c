@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,12 +13,12 @@ static const size_t huge_page = (size_t)2 << 20;
 
 /* Maps n bytes (a multiple of the page) aligned to a power of two that is a multiple of the page:
  * maps more, and gives the ends back. NULL when the system has none. */
-static uint8_t *map_aligned(size_t n, size_t alignment)
+static uint8_t *map_aligned(size_t n, size_t alignment, int protection, int flags)
 {
     size_t n_all;
     if (!checked_add(n, alignment, &n_all))
         return NULL;
-    uint8_t *start = mmap(NULL, n_all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *start = mmap(NULL, n_all, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     if (start == MAP_FAILED)
         return NULL;
     size_t skip = (alignment - ((uintptr_t)start & (alignment - 1))) & (alignment - 1);
@@ -27,13 +28,14 @@ static uint8_t *map_aligned(size_t n, size_t alignment)
     return start + skip;
 }
 
-enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err)
+static enum status map(struct arena *arena, size_t n_bytes, int protection, int flags,
+                       const char *purpose, struct error *err)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), n_mapped;
     bool large = n_bytes >= huge_page;
     if (!checked_align(n_bytes > 0 ? n_bytes : 1, large ? huge_page : page, &n_mapped))
         return error_no_memory(err, n_bytes, purpose);
-    uint8_t *base = map_aligned(n_mapped, large ? huge_page : page);
+    uint8_t *base = map_aligned(n_mapped, large ? huge_page : page, protection, flags);
     if (base == NULL)
         return error_no_memory(err, n_bytes, purpose);
     if (large)
@@ -41,6 +43,17 @@ enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose,
                 MADV_HUGEPAGE); /* advice: a kernel without huge pages serves small ones */
     *arena = (struct arena){.base = base, .n_bytes = n_bytes, .n_mapped = n_mapped};
     return STATUS_OK;
+}
+
+enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err)
+{
+    return map(arena, n_bytes, PROT_READ | PROT_WRITE, 0, purpose, err);
+}
+
+enum status arena_reserve(struct arena *arena, size_t n_bytes, const char *purpose,
+                          struct error *err)
+{
+    return map(arena, n_bytes, PROT_NONE, MAP_NORESERVE, purpose, err);
 }
 
 void arena_free(struct arena *arena)
@@ -72,6 +85,45 @@ void *arena_carve(struct arena *arena, size_t n, size_t size)
     return NULL;
 }
 
+/* Faults memory in; what was already written stays. False: the system has no more. */
+static bool touch(uint8_t *base, size_t n_bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(base, n_bytes, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno == ENOMEM || errno == EFAULT)
+        return false;
+#endif
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < n_bytes; i += page) {
+        volatile uint8_t *byte = base + i;
+        uint8_t value = *byte;
+        *byte = value;
+    }
+    return true;
+}
+
+bool arena_extend(struct arena *arena, size_t n_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE),
+           unit = arena->n_mapped % huge_page ? page : huge_page;
+    if (n_bytes > arena->n_bytes)
+        return false;
+    size_t end = (n_bytes + unit - 1) / unit * unit; /* n_mapped is whole units too */
+    if (end <= arena->n_used)
+        return true;
+    uint8_t *base = arena->base + arena->n_used;
+    if (mprotect(base, end - arena->n_used, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    if (!touch(base, end - arena->n_used)) {
+        mprotect(base, end - arena->n_used, PROT_NONE);
+        madvise(base, end - arena->n_used, MADV_DONTNEED);
+        return false;
+    }
+    arena->n_used = end;
+    return true;
+}
+
 struct slice {
     uint8_t *base;
     size_t n_bytes;
@@ -80,16 +132,7 @@ struct slice {
 static void *touch_slice(void *arg)
 {
     const struct slice *slice = arg;
-#ifdef MADV_POPULATE_WRITE
-    if (madvise(slice->base, slice->n_bytes, MADV_POPULATE_WRITE) == 0)
-        return NULL;
-#endif
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0; i < slice->n_bytes; i += page) {
-        volatile uint8_t *byte = slice->base + i;
-        uint8_t value = *byte;
-        *byte = value; /* what was already written stays */
-    }
+    touch(slice->base, slice->n_bytes);
     return NULL;
 }
 

@@ -8,13 +8,14 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct arena {
     uint8_t *base; /* owned */
     size_t n_bytes;
-    size_t n_used;
+    size_t n_used;   /* of a reserved one: usable, in whole pages of the system */
     size_t n_mapped; /* what munmap needs */
 };
 
@@ -24,6 +25,13 @@ enum { ARENA_ALIGN = 64 };
  * STATUS_NO_MEMORY. */
 enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err);
 void arena_free(struct arena *arena); /* takes a zeroed one */
+
+/* Address space alone, for memory that is taken later, from front to back: arena_extend makes its
+ * first n_bytes usable (zeroed, faulted in), the rest stays out of reach. False: the system has no
+ * more memory, and what was usable before stays so. Not for arena_alloc. STATUS_NO_MEMORY. */
+enum status arena_reserve(struct arena *arena, size_t n_bytes, const char *purpose,
+                          struct error *err);
+bool arena_extend(struct arena *arena, size_t n_bytes);
 
 /* n * size bytes, 64-byte aligned and zeroed; NULL when full. */
 void *arena_alloc(struct arena *arena, size_t n, size_t size);

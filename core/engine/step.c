@@ -177,6 +177,7 @@ static size_t build_rows(struct worker *w, uint64_t now, size_t *n_prompt)
         n_read += n;
         atomic_store_explicit(&slot->left_prompt, (uint32_t)(left - n), memory_order_relaxed);
     }
+    growth_ask(&w->growth, false);
     pthread_mutex_unlock(&w->lock);
     *n_prompt = n_read;
     return n_decode;

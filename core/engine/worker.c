@@ -77,6 +77,13 @@ static enum status take_recorder(struct worker *w, struct error *err)
     return status;
 }
 
+/* There are more pages: what waits may fit. */
+static void on_grown(void *ctx)
+{
+    struct worker *w = ctx;
+    w->setup->line.has_room(w->setup->line.ctx);
+}
+
 static enum status take_memory(struct worker *w, struct error *err)
 {
     const struct worker_setup *s = w->setup;
@@ -86,10 +93,10 @@ static enum status take_memory(struct worker *w, struct error *err)
     if (status == STATUS_OK)
         status = take_arena(w, err);
     if (status == STATUS_OK)
-        status = kv_create(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch, o->prefix_cache,
-                           err);
+        status = kv_create_growing(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch,
+                                   o->prefix_cache, err);
     if (status == STATUS_OK)
-        kv_touch(w->kv, w->n_threads);
+        status = growth_start(&w->growth, w->kv, &w->lock, on_grown, w, err);
     if (status == STATUS_OK)
         status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
                                 o->max_batch + o->step_tokens, o->max_batch, err);
@@ -199,6 +206,7 @@ void worker_destroy(struct worker *w)
         return;
     if (w->has_thread)
         pthread_join(w->thread, NULL);
+    growth_stop(&w->growth);
     kv_destroy(w->kv);
     recorder_destroy(w->recorder);
     arena_free(&w->arena);
@@ -222,6 +230,8 @@ bool worker_look(struct worker *w, const struct job *job, struct worker_offer *o
     out->has_slot = w->n_free_slots > 0;
     bool fits = out->has_slot &&
                 kv_fits(w->kv, job->salt, job->prompt, job->n_prompt, positions_of(job), &n_cached);
+    if (out->has_slot && !fits)
+        growth_ask(&w->growth, true);
     out->n_running = atomic_load_explicit(&w->n_running, memory_order_relaxed);
     pthread_mutex_unlock(&w->lock);
     out->cached_pages = n_cached / KV_PAGE;
@@ -253,6 +263,7 @@ bool worker_place(struct worker *w, struct job *job)
                                   memory_order_relaxed);
             atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
             w->arrivals[w->n_arrivals++] = i;
+            growth_ask(&w->growth, false);
             if (atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0)
                 atomic_store_explicit(&w->last_step_ns, clock_now_ns(), memory_order_relaxed);
             atomic_fetch_add_explicit(&w->n_running, 1, memory_order_relaxed);
@@ -322,6 +333,7 @@ void worker_add_stats(const struct worker *w, struct engine_stats *out)
     struct kv_stats kv;
     kv_stats(w->kv, &kv);
     out->kv.n_pages += kv.n_pages;
+    out->kv.n_there += kv.n_there;
     out->kv.n_used += kv.n_used;
     out->kv.n_cached += kv.n_cached;
     out->kv.query_tokens += kv.query_tokens;

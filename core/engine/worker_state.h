@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/team.h"
+#include "engine/growth.h"
 #include "engine/rates.h"
 #include "engine/worker.h"
 #include "forward/forward.h"
@@ -50,6 +51,7 @@ struct worker {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* arrivals, the end, and the end of starting */
     struct kv *kv;          /* its index: under the lock */
+    struct growth growth;   /* of its memory */
     uint32_t *free_slots;   /* [max_batch] a stack; under the lock */
     size_t n_free_slots;
     uint32_t *arrivals; /* [max_batch]; under the lock */

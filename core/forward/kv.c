@@ -23,7 +23,10 @@
 #endif
 
 #define NONE      UINT32_MAX
+#define MIB       ((size_t)1 << 20)
 #define ROOT_HASH UINT64_C(0x9e3779b97f4a7c15)
+
+enum { STEP_MIB_MIN = 2, STEP_MIB_MAX = 64 }; /* of growth */
 
 struct page {
     int32_t tokens[KV_PAGE]; /* when indexed */
@@ -45,6 +48,8 @@ struct kv {
     bool prefix_cache;
     size_t n_kv_heads, block_bytes, page_bytes;
     size_t n_pages, table_pages, n_tables;
+    size_t n_there;    /* pages [0, n_there) have memory */
+    size_t step_pages; /* by which it grows; 0: all of it is there */
 
     struct page *pages; /* [n_pages] */
     uint32_t *buckets;  /* [bucket_mask + 1] */
@@ -57,7 +62,7 @@ struct kv {
     size_t n_free, n_cached, n_promised;
 
     /* what kv_stats reads from other threads */
-    _Atomic size_t seen_used, seen_cached;
+    _Atomic size_t seen_used, seen_cached, seen_there;
     _Atomic uint64_t query_tokens, hit_tokens;
 };
 
@@ -73,19 +78,26 @@ size_t kv_pages_for(size_t n_positions)
 
 /* --- start and end --- */
 
+/* Pages [begin, end) become free ones; the first of them is taken first. */
+static void add_free(struct kv *kv, size_t begin, size_t end)
+{
+    for (size_t i = end; i-- > begin;) {
+        kv->pages[i].indexed = false;
+        kv->pages[i].n_refs = 0;
+        kv->pages[i].newer = kv->first_free;
+        kv->first_free = (uint32_t)i;
+    }
+    kv->n_free += end - begin;
+}
+
 static void reset_pages(struct kv *kv)
 {
     for (size_t i = 0; i <= kv->bucket_mask; i++)
         kv->buckets[i] = NONE;
-    for (size_t i = 0; i < kv->n_pages; i++) {
-        kv->pages[i].indexed = false;
-        kv->pages[i].n_refs = 0;
-        kv->pages[i].newer = i + 1 < kv->n_pages ? (uint32_t)(i + 1) : NONE;
-    }
-    kv->first_free = 0;
+    kv->first_free = NONE;
     kv->oldest = kv->newest = NONE;
-    kv->n_free = kv->n_pages;
-    kv->n_cached = 0;
+    kv->n_free = kv->n_cached = 0;
+    add_free(kv, 0, kv->n_there);
 }
 
 static enum status carve(struct kv *kv, size_t budget_bytes, struct error *err)
@@ -101,8 +113,10 @@ static enum status carve(struct kv *kv, size_t budget_bytes, struct error *err)
         !checked_add(bytes, (size_t)8 * ARENA_ALIGN, &bytes))
         return error_no_memory(err, budget_bytes, "the KV cache's tables");
     enum status status = arena_init(&kv->meta, bytes, "the KV cache's tables", err);
+    const size_t n_bytes = kv->n_pages * kv->page_bytes;
     if (status == STATUS_OK)
-        status = arena_init(&kv->store, kv->n_pages * kv->page_bytes, "the KV cache", err);
+        status = kv->step_pages > 0 ? arena_reserve(&kv->store, n_bytes, "the KV cache", err)
+                                    : arena_init(&kv->store, n_bytes, "the KV cache", err);
     if (status != STATUS_OK)
         return status;
     kv->pages = arena_alloc(&kv->meta, kv->n_pages, sizeof(struct page));
@@ -115,9 +129,18 @@ static enum status carve(struct kv *kv, size_t budget_bytes, struct error *err)
     return STATUS_OK;
 }
 
-enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
-                      size_t budget_bytes, size_t max_sequences, bool prefix_cache,
-                      struct error *err)
+/* A whole context, where that is neither very little nor very much memory at once. */
+static size_t step_pages(size_t context_pages, size_t page_bytes)
+{
+    const size_t least = (STEP_MIB_MIN * MIB + page_bytes - 1) / page_bytes;
+    const size_t most = STEP_MIB_MAX * MIB / page_bytes;
+    size_t n = context_pages < most ? context_pages : most;
+    return n > least ? n : least;
+}
+
+static enum status create(struct kv **out, const struct model *model, enum kv_type type,
+                          size_t budget_bytes, size_t max_sequences, bool prefix_cache,
+                          bool growing, struct error *err)
 {
     const struct shape *shape = &model->shape;
     size_t page_bytes = kv_page_bytes(shape, type);
@@ -138,6 +161,8 @@ enum status kv_create(struct kv **out, const struct model *model, enum kv_type t
         kv->n_pages = NONE - 1;
     kv->n_tables = max_sequences;
     kv->table_pages = kv_pages_for(model->n_context);
+    kv->n_there = growing ? 0 : kv->n_pages;
+    kv->step_pages = growing ? step_pages(kv->table_pages, page_bytes) : 0;
     enum status status = carve(kv, budget_bytes, err);
     if (status != STATUS_OK) {
         kv_destroy(kv);
@@ -151,9 +176,18 @@ enum status kv_create(struct kv **out, const struct model *model, enum kv_type t
     return STATUS_OK;
 }
 
-void kv_touch(struct kv *kv, unsigned n_threads)
+enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
+                      size_t budget_bytes, size_t max_sequences, bool prefix_cache,
+                      struct error *err)
 {
-    arena_touch(&kv->store, n_threads);
+    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, false, err);
+}
+
+enum status kv_create_growing(struct kv **out, const struct model *model, enum kv_type type,
+                              size_t budget_bytes, size_t max_sequences, bool prefix_cache,
+                              struct error *err)
+{
+    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, true, err);
 }
 
 void kv_destroy(struct kv *kv)
@@ -169,7 +203,8 @@ void kv_destroy(struct kv *kv)
 
 static void publish(struct kv *kv)
 {
-    atomic_store_explicit(&kv->seen_used, kv->n_pages - kv->n_free - kv->n_cached,
+    atomic_store_explicit(&kv->seen_there, kv->n_there, memory_order_relaxed);
+    atomic_store_explicit(&kv->seen_used, kv->n_there - kv->n_free - kv->n_cached,
                           memory_order_relaxed);
     atomic_store_explicit(&kv->seen_cached, kv->n_cached, memory_order_relaxed);
 }
@@ -185,6 +220,7 @@ static void count_query(struct kv *kv, size_t n_query, size_t n_hit)
 void kv_stats(const struct kv *kv, struct kv_stats *out)
 {
     out->n_pages = kv->n_pages;
+    out->n_there = atomic_load_explicit(&kv->seen_there, memory_order_relaxed);
     out->n_used = atomic_load_explicit(&kv->seen_used, memory_order_relaxed);
     out->n_cached = atomic_load_explicit(&kv->seen_cached, memory_order_relaxed);
     out->query_tokens = atomic_load_explicit(&kv->query_tokens, memory_order_relaxed);
@@ -193,11 +229,35 @@ void kv_stats(const struct kv *kv, struct kv_stats *out)
 
 void kv_clear(struct kv *kv)
 {
-    assert(kv->n_free + kv->n_cached == kv->n_pages && kv->n_promised == 0);
+    assert(kv->n_free + kv->n_cached == kv->n_there && kv->n_promised == 0);
     reset_pages(kv);
     publish(kv);
     atomic_store_explicit(&kv->query_tokens, 0, memory_order_relaxed);
     atomic_store_explicit(&kv->hit_tokens, 0, memory_order_relaxed);
+}
+
+/* --- growth --- */
+
+size_t kv_wants(const struct kv *kv, bool some_wait)
+{
+    const size_t left = kv->n_pages - kv->n_there;
+    const size_t spare = kv->n_free > kv->n_promised ? kv->n_free - kv->n_promised : 0;
+    if (!some_wait && spare >= kv->step_pages)
+        return 0;
+    return left < kv->step_pages ? left : kv->step_pages;
+}
+
+bool kv_take_memory(struct kv *kv, size_t n_pages)
+{
+    return arena_extend(&kv->store, (kv->n_there + n_pages) * kv->page_bytes);
+}
+
+void kv_grow(struct kv *kv, size_t n_pages)
+{
+    assert(n_pages <= kv->n_pages - kv->n_there);
+    add_free(kv, kv->n_there, kv->n_there + n_pages);
+    kv->n_there += n_pages;
+    publish(kv);
 }
 
 /* --- the cached pages, least recently used first --- */
@@ -506,4 +566,9 @@ enum kv_type kv_type(const struct kv *kv)
 size_t kv_n_pages(const struct kv *kv)
 {
     return kv->n_pages;
+}
+
+size_t kv_page_size(const struct kv *kv)
+{
+    return kv->page_bytes;
 }

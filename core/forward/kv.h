@@ -36,6 +36,7 @@ struct kv_seq {         /* one sequence's view; the caller's storage, zeroed bef
 };
 
 struct kv_stats {
+    size_t n_there; /* pages whose memory has been taken; n_pages at most */
     size_t n_pages, n_used,
         n_cached; /* used: held by live sequences; free = n_pages - used - cached */
     uint64_t query_tokens, hit_tokens; /* of the prefix cache */
@@ -46,15 +47,28 @@ size_t kv_page_bytes(const struct shape *shape, enum kv_type type);
 /* Pages that n positions need. */
 size_t kv_pages_for(size_t n_positions);
 
-/* budget_bytes of pages, not yet touched; max_sequences page tables of n_context positions.
- * prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not hold one
- * page; STATUS_NO_MEMORY. */
+/* budget_bytes of pages, faulted in as they are used; max_sequences page tables of n_context
+ * positions. prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not
+ * hold one page; STATUS_NO_MEMORY. */
 enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
                       size_t budget_bytes, size_t max_sequences, bool prefix_cache,
                       struct error *err);
-/* Faults all of them in, so that they cannot be missing later. */
-void kv_touch(struct kv *kv, unsigned n_threads);
+/* The same as address space alone: it has no page until kv_grow has taken memory for some. */
+enum status kv_create_growing(struct kv **out, const struct model *model, enum kv_type type,
+                              size_t budget_bytes, size_t max_sequences, bool prefix_cache,
+                              struct error *err);
 void kv_destroy(struct kv *kv); /* takes NULL */
+
+/* --- growth: memory is taken ahead of need, in steps of a whole context or some tens of MiB --- */
+
+/* Pages that should be taken now: a step when less than one is free (or some_wait: a job does),
+ * within the budget; 0: none. */
+size_t kv_wants(const struct kv *kv, bool some_wait);
+/* Takes and faults in the memory of n_pages more, some milliseconds, beside whatever else is done
+ * with the cache: one caller at a time, and no lock is needed. False: the system has no more. */
+bool kv_take_memory(struct kv *kv, size_t n_pages);
+/* Then, under the owner's lock: they are pages like all others. */
+void kv_grow(struct kv *kv, size_t n_pages);
 
 /* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be
  * computed for its logits). Takes nothing and changes nothing. */
@@ -87,5 +101,6 @@ void kv_clear(struct kv *kv);
 /* The block of a layer and KV head in a page: what kernels->kv_store and attend take. */
 uint8_t *kv_block(const struct kv *kv, uint32_t page, size_t layer, size_t kv_head);
 enum kv_type kv_type(const struct kv *kv);
-size_t kv_n_pages(const struct kv *kv);
+size_t kv_n_pages(const struct kv *kv);                   /* of the whole budget */
+size_t kv_page_size(const struct kv *kv);                 /* bytes */
 void kv_stats(const struct kv *kv, struct kv_stats *out); /* any thread */

@@ -52,6 +52,10 @@ struct gguf_cursor {
     char what[112]; /* what is being read, for messages: "key 'general.name'" */
 };
 
+/* --- cursor.c --- */
+
+/* Reads bytes [from, to) of the file to their place. */
+enum status gguf_read_range(const struct gguf *g, size_t from, size_t to, struct error *err);
 /* The next n bytes, which stay where they are; STATUS_FORMAT when the file ends before. */
 enum status gguf_take(struct gguf_cursor *c, size_t n, const uint8_t **out, struct error *err);
 enum status gguf_take_u32(struct gguf_cursor *c, uint32_t *out, struct error *err);
@@ -59,6 +63,8 @@ enum status gguf_take_u64(struct gguf_cursor *c, uint64_t *out, struct error *er
 /* A length and as many bytes; limit is what the length may be at most. */
 enum status gguf_take_string(struct gguf_cursor *c, size_t limit, struct gguf_string *out,
                              struct error *err);
+
+/* --- values.c --- */
 
 /* All keys and values; sorts them and refuses a key given twice. */
 enum status gguf_read_values(struct gguf_cursor *c, struct error *err);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "embed/embed.h"
+#include "server/log.h"
 #include "server/service.h"
 
 #include <stdio.h>
@@ -126,6 +127,7 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .queue_limit = service->settings->max_queue,
                                 .connections = service->http.n_conns,
                                 .connections_limit = service->http.limit,
+                                .log_lines_dropped = log_dropped(),
                                 .version = SMALLMIND_VERSION};
     if (service->engine != NULL) {
         engine_stats(service->engine, &stats);

@@ -293,25 +293,34 @@ static void *on_first_line(void *cls, const char *uri, struct MHD_Connection *mh
     return NULL;
 }
 
+static enum MHD_Result pass_on(struct request *r, const char *url, const char *version,
+                               const char *data, size_t *n_data)
+{
+    if (url != NULL)
+        return request_admit(r, url, version);
+    if (*n_data == 0)
+        return request_whole(r);
+    size_t n = *n_data;
+    *n_data = 0;
+    return request_take(r, data, n);
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *n_data, void **place)
 {
     (void)cls;
-    struct request *r = *place;
-    if (r == NULL) {
-        struct conn *conn = conn_of(mhd);
-        /* What the guard has not seen is not served. */
-        bool seen = conn != NULL && conn->n_requests < conn->guard.n_heads;
-        *place = seen ? request_begin(conn, method) : NULL;
-        return *place != NULL ? request_admit(*place, url, version) : MHD_NO;
-    }
-    if (*n_data > 0) {
-        size_t n = *n_data;
-        *n_data = 0;
-        return request_take(r, data, n);
-    }
-    return request_whole(r);
+    struct conn *conn = conn_of(mhd);
+    bool first = *place == NULL;
+    /* What the guard has not seen is not served. */
+    if (first && conn != NULL && conn->n_requests < conn->guard.n_heads)
+        *place = request_begin(conn, method);
+    if (*place == NULL)
+        return MHD_NO;
+    enum MHD_Result result = pass_on(*place, first ? url : NULL, version, data, n_data);
+    if (result == MHD_NO) /* the library closes it from inside, and would forget it */
+        conn_ends(conn);
+    return result;
 }
 
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **place,

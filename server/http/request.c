@@ -400,7 +400,8 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
     bool ok = response_header(response, "X-Request-Id", r->id) &&
               response_header(response, "Server-Timing", text);
     const struct origin_rules *rules = &r->service->origins;
-    if (rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
+    if (rules->allow_origins != NULL &&
+        rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
         ok = ok && response_header(response, "Vary", "Origin");
     if (headers_origin_allowed(&r->headers, rules))
         ok = ok && response_header(response, "Access-Control-Allow-Origin", r->headers.origin) &&

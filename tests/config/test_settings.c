@@ -1,6 +1,7 @@
 /* test_settings.c - facts about the settings: four places, one order of precedence, errors that
  * name the nearest right name. */
 #include "config/settings.h"
+#include "config/table.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -360,6 +361,46 @@ START_TEST(zero_is_not_a_word_for_automatic_or_off)
 }
 END_TEST
 
+/* "VERB --name=VALUE" of the first verb that has the setting. */
+static const char *line_of(const struct setting *setting, const char *value)
+{
+    static char line[160];
+    enum verb verb = (enum verb)(setting->verbs & -setting->verbs);
+    snprintf(line, sizeof line, "%s --%s=%s", settings_verb_name(verb), setting->name, value);
+    return line;
+}
+
+START_TEST(every_row_refuses_values_that_would_have_no_effect)
+{
+    for (size_t i = 0; i < settings_table_n; i++) {
+        const struct setting *setting = &settings_table[i];
+        bool number = setting->kind == KIND_NUMBER || setting->kind == KIND_BYTES;
+        refuses(line_of(setting, ""), "", setting->name, "");
+        if (number && setting->min > 0)
+            refuses(line_of(setting, "0"), "", setting->name, "");
+        if (number) {
+            refuses(line_of(setting, "-1"), "", setting->name, "");
+            refuses(line_of(setting, "+1"), "", setting->name, "");
+            refuses(line_of(setting, "1.5"), "", setting->name, "");
+            refuses(line_of(setting, "1e3"), "", setting->name, "");
+            refuses(line_of(setting, "99999999999999999999"), "", setting->name, "");
+        }
+        if (setting->kind == KIND_NUMBER)
+            refuses(line_of(setting, "1K"), "", setting->name, "");
+        if (setting->kind == KIND_BYTES)
+            refuses(line_of(setting, "1KB"), "", setting->name, "");
+        if (setting->kind == KIND_REAL) {
+            refuses(line_of(setting, "nan"), "", setting->name, "");
+            refuses(line_of(setting, "inf"), "", setting->name, "");
+            refuses(line_of(setting, "1e39"), "", setting->name, "");
+            refuses(line_of(setting, "0x1"), "", setting->name, "");
+        }
+        if (setting->kind == KIND_CHOICE || setting->kind == KIND_SWITCH)
+            refuses(line_of(setting, "zzzzzz"), "", setting->name, "");
+    }
+}
+END_TEST
+
 START_TEST(an_empty_value_of_a_flag_is_refused)
 {
     static const char *const flags[] = {
@@ -586,6 +627,7 @@ int main(int argc, char **argv)
     tcase_add_test(facts, unknown_names_are_refused_with_the_nearest);
     tcase_add_test(facts, bad_values_say_what_would_be_right);
     tcase_add_test(facts, zero_is_not_a_word_for_automatic_or_off);
+    tcase_add_test(facts, every_row_refuses_values_that_would_have_no_effect);
     tcase_add_test(facts, an_empty_value_of_a_flag_is_refused);
     tcase_add_test(facts, nothing_stands_on_a_command_line_in_vain);
     tcase_add_test(facts, help_is_no_wider_than_the_terminal);

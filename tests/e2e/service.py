@@ -69,7 +69,8 @@ class Service:
     """`smallmind serve` with its log and port file in a folder of its own."""
 
     def __init__(self, *flags, model="builtin", env=None, unix=None, preload=None,
-                 host="127.0.0.1", port_file=None):
+                 host="127.0.0.1", port_file=None, stderr=None, **start):
+        """stderr: instead of the log's file; start: more for Popen."""
         self.folder = tempfile.TemporaryDirectory(prefix="smallmind-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.unix = unix
@@ -83,8 +84,8 @@ class Service:
         if preload:
             environment["LD_PRELOAD"] = str(preload)
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([str(BINARY), *args], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=environment)
+            start = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": stderr or log, **start}
+            self.process = subprocess.Popen([str(BINARY), *args], env=environment, **start)
         self.pid = self.process.pid
         self.timeout = LIMIT  # of each wait for bytes
         try:

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 START_TEST(pieces_are_zeroed_aligned_and_apart)
 {
@@ -207,6 +209,64 @@ START_TEST(an_arena_of_a_counted_thread_is_counted_once_and_its_pieces_never)
 }
 END_TEST
 
+/* --- memory that is taken later --- */
+
+static size_t usable(const struct arena *arena)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = 0;
+    unsigned char there[1 << 14];
+    size_t n_pages = arena->n_used / page;
+    ck_assert_uint_le(n_pages, sizeof there);
+    ck_assert_int_eq(mincore(arena->base, arena->n_used, there), 0);
+    for (size_t i = 0; i < n_pages; i++)
+        n += there[i] & 1;
+    return n * page;
+}
+
+START_TEST(reserved_memory_is_taken_from_front_to_back)
+{
+    struct arena arena;
+    struct error err;
+    const size_t n = (size_t)20 << 20;
+    ck_assert_int_eq(arena_reserve(&arena, n, "a test", &err), STATUS_OK);
+    ck_assert_uint_eq(arena.n_used, 0);
+    for (size_t end = 1; end <= n; end += n / 7) {
+        ck_assert(arena_extend(&arena, end));
+        ck_assert_uint_ge(arena.n_used, end);
+        ck_assert_uint_eq(usable(&arena), arena.n_used); /* there, not only promised */
+        ck_assert_uint_eq(arena.base[end - 1], 0);
+        arena.base[end - 1] = 7;
+    }
+    ck_assert(arena_extend(&arena, n));
+    ck_assert(arena_extend(&arena, 5)); /* it never shrinks */
+    ck_assert_uint_eq(arena.base[0], 7);
+    ck_assert(!arena_extend(&arena, n + 1));
+    arena_free(&arena);
+}
+END_TEST
+
+/* In a process of its own, as the limit stays. */
+START_TEST(memory_that_cannot_be_had_leaves_what_is_there)
+{
+    struct arena arena;
+    struct error err;
+    const size_t mib = (size_t)1 << 20;
+    struct rlimit limit;
+    ck_assert_int_eq(arena_reserve(&arena, 512 * mib, "a test", &err), STATUS_OK);
+    ck_assert(arena_extend(&arena, 2 * mib));
+    arena.base[0] = 9;
+    ck_assert_int_eq(getrlimit(RLIMIT_DATA, &limit), 0);
+    limit.rlim_cur = 64 * mib;
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    ck_assert(!arena_extend(&arena, 512 * mib));
+    ck_assert_uint_eq(arena.n_used, 2 * mib);
+    ck_assert_uint_eq(arena.base[0], 9);
+    ck_assert(arena_extend(&arena, 4 * mib)); /* so much can */
+    arena.base[4 * mib - 1] = 9;
+    arena_free(&arena);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("arena");
@@ -222,6 +282,10 @@ int main(void)
     tcase_add_test(tc, every_call_of_a_counted_thread_is_counted);
     tcase_add_test(tc, the_flag_is_a_threads_own_and_the_count_is_everybodys);
     tcase_add_test(tc, an_arena_of_a_counted_thread_is_counted_once_and_its_pieces_never);
+    tcase_add_test(tc, reserved_memory_is_taken_from_front_to_back);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(tc, memory_that_cannot_be_had_leaves_what_is_there);
+#endif
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -437,6 +437,81 @@ START_TEST(any_load_keeps_the_promises_and_the_content)
 }
 END_TEST
 
+/* --- growth --- */
+
+static void open_growing(size_t n_pages)
+{
+    model =
+        (struct model){.shape = {.n_layers = LAYERS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM},
+                       .n_context = CONTEXT};
+    struct error err;
+    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    ck_assert_int_eq(
+        kv_create_growing(&kv, &model, KV_F16, n_pages * page, MAX_SEQUENCES, true, &err),
+        STATUS_OK);
+}
+
+static void grow_by(size_t n)
+{
+    ck_assert(kv_take_memory(kv, n));
+    kv_grow(kv, n);
+}
+
+START_TEST(a_growing_cache_has_what_was_taken_and_no_more)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    open_growing(1000);
+    ck_assert_uint_eq(stats_now().n_there, 0);
+    ck_assert_uint_eq(stats_now().n_pages, 1000);
+    ck_assert(!kv_begin(kv, &seq, 0, tokens, 1, 1, &n_cached));
+    size_t step = kv_wants(kv, false);
+    ck_assert_uint_ge(step, 2 * MIB / kv->page_bytes);
+    grow_by(3);
+    ck_assert_uint_eq(stats_now().n_there, 3);
+    ck_assert(kv_begin(kv, &seq, 0, tokens, 96, 96, &n_cached));
+    kv_extend(kv, &seq, 96);
+    for (size_t i = 0; i < 3; i++)
+        memset(kv_block(kv, seq.pages[i], 0, 0), 1, kv->page_bytes); /* they are memory */
+    struct kv_seq other = {0};
+    ck_assert(!kv_fits(kv, 0, tokens, 1, 1, &n_cached));
+    grow_by(1);
+    ck_assert(kv_begin(kv, &other, 0, tokens, 1, 1, &n_cached));
+    kv_commit(kv, &seq, tokens, 96);
+    kv_end(kv, &seq);
+    kv_end(kv, &other);
+    ck_assert_uint_eq(run_sequence(0, tokens, 96), 64);
+    grow_by(996);
+    ck_assert_uint_eq(stats_now().n_there, 1000);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    ck_assert_uint_eq(kv_wants(kv, true), 0);
+    kv_clear(kv);
+    ck_assert_uint_eq(run_sequence(0, tokens, 96), 0);
+}
+END_TEST
+
+START_TEST(memory_is_wanted_ahead_of_need_and_while_a_job_waits)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    open_growing(2000);
+    size_t step = kv_wants(kv, false);
+    grow_by(step);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    ck_assert_uint_eq(kv_wants(kv, true), step);
+    ck_assert(kv_begin(kv, &seq, 0, tokens, 1, 33, &n_cached)); /* promised, not yet taken */
+    ck_assert_uint_eq(kv_wants(kv, false), step);
+    kv_end(kv, &seq);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    grow_by(2000 - step - 1);
+    ck_assert_uint_eq(kv_wants(kv, true), 1); /* never beyond the budget */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("kv");
@@ -458,6 +533,8 @@ int main(void)
     tcase_add_test(tc, blocks_lie_apart_and_within_their_page);
     tcase_add_test(tc, a_budget_below_one_page_is_refused);
     tcase_add_loop_test(tc, any_load_keeps_the_promises_and_the_content, 0, 3);
+    tcase_add_test(tc, a_growing_cache_has_what_was_taken_and_no_more);
+    tcase_add_test(tc, memory_is_wanted_ahead_of_need_and_while_a_job_waits);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
