@@ -344,6 +344,35 @@ START_TEST(a_kept_job_runs_on_without_its_client_and_can_be_read_again)
 }
 END_TEST
 
+START_TEST(no_more_jobs_are_kept_than_may_be)
+{
+    struct client client;
+    struct jobs *jobs = &serving.service.jobs;
+    char name[16];
+    open_service();
+    client_open(&client);
+    for (int i = 0; i <= JOBS_KEPT_MAX; i++) {
+        client.n = 0;
+        client.text[0] = '\0';
+        send_generate(&client, "{\"prompt\":\"Once\",\"max_tokens\":1}");
+        struct job_entry *newest = jobs->first;
+        while (jobs->first == newest)
+            serving_turn();
+        snprintf(name, sizeof name, "job-%d", i);
+        ck_assert(jobs_keep(jobs, jobs->first, name));
+        client_await(&client, "\"timings\"");
+        while (serving.service.http.n_tasks > 0)
+            serving_turn();
+    }
+    ck_assert_uint_eq(jobs->n, JOBS_KEPT_MAX);
+    ck_assert_uint_eq(jobs->n_kept, JOBS_KEPT_MAX);
+    ck_assert_ptr_null(jobs_find(jobs, "job-0")); /* the oldest has gone */
+    ck_assert_ptr_nonnull(jobs_find(jobs, "job-1"));
+    client_close(&client);
+    serving_close();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("serving");
@@ -357,6 +386,7 @@ int main(void)
     tcase_add_test(tcase, a_generation_is_a_whole_answer_or_a_stream_of_the_same_text);
     tcase_add_test(tcase, a_stream_whose_client_leaves_is_cancelled_and_its_job_goes);
     tcase_add_test(tcase, a_kept_job_runs_on_without_its_client_and_can_be_read_again);
+    tcase_add_test(tcase, no_more_jobs_are_kept_than_may_be);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
