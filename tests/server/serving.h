@@ -85,16 +85,17 @@ static inline void serving_open(const struct route_table *routes, int argc, char
     service->settings = serving.settings;
     service->routes = *routes;
     service->state = HEALTH_OK;
-    service->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    service->listener.fds[service->listener.n++] = fd;
     serving.address.sun_family = AF_UNIX; /* the system draws an abstract name */
     serving.n_address = sizeof serving.address;
     struct sockaddr *address = (struct sockaddr *)&serving.address;
-    ck_assert_int_eq(bind(service->listener.fd, address, sizeof(sa_family_t)), 0);
-    ck_assert_int_eq(getsockname(service->listener.fd, address, &serving.n_address), 0);
-    ck_assert_int_eq(listen(service->listener.fd, 64), 0);
+    ck_assert_int_eq(bind(fd, address, sizeof(sa_family_t)), 0);
+    ck_assert_int_eq(getsockname(fd, address, &serving.n_address), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
     metrics_init(&service->metrics);
     must(loop_init(&service->loop, &serving_events, service, &err), &err);
-    must(http_start(&service->http, service, service->listener.fd, &err), &err);
+    must(http_start(&service->http, service, &err), &err);
     must(loop_attach(&service->loop, service->http.daemon, &err), &err);
 }
 
@@ -154,7 +155,7 @@ static inline void serving_close(void)
     engine_destroy(service->engine);
     jobs_free(&service->jobs);
     loop_close(&service->loop);
-    close(service->listener.fd);
+    close(service->listener.fds[0]);
     tokenizer_destroy(serving.tokenizer);
     model_destroy(serving.model);
     settings_free(serving.settings);
