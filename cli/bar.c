@@ -23,18 +23,18 @@ void bar_begin(struct bar *bar, const char *what, const char *unit)
 /* "8 s", "3 min 20 s", "2 h 5 min" */
 static void duration_text(char out[32], double seconds)
 {
-    if (seconds < 99.5)
-        snprintf(out, 32, "%.0f s", seconds);
-    else if (seconds < 3600)
-        snprintf(out, 32, "%.0f min %02.0f s", (double)((long)seconds / 60),
-                 (double)((long)seconds % 60));
-    else if (seconds < 360000)
-        snprintf(out, 32, "%ld h %ld min", (long)seconds / 3600, (long)seconds % 3600 / 60);
+    const long whole = seconds < 360000 ? (long)(seconds + 0.5) : 360000;
+    if (whole < 100)
+        snprintf(out, 32, "%ld s", whole);
+    else if (whole < 3600)
+        snprintf(out, 32, "%ld min %02ld s", whole / 60, whole % 60);
+    else if (whole < 360000)
+        snprintf(out, 32, "%ld h %ld min", whole / 3600, whole % 3600 / 60);
     else
         snprintf(out, 32, "days");
 }
 
-/* " 45 of 98 MiB, 31.2 MiB/s, 2 s left": the part that is always shown. */
+/* "45 of 98 MiB, 31.2 MiB/s, 2 s left": the part that is always shown. */
 static size_t facts_text(char out[256], const struct bar *bar, size_t done, size_t total,
                          double seconds)
 {

@@ -240,10 +240,10 @@ static enum status print_result(const struct evaluation *e, struct error *err)
     int n = isnan(margin)
                 ? snprintf(line, sizeof line, "perplexity: %.4f +- n/a\n", perplexity(e))
                 : snprintf(line, sizeof line, "perplexity: %.4f +- %.4f\n", perplexity(e), margin);
-    double seconds = (double)(clock_now_ns() - e->begun_ns) * 1e-9;
-    fprintf(stderr, "%zu tokens scored, %zu read in %.1f s: %.0f tokens/s\n", e->n_scored,
-            e->n_ids / e->n_window * e->n_window, seconds,
-            (double)(e->n_ids / e->n_window * e->n_window) / seconds);
+    const double seconds = (double)(clock_now_ns() - e->begun_ns) * 1e-9;
+    const size_t n_read = e->n_ids - e->n_ids % e->n_window;
+    fprintf(stderr, "%zu token%s scored, %zu read in %.1f s: %.0f tokens/s\n", e->n_scored,
+            e->n_scored == 1 ? "" : "s", n_read, seconds, (double)n_read / seconds);
     return terminal_write(line, (size_t)n, err);
 }
 

@@ -68,7 +68,7 @@ def test_one_scored_token_has_no_uncertainty(tmp_path):
     done = run_verb("perplexity", path, "--context", 4, *EXTRA)
     assert done.returncode == 0, done.stderr.decode()
     assert re.fullmatch(rb"perplexity: \d+\.\d{4} \+- n/a\n", done.stdout)
-    assert b"1 token" in done.stderr or b"1 window" in done.stderr
+    assert b"1 token scored" in done.stderr and b"1 window of 4" in done.stderr
 
 
 def test_the_run_is_described_on_standard_error(tmp_path):
