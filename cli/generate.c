@@ -190,6 +190,7 @@ static enum status start_engine(struct completion *c, struct error *err)
         .n_workers = 1,
         .kernels = c->loaded.kernels,
         .kv_type = (enum kv_type)s->kv_type,
+        .kv_type_open = settings_is_default(s, "kv-type"),
         .kv_bytes = s->kv_memory,
         .kv_contexts = 1,
         .prefix_cache = false, /* there is no later request */

@@ -68,7 +68,7 @@ const struct setting settings_table[] = {
 
     {"kv-type", "memory", KIND_CHOICE, FIELD(kv_type), COMPUTE | VERB_INSPECT, 0, 0, NULL, "f32 f16 q8", "f16", "TYPE",
      "how keys and values are kept: f32 f16 q8",
-     "q8 needs about half of f16's KV memory and is nearly as exact; f32 doubles it and is what published figures are measured with."},
+     "q8 needs about half of f16's KV memory; f32 doubles it: published figures are measured with it, and models with numbers beyond f16's get it by default."},
     {"kv-memory", "memory", KIND_BYTES, FIELD(kv_memory), COMPUTE, 1024, 1125899906842624.0, "auto", NULL, "auto", "BYTES",
      "KV memory of all workers, taken as it is needed (512M, 2G)",
      "Auto holds 8 whole contexts (max_batch, where that is given) or 1 GB, whichever is less, at most a quarter of the memory allowed; raise it for more long requests at once and to keep more prefixes."},

@@ -75,6 +75,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
         .n_workers = s->workers,
         .kernels = model->kernels,
         .kv_type = (enum kv_type)s->kv_type,
+        .kv_type_open = settings_is_default(s, "kv-type"),
         .kv_bytes = s->kv_memory,
         .kv_contexts = settings_is_default(s, "max-batch") ? 0 : s->max_batch,
         .prefix_cache = s->prefix_cache,

@@ -16,6 +16,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct engine {
     struct engine_options options;
@@ -69,7 +70,7 @@ static enum status start_workers(struct engine *e, struct error *err)
     return status;
 }
 
-enum status engine_create(struct engine **out, const struct model *model,
+static enum status create(struct engine **out, const struct model *model,
                           const struct tokenizer *tokenizer, const struct cpu *cpu,
                           const struct engine_options *options, struct error *err)
 {
@@ -107,6 +108,36 @@ enum status engine_create(struct engine **out, const struct model *model,
     }
     *out = e;
     return STATUS_OK;
+}
+
+static bool is_out_of_range(const struct engine *e)
+{
+    bool found = false;
+    for (unsigned i = 0; i < e->plan.n_workers; i++)
+        found |= worker_is_out_of_range(e->workers[i]);
+    return found;
+}
+
+enum status engine_create(struct engine **out, const struct model *model,
+                          const struct tokenizer *tokenizer, const struct cpu *cpu,
+                          const struct engine_options *options, struct error *err)
+{
+    struct engine *e;
+    enum status status = create(&e, model, tokenizer, cpu, options, err);
+    if (status == STATUS_OK && options->kv_type_open && is_out_of_range(e)) {
+        struct engine_options wider = *options;
+        wider.kv_type = KV_F32;
+        engine_destroy(e);
+        status = create(&e, model, tokenizer, cpu, &wider, err);
+        if (status == STATUS_OK) {
+            size_t n = strlen(e->plan.kv_why);
+            snprintf(e->plan.kv_why + n, sizeof e->plan.kv_why - n,
+                     "; in F32, as this model's keys or values are beyond F16's range");
+        }
+    }
+    if (status == STATUS_OK)
+        *out = e;
+    return status;
 }
 
 void engine_destroy(struct engine *e)

@@ -17,6 +17,8 @@ struct engine_options {
     unsigned n_workers; /* 0: automatic; more than n_threads (both given) is STATUS_INVALID */
     const struct kernels *kernels;
     enum kv_type kv_type;
+    bool kv_type_open;  /* not asked for: F32 is taken where the warm-up finds keys or values that
+                           F16  cannot hold */
     size_t kv_bytes;    /* of all workers; 0: automatic (kv_contexts sequences of the whole context,
                          * at most a quarter of the memory the process may use, at least one) */
     size_t kv_contexts; /* 0: automatic (8, or one for each worker there may come to be; 1 GB at
@@ -34,9 +36,10 @@ struct engine_options {
 /* The choice, and one sentence why: for the log and /info. */
 struct engine_plan {
     unsigned n_threads, n_workers;
+    enum kv_type kv_type;
     size_t kv_bytes, kv_pages; /* of all workers */
     size_t page_bytes;
     size_t sequence_pages;       /* that one sequence of the whole context needs */
     struct calibration measured; /* what the workers were chosen by; zeroed: nothing was open */
-    char threads_why[200], kv_why[200];
+    char threads_why[200], kv_why[256];
 };

@@ -158,7 +158,8 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
                         const struct engine_options *options, const struct calibration *measured,
                         struct error *err)
 {
-    struct engine_plan plan = {.page_bytes = kv_page_bytes(&model->shape, options->kv_type),
+    struct engine_plan plan = {.kv_type = options->kv_type,
+                               .page_bytes = kv_page_bytes(&model->shape, options->kv_type),
                                .sequence_pages = kv_pages_for(model->n_context),
                                .measured = *measured};
     unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;

@@ -71,7 +71,7 @@ static void settle(struct worker *w)
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = active(w, i);
-        if (slot->n_rows > 0)
+        if (slot->n_rows > 0 && slot->finish != FINISH_ERROR) /* no other may find what is wrong */
             kv_commit(w->kv, &slot->kv, slot->tokens, slot->kv.n_positions + slot->n_rows);
         slot->n_rows = 0;
         if (slot->finish == FINISH_NONE) {
@@ -183,6 +183,25 @@ static size_t build_rows(struct worker *w, uint64_t now, size_t *n_prompt)
     return n_decode;
 }
 
+/* Ends the sequences whose keys or values the cache could not hold, and those alone. */
+static void end_out_of_range(struct worker *w)
+{
+    if (__builtin_expect(forward_n_out_of_range(w->forward) == 0, true))
+        return;
+    for (size_t i = 0; i < w->n_active; i++) {
+        struct slot *slot = active(w, i);
+        for (size_t t = 0; t < w->n_rows; t++) {
+            if (w->rows[t].seq != &slot->kv || !forward_is_out_of_range(w->forward, t))
+                continue;
+            error_set(
+                &slot->job->error, STATUS_INTERNAL,
+                "this model's keys or values are beyond 65504, which a KV cache in F16 cannot "
+                "hold: start the service with --kv-type f32");
+            slot->finish = FINISH_ERROR;
+        }
+    }
+}
+
 /* --- the samples --- */
 
 /* Sequence i of those that sample; any thread of the team, with its own sampler. */
@@ -191,6 +210,9 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     struct slot *slot = &w->slots[w->sampling[i]];
     struct job *job = slot->job;
     float *logits = forward_logits(w->forward, i);
+    slot->sampled = false;
+    if (slot->finish != FINISH_NONE)
+        return;
     const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
                                        {job->stop_ids, job->n_stop_ids}};
     size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
@@ -309,6 +331,7 @@ void worker_step(struct worker *w)
     recorder_cut(w->recorder, CUT_SCHEDULE);
     forward_run(w->forward, w->rows, w->n_rows);
     recorder_cut(w->recorder, CUT_FORWARD);
+    end_out_of_range(w);
     step_profile_fold(w, n_decode, n_prompt);
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
@@ -339,6 +362,7 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
         w->rows[i] = (struct row){
             .token = tokens[i], .position = (uint32_t)i, .seq = &seq, .wants_logits = i + 1 == n};
     forward_run(w->forward, w->rows, n);
+    w->out_of_range |= forward_n_out_of_range(w->forward) > 0;
     struct sampling greedy = {.top_p = 1, .typical_p = 1, .repetition_penalty = 1};
     int32_t id;
     struct error ignored;
@@ -364,6 +388,8 @@ enum status worker_warm_up(struct worker *w, struct error *err)
     int32_t tokens[WARM_UP_TOKENS];
     for (size_t i = 0; i < most; i++)
         tokens[i] = (int32_t)(i * 7919 % model->shape.n_vocab);
+    int32_t bos = tokenizer_bos(w->setup->tokenizer); /* the most extreme numbers are often its */
+    tokens[0] = bos != TOKEN_NONE ? bos : 0;
 
     trial(w, tokens, 1); /* faults everything in */
     uint64_t decode = trial(w, tokens, 1);

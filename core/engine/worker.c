@@ -349,6 +349,11 @@ void worker_add_memory(const struct worker *w, struct engine_memory *out)
     out->profile += recorder_bytes(w->recorder);
 }
 
+bool worker_is_out_of_range(const struct worker *w)
+{
+    return w->out_of_range;
+}
+
 struct recorder *worker_recorder(const struct worker *w)
 {
     return w->recorder;

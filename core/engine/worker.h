@@ -73,6 +73,8 @@ void worker_abort(
 
 /* False: it has work, and no step has ended for limit_ns. */
 bool worker_alive(const struct worker *w, uint64_t now_ns, uint64_t limit_ns);
+/* Once started: its warm-up gave keys or values that the cache's type cannot hold. */
+bool worker_is_out_of_range(const struct worker *w);
 /* Its share of the sums. */
 void worker_add_stats(const struct worker *w, struct engine_stats *out);
 void worker_add_memory(const struct worker *w, struct engine_memory *out);

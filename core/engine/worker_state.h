@@ -57,6 +57,7 @@ struct worker {
     uint32_t *arrivals; /* [max_batch]; under the lock */
     size_t n_arrivals;
     bool started, stop; /* under the lock */
+    bool out_of_range;  /* of the cache's type, in the warm-up; constant once started */
     enum status start_status;
     struct error start_error;
 

@@ -55,6 +55,7 @@ static void carve_all(struct forward *f)
     carve_own(f, widths);
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = arena_carve(arena, t, sizeof *f->wanted);
+    f->out_of_range = arena_carve(arena, t, sizeof *f->out_of_range);
     f->phases = arena_carve(arena, forward_max_phases(f->model), sizeof *f->phases);
     f->n_chunks = arena_carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
 }
@@ -109,6 +110,21 @@ float *forward_logits(const struct forward *f, size_t i)
     return f->logits + i * f->vocab_stride;
 }
 
+size_t forward_n_out_of_range(const struct forward *f)
+{
+    size_t n = 0;
+    if (atomic_load_explicit(&f->n_out_of_range, memory_order_relaxed) == 0)
+        return 0;
+    for (size_t t = 0; t < f->n_rows; t++)
+        n += forward_is_out_of_range(f, t);
+    return n;
+}
+
+bool forward_is_out_of_range(const struct forward *f, size_t row)
+{
+    return atomic_load_explicit(&f->out_of_range[row], memory_order_relaxed) != 0;
+}
+
 size_t forward_bytes(const struct forward *f)
 {
     return f->arena.n_bytes + attention_bytes(f->attention);
@@ -153,8 +169,18 @@ static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
     phase->run(f, layer, r, rank);
 }
 
+static void clear_out_of_range(struct forward *f)
+{
+    if (atomic_load_explicit(&f->n_out_of_range, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&f->n_out_of_range, 0, memory_order_relaxed);
+    for (size_t t = 0; t < f->max_rows; t++)
+        atomic_store_explicit(&f->out_of_range[t], 0, memory_order_relaxed);
+}
+
 void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
 {
+    clear_out_of_range(f);
     f->rows = rows;
     f->n_rows = n_rows;
     f->n_wanted = 0;

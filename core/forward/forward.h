@@ -40,6 +40,12 @@ void forward_destroy(struct forward *forward); /* takes NULL */
 /* Computes the rows, storing their keys and values. */
 void forward_run(struct forward *forward, const struct row *rows, size_t n_rows);
 
+/* After a run: rows that gave a key or a value which is a number, but none that the cache's type
+ * can hold (F16: beyond 65504): it holds an infinity instead, and what their sequences compute from
+ * then on is worth nothing. Other sequences are not harmed. */
+size_t forward_n_out_of_range(const struct forward *forward);
+bool forward_is_out_of_range(const struct forward *forward, size_t row);
+
 /* After a run: the logits [n_vocab] of the i-th row that wanted them, in the rows' order; valid
  * until the next run. The caller may change them. */
 float *forward_logits(const struct forward *forward, size_t i);

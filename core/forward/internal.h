@@ -10,6 +10,8 @@
 #include "forward/forward.h"
 #include "math/act.h"
 
+#include <stdatomic.h>
+
 /* What products read. */
 enum input {
     INPUT_NORMED,   /* of E: QKV, gate/up and the head */
@@ -53,6 +55,8 @@ struct forward {
     size_t n_rows;
     uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
     size_t n_wanted;
+    _Atomic uint8_t *out_of_range;   /* [max_rows]: 1 where a key or value was */
+    _Atomic uint32_t n_out_of_range; /* stores of such; 0: none of the flags is set */
     uint32_t *phases;   /* [n_phases]: those with something to do; room for forward_max_phases() */
     uint32_t *n_chunks; /* [n_phases] */
     size_t n_phases;

@@ -292,8 +292,59 @@ static void rotate_query(const struct forward *f, size_t layer, size_t t, size_t
            f->rows[t].position, f->q_scale);
 }
 
+/* --- the range of the cache's type --- */
+
+/* The least magnitude that rounds to infinity in F16, as bits: those of magnitudes stand in their
+ * order, infinities and NaNs above them. */
+enum { F16_BEYOND = 0x477ff000, F32_INFINITE = 0x7f800000, F32_MAGNITUDE = 0x7fffffff };
+
+typedef int32_t bits4 __attribute__((vector_size(16)));
+
+static int32_t magnitude_bits(float x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & F32_MAGNITUDE;
+}
+
+/* Whether any of n floats is beyond F16's range, or not finite. */
+static bool any_beyond(const float *x, size_t n)
+{
+    bits4 beyond = {0};
+    int32_t rest = 0;
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        bits4 bits;
+        memcpy(&bits, x + i, sizeof bits);
+        beyond |= (bits & F32_MAGNITUDE) >= F16_BEYOND;
+    }
+    for (; i < n; i++)
+        rest |= magnitude_bits(x[i]) >= F16_BEYOND;
+    return (beyond[0] | beyond[1] | beyond[2] | beyond[3] | rest) != 0;
+}
+
+/* Whether a finite one is: then the cache is at fault, not the model. */
+static bool any_finite_beyond(const float *x, size_t n)
+{
+    bool found = false;
+    for (size_t i = 0; i < n; i++)
+        found |= magnitude_bits(x[i]) >= F16_BEYOND && magnitude_bits(x[i]) < F32_INFINITE;
+    return found;
+}
+
+/* The other types hold what a float holds. One place for all kernel tables, which only store. */
+static void check_range(struct forward *f, size_t t, const float *k, const float *v, size_t n)
+{
+    if (kv_type(f->kv) != KV_F16 || __builtin_expect(!(any_beyond(k, n) | any_beyond(v, n)), true))
+        return;
+    if (!any_finite_beyond(k, n) && !any_finite_beyond(v, n))
+        return;
+    atomic_store_explicit(&f->out_of_range[t], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->n_out_of_range, 1, memory_order_relaxed);
+}
+
 /* Norms and rotates a key; rounds it and its value into the cache. */
-static void store_key(const struct forward *f, size_t layer, size_t t, size_t kv_head)
+static void store_key(struct forward *f, size_t layer, size_t t, size_t kv_head)
 {
     const size_t head_dim = f->model->shape.head_dim;
     const struct row *row = &f->rows[t];
@@ -301,6 +352,7 @@ static void store_key(const struct forward *f, size_t layer, size_t t, size_t kv
     const float *v = f->v + t * f->kv_stride + kv_head * head_dim;
     rotate(f, &f->model->layers[layer].k_norm, k, row->position, 1.0f);
     uint8_t *block = kv_block(f->kv, row->seq->pages[row->position / KV_PAGE], layer, kv_head);
+    check_range(f, t, k, v, head_dim);
     f->kernels->kv_store[kv_type(f->kv)](block, row->position % KV_PAGE, head_dim, k, v);
 }
 
@@ -325,7 +377,7 @@ static void rotate_and_store(struct forward *f, size_t layer, struct range r, un
 }
 
 /* The same for an item of attention that alone needs them. */
-static void rotate_and_store_item(const struct forward *f, size_t layer, size_t item)
+static void rotate_and_store_item(struct forward *f, size_t layer, size_t item)
 {
     const size_t group = f->model->shape.n_heads / f->model->shape.n_kv_heads;
     size_t kv_head, t = attention_item_row(f->attention, item, &kv_head);

@@ -325,7 +325,7 @@ static void begin_profile(struct stream *s)
     const struct service *service = s->task.service;
     const struct machine *machine = &service->machine;
     s->profile = (struct generation_profile){.model = service->model.model,
-                                             .kv_type = (enum kv_type)service->settings->kv_type,
+                                             .kv_type = engine_plan(service->engine)->kv_type,
                                              .measuring_ns = s->measuring_ns,
                                              .tokenize_ns = s->generation.tokenize_ns};
     if (machine->known) {

@@ -74,7 +74,7 @@ static enum status write_report(struct live *live, struct profile_parts *parts)
     const struct service *service = live->task.service;
     note_limits(parts, live);
     enum status status = profile_build(parts, &service->model, service->engine,
-                                       (enum kv_type)service->settings->kv_type, &live->error);
+                                       engine_plan(service->engine)->kv_type, &live->error);
     if (status != STATUS_OK || atomic_load(&live->gone))
         return status;
     const struct record_totals *totals = &parts->total->totals;

@@ -83,7 +83,7 @@ static enum MHD_Result answer_info(struct request *r)
     struct info info = {
         .version = SMALLMIND_VERSION,
         .kernels = service->model.kernels->name,
-        .kv_type = kv_names[s->kv_type],
+        .kv_type = kv_names[engine_plan(service->engine)->kv_type],
         .prefix_cache = s->prefix_cache,
         .cpu = service->model.cpu,
         .names = service->names.list,
