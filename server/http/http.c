@@ -21,6 +21,7 @@ enum { FILES_SPARE = 64 };
  * response's headers. */
 enum { POOL_SPARE = 4096 };
 /* A refused client's end is waited for: so long, and for so many more bytes of it. */
+enum { LIBRARY_SECONDS = 3600 }; /* of its own timeouts, beyond ours */
 enum { LINGER_MS = 2000, LINGER_BYTES = 8 << 20 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -397,9 +398,10 @@ static unsigned max3(unsigned a, unsigned b, unsigned c)
 enum status http_start(struct http *http, struct service *service, struct error *err)
 {
     const struct settings *s = service->settings;
-    /* Behind the sweep's deadlines, and never 0: a client that sent its request and its end in one
-     * packet, and one that reads a large answer too slowly, are the library's to find. */
-    http->timeout = max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
+    /* Far beyond the sweep's deadlines, which alone know of pauses: the process may be stopped in
+     * the middle of the library's run, which then looks at its own clock. Never 0: a client that
+     * sent its request and its end in one packet must be found in the end. */
+    http->timeout = LIBRARY_SECONDS + max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
     /* Half of it is what the library reads into. With the guard's limits a request always fits, so
      * that it has nothing to refuse by itself. */
     TAILQ_INIT(&http->idle);
@@ -448,12 +450,28 @@ static uint64_t patience_ms(const struct conn *conn)
     return conn->phase == CONN_WAITING ? (uint64_t)s->idle_seconds * 1000 : 0;
 }
 
+/* Whether the client takes nothing of an answer that is being sent. Streams look after themselves
+ * too: they know when they are asked for bytes. */
+static bool is_stalled(struct conn *conn, uint64_t now_ms)
+{
+    const struct request *r = conn->request;
+    if (conn->phase != CONN_ANSWERING || r == NULL || r->status == 0 || r->suspended)
+        return false;
+    int n = transport_unsent(conn->fd);
+    if (n == 0 || n != conn->n_unsent) {
+        conn->n_unsent = n;
+        conn->moved_ms = now_ms;
+    }
+    return now_ms - conn->moved_ms > (uint64_t)conn->service->settings->stall_seconds * 1000;
+}
+
 bool http_beat(struct http *http, uint64_t now_ms)
 {
     bool cut = false;
     for (struct conn *conn = http->conns; conn != NULL; conn = conn->next) {
         uint64_t patience = patience_ms(conn);
-        bool gone = patience > 0 && now_ms - conn->since_ms > patience;
+        bool gone =
+            (patience > 0 && now_ms - conn->since_ms > patience) || is_stalled(conn, now_ms);
         if (!gone && conn->phase != CONN_ANSWERING && conn->peek) {
             gone = transport_is_at_end(conn->fd);
             conn->peek = false;

@@ -43,6 +43,8 @@ struct conn { /* one client's connection, from accept to close */
     struct guard guard;
     uint64_t n_requests; /* that have ended */
     size_t n_dropped;    /* bytes, while it leaves */
+    int n_unsent;        /* bytes of its answer at the last look */
+    uint64_t moved_ms;   /* loop time: when that last changed */
 };
 
 struct http {

@@ -14,6 +14,7 @@ enum { PAUSE_MS = 4 * LOOP_BEAT_MS };
 
 void loop_look_at_clock(struct loop *loop)
 {
+    uv_update_time(&loop->uv); /* the process may have been stopped since the loop last did */
     uint64_t now_ms = uv_now(&loop->uv), gap_ms = now_ms - loop->seen_ms;
     loop->seen_ms = now_ms;
     if (!loop->beating || gap_ms <= PAUSE_MS)

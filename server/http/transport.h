@@ -32,6 +32,7 @@ ssize_t transport_read(int fd, char *out, size_t room);
 /* Whether the other side has ended, and no byte of it waits to be read. Takes nothing. */
 bool transport_is_at_end(int fd);
 bool transport_has_bytes(int fd); /* that wait to be read */
+int transport_unsent(int fd);     /* bytes that the other side has not taken yet */
 /* Sends what the socket takes at once; small answers always fit. False: not all of it went. */
 bool transport_send(int fd, const char *bytes, size_t n);
 void transport_finish(int fd); /* no more is written: the other side sees the end */

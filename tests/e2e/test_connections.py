@@ -110,7 +110,7 @@ def pass_time(connection, seconds):
 
 
 def test_a_pause_longer_than_the_time_limits_cuts_nobody(serve):
-    service = serve("--request-seconds", 1, "--idle-seconds", 1, "--stall-seconds", 1)
+    service = serve("--request-seconds", 3, "--idle-seconds", 3, "--stall-seconds", 3)
     whole, part, body, idle, fresh = (service.connect() for _ in range(5))
     request = service.build("POST", "/tokenize", {"text": "x"})
     for connection in (whole, idle):
@@ -126,7 +126,7 @@ def test_a_pause_longer_than_the_time_limits_cuts_nobody(serve):
     body.send(request[-3:])
     late = service.connect()
     late.send(request)
-    pass_time(late, 5)
+    pass_time(late, 8)
     service.signal(signal.SIGCONT)
     for connection in (whole, part, body, late):
         assert connection.read_response().status == 200
