@@ -272,9 +272,16 @@ static void put_engine(struct text *t, const struct engine_stats *s)
     put_series(t, "smallmind_kv_pages", "state", "free",
                s->kv.n_pages - s->kv.n_used - s->kv.n_cached);
     put_count(t, "smallmind_prefix_cache_query_tokens_total", "counter",
-              "Prompt tokens looked up in the prefix cache.", s->kv.query_tokens);
+              "Tokens looked up in the prefix cache: prompts, and what preempted generations had.",
+              s->kv.query_tokens);
     put_count(t, "smallmind_prefix_cache_hit_tokens_total", "counter",
-              "Prompt tokens found in the prefix cache.", s->kv.hit_tokens);
+              "Of them, tokens found there.", s->kv.hit_tokens);
+    put_count(t, "smallmind_preemptions_total", "counter",
+              "Times that a generation gave its KV pages to older ones, to go on later.",
+              s->preemptions);
+    put_count(t, "smallmind_recomputed_tokens_total", "counter",
+              "Tokens of preempted generations, prompt and answer, that were computed again.",
+              s->recomputed_tokens);
     put_count(t, "smallmind_engine_allocations_total", "counter",
               "Calls of the malloc family and mmap on compute threads since start: stays 0.",
               s->allocations);

@@ -206,7 +206,8 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     *out = (struct engine_stats){0};
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
         worker_add_stats(engine->workers[i], out);
-    out->cancelled[JOB_QUEUED] += get(&engine->queue.n_cancelled);
+    for (size_t i = 0; i < 3; i++)
+        out->cancelled[i] += get(&engine->queue.n_cancelled[i]);
     out->queued = atomic_load_explicit(&engine->queue.n_waiting, memory_order_relaxed);
     out->allocations = alloc_count();
 }

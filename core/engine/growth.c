@@ -15,13 +15,19 @@ static size_t wanted(struct growth *g, bool some_wait)
 static bool grow(struct growth *g)
 {
     size_t n = wanted(g, atomic_exchange(&g->some_wait, false));
-    if (n == 0 || !kv_take_memory(g->kv, n))
+    if (n == 0)
         return false;
+    bool grew = kv_take_memory(g->kv, n);
     pthread_mutex_lock(g->lock);
-    kv_grow(g->kv, n);
+    if (grew)
+        kv_grow(g->kv, n);
+    g->grew = grew;
+    g->n_tries++;
+    pthread_cond_broadcast(g->changed);
     pthread_mutex_unlock(g->lock);
-    g->grown(g->ctx);
-    return true;
+    if (grew)
+        g->grown(g->ctx);
+    return grew;
 }
 
 static void *run(void *arg)
@@ -38,10 +44,12 @@ static void *run(void *arg)
 }
 
 enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
-                         void (*grown)(void *ctx), void *ctx, struct error *err)
+                         pthread_cond_t *changed, void (*grown)(void *ctx), void *ctx,
+                         struct error *err)
 {
     g->kv = kv;
     g->lock = lock;
+    g->changed = changed;
     g->grown = grown;
     g->ctx = ctx;
     size_t n = wanted(g, true);
@@ -82,4 +90,15 @@ void growth_ask(struct growth *g, bool some_wait)
         atomic_store(&g->some_wait, true);
     if (!atomic_exchange(&g->asked, true))
         sem_post(&g->wake);
+}
+
+bool growth_wait(struct growth *g)
+{
+    if (!g->has_thread || kv_wants(g->kv, true) == 0)
+        return false;
+    uint64_t n_tries = g->n_tries;
+    growth_ask(g, true);
+    while (g->n_tries == n_tries)
+        pthread_cond_wait(g->changed, g->lock);
+    return g->grew;
 }

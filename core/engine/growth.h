@@ -1,7 +1,8 @@
 /* growth.h - a worker's KV memory grows ahead of need, on a thread of its own.
  *
- * Whoever takes pages asks (growth_ask); the thread then takes and faults in the next step's
- * memory, which no compute thread ever waits for, and hands the pages over under the worker's lock.
+ * The thread that takes pages asks (growth_ask); this one then takes and faults in the next step's
+ * memory, for which a compute thread waits only when no page is left (growth_wait), and hands the
+ * pages over under the worker's lock.
  * Where the system has no more, the cache stays as it is and the next question tries again. Knows
  * nothing of jobs.
  */
@@ -17,20 +18,29 @@
 struct growth { /* the caller's storage, zeroed */
     struct kv *kv;
     pthread_mutex_t *lock;    /* guards kv; borrowed */
+    pthread_cond_t *changed;  /* broadcast after each attempt; borrowed */
     void (*grown)(void *ctx); /* called without the lock: there are more pages */
     void *ctx;
     pthread_t thread;
     bool has_thread;
     sem_t wake;
     _Atomic bool asked, some_wait, stop;
+    uint64_t n_tries; /* under the lock */
+    bool grew;        /* in the last of them, likewise */
 };
 
 /* Takes the first step's memory at once and starts the thread for what may follow.
  * STATUS_NO_MEMORY, STATUS_IO. */
 enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
-                         void (*grown)(void *ctx), void *ctx, struct error *err);
+                         pthread_cond_t *changed, void (*grown)(void *ctx), void *ctx,
+                         struct error *err);
 void growth_stop(struct growth *g); /* joins the thread; takes a zeroed one */
 
 /* Under the lock, after pages were taken, or when a job finds too few (some_wait): any thread.
  * Costs a comparison, and a signal where memory is wanted. */
 void growth_ask(struct growth *g, bool some_wait);
+
+/* Under the lock, which is given up meanwhile: asks, and waits for the attempt. For a sequence that
+ * lacks a page, which happens only where memory is slower to get than tokens to make. False: all of
+ * the budget is there, or the system has no more. */
+bool growth_wait(struct growth *g);

@@ -36,8 +36,9 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
 {
     size_t total = sizeof(struct job), n_text;
     size_t prompt, biases, stops, borders, tokens, logprobs, profile, text;
-    size_t n_logprobs = size->logprobs ? size->max_tokens : 0;
-    if (!text_bytes(size, &n_text) || !add_part(&total, size->n_prompt, sizeof(int32_t), &prompt) ||
+    size_t n_logprobs = size->logprobs ? size->max_tokens : 0, n_sequence;
+    if (!text_bytes(size, &n_text) || !checked_add(size->n_prompt, size->max_tokens, &n_sequence) ||
+        !add_part(&total, n_sequence, sizeof(int32_t), &prompt) ||
         !add_part(&total, size->n_biases, sizeof(struct logit_bias), &biases) ||
         !add_part(&total, size->stop_bytes, sizeof(uint32_t), &borders) ||
         !add_part(&total, size->stop_bytes, 1, &stops) ||

@@ -61,7 +61,7 @@ struct job_profile { /* only when asked for */
 
 struct job {
     /* --- the request: written before engine_submit, read-only after --- */
-    const int32_t *prompt; /* [n_prompt], owned */
+    const int32_t *prompt; /* [n_prompt], owned; its worker writes what it samples after it */
     size_t n_prompt;
     size_t max_tokens; /* >= 1; n_prompt + max_tokens <= context */
     size_t min_tokens;
@@ -102,7 +102,10 @@ struct job {
     /* --- the engine's own --- */
     struct job *next;   /* in the queue */
     char *stop_memory;  /* what job_stop_bytes hands out */
+    uint64_t ticket;    /* its place in the order of arrival */
     unsigned overtaken; /* times a later job went first */
+    unsigned n_aborts;  /* of the queue, when it came in */
+    size_t n_counted;   /* prompt tokens that the counters know: read again, they count no more */
     struct {            /* output.c's state */
         struct utf8_stream utf8;
         size_t n_raw;      /* bytes written to text, held back ones included */
@@ -128,7 +131,7 @@ struct job_size {
  * prompt, biases and stops into the places given: prompt is writable through job_prompt, biases
  * through job_biases, stop text through job_stop_bytes. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
 enum status job_create(struct job **out, const struct job_size *size, struct error *err);
-void job_destroy(struct job *job); /* takes NULL; only when never submitted, or finished */
-int32_t *job_prompt(struct job *job);
+void job_destroy(struct job *job);    /* takes NULL; only when never submitted, or finished */
+int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, then its worker's */
 struct logit_bias *job_biases(struct job *job);
 char *job_stop_bytes(struct job *job);

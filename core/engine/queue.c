@@ -61,14 +61,22 @@ static void line_changed(struct queue *q)
     atomic_store_explicit(&q->n_waiting, q->n, memory_order_relaxed);
 }
 
-static void line_append(struct queue *q, struct job *job)
+/* At its place in the order of arrival: a new job is the last. */
+static void line_insert(struct queue *q, struct job *job)
 {
-    job->next = NULL;
-    if (q->tail)
-        q->tail->next = job;
+    struct job *before = q->tail;
+    if (before && before->ticket > job->ticket) {
+        before = NULL;
+        for (struct job *j = q->head; j->ticket < job->ticket; j = j->next)
+            before = j;
+    }
+    job->next = before ? before->next : q->head;
+    if (before)
+        before->next = job;
     else
         q->head = job;
-    q->tail = job;
+    if (q->tail == before)
+        q->tail = job;
     q->n++;
     line_changed(q);
 }
@@ -142,16 +150,6 @@ static void place_waiting(struct queue *q)
     }
 }
 
-static void has_room(void *ctx)
-{
-    struct queue *q = ctx;
-    if (atomic_load_explicit(&q->n_waiting, memory_order_relaxed) == 0)
-        return;
-    pthread_mutex_lock(&q->lock);
-    place_waiting(q);
-    pthread_mutex_unlock(&q->lock);
-}
-
 /* --- waits --- */
 
 /* The time from its first step to its end, in a batch as full as now: its own tokens, and as many
@@ -162,8 +160,8 @@ static uint64_t job_ns(const struct queue *q, const struct job *job)
     for (size_t i = 0; i < q->n_workers; i++) {
         const struct worker_load *load = &q->loads[i];
         size_t n_batch = load->n_running > 0 ? load->n_running : 1;
-        sum += job->max_tokens * load->answer_token_ns +
-               job->n_prompt * n_batch * load->prompt_token_ns;
+        sum += (job->max_tokens - job->n_tokens) * load->answer_token_ns +
+               (job->n_prompt + job->n_tokens) * n_batch * load->prompt_token_ns;
     }
     return q->n_workers > 0 ? sum / q->n_workers : 0;
 }
@@ -259,6 +257,8 @@ static enum status admit(struct queue *q, struct job *job, uint64_t now, uint64_
 {
     if (q->stopping)
         return error_set(err, STATUS_STOPPING, "the engine is stopping");
+    job->ticket = q->n_tickets++;
+    job->n_aborts = q->n_aborts;
     struct worker_offer offer;
     bool has_slot;
     int i = q->n == 0 ? choose(q, job, &offer, &has_slot) : -1;
@@ -280,7 +280,7 @@ static enum status admit(struct queue *q, struct job *job, uint64_t now, uint64_
         if (late > 0)
             return refuse_deadline(q, now, late, retry_ms, err);
     }
-    line_append(q, job);
+    line_insert(q, job);
     place_waiting(q);
     return STATUS_OK;
 }
@@ -306,6 +306,35 @@ enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, s
     return status;
 }
 
+/* --- the end of waiting jobs --- */
+
+/* Under the lock, before its end can be seen. */
+static void count_cancelled(struct queue *q, const struct job *job)
+{
+    int phase = atomic_load_explicit(&job->phase, memory_order_relaxed);
+    atomic_fetch_add_explicit(&q->n_cancelled[phase], 1, memory_order_relaxed);
+}
+
+/* Out of the line, not under the lock: what it may have is complete. */
+static void end_job(struct job *job, enum finish_reason reason, const char *why)
+{
+    if (reason == FINISH_ERROR)
+        error_set(&job->error, STATUS_STOPPING, "%s", why);
+    output_end(job);
+    output_finish(job, reason);
+}
+
+static void end_list(struct queue *q, struct job *list, enum finish_reason reason, const char *why)
+{
+    if (!list)
+        return;
+    for (struct job *job = list, *next; job; job = next) {
+        next = job->next;
+        end_job(job, reason, why);
+    }
+    progress_announce(q->progress);
+}
+
 void queue_cancel(struct queue *q, struct job *job)
 {
     struct job *before = NULL, *j;
@@ -314,14 +343,12 @@ void queue_cancel(struct queue *q, struct job *job)
         before = j;
     if (j) {
         line_remove(q, job, before);
-        atomic_fetch_add_explicit(&q->n_cancelled, 1, memory_order_relaxed);
+        job->next = NULL;
+        count_cancelled(q, job);
         place_waiting(q); /* it may have stood in the way */
     }
     pthread_mutex_unlock(&q->lock);
-    if (!j)
-        return;
-    output_finish(job, FINISH_CANCELLED);
-    progress_announce(q->progress);
+    end_list(q, j, FINISH_CANCELLED, NULL);
 }
 
 static void expire(void *ctx, uint64_t now_ns)
@@ -344,38 +371,70 @@ static void expire(void *ctx, uint64_t now_ns)
     if (expired)
         place_waiting(q);
     pthread_mutex_unlock(&q->lock);
-    if (!expired)
-        return;
-    for (; expired; expired = next) {
-        next = expired->next;
-        output_finish(expired, FINISH_DEADLINE);
-    }
-    progress_announce(q->progress);
+    end_list(q, expired, FINISH_DEADLINE, NULL);
 }
 
 void queue_end_all(struct queue *q, const char *why)
 {
     pthread_mutex_lock(&q->lock);
-    struct job *job = q->head, *next;
-    size_t n = q->n;
+    struct job *list = q->head;
     q->head = q->tail = NULL;
     q->n = 0;
     line_changed(q);
-    q->stopping |= why == NULL;
-    pthread_mutex_unlock(&q->lock);
-    for (; job; job = next) {
-        next = job->next;
-        if (why)
-            error_set(&job->error, STATUS_STOPPING, "%s", why);
-        output_finish(job, why ? FINISH_ERROR : FINISH_CANCELLED);
+    if (why) {
+        q->n_aborts++;
+        q->abort_text = why;
+    } else {
+        q->stopping = true;
+        for (const struct job *job = list; job; job = job->next)
+            count_cancelled(q, job);
     }
-    if (!why)
-        atomic_fetch_add_explicit(&q->n_cancelled, n, memory_order_relaxed);
-    if (n > 0)
-        progress_announce(q->progress);
+    pthread_mutex_unlock(&q->lock);
+    end_list(q, list, why ? FINISH_ERROR : FINISH_CANCELLED, why);
+}
+
+/* --- what workers call --- */
+
+static void has_room(void *ctx)
+{
+    struct queue *q = ctx;
+    if (atomic_load_explicit(&q->n_waiting, memory_order_relaxed) == 0)
+        return;
+    pthread_mutex_lock(&q->lock);
+    place_waiting(q);
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* While a worker gives it back a job is in no list: what would have ended it meanwhile does so now.
+ */
+static enum finish_reason end_meanwhile(const struct queue *q, const struct job *job)
+{
+    if (q->stopping || atomic_load_explicit(&job->cancelled, memory_order_acquire))
+        return FINISH_CANCELLED;
+    return job->n_aborts != q->n_aborts ? FINISH_ERROR : FINISH_NONE;
+}
+
+static void take_back(void *ctx, struct job *job)
+{
+    struct queue *q = ctx;
+    pthread_mutex_lock(&q->lock);
+    enum finish_reason reason = end_meanwhile(q, job);
+    const char *why = q->abort_text;
+    if (reason == FINISH_CANCELLED)
+        count_cancelled(q, job);
+    if (reason == FINISH_NONE) {
+        line_insert(q, job);
+        place_waiting(q);
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (reason == FINISH_NONE)
+        return;
+    job->next = NULL;
+    end_list(q, job, reason, why);
 }
 
 struct worker_line queue_line(struct queue *q)
 {
-    return (struct worker_line){.ctx = q, .has_room = has_room, .step_begins = expire};
+    return (struct worker_line){
+        .ctx = q, .has_room = has_room, .gives_back = take_back, .step_begins = expire};
 }

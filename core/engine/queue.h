@@ -1,11 +1,12 @@
 /* queue.h - the bounded line of waiting jobs, and the choice of a worker for each.
  *
- * First come, first served: a later job goes first only when those before it do not fit the KV
- * memory now, and each is overtaken at most QUEUE_OVERTAKES times. A job is placed as soon as a
- * worker has room for it, by the thread that made the room; nothing is polled. One lock; workers'
- * locks are taken inside it, never the other way round. While a job waits some worker runs, as an
- * idle one has room for any job that was let in: so workers look after the deadlines of the line,
- * between their steps.
+ * First come, first served: the line stands in the order of arrival, jobs that a worker gave back
+ * (its KV memory ran out) at their old place; a later job goes first only when those before it do
+ * not fit the KV memory now, and each is overtaken at most QUEUE_OVERTAKES times. A job is placed
+ * as soon as a worker has room for it, by the thread that made the room; nothing is polled. One
+ * lock; workers' locks are taken inside it, never the other way round. While a job waits some
+ * worker runs, as an idle one has room for any job that was let in: so workers look after the
+ * deadlines of the line, between their steps.
  */
 #pragma once
 
@@ -28,6 +29,9 @@ struct queue {
     struct progress *progress;
     struct job *head, *tail;
     size_t n;
+    uint64_t n_tickets;
+    unsigned n_aborts;
+    const char *abort_text; /* of the last of them, borrowed */
     bool ready, stopping;
     struct forecast forecast;
     struct worker_load *loads; /* [n_workers], of the prediction being made; owned */
@@ -35,7 +39,7 @@ struct queue {
     /* read without the lock */
     _Atomic size_t n_waiting;
     _Atomic uint64_t next_deadline_ns; /* of the line; UINT64_MAX: none */
-    _Atomic uint64_t n_cancelled;      /* while waiting */
+    _Atomic uint64_t n_cancelled[3];   /* while waiting; by enum job_phase */
 };
 
 enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
@@ -46,9 +50,9 @@ void queue_free(struct queue *q); /* takes a zeroed one */
 /* engine_submit's contract. */
 enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, struct error *err);
 void queue_cancel(struct queue *q, struct job *job); /* when it waits */
-/* Ends every waiting job: FINISH_CANCELLED, and no new one comes in; or FINISH_ERROR with a text.
- */
+/* Ends every waiting job: FINISH_CANCELLED, and no new one comes in; or FINISH_ERROR with a text
+ * (borrowed), which is also the end of jobs that came in before and are given back later. */
 void queue_end_all(struct queue *q, const char *why);
-/* What workers call: gives waiting jobs to workers with room; ends those whose deadline has passed.
- */
+/* What workers call: gives waiting jobs to workers with room, takes back those that had to make
+ * room, and ends those whose deadline has passed. */
 struct worker_line queue_line(struct queue *q);

@@ -9,6 +9,7 @@
 #include "engine/output.h"
 #include "engine/worker_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { WARM_UP_TOKENS = 32, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
@@ -27,7 +28,7 @@ static struct slot *active(struct worker *w, size_t i)
 
 static bool is_decoding(const struct slot *slot)
 {
-    return slot->n_tokens > slot->job->n_prompt;
+    return slot->n_tokens > slot->n_given;
 }
 
 /* --- the end of sequences --- */
@@ -123,10 +124,16 @@ void worker_end_all(struct worker *w, enum finish_reason reason)
 
 /* --- the batch --- */
 
+struct step_tokens { /* of one step */
+    size_t n_decode; /* sequences, one token each */
+    size_t n_read;   /* of prompts, and of what preempted sequences had */
+    size_t n_again;  /* of n_read: read before */
+};
+
+/* The positions are there already. */
 static void add_rows(struct worker *w, struct slot *slot, size_t n)
 {
     size_t first = slot->kv.n_positions;
-    kv_extend(w->kv, &slot->kv, n);
     slot->n_rows = n;
     for (size_t i = 0; i < n; i++)
         w->rows[w->n_rows++] = (struct row){.token = slot->tokens[first + i],
@@ -137,50 +144,107 @@ static void add_rows(struct worker *w, struct slot *slot, size_t n)
         w->sampling[w->n_sampling++] = (uint32_t)(slot - w->slots);
 }
 
-static void begin_prompt(struct worker *w, struct slot *slot, uint64_t now)
+/* Under the lock: the youngest sequence gives its slot and pages back. Its tokens stay with the
+ * job, and are read again when it is placed again. */
+static void preempt_youngest(struct worker *w)
 {
-    struct job *job = slot->job;
-    if (job->started_ns == 0) {
-        job->started_ns = now;
-        add(&w->counters.prompt_cached, slot->n_cached);
-    }
-    /* Others may have computed the same prefix meanwhile. */
-    size_t gained = kv_share(w->kv, &slot->kv, slot->tokens, job->n_prompt);
-    slot->n_cached += gained;
-    add(&w->counters.prompt_cached, gained);
-    job->n_cached = slot->n_cached;
+    struct slot *slot = active(w, --w->n_active);
+    w->preempted[w->n_preempted++] = slot->job;
+    release(w, slot);
+    atomic_fetch_sub_explicit(&w->n_running, 1, memory_order_relaxed);
+    add(&w->counters.preemptions, 1);
 }
 
-/* Every decoding sequence's row first, then prompts in the order of admission, as far as the step's
- * time goes. Returns the decoding sequences; *n_prompt: prompt tokens. */
-static size_t build_rows(struct worker *w, uint64_t now, size_t *n_prompt)
+/* Alone, it has all pages that there are; the rest of the budget cannot be had. */
+static void end_without_memory(struct worker *w, struct slot *slot)
 {
-    size_t n_decode = 0, n_read = 0;
-    w->n_rows = w->n_sampling = 0;
+    struct kv_stats kv;
+    kv_stats(w->kv, &kv);
+    assert(kv.n_there < kv.n_pages); /* what never fits the budget was refused */
+    error_set(&slot->job->error, STATUS_NO_MEMORY,
+              "the system has memory for %zu positions of keys and values, not for the %zu that "
+              "--kv-memory allows",
+              kv.n_there * KV_PAGE, kv.n_pages * KV_PAGE);
+    slot->finish = FINISH_ERROR;
+    output_end(slot->job);
+}
+
+/* Room for one more position of sequence i, which younger ones make where there is none. False: it
+ * was the youngest itself. The oldest always goes on: alone, it has all pages. */
+static bool grow(struct worker *w, size_t i)
+{
+    while (!kv_extend(w->kv, &active(w, i)->kv, 1)) {
+        bool itself = w->n_active == i + 1;
+        if (growth_wait(&w->growth))
+            continue;
+        if (w->n_active == 1) {
+            end_without_memory(w, active(w, i));
+            return false;
+        }
+        preempt_youngest(w);
+        if (itself)
+            return false;
+    }
+    return true;
+}
+
+/* The prompt tokens among the first n_positions that no counter has seen: what a preempted sequence
+ * reads again is not counted again. */
+static size_t count_new(struct job *job, size_t n_positions)
+{
+    size_t n = n_positions < job->n_prompt ? n_positions : job->n_prompt;
+    size_t n_new = n > job->n_counted ? n - job->n_counted : 0;
+    job->n_counted += n_new;
+    return n_new;
+}
+
+/* The next n tokens of those it was placed with; returns how many, for the counters. */
+static struct step_tokens read_given(struct worker *w, struct slot *slot, size_t most, uint64_t now)
+{
+    struct job *job = slot->job;
+    if (job->started_ns == 0)
+        job->started_ns = now;
+    /* Others may have computed the same prefix meanwhile. */
+    kv_share(w->kv, &slot->kv, slot->tokens, slot->n_given);
+    size_t n_found = count_new(job, slot->kv.n_positions);
+    add(&w->counters.prompt_cached, n_found);
+    job->n_cached += n_found;
+    size_t left = slot->n_given - slot->kv.n_positions, n = left < most ? left : most;
+    size_t n_new = count_new(job, slot->kv.n_positions + n);
+    bool extended = kv_extend(w->kv, &slot->kv, n);
+    assert(extended); /* promised */
+    (void)extended;
+    add_rows(w, slot, n);
+    atomic_store_explicit(&slot->left_prompt, (uint32_t)(left - n), memory_order_relaxed);
+    return (struct step_tokens){.n_read = n, .n_again = n - n_new};
+}
+
+/* Every decoding sequence's row first, the oldest first, then prompts in the same order, as far as
+ * the step's time goes. */
+static struct step_tokens build_rows(struct worker *w, uint64_t now)
+{
+    struct step_tokens sum = {0};
+    w->n_rows = w->n_sampling = w->n_preempted = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
-        if (!is_decoding(slot))
+        if (!is_decoding(active(w, i)) || !grow(w, i))
             continue;
-        add_rows(w, slot, 1);
-        n_decode++;
+        add_rows(w, active(w, i), 1);
+        sum.n_decode++;
     }
-    size_t budget = rates_prompt_budget(&w->rates, n_decode, w->setup->options->step_tokens);
-    for (size_t i = 0; i < w->n_active && n_read < budget; i++) {
-        struct slot *slot = active(w, i);
-        if (is_decoding(slot))
+    size_t budget = rates_prompt_budget(&w->rates, sum.n_decode, w->setup->options->step_tokens);
+    for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
+        if (is_decoding(active(w, i)))
             continue;
-        begin_prompt(w, slot, now);
-        size_t left = slot->n_tokens - slot->kv.n_positions;
-        size_t n = left < budget - n_read ? left : budget - n_read;
-        add_rows(w, slot, n);
-        n_read += n;
-        atomic_store_explicit(&slot->left_prompt, (uint32_t)(left - n), memory_order_relaxed);
+        struct step_tokens one = read_given(w, active(w, i), budget - sum.n_read, now);
+        sum.n_read += one.n_read;
+        sum.n_again += one.n_again;
     }
     growth_ask(&w->growth, false);
     pthread_mutex_unlock(&w->lock);
-    *n_prompt = n_read;
-    return n_decode;
+    for (size_t i = 0; i < w->n_preempted; i++)
+        w->setup->line.gives_back(w->setup->line.ctx, w->preempted[i]);
+    return sum;
 }
 
 /* Ends the sequences whose keys or values the cache could not hold, and those alone. */
@@ -283,7 +347,8 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
 
 /* --- the step --- */
 
-static void count_step(struct worker *w, size_t n_sequences, size_t n_prompt, uint64_t ns)
+static void count_step(struct worker *w, size_t n_sequences, const struct step_tokens *tokens,
+                       uint64_t ns)
 {
     struct worker_counters *c = &w->counters;
     size_t i = 0, j = 0;
@@ -296,7 +361,8 @@ static void count_step(struct worker *w, size_t n_sequences, size_t n_prompt, ui
     add(&c->n_steps, 1);
     add(&c->step_ns, ns);
     add(&c->step_sequences, n_sequences);
-    add(&c->prompt_computed, n_prompt);
+    add(&c->prompt_computed, tokens->n_read - tokens->n_again);
+    add(&c->recomputed, tokens->n_again);
 }
 
 static size_t n_with_rows(struct worker *w)
@@ -326,21 +392,25 @@ void worker_step(struct worker *w)
     if (w->n_active == 0)
         return;
 
-    size_t n_prompt, n_decode = build_rows(w, begin, &n_prompt);
+    struct step_tokens tokens = build_rows(w, begin);
+    if (w->n_rows == 0) { /* the only sequence lacked memory */
+        settle(w);
+        return;
+    }
     forward_set_marks(w->forward, recorder_forward_marks(w->recorder));
     recorder_cut(w->recorder, CUT_SCHEDULE);
     forward_run(w->forward, w->rows, w->n_rows);
     recorder_cut(w->recorder, CUT_FORWARD);
     end_out_of_range(w);
-    step_profile_fold(w, n_decode, n_prompt);
+    step_profile_fold(w, tokens.n_decode, tokens.n_read);
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
     for (size_t i = 0; i < w->n_sampling; i++)
         take_sample(w, &w->slots[w->sampling[i]], now);
     recorder_cut(w->recorder, CUT_TEXT);
-    count_step(w, n_with_rows(w), n_prompt, now - begin);
-    rates_step(&w->rates, n_decode, n_prompt, now - begin);
+    count_step(w, n_with_rows(w), &tokens, now - begin);
+    rates_step(&w->rates, tokens.n_decode, tokens.n_read, now - begin);
     atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
     step_profile_share(w, now - begin);
     settle(w);
@@ -357,7 +427,10 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
     if (!kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached))
         return 0;
     uint64_t begin = clock_now_ns();
-    kv_extend(w->kv, &seq, n);
+    if (!kv_extend(w->kv, &seq, n)) {
+        kv_end(w->kv, &seq);
+        return 0;
+    }
     for (size_t i = 0; i < n; i++)
         w->rows[i] = (struct row){
             .token = tokens[i], .position = (uint32_t)i, .seq = &seq, .wants_logits = i + 1 == n};

@@ -75,7 +75,9 @@ static void give_to_jobs(const struct worker *w, uint64_t step_ns, const struct 
         struct job_profile *profile = slot->job->profile;
         if (profile == NULL || slot->n_rows == 0)
             continue;
-        bool reads_prompt = slot->kv.n_positions < slot->job->n_prompt; /* not committed yet */
+        /* Not committed yet. What is read again after a preemption belongs to the answer. */
+        bool reads_prompt =
+            slot->n_given == slot->job->n_prompt && slot->kv.n_positions < slot->n_given;
         give_to_job(reads_prompt ? &profile->prompt : &profile->answer, step_ns, times, work);
     }
 }

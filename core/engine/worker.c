@@ -26,12 +26,11 @@ static void helper_start(void)
 static enum status take_arena(struct worker *w, struct error *err)
 {
     const struct engine_options *o = w->setup->options;
-    size_t n_context = w->setup->model->n_context, n_slots = o->max_batch;
-    size_t n_rows = n_slots + o->step_tokens;
-    size_t bytes = n_slots * (sizeof(struct slot) + n_context * sizeof(int32_t) +
-                              4 * sizeof(uint32_t) + sizeof(struct job *)) +
-                   n_rows * sizeof(struct row) + w->n_threads * sizeof(struct sampler *) +
-                   (n_slots + 16) * ARENA_ALIGN;
+    size_t n_slots = o->max_batch, n_rows = n_slots + o->step_tokens;
+    size_t bytes =
+        n_slots * (sizeof(struct slot) + 4 * sizeof(uint32_t) + 2 * sizeof(struct job *)) +
+        n_rows * sizeof(struct row) + w->n_threads * sizeof(struct sampler *) +
+        (n_slots + 16) * ARENA_ALIGN;
     enum status status = arena_init(&w->arena, bytes, "a worker's tables", err);
     if (status != STATUS_OK)
         return status;
@@ -41,16 +40,14 @@ static enum status take_arena(struct worker *w, struct error *err)
     w->arrivals = arena_alloc(&w->arena, n_slots, sizeof *w->arrivals);
     w->sampling = arena_alloc(&w->arena, n_slots, sizeof *w->sampling);
     w->done = arena_alloc(&w->arena, n_slots, sizeof *w->done);
+    w->preempted = arena_alloc(&w->arena, n_slots, sizeof *w->preempted);
     w->rows = arena_alloc(&w->arena, n_rows, sizeof *w->rows);
     w->samplers = arena_alloc(&w->arena, w->n_threads, sizeof(struct sampler *));
-    int32_t *tokens = arena_alloc(&w->arena, n_slots * n_context, sizeof *tokens);
     if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->sampling || !w->done ||
-        !w->rows || !w->samplers || !tokens)
+        !w->preempted || !w->rows || !w->samplers)
         return error_no_memory(err, bytes, "a worker's tables");
-    for (size_t i = 0; i < n_slots; i++) {
-        w->slots[i].tokens = tokens + i * n_context;
+    for (size_t i = 0; i < n_slots; i++)
         w->free_slots[i] = (uint32_t)(n_slots - 1 - i);
-    }
     w->n_free_slots = n_slots;
     arena_touch(&w->arena, 1);
     return STATUS_OK;
@@ -96,7 +93,7 @@ static enum status take_memory(struct worker *w, struct error *err)
         status = kv_create_growing(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch,
                                    o->prefix_cache, err);
     if (status == STATUS_OK)
-        status = growth_start(&w->growth, w->kv, &w->lock, on_grown, w, err);
+        status = growth_start(&w->growth, w->kv, &w->lock, &w->changed, on_grown, w, err);
     if (status == STATUS_OK)
         status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
                                 o->max_batch + o->step_tokens, o->max_batch, err);
@@ -117,22 +114,27 @@ static void free_memory(struct worker *w)
 
 /* --- the thread --- */
 
+/* Puts an arrival at its place in the order: the oldest job first. */
+static void insert(struct worker *w, uint32_t arrival)
+{
+    uint64_t ticket = w->slots[arrival].job->ticket;
+    size_t i = w->n_active++;
+    for (; i > 0 && w->slots[w->order[i - 1]].job->ticket > ticket; i--)
+        w->order[i] = w->order[i - 1];
+    w->order[i] = arrival;
+}
+
 /* Waits until there is something to do; takes the arrivals. False: the end. */
 static bool take_arrivals(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
     while (w->n_active == 0 && w->n_arrivals == 0 && !w->stop)
         pthread_cond_wait(&w->changed, &w->lock);
-    size_t first = w->n_active;
     for (size_t i = 0; i < w->n_arrivals; i++)
-        w->order[w->n_active++] = w->arrivals[i];
+        insert(w, w->arrivals[i]);
     w->n_arrivals = 0;
     bool stop = w->stop;
     pthread_mutex_unlock(&w->lock);
-    for (size_t i = first; i < w->n_active; i++) {
-        struct slot *slot = &w->slots[w->order[i]];
-        memcpy(slot->tokens, slot->job->prompt, slot->job->n_prompt * sizeof *slot->tokens);
-    }
     return !stop;
 }
 
@@ -222,6 +224,12 @@ static size_t positions_of(const struct job *job)
     return job->n_prompt + job->max_tokens - 1; /* the last token is never computed */
 }
 
+/* What there is of it to read: its prompt, and after a preemption its answer so far. */
+static size_t given_of(const struct job *job)
+{
+    return job->n_prompt + job->n_tokens;
+}
+
 bool worker_look(struct worker *w, const struct job *job, struct worker_offer *out)
 {
     *out = (struct worker_offer){0};
@@ -229,7 +237,7 @@ bool worker_look(struct worker *w, const struct job *job, struct worker_offer *o
     pthread_mutex_lock(&w->lock);
     out->has_slot = w->n_free_slots > 0;
     bool fits = out->has_slot &&
-                kv_fits(w->kv, job->salt, job->prompt, job->n_prompt, positions_of(job), &n_cached);
+                kv_fits(w->kv, job->salt, job->prompt, given_of(job), positions_of(job), &n_cached);
     if (out->has_slot && !fits)
         growth_ask(&w->growth, true);
     out->n_running = atomic_load_explicit(&w->n_running, memory_order_relaxed);
@@ -240,6 +248,23 @@ bool worker_look(struct worker *w, const struct job *job, struct worker_offer *o
     return fits;
 }
 
+static void fill_slot(struct slot *slot, struct job *job, size_t n_cached)
+{
+    slot->job = job;
+    slot->tokens = job_prompt(job);
+    slot->n_tokens = slot->n_given = given_of(job);
+    slot->n_rows = 0;
+    slot->sampled = false;
+    slot->finish = FINISH_NONE;
+    atomic_store_explicit(&slot->aborted, false, memory_order_relaxed);
+    atomic_store_explicit(&slot->left_prompt, (uint32_t)(slot->n_given - n_cached),
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
+                          memory_order_relaxed);
+    if (job->first_token_ns == 0)
+        atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
+}
+
 bool worker_place(struct worker *w, struct job *job)
 {
     pthread_mutex_lock(&w->lock);
@@ -247,21 +272,12 @@ bool worker_place(struct worker *w, struct job *job)
     if (w->n_free_slots > 0 && !w->stop) {
         uint32_t i = w->free_slots[w->n_free_slots - 1];
         struct slot *slot = &w->slots[i];
-        placed = kv_begin(w->kv, &slot->kv, job->salt, job->prompt, job->n_prompt,
-                          positions_of(job), &slot->n_cached);
+        size_t n_cached;
+        placed = kv_begin(w->kv, &slot->kv, job->salt, job->prompt, given_of(job),
+                          positions_of(job), &n_cached);
         if (placed) {
             w->n_free_slots--;
-            slot->job = job;
-            slot->n_tokens = job->n_prompt;
-            slot->n_rows = 0;
-            slot->sampled = false;
-            slot->finish = FINISH_NONE;
-            atomic_store_explicit(&slot->aborted, false, memory_order_relaxed);
-            atomic_store_explicit(&slot->left_prompt, (uint32_t)(job->n_prompt - slot->n_cached),
-                                  memory_order_relaxed);
-            atomic_store_explicit(&slot->left_tokens, (uint32_t)job->max_tokens,
-                                  memory_order_relaxed);
-            atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
+            fill_slot(slot, job, n_cached);
             w->arrivals[w->n_arrivals++] = i;
             growth_ask(&w->growth, false);
             if (atomic_load_explicit(&w->n_running, memory_order_relaxed) == 0)
@@ -320,6 +336,8 @@ void worker_add_stats(const struct worker *w, struct engine_stats *out)
     out->generated_tokens += get(&c->generated);
     out->prompt_computed_tokens += get(&c->prompt_computed);
     out->prompt_cached_tokens += get(&c->prompt_cached);
+    out->preemptions += get(&c->preemptions);
+    out->recomputed_tokens += get(&c->recomputed);
     for (size_t i = 0; i < 3; i++)
         out->cancelled[i] += get(&c->cancelled[i]);
     out->n_steps += get(&c->n_steps);

@@ -21,6 +21,9 @@ struct worker;
 struct worker_line { /* where its jobs come from; called without the worker's lock */
     void *ctx;
     void (*has_room)(void *ctx); /* a place or pages have become free: waiting jobs may be placed */
+    /* The job had to give its pages to an older one: it goes on, here or elsewhere, when it is
+     * placed again. */
+    void (*gives_back)(void *ctx, struct job *job);
     void (*step_begins)(void *ctx, uint64_t now_ns); /* waiting jobs may have become too late */
 };
 
@@ -53,7 +56,9 @@ struct worker_offer {
 };
 /* False: no room for it now; *out is filled all the same. */
 bool worker_look(struct worker *w, const struct job *job, struct worker_offer *out);
-/* Takes the job: pages are promised and its slot filled. False when the room is gone. */
+/* Takes the job: pages are promised and its slot filled. False when the room is gone. A job that
+ * was given back is read from the beginning, its answer so far like a prompt, and goes on from
+ * there. */
 bool worker_place(struct worker *w, struct job *job);
 
 /* What a prediction needs to know of a worker; a moment's values. */

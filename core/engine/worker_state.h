@@ -23,9 +23,10 @@
 struct slot { /* the place of one running sequence */
     struct job *job;
     struct kv_seq kv;
-    int32_t *tokens;           /* [n_context]: the prompt, then what was sampled */
+    int32_t *tokens;           /* the job's: its prompt, then what was sampled */
     size_t n_tokens;           /* known; the last ones may not be computed yet */
-    size_t n_cached;           /* of the prompt, taken from the cache */
+    size_t n_given;            /* of them, when it was placed: the prompt, and after a preemption
+                                * what had been sampled; they are read many at a time */
     size_t n_rows;             /* in this step */
     bool sampled;              /* in this step */
     int32_t sample;            /* the id, when sampled */
@@ -37,6 +38,7 @@ struct slot { /* the place of one running sequence */
 
 struct worker_counters { /* one writer: the worker's thread; relaxed */
     _Atomic uint64_t generated, prompt_computed, prompt_cached, cancelled[3];
+    _Atomic uint64_t preemptions, recomputed;
     _Atomic uint64_t n_steps, step_ns, step_sequences;
     _Atomic uint64_t seconds_bucket[ENGINE_STEP_BUCKETS + 1];
     _Atomic uint64_t sequences_bucket[ENGINE_SIZE_BUCKETS + 1];
@@ -67,7 +69,7 @@ struct worker {
     struct sampler **samplers; /* [n_threads] */
     struct arena arena;
     struct slot *slots; /* [max_batch] */
-    uint32_t *order;    /* [n_active] slots, in the order of admission */
+    uint32_t *order;    /* [n_active] slots, the oldest job's first */
     size_t n_active;
     struct row *rows; /* [max_batch + step_tokens] */
     size_t n_rows;
@@ -75,6 +77,8 @@ struct worker {
     size_t n_sampling;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
+    struct job **preempted; /* [n_preempted] in this step: to be given back */
+    size_t n_preempted;
     struct recorder *recorder;
     struct record_work work; /* of this step, when it is profiled */
     bool folding;            /* the team has been given the recorder's fold */

@@ -3,9 +3,9 @@
  *
  * Owned by one worker; its lock is held by whoever calls. Three facts keep it simple. A page in the
  * index is named by (page before it, salt, its tokens), and pages before it are always held or
- * given up later than it, so a chain never dangles. Every page a sequence may still take is
- * promised: promises never exceed free + cached pages. And a sequence's pages are always the
- * indexed ones where the index has their like. Knows nothing of jobs, threads or arithmetic.
+ * given up later than it, so a chain never dangles. Promises never exceed free + cached pages; what
+ * a sequence takes besides leaves them untouched. And a sequence's pages are always the indexed
+ * ones where the index has their like. Knows nothing of jobs, threads or arithmetic.
  */
 #include "forward/kv.h"
 
@@ -27,6 +27,7 @@
 #define ROOT_HASH UINT64_C(0x9e3779b97f4a7c15)
 
 enum { STEP_MIB_MIN = 2, STEP_MIB_MAX = 64 }; /* of growth */
+enum { RESERVE_SHARE = 4 }; /* growth_reserve: a quarter of what a sequence has to compute */
 
 struct page {
     int32_t tokens[KV_PAGE]; /* when indexed */
@@ -59,7 +60,8 @@ struct kv {
     size_t n_free_tables;
     uint32_t first_free;
     uint32_t oldest, newest; /* of the cached pages */
-    size_t n_free, n_cached, n_promised;
+    size_t n_free, n_cached;
+    size_t n_promised, n_growth; /* sums over the live sequences */
 
     /* what kv_stats reads from other threads */
     _Atomic size_t seen_used, seen_cached, seen_there;
@@ -229,7 +231,7 @@ void kv_stats(const struct kv *kv, struct kv_stats *out)
 
 void kv_clear(struct kv *kv)
 {
-    assert(kv->n_free + kv->n_cached == kv->n_there && kv->n_promised == 0);
+    assert(kv->n_free + kv->n_cached == kv->n_there && kv->n_promised == 0 && kv->n_growth == 0);
     reset_pages(kv);
     publish(kv);
     atomic_store_explicit(&kv->query_tokens, 0, memory_order_relaxed);
@@ -379,7 +381,7 @@ static uint32_t page_take(struct kv *kv)
         kv->n_free--;
     } else {
         i = kv->oldest;
-        assert(i != NONE); /* the promise */
+        assert(i != NONE); /* promises never exceed what is there */
         cache_remove(kv, i);
         index_remove(kv, i);
     }
@@ -427,42 +429,68 @@ size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_
     return find_prefix(kv, salt, tokens, n_tokens, NULL).n_pages * KV_PAGE;
 }
 
-/* Whether the pages still needed can be promised besides those promised already. */
-static bool can_promise(const struct kv *kv, const struct match *m, size_t n_total)
+struct need { /* of a sequence that would begin, in pages */
+    size_t n_now, n_most;
+};
+
+/* False: no table, or never. */
+static bool need_of(const struct kv *kv, size_t n_tokens, size_t n_positions_max, struct need *out)
 {
-    return kv->n_promised + n_total - m->n_pages <= kv->n_free + kv->n_cached - m->n_revived;
+    *out = (struct need){kv_pages_for(n_tokens), kv_pages_for(n_positions_max)};
+    return kv->n_free_tables > 0 && n_positions_max >= n_tokens && out->n_most <= kv->table_pages &&
+           out->n_most <= kv->n_pages;
+}
+
+/* Pages that must be left for growth when a sequence begins that has n_new to compute: one for each
+ * sequence, and more of them the more work would be thrown away if the new one had to give way
+ * soon; but never more than all can come to need. */
+static size_t growth_reserve(const struct kv *kv, size_t n_new, size_t n_growth)
+{
+    size_t n_live = kv->n_tables - kv->n_free_tables, most = kv->n_growth + n_growth;
+    size_t wanted = n_live == 0 ? 0 : (n_live + 1) * (1 + n_new / RESERVE_SHARE);
+    return wanted < most ? wanted : most;
+}
+
+/* Whether the pages of its tokens can be promised besides those promised already. */
+static bool can_begin(const struct kv *kv, const struct match *m, struct need need)
+{
+    size_t n_new = need.n_now - m->n_pages;
+    size_t reserve = growth_reserve(kv, n_new, need.n_most - need.n_now);
+    return kv->n_promised + n_new + reserve <= kv->n_free + kv->n_cached - m->n_revived;
 }
 
 bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
              size_t n_positions_max, size_t *n_cached)
 {
-    size_t n_total = kv_pages_for(n_positions_max);
-    if (kv->n_free_tables == 0 || n_positions_max < n_tokens || n_total > kv->table_pages)
+    struct need need;
+    if (!need_of(kv, n_tokens, n_positions_max, &need))
         return false;
     struct match m = find_prefix(kv, salt, tokens, n_tokens, NULL);
     *n_cached = m.n_pages * KV_PAGE;
-    return can_promise(kv, &m, n_total);
+    return can_begin(kv, &m, need);
 }
 
 bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
               size_t n_tokens, size_t n_positions_max, size_t *n_cached)
 {
-    size_t n_total = kv_pages_for(n_positions_max);
-    if (kv->n_free_tables == 0 || n_positions_max < n_tokens || n_total > kv->table_pages)
+    struct need need;
+    if (!need_of(kv, n_tokens, n_positions_max, &need))
         return false;
     uint32_t table = kv->free_tables[kv->n_free_tables - 1];
     uint32_t *pages = kv->tables + table * kv->table_pages;
     struct match m = find_prefix(kv, salt, tokens, n_tokens, pages);
-    if (!can_promise(kv, &m, n_total))
+    if (!can_begin(kv, &m, need))
         return false;
     for (size_t i = 0; i < m.n_pages; i++)
         page_hold(kv, pages[i]);
     kv->n_free_tables--;
-    kv->n_promised += n_total - m.n_pages;
+    kv->n_promised += need.n_now - m.n_pages;
+    kv->n_growth += need.n_most - need.n_now;
     *seq = (struct kv_seq){.pages = pages,
                            .n_pages = m.n_pages,
                            .n_positions = m.n_pages * KV_PAGE,
-                           .n_promised = n_total - m.n_pages,
+                           .n_promised = need.n_now - m.n_pages,
+                           .n_growth = need.n_most - need.n_now,
                            .salt = salt,
                            .hash = m.hash,
                            .n_hashed = m.n_pages,
@@ -501,18 +529,24 @@ size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t
     return gained;
 }
 
-void kv_extend(struct kv *kv, struct kv_seq *seq, size_t n)
+bool kv_extend(struct kv *kv, struct kv_seq *seq, size_t n)
 {
     size_t n_pages = kv_pages_for(seq->n_positions + n);
     if (n_pages <= seq->n_pages)
-        return;
-    while (seq->n_pages < n_pages) {
-        assert(seq->n_promised > 0);
-        seq->n_promised--;
-        kv->n_promised--;
+        return true;
+    size_t n_new = n_pages - seq->n_pages;
+    size_t n_kept = n_new < seq->n_promised ? n_new : seq->n_promised, n_more = n_new - n_kept;
+    assert(n_more <= seq->n_growth);
+    if (n_more > kv->n_free + kv->n_cached - kv->n_promised)
+        return false;
+    seq->n_promised -= n_kept;
+    kv->n_promised -= n_kept;
+    seq->n_growth -= n_more;
+    kv->n_growth -= n_more;
+    while (seq->n_pages < n_pages)
         seq->pages[seq->n_pages++] = page_take(kv);
-    }
     publish(kv);
+    return true;
 }
 
 void kv_commit(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_positions)
@@ -545,6 +579,7 @@ void kv_end(struct kv *kv, struct kv_seq *seq)
     for (size_t i = seq->n_pages; i-- > 0;)
         page_release(kv, seq->pages[i]);
     kv->n_promised -= seq->n_promised;
+    kv->n_growth -= seq->n_growth;
     kv->free_tables[kv->n_free_tables++] = seq->table;
     *seq = (struct kv_seq){0};
     publish(kv);

@@ -8,9 +8,10 @@
  * look in); the statistics may be read by any; no locks here, and no allocation after kv_create.
  * Knows nothing of HTTP, jobs or sampling.
  *
- * Admission reserves a sequence's worst case: kv_begin takes a promise of pages for prompt +
- * max_tokens, so that a sequence that was admitted never runs out (chosen over preemption: simpler,
- * and nobody's work is thrown away).
+ * A sequence is promised the pages of the tokens it begins with; those it grows by are taken as it
+ * grows, and may be lacking (kv_extend). Its owner then ends another sequence, whose tokens can be
+ * computed again later. So memory is held for what is there, not for what a limit allows; and a
+ * sequence begins only where its neighbours have some room to grow as well (kv_fits).
  */
 #pragma once
 
@@ -28,7 +29,8 @@ struct kv_seq {         /* one sequence's view; the caller's storage, zeroed bef
     uint32_t *pages;    /* [n_pages_max] page numbers; borrowed from the kv's pool of tables */
     size_t n_pages;     /* in use */
     size_t n_positions; /* whose keys and values are stored */
-    size_t n_promised;  /* pages it may still take */
+    size_t n_promised;  /* pages that are kept for it */
+    size_t n_growth;    /* pages that it may come to need besides */
     uint64_t salt;
     uint64_t hash;   /* of the n_hashed pages */
     size_t n_hashed; /* leading full pages that stand in the index */
@@ -77,18 +79,21 @@ size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_
 bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
              size_t n_positions_max, size_t *n_cached);
 
-/* Starts a sequence that will use at most n_positions_max positions: shares the cached prefix's
- * pages and promises the rest. Returns false, with nothing changed, while pages or tables are
- * lacking. *n_cached: tokens found (seq->n_positions too). */
+/* Starts a sequence of n_tokens that will use at most n_positions_max positions: shares the cached
+ * prefix's pages and promises the rest of those tokens'. Returns false, with nothing changed, while
+ * tables or pages are lacking: the promised ones, and beside other sequences some for all to grow,
+ * unless the most that all can come to need is there. Alone it is never refused what fits the whole
+ * memory. *n_cached: tokens found (seq->n_positions too). */
 bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
               size_t n_tokens, size_t n_positions_max, size_t *n_cached);
 /* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile,
- * when seq stands at a page's border; tokens, n_tokens: its whole prompt. Returns the tokens gained
- * (n_positions grows by them), still below n_tokens. */
+ * when seq stands at a page's border; tokens, n_tokens: all that it began with. Returns the tokens
+ * gained (n_positions grows by them), still below n_tokens. */
 size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_tokens);
-/* Makes room for n more positions (never fails within the promise), before the forward pass writes
- * them. */
-void kv_extend(struct kv *kv, struct kv_seq *seq, size_t n);
+/* Makes room for n more positions, before the forward pass writes them. False, with nothing
+ * changed, when pages are lacking: never within the promise, and never for a sequence that is
+ * alone. */
+bool kv_extend(struct kv *kv, struct kv_seq *seq, size_t n);
 /* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions];
  * full pages become shareable. A page whose like another sequence registered first is exchanged for
  * that one: their bits are equal. */

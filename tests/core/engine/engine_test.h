@@ -96,6 +96,7 @@ struct request {
     const int32_t *stop_ids; /* [n_stop_ids] */
     size_t n_stop_ids;
     uint64_t salt;
+    bool profile;
 };
 
 static inline struct request simple(size_t n_prompt, size_t max_tokens, uint32_t prompt_seed)
@@ -126,7 +127,8 @@ static inline struct job *job_of(const struct request *r)
                             .max_tokens = r->max_tokens,
                             .stop_bytes = r->stop ? strlen(r->stop) : 0,
                             .max_piece = tokenizer_max_piece(world.tokenizer),
-                            .logprobs = r->n_logprobs >= 0};
+                            .logprobs = r->n_logprobs >= 0,
+                            .profile = r->profile};
     struct job *job;
     struct error err;
     ok(job_create(&job, &size, &err), &err);

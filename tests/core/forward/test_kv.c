@@ -1,5 +1,5 @@
 /* test_kv.c - the paged cache: what is shared, what is given up, and that promises are kept under
- * any load.
+ * any load, growing beyond them included.
  *
  * The cache's source is included, so that its books can be audited and its hashes made to collide.
  */
@@ -231,15 +231,84 @@ START_TEST(what_was_promised_is_there_however_full_it_is)
     size_t n_cached;
     fill(tokens, 512, 1);
     open_pages(10, true);
-    run_sequence(0, tokens, 320);                               /* ten cached pages */
-    ck_assert(kv_begin(kv, &a, 9, tokens, 10, 200, &n_cached)); /* promises 7 */
-    ck_assert(!kv_begin(kv, &b, 9, tokens + 100, 10, 100, &n_cached));
-    ck_assert(kv_begin(kv, &b, 9, tokens + 100, 10, 96, &n_cached));
-    kv_extend(kv, &b, 96);
-    kv_extend(kv, &a, 200);
+    run_sequence(0, tokens, 320);                                /* ten cached pages */
+    ck_assert(kv_begin(kv, &a, 9, tokens, 200, 200, &n_cached)); /* promises 7 */
+    ck_assert(!kv_begin(kv, &b, 9, tokens + 100, 100, 100, &n_cached));
+    ck_assert(kv_begin(kv, &b, 9, tokens + 100, 96, 96, &n_cached));
+    ck_assert(kv_extend(kv, &b, 96));
+    ck_assert(kv_extend(kv, &a, 200));
     ck_assert_uint_eq(stats_now().n_used, 10);
     kv_end(kv, &a);
     kv_end(kv, &b);
+}
+END_TEST
+
+START_TEST(growth_takes_what_is_free_and_never_what_is_promised)
+{
+    int32_t tokens[512];
+    struct kv_seq a = {0}, b = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    open_pages(10, true);
+    ck_assert(kv_begin(kv, &a, 0, tokens, 32, 320, &n_cached)); /* one page now, ten in the end */
+    ck_assert(kv_begin(kv, &b, 9, tokens, 128, 128, &n_cached));
+    ck_assert(kv_extend(kv, &a, 32));
+    kv_commit(kv, &a, tokens, 32);
+    ck_assert(kv_extend(kv, &a, 160)); /* ten, less four promised, less one */
+    kv_commit(kv, &a, tokens, 192);
+    ck_assert(!kv_extend(kv, &a, 1));
+    ck_assert_uint_eq(a.n_pages, 6); /* nothing changed */
+    ck_assert_uint_eq(a.n_growth, 4);
+    ck_assert(kv_extend(kv, &b, 128)); /* the promise is kept */
+    ck_assert(!kv_extend(kv, &a, 1));
+    kv_end(kv, &b);
+    ck_assert(kv_extend(kv, &a, 128)); /* alone it has all */
+    kv_commit(kv, &a, tokens, 320);
+    ck_assert_uint_eq(stats_now().n_used, 10);
+    kv_end(kv, &a);
+    ck_assert_uint_eq(kv->n_promised + kv->n_growth, 0);
+}
+END_TEST
+
+START_TEST(growth_gives_up_the_prefix_cache_first)
+{
+    int32_t tokens[512], others[320];
+    struct kv_seq a = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    fill(others, 320, 7000);
+    open_pages(10, true);
+    run_sequence(0, others, 320);
+    ck_assert_uint_eq(stats_now().n_cached, 10);
+    ck_assert(kv_begin(kv, &a, 0, tokens, 1, 320, &n_cached));
+    for (size_t n = 0; n < 320; n++) {
+        ck_assert(kv_extend(kv, &a, 1));
+        kv_commit(kv, &a, tokens, n + 1);
+    }
+    ck_assert_uint_eq(stats_now().n_used, 10);
+    kv_end(kv, &a);
+}
+END_TEST
+
+START_TEST(a_sequence_begins_where_all_have_room_to_grow)
+{
+    int32_t tokens[512];
+    struct kv_seq seqs[4] = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    open_pages(8, false);
+    /* However little is there now: what can never run out needs no reserve. */
+    for (size_t i = 0; i < 4; i++)
+        ck_assert(kv_begin(kv, &seqs[i], 0, tokens, 33, 64, &n_cached));
+    for (size_t i = 0; i < 4; i++)
+        kv_end(kv, &seqs[i]);
+    /* Alone it may come to need everything; a second one must leave a page to each. */
+    ck_assert(kv_begin(kv, &seqs[0], 0, tokens, 128, 256, &n_cached));
+    ck_assert(!kv_begin(kv, &seqs[1], 0, tokens, 65, 256, &n_cached)); /* 4 + 3 + 2 > 8 */
+    ck_assert(kv_begin(kv, &seqs[1], 0, tokens, 64, 256, &n_cached));
+    kv_end(kv, &seqs[0]);
+    kv_end(kv, &seqs[1]);
+    ck_assert(!kv_begin(kv, &seqs[0], 0, tokens, 1, 257, &n_cached)); /* never */
 }
 END_TEST
 
@@ -305,10 +374,12 @@ struct live {
     uint64_t names[CONTEXT]; /* of each position: of its whole prefix and salt */
     uint64_t salt;
     size_t n_prompt, n_max, n_cached;
+    int begun; /* the round */
     bool on;
 };
 
 static uint64_t written[64][KV_PAGE]; /* what each page's positions hold */
+static size_t n_preempted;
 
 static uint32_t random_below(uint64_t *state, uint32_t n)
 {
@@ -334,7 +405,7 @@ static void check_content(const struct live *l, size_t n)
 
 static void audit(const struct live *lives)
 {
-    size_t n_free = 0, n_cached = 0, n_promised = 0, n_refs[64] = {0};
+    size_t n_free = 0, n_cached = 0, n_promised = 0, n_growth = 0, n_refs[64] = {0};
     for (uint32_t i = kv->first_free; i != NONE; i = kv->pages[i].newer, n_free++)
         ck_assert(kv->pages[i].n_refs == 0 && !kv->pages[i].indexed);
     for (uint32_t i = kv->oldest; i != NONE; i = kv->pages[i].newer, n_cached++)
@@ -343,6 +414,9 @@ static void audit(const struct live *lives)
         if (!lives[i].on)
             continue;
         n_promised += lives[i].seq.n_promised;
+        n_growth += lives[i].seq.n_growth;
+        ck_assert_uint_ge(lives[i].seq.n_pages + lives[i].seq.n_promised + lives[i].seq.n_growth,
+                          kv_pages_for(lives[i].n_max));
         for (size_t p = 0; p < lives[i].seq.n_pages; p++)
             n_refs[lives[i].seq.pages[p]]++;
     }
@@ -355,6 +429,7 @@ static void audit(const struct live *lives)
     ck_assert_uint_eq(n_cached, kv->n_cached);
     ck_assert_uint_eq(n_used + n_free + n_cached, kv->n_pages);
     ck_assert_uint_eq(n_promised, kv->n_promised);
+    ck_assert_uint_eq(n_growth, kv->n_growth);
     ck_assert_uint_le(n_promised, n_free + n_cached);
     ck_assert_uint_eq(stats_now().n_used, n_used);
 }
@@ -363,7 +438,7 @@ static void begin_random(struct live *l, uint64_t *state)
 {
     *l = (struct live){.salt = random_below(state, 2)};
     l->n_prompt = 1 + random_below(state, 200);
-    l->n_max = l->n_prompt + random_below(state, 100);
+    l->n_max = l->n_prompt + random_below(state, 300);
     /* Few different pages, so that prefixes meet. */
     for (size_t i = 0; i < l->n_prompt; i += KV_PAGE) {
         int32_t kind = (int32_t)random_below(state, 3);
@@ -382,7 +457,30 @@ static void begin_random(struct live *l, uint64_t *state)
     check_content(l, l->n_cached);
 }
 
-static void advance(struct live *l, uint64_t *state)
+/* Room for n more, for which the youngest others give way. False: it was the youngest itself. */
+static bool grow(struct live *lives, struct live *l, size_t n)
+{
+    bool promised = l->seq.n_positions < l->n_prompt;
+    while (!kv_extend(kv, &l->seq, n)) {
+        ck_assert(!promised);
+        struct live *youngest = l;
+        size_t n_live = 0;
+        for (size_t i = 0; i < MAX_SEQUENCES; i++) {
+            n_live += lives[i].on;
+            if (lives[i].on && lives[i].begun > youngest->begun)
+                youngest = &lives[i];
+        }
+        ck_assert_uint_gt(n_live, 1); /* alone it has all */
+        kv_end(kv, &youngest->seq);
+        youngest->on = false;
+        n_preempted++;
+        if (youngest == l)
+            return false;
+    }
+    return true;
+}
+
+static void advance(struct live *lives, struct live *l, uint64_t *state)
 {
     if (l->seq.n_positions < l->n_prompt) {
         kv_share(kv, &l->seq, l->tokens, l->n_prompt);
@@ -393,12 +491,13 @@ static void advance(struct live *l, uint64_t *state)
     size_t most = at < l->n_prompt ? l->n_prompt - at : l->n_max - at;
     if (most == 0)
         return;
-    size_t n = 1 + random_below(state, (uint32_t)most);
+    size_t n = 1 + random_below(state, (uint32_t)(most < 60 ? most : 60));
     for (size_t i = at; i < at + n; i++)
         if (i >= l->n_prompt)
             l->tokens[i] = (int32_t)random_below(state, 2) * 9;
     name_positions(l, at + n);
-    kv_extend(kv, &l->seq, n);
+    if (!grow(lives, l, n))
+        return;
     for (size_t i = at; i < at + n; i++) {
         uint32_t page = l->seq.pages[i / KV_PAGE];
         ck_assert_uint_eq(kv->pages[page].n_refs, 1); /* never written while shared */
@@ -418,22 +517,25 @@ START_TEST(any_load_keeps_the_promises_and_the_content)
     open_pages(40, true);
     memset(lives, 0, sizeof lives);
     size_t n_begun = 0, n_hits = 0;
-    for (int round = 0; round < 6000; round++) {
+    n_preempted = 0;
+    for (int round = 0; round < 12000; round++) {
         struct live *l = &lives[random_below(&state, MAX_SEQUENCES)];
         if (!l->on) {
             begin_random(l, &state);
+            l->begun = round;
             n_begun += l->on;
             n_hits += l->on && l->n_cached > 0;
-        } else if (random_below(&state, 8) == 0 || l->seq.n_positions == l->n_max) {
+        } else if (random_below(&state, 30) == 0 || l->seq.n_positions == l->n_max) {
             kv_end(kv, &l->seq);
             l->on = false;
         } else {
-            advance(l, &state);
+            advance(lives, l, &state);
         }
         audit(lives);
     }
     ck_assert_uint_gt(n_begun, 500);
     ck_assert_uint_gt(n_hits, 100);
+    ck_assert_uint_gt(n_preempted, 50);
 }
 END_TEST
 
@@ -528,6 +630,9 @@ int main(void)
     tcase_add_test(tc, the_least_recently_used_prefix_is_given_up_first_and_from_its_end);
     tcase_add_test(tc, a_page_that_is_written_anew_is_never_found_under_its_old_name);
     tcase_add_test(tc, what_was_promised_is_there_however_full_it_is);
+    tcase_add_test(tc, growth_takes_what_is_free_and_never_what_is_promised);
+    tcase_add_test(tc, growth_gives_up_the_prefix_cache_first);
+    tcase_add_test(tc, a_sequence_begins_where_all_have_room_to_grow);
     tcase_add_test(tc, no_table_no_sequence);
     tcase_add_test(tc, clearing_forgets_everything);
     tcase_add_test(tc, blocks_lie_apart_and_within_their_page);
