@@ -25,8 +25,16 @@ if [ "${1:-}" = fix-format ]; then
     exit
 fi
 
+# The newest release of a compiler that is installed: its warnings are the strictest.
+newest() { # gcc|clang
+    for folder in $(echo "$PATH" | tr : ' '); do ls "$folder" 2>/dev/null; done |
+        grep -E "^$1-[0-9]+$" | sort -t- -k2 -n | tail -n 1 | grep . || echo "$1"
+}
 compile() { # gcc|clang
-    cmake --preset "lint-$1" --log-level=NOTICE && cmake --build "build-lint-$1" --parallel "$JOBS"
+    compiler=$(newest "$1")
+    "$compiler" --version | head -n 1
+    cmake --preset "lint-$1" --log-level=NOTICE -DCMAKE_C_COMPILER="$compiler" &&
+        cmake --build "build-lint-$1" --parallel "$JOBS"
 }
 format() {
     sources | xargs "$(tool clang-format)" --dry-run -Werror

@@ -13,6 +13,14 @@ lacks() { packages="$packages $*"; }
 command_of() { has "$1" || has "$1-14" || lacks "$2"; }
 library_of() { { has pkg-config && pkg-config --exists "$1"; } || lacks "$2"; } # MODULE PACKAGE
 
+newest_of() { # gcc|clang: the highest release among Debian's packages, where apt knows any
+    has apt-cache || return 0
+    release=$(apt-cache pkgnames "$1-" | sed -n "s/^$1-\([0-9][0-9]*\)$/\1/p" | sort -n |
+        while read -r n; do apt-cache policy "$1-$n" | grep -q 'Candidate: [0-9]' && echo "$n"; done |
+        tail -n 1)
+    [ -z "$release" ] || has "$1-$release" || lacks "$1-$release"
+}
+
 runtime_of() { # a library of clang's own, a package of its own
     { has clang && [ -e "$(clang -print-file-name="libclang_rt.$1-$(uname -m).a")" ]; } ||
         lacks libclang-rt-14-dev
@@ -53,7 +61,9 @@ look() {
             has clang || lacks clang
             runtime_of fuzzer
             ;;
-        lint)
+        lint) # beside the tools, the newest compilers that can be had
+            newest_of gcc
+            newest_of clang
             has gcc || lacks gcc
             command_of clang clang
             command_of clang-tidy clang-tidy
@@ -90,8 +100,14 @@ if [ -n "$SUDO" ] && ! has "${SUDO%% *}"; then
 fi
 # A stale or broken list of one repository must not keep the others' packages away.
 $SUDO apt-get update -q || echo "apt-get update failed; going on with the lists that are there" >&2
-# shellcheck disable=SC2086
-$SUDO env DEBIAN_FRONTEND=noninteractive $line
+# Twice: with newer lists apt may know a newer compiler.
+for round in 1 2; do
+    look "$@"
+    [ -n "$packages" ] || exit 0
+    # shellcheck disable=SC2086
+    $SUDO env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $packages
+done
 look "$@"
 if [ -n "$packages" ]; then
     echo "Still missing after the installation:$packages" >&2

@@ -169,7 +169,7 @@ static void say_attention(struct report *r)
  * that read prompts, but for its logits and its sampling. */
 static void say_batch(struct report *r)
 {
-    enum { TOGETHER = 8 };
+    const double together = 8;
     const struct report_steps *decode = &r->kinds[RECORD_DECODE];
     const struct report_steps *prefill = &r->kinds[RECORD_PREFILL];
     if (decode->n <= 0 || prefill->n <= 0 || decode->p50 <= 0)
@@ -178,18 +178,18 @@ static void say_batch(struct report *r)
     const double many = prefill->steps.work.n_rows / prefill->steps.work.n_steps;
     const double alone = decode->scope_ns[SCOPE_HEAD] + decode->scope_ns[SCOPE_HEAD_NORM] +
                          decode->scope_ns[SCOPE_SAMPLE] + decode->scope_ns[SCOPE_TEXT];
-    if (many < TOGETHER || rows > TOGETHER * 0.5 || prefill->p50 <= decode->p50)
+    if (many < together || rows > together * 0.5 || prefill->p50 <= decode->p50)
         return;
     const double row_ns = (prefill->p50 - decode->p50) / (many - rows) + alone / decode->n / rows;
-    const double step_ns = decode->p50 + row_ns * (TOGETHER - rows);
-    const double more = TOGETHER / rows * decode->p50 / step_ns;
+    const double step_ns = decode->p50 + row_ns * (together - rows);
+    const double more = together / rows * decode->p50 / step_ns;
     if (more < 1.2)
         return;
     say(r, "batch", 0,
         "Each decoding step reads all weights for %.1f rows on the average. By the steps of %.0f "
         "prompt tokens, %d rows would take about %.3f ms instead of %.3f: that many requests at "
         "once make %.1f times the tokens a second.",
-        rows, many, TOGETHER, step_ns * 1e-6, decode->p50 * 1e-6, more);
+        rows, many, (int)together, step_ns * 1e-6, decode->p50 * 1e-6, more);
 }
 
 static bool is_product(const struct report *r, enum scope scope)

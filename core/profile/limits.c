@@ -238,7 +238,7 @@ enum status limits_chain(struct limits *limits, enum limit_chain chain, unsigned
     for (unsigned i = 0; i < n_threads; i++)
         tasks[i] = (struct task){
             .chain = limits->loops->chains[chain].run,
-            .work = (double)limits->loops->chains[chain].macs * CHAIN_TURNS,
+            .work = (double)limits->loops->chains[chain].macs * (double)CHAIN_TURNS,
         };
     status = run_tasks(tasks, n_threads, macs_per_second, err);
     free(tasks);

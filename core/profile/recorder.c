@@ -147,9 +147,9 @@ static struct cut cut_now(const struct recorder *r)
 /* One step in so many, from how long steps are on the average. */
 static uint64_t choose_every(const struct recorder *r)
 {
-    if (r->mean_ns <= 0 || r->mean_ns >= RECORD_SHORT_NS)
+    if (r->mean_ns <= 0 || r->mean_ns >= (double)RECORD_SHORT_NS)
         return 1;
-    uint64_t n = (uint64_t)(RECORD_SHORT_NS / r->mean_ns) + 1;
+    uint64_t n = (uint64_t)((double)RECORD_SHORT_NS / r->mean_ns) + 1;
     return n < EVERY_MAX ? n : EVERY_MAX;
 }
 
@@ -540,7 +540,7 @@ void recorder_end(struct recorder *r)
         return;
     uint64_t end_ns = ticks_monotonic();
     double wall = (double)(end_ns - r->begin_ns);
-    r->mean_ns += r->mean_ns > 0 ? (wall - r->mean_ns) / MEAN_OF : wall;
+    r->mean_ns += r->mean_ns > 0 ? (wall - r->mean_ns) / (double)MEAN_OF : wall;
     if (r->locked) {
         end_record(r, end_ns);
         r->locked = false;

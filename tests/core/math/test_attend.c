@@ -360,10 +360,11 @@ int main(void)
     Suite *suite = suite_create("attend");
     TCase *c = tcase_create("attend");
     tcase_set_timeout(c, 120);
-    tcase_add_loop_test(c, attention_has_the_definitions_bits, 0, KV_TYPES * VALUES_KINDS);
+    tcase_add_loop_test(c, attention_has_the_definitions_bits, 0,
+                        (int)KV_TYPES * (int)VALUES_KINDS);
     tcase_add_loop_test(c, rows_together_have_the_definitions_bits, 0, 2 * KV_TYPES);
     tcase_add_loop_test(c, a_row_gives_the_same_bits_alone_and_among_others, 0, KV_TYPES);
-    tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, KV_TYPES * VALUES_KINDS);
+    tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, (int)KV_TYPES * (int)VALUES_KINDS);
     tcase_add_test(c, a_head_gives_the_same_bits_alone_and_in_a_group);
     tcase_add_test(c, attention_follows_a_moving_maximum);
     tcase_add_test(c, merged_spans_are_close_to_the_truth);

@@ -102,7 +102,7 @@ static float easy_value(int kind, size_t i)
     case 3: /* one in a block */
         return i % 256 == 7 ? 1.0f : 0.0f;
     default: /* nearly the same everywhere in a sub-block */
-        return (float)i * (2.0f / N) - 1.0f;
+        return (float)i * (2.0f / (float)N) - 1.0f;
     }
 }
 

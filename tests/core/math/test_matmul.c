@@ -347,7 +347,7 @@ int main(void)
     tcase_add_loop_test(c, matmul_has_the_definitions_bits_for_long_rows, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, matmul_has_the_definitions_bits_for_odd_widths, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, matmul_has_the_definitions_bits_at_the_extremes, 0,
-                        WEIGHT_TYPES * WEIGHTS_KINDS);
+                        (int)WEIGHT_TYPES * (int)WEIGHTS_KINDS);
     tcase_add_loop_test(c, integer_sums_never_saturate, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, definition_is_close_to_the_truth, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, activations_round_to_the_definitions_bits, 0, VALUES_KINDS);

@@ -351,8 +351,8 @@ START_TEST(ids_come_as_often_as_their_probability_says)
     for (p.seed = 0; p.seed < DRAWS; p.seed++)
         counts[draw(s, logits, &p, NULL, 0)]++;
     for (int i = 0; i < 5; i++) {
-        double sigma = sqrt(DRAWS * p_of[i] * (1 - p_of[i]));
-        ck_assert(fabs(counts[i] - DRAWS * p_of[i]) < 5 * sigma);
+        double sigma = sqrt((double)DRAWS * p_of[i] * (1 - p_of[i]));
+        ck_assert(fabs(counts[i] - (double)DRAWS * p_of[i]) < 5 * sigma);
     }
     sampler_destroy(s);
 }
