@@ -64,7 +64,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     const char *unix_path, *port_file;
     bool unix_alone;    /* the Unix socket and no address: neither host nor port was given */
     unsigned unix_mode; /* permissions of its file */
-    unsigned drain_seconds;
+    unsigned drain_delay, drain_seconds; /* before it, new work is still taken; of the drain */
     const char *api_key_file;
     struct setting_list allow_origins, allow_hosts;
     int metrics_names;             /* enum metrics_names */

@@ -105,8 +105,11 @@ const struct setting settings_table[] = {
     {"unix-mode", "network", KIND_MODE, FIELD(unix_mode), VERB_SERVE, 0, 0777, NULL, NULL, "0600", "OCTAL",
      "permissions of the Unix socket's file: who may connect",
      "0660 with a group that the proxy's user is in, or 0666 for every user of this machine."},
+    {"drain-delay", "network", KIND_NUMBER, FIELD(drain_delay), VERB_SERVE, 0, 86400, NULL, NULL, "0", "N",
+     "seconds after SIGTERM in which /readyz says 503 but new work is still taken",
+     "As long as a load balancer needs to notice: its probes' interval times the failures it waits for."},
     {"drain-seconds", "network", KIND_NUMBER, FIELD(drain_seconds), VERB_SERVE, 0, 86400, NULL, NULL, "30", "N",
-     "after SIGTERM, how long running and queued requests may take",
+     "after SIGTERM (and the delay), how long running and queued requests may take",
      "Keep it below what your supervisor waits before it kills."},
 
     {"api-key-file", "access", KIND_TEXT, FIELD(api_key_file), VERB_SERVE, 0, 0, NULL, NULL, "", "FILE",

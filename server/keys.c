@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 struct key {
     char text[KEY_BYTES_MAX]; /* zero-filled to the end, so that all comparisons are equally long */
@@ -13,6 +14,7 @@ struct key {
 };
 
 struct keys {
+    uint64_t secret; /* of the salts */
     size_t n;
     struct key key[];
 };
@@ -45,6 +47,13 @@ static enum status add(struct keys *keys, const char *line, size_t n, const char
         return error_set(err, STATUS_TOO_LARGE, "%s: more than %d keys", name, KEYS_MAX);
     memcpy(keys->key[keys->n++].text, line, n);
     return STATUS_OK;
+}
+
+static void set_salts(struct keys *keys, uint64_t secret)
+{
+    keys->secret = secret;
+    for (size_t i = 0; i < keys->n; i++)
+        keys->key[i].salt = salt_of(keys->key[i].text, secret);
 }
 
 enum status keys_parse(struct keys **out, const char *text, size_t n, const char *name,
@@ -82,8 +91,7 @@ enum status keys_parse(struct keys **out, const char *text, size_t n, const char
     if (getrandom(&secret, sizeof secret, 0) != (ssize_t)sizeof secret)
         secret =
             (uint64_t)(uintptr_t)keys; /* only spreads the salts; they are no secret of the keys */
-    for (size_t i = 0; i < keys->n; i++)
-        keys->key[i].salt = salt_of(keys->key[i].text, secret);
+    set_salts(keys, secret);
     *out = keys;
     return STATUS_OK;
 }
@@ -110,6 +118,22 @@ enum status keys_load(struct keys **out, const char *path, struct error *err)
         explicit_bzero(text, n);
     free(text);
     return status;
+}
+
+enum status keys_reload(struct keys **keys, const char *path, struct error *err)
+{
+    struct stat file;
+    struct keys *read = NULL;
+    /* What the first reading has emptied (a pipe) would be waited for. */
+    if (stat(path, &file) == 0 && !S_ISREG(file.st_mode))
+        return error_set(err, STATUS_IO, "%s cannot be read again: it is not a regular file", path);
+    enum status status = keys_load(&read, path, err);
+    if (status != STATUS_OK)
+        return status;
+    set_salts(read, (*keys)->secret);
+    keys_free(*keys);
+    *keys = read;
+    return STATUS_OK;
 }
 
 void keys_free(struct keys *keys)

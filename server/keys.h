@@ -1,7 +1,7 @@
 /* keys.h - the API keys that requests may present.
  *
- * Read once at start from a file with one key a line; compared in a time that does not depend on
- * how much of a key is right. Read-only after; loop thread. Knows nothing of HTTP.
+ * Read at start, and again when asked to, from a file with one key a line; compared in a time that
+ * does not depend on how much of a key is right. Loop thread. Knows nothing of HTTP.
  */
 #pragma once
 
@@ -22,6 +22,9 @@ enum status keys_load(struct keys **out, const char *path, struct error *err);
 /* The same from memory; name is for messages. */
 enum status keys_parse(struct keys **out, const char *text, size_t n, const char *name,
                        struct error *err);
+/* Puts what the file holds now in the place of *keys; a key that stays keeps its salt. On failure
+ * *keys stays as it is. */
+enum status keys_reload(struct keys **keys, const char *path, struct error *err);
 void keys_free(struct keys *keys); /* takes NULL */
 
 size_t keys_count(const struct keys *keys);

@@ -10,6 +10,7 @@
 #include "server/log.h"
 #include "server/routes.h"
 #include "server/service.h"
+#include "server/signals.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -22,13 +23,22 @@ enum { FAREWELL_MS = 2000 };
 /* Retry-After while the model is loaded. */
 enum { LOADING_BACK_MS = 2000 };
 
+/* How far the end has come. */
+enum ending {
+    ENDING_NOT,
+    ENDING_LEAVING,  /* --drain-delay */
+    ENDING_DRAINING, /* --drain-seconds */
+    ENDING_OVERTIME, /* what was left has been aborted */
+};
+
 struct life { /* of one server_run */
     struct service service;
     uv_work_t work;
     server_load_fn *load;
     void *ctx;
-    uv_timer_t limit; /* of a drain */
-    bool draining, overtime;
+    struct signals signals;
+    uv_timer_t limit; /* of the ending's step */
+    enum ending ending;
     struct { /* the loader's, until on_loaded */
         struct loaded_model model;
         struct engine *engine;
@@ -49,7 +59,7 @@ uint64_t service_random(uint64_t *state)
 uint64_t service_back_ms(const struct service *service)
 {
     uint64_t now = loop_now_ms(&service->loop);
-    if (service->state == HEALTH_DRAINING)
+    if (service->state == HEALTH_DRAINING || service->state == HEALTH_LEAVING)
         return service->drain_end_ms > now ? service->drain_end_ms - now : 1;
     return LOADING_BACK_MS;
 }
@@ -134,49 +144,120 @@ void service_settled(struct service *service)
         loop_stop(&service->loop);
 }
 
+static void on_limit(uv_timer_t *timer);
+
+static void begin_drain(struct life *life)
+{
+    struct service *service = &life->service;
+    unsigned seconds = service->settings->drain_seconds;
+    life->ending = ENDING_DRAINING;
+    service->state = HEALTH_DRAINING;
+    uv_timer_start(&life->limit, on_limit, (uint64_t)seconds * 1000, 0);
+    log_line(LOG_INFO, "finishing what was taken, for at most %u s", seconds);
+    live_stop(service);
+    service_settled(service);
+}
+
+static void begin_overtime(struct life *life)
+{
+    life->ending = ENDING_OVERTIME;
+    log_line(LOG_WARN, "the drain's time is over: ending what is left");
+    engine_abort_all(life->service.engine, "the server is stopping");
+    uv_timer_start(&life->limit, on_limit, FAREWELL_MS, 0);
+}
+
+static void cut_all(struct service *service)
+{
+    streams_cut(service);
+    live_cut(service);
+    for (struct conn *conn = service->http.conns; conn != NULL; conn = conn->next)
+        conn_cut(conn);
+    loop_drive(&service->loop);
+}
+
 static void on_limit(uv_timer_t *timer)
 {
     struct life *life = timer->data;
+    if (life->ending == ENDING_LEAVING)
+        begin_drain(life);
+    else if (life->ending == ENDING_DRAINING)
+        begin_overtime(life);
+    else
+        cut_all(&life->service);
+}
+
+/* Without a drain: nothing of ours is left behind in the file system. */
+static void end_at_once(struct life *life, int code)
+{
+    listener_close(&life->service.listener);
+    log_close();
+    _exit(code);
+}
+
+static void begin_ending(struct life *life, const char *name)
+{
     struct service *service = &life->service;
-    if (!life->overtime) {
-        life->overtime = true;
-        log_line(LOG_WARN, "the drain's time is over: ending what is left");
-        engine_abort_all(service->engine, "the server is stopping");
-        uv_timer_start(timer, on_limit, FAREWELL_MS, 0);
-    } else {
-        streams_cut(service);
-        live_cut(service);
-        for (struct conn *conn = service->http.conns; conn != NULL; conn = conn->next)
-            conn_cut(conn);
-        loop_drive(&service->loop);
+    const struct settings *s = service->settings;
+    if (service->state == HEALTH_LOADING) { /* a load cannot be called off, and there is no work */
+        log_line(LOG_INFO, "%s while loading: ending", name);
+        end_at_once(life, 0);
     }
+    uint64_t delay_ms = (uint64_t)s->drain_delay * 1000;
+    service->drain_end_ms =
+        loop_now_ms(&service->loop) + delay_ms + (uint64_t)s->drain_seconds * 1000;
+    if (delay_ms == 0) {
+        log_line(LOG_INFO, "%s: draining", name);
+        begin_drain(life);
+        return;
+    }
+    life->ending = ENDING_LEAVING;
+    service->state = HEALTH_LEAVING;
+    uv_timer_start(&life->limit, on_limit, delay_ms, 0);
+    log_line(LOG_INFO, "%s: not ready any more; new work is taken for %u s, then drained", name,
+             s->drain_delay);
+}
+
+/* --- signals --- */
+
+static void reload_keys(struct service *service)
+{
+    const char *path = service->settings->api_key_file;
+    struct error err;
+    if (keys_reload(&service->keys, path, &err) == STATUS_OK)
+        log_line(LOG_INFO, "SIGHUP: %zu API keys read from %s", keys_count(service->keys), path);
+    else
+        log_line(LOG_ERROR, "SIGHUP: %s; the %zu API keys in use stay", err.text,
+                 keys_count(service->keys));
+}
+
+static void reload(struct service *service)
+{
+    const struct settings *s = service->settings;
+    struct error err;
+    if (s->log_file != NULL) {
+        if (log_reopen(&err) == STATUS_OK)
+            log_line(LOG_INFO, "SIGHUP: the log goes on in %s, opened anew", s->log_file);
+        else
+            log_line(LOG_ERROR, "SIGHUP: %s; the open file stays in use", err.text);
+    }
+    if (s->api_key_file != NULL)
+        reload_keys(service);
+    if (s->log_file == NULL && s->api_key_file == NULL)
+        log_line(LOG_INFO, "SIGHUP: nothing to reload (--api-key-file, --log-file)");
 }
 
 static void on_signal(void *ctx, int number)
 {
     struct life *life = ctx;
-    struct service *service = &life->service;
-    const char *name = number == SIGINT ? "SIGINT" : "SIGTERM";
-    if (life->draining) {
+    const char *name = signals_name(number);
+    if (number == SIGHUP && !signals_is_hangup(&life->signals)) {
+        reload(&life->service);
+    } else if (life->ending == ENDING_NOT) {
+        begin_ending(life, number == SIGHUP ? "the terminal was closed" : name);
+    } else if (number != SIGHUP && number != SIGXCPU) { /* those come again by themselves */
         log_line(LOG_WARN, "%s again: ending at once", name);
-        listener_close(&service->listener);
-        _exit(1);
+        end_at_once(life, 1);
     }
-    if (service->state ==
-        HEALTH_LOADING) { /* a load cannot be called off, and there is nothing to finish */
-        log_line(LOG_INFO, "%s while loading: ending", name);
-        listener_close(&service->listener);
-        _exit(0);
-    }
-    life->draining = true;
-    service->state = HEALTH_DRAINING;
-    uint64_t wait_ms = (uint64_t)service->settings->drain_seconds * 1000;
-    service->drain_end_ms = loop_now_ms(&service->loop) + wait_ms;
-    uv_timer_start(&life->limit, on_limit, wait_ms, 0);
-    log_line(LOG_INFO, "%s: finishing what was taken, for at most %u s", name,
-             service->settings->drain_seconds);
-    live_stop(service);
-    service_settled(service);
 }
 
 /* --- the loop's events --- */
@@ -275,7 +356,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     life->load = load_fn;
     life->ctx = ctx;
     life->begun_ns = clock_now_ns();
-    signal(SIGPIPE, SIG_IGN);
+    signals_init(&life->signals);
     enum status status = loop_init(&service->loop, &events, life, err);
     if (status == STATUS_OK)
         status = start(life, settings, err);
@@ -284,7 +365,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
         if (life->loaded.status != STATUS_OK) {
             status = life->loaded.status;
             *err = life->loaded.error;
-        } else if (life->overtime) {
+        } else if (life->ending == ENDING_OVERTIME) {
             status = error_set(err, STATUS_CANCELLED,
                                "the drain's time was over before all requests were finished");
         }

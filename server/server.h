@@ -2,8 +2,8 @@
  *
  * server_run owns the calling thread, which becomes the loop thread. It listens at once and answers
  * /readyz with 503 while the model is loaded and the engine started on libuv's pool; from then on
- * it serves until SIGTERM or SIGINT, drains, and returns. Nothing else of server/ need be known by
- * the verbs but log.h.
+ * it serves until SIGTERM, SIGINT or SIGQUIT, drains, and returns. Nothing else of server/ need be
+ * known by the verbs but log.h.
  */
 #pragma once
 

@@ -26,7 +26,7 @@ struct service {
     struct keys *keys; /* NULL: none are asked for */
     struct origin_rules origins;
 
-    enum health state;         /* HEALTH_LOADING, HEALTH_OK or HEALTH_DRAINING */
+    enum health state;         /* LOADING, then OK, LEAVING, DRAINING */
     struct loaded_model model; /* zeroed while loading, as are the next two */
     struct engine *engine;
     struct api_limits limits;

@@ -137,6 +137,7 @@ const char *health_name(enum health health)
 {
     static const char *const names[] = {[HEALTH_OK] = "ok",
                                         [HEALTH_LOADING] = "loading",
+                                        [HEALTH_LEAVING] = "draining",
                                         [HEALTH_DRAINING] = "draining",
                                         [HEALTH_STALLED] = "stalled"};
     return names[health];

@@ -39,8 +39,15 @@ enum { INFO_ROOM = 16384 }; /* always enough for either */
 
 size_t info_write(const struct info *info, char *out, size_t room);
 
-enum health { HEALTH_OK, HEALTH_LOADING, HEALTH_DRAINING, HEALTH_STALLED };
-const char *health_name(enum health health); /* "ok", "loading", "draining", "stalled" */
+enum health {
+    HEALTH_OK,
+    HEALTH_LOADING,
+    HEALTH_LEAVING, /* takes new work still, but asks for none */
+    HEALTH_DRAINING,
+    HEALTH_STALLED
+};
+/* "ok", "loading", "draining" (leaving too: for a balancer they are one), "stalled" */
+const char *health_name(enum health health);
 
 struct health_report {
     enum health health;

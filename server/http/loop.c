@@ -54,6 +54,18 @@ static void on_signal(uv_signal_t *handle, int number)
     loop->events->signal(loop->ctx, number);
 }
 
+static int start_signals(struct loop *loop)
+{
+    static const int numbers[LOOP_SIGNALS] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGXCPU};
+    int code = 0;
+    for (size_t i = 0; i < LOOP_SIGNALS && code == 0; i++) {
+        uv_signal_init(&loop->uv, &loop->signals[i]);
+        loop->signals[i].data = loop;
+        code = uv_signal_start(&loop->signals[i], on_signal, numbers[i]);
+    }
+    return code;
+}
+
 enum status loop_init(struct loop *loop, const struct loop_events *events, void *ctx,
                       struct error *err)
 {
@@ -63,15 +75,10 @@ enum status loop_init(struct loop *loop, const struct loop_events *events, void 
         return error_errno(err, -code, "the event loop");
     uv_timer_init(&loop->uv, &loop->due);
     uv_timer_init(&loop->uv, &loop->beat);
-    uv_signal_init(&loop->uv, &loop->term);
-    uv_signal_init(&loop->uv, &loop->interrupt);
     code = uv_async_init(&loop->uv, &loop->wake, on_wake);
-    loop->due.data = loop->beat.data = loop->wake.data = loop->term.data = loop->interrupt.data =
-        loop;
+    loop->due.data = loop->beat.data = loop->wake.data = loop;
     if (code == 0)
-        code = uv_signal_start(&loop->term, on_signal, SIGTERM);
-    if (code == 0)
-        code = uv_signal_start(&loop->interrupt, on_signal, SIGINT);
+        code = start_signals(loop);
     return code == 0 ? STATUS_OK : error_errno(err, -code, "the event loop");
 }
 

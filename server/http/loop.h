@@ -17,12 +17,12 @@
 struct loop_events {         /* called on the loop thread, never from inside libmicrohttpd */
     void (*wake)(void *ctx); /* after loop_wake; calls in between are one */
     void (*beat)(void *ctx); /* every LOOP_BEAT_MS while connections exist */
-    void (*signal)(void *ctx, int number); /* SIGTERM or SIGINT */
+    void (*signal)(void *ctx, int number); /* SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGXCPU */
     void (*settled)(void *ctx);            /* libmicrohttpd has done all it could for now */
     void (*paused)(void *ctx); /* the process did not run for a while; before libmicrohttpd runs */
 };
 
-enum { LOOP_BEAT_MS = 250 };
+enum { LOOP_BEAT_MS = 250, LOOP_SIGNALS = 5 };
 
 struct loop {
     uv_loop_t uv;
@@ -30,7 +30,7 @@ struct loop {
     uv_timer_t due;  /* when libmicrohttpd wants to run again */
     uv_timer_t beat;
     uv_async_t wake;
-    uv_signal_t term, interrupt;
+    uv_signal_t signals[LOOP_SIGNALS];
     struct MHD_Daemon *daemon; /* borrowed */
     bool again; /* set inside a run: something ended, and libmicrohttpd must look once more */
     bool driving;

@@ -95,6 +95,35 @@ START_TEST(a_file_is_read)
 }
 END_TEST
 
+static const char *write_file(const char *text)
+{
+    static char path[] = "/tmp/smallmind-keys-reload";
+    FILE *file = fopen(path, "we");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+    return path;
+}
+
+START_TEST(a_key_that_stays_over_a_reload_keeps_its_salt)
+{
+    struct keys *keys = parse("alpha\nbeta\n");
+    struct error err;
+    uint64_t before = 0, after = 0;
+    ck_assert(keys_match(keys, "beta", &before));
+    const char *path = write_file("beta\ngamma\n");
+    ck_assert_int_eq(keys_reload(&keys, path, &err), STATUS_OK);
+    ck_assert(keys_match(keys, "beta", &after) && !keys_match(keys, "alpha", &after));
+    ck_assert_uint_eq(before, after);
+    write_file("no key\n");
+    ck_assert_int_eq(keys_reload(&keys, path, &err), STATUS_INVALID);
+    unlink(path);
+    ck_assert_int_eq(keys_reload(&keys, path, &err), STATUS_IO);
+    ck_assert(keys_match(keys, "gamma", &after));
+    keys_free(keys);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keys");
@@ -102,6 +131,7 @@ int main(void)
     tcase_add_test(tcase, lines_are_keys_but_for_comments_and_blanks);
     tcase_add_test(tcase, only_the_whole_key_matches);
     tcase_add_test(tcase, each_key_has_its_own_salt);
+    tcase_add_test(tcase, a_key_that_stays_over_a_reload_keeps_its_salt);
     tcase_add_test(tcase, a_bad_file_is_named_with_its_line);
     tcase_add_test(tcase, a_file_is_read);
     suite_add_tcase(suite, tcase);
