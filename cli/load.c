@@ -45,6 +45,14 @@ static enum status load_kernels(struct loaded *loaded, const struct settings *se
     return STATUS_OK;
 }
 
+static enum status of_option_or_file(const char *model, struct error *err)
+{
+    struct error cause = *err;
+    if (strcmp(cause.param, "context") != 0)
+        return of_file(model, err);
+    return error_set_param(err, cause.status, "--context", "--context: %s", cause.text);
+}
+
 static enum status load_file(struct loaded *loaded, const struct settings *settings,
                              struct error *err)
 {
@@ -57,12 +65,8 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
         of_file(settings->model, err);
     } else {
         status = model_load(&loaded->model, gguf, settings->context, loaded->cpu.n_usable, err);
-        if (status != STATUS_OK && strcmp(err->param, "context") == 0) {
-            struct error cause = *err;
-            error_set_param(err, cause.status, "--context", "--context: %s", cause.text);
-        } else if (status != STATUS_OK) {
-            of_file(settings->model, err);
-        }
+        if (status != STATUS_OK)
+            of_option_or_file(settings->model, err);
     }
     struct gguf_string text;
     loaded->has_template = status == STATUS_OK &&
@@ -80,6 +84,27 @@ enum status load_machine(struct loaded *out, const struct settings *settings, st
     enum status status = load_kernels(&loaded, settings, err);
     if (status == STATUS_OK)
         *out = loaded;
+    return status;
+}
+
+enum status load_check(const struct settings *settings, struct error *err)
+{
+    struct loaded machine;
+    struct gguf *gguf;
+    struct shape shape;
+    size_t n_bytes;
+    enum status status = load_machine(&machine, settings, err);
+    if (status == STATUS_OK)
+        status = load_gguf(&gguf, settings->model, err);
+    if (status != STATUS_OK)
+        return status;
+    status = model_read_shape(&shape, gguf, err);
+    if (status == STATUS_OK)
+        status = model_memory(gguf, &shape, settings->context != 0 ? settings->context : 1,
+                              &n_bytes, err);
+    if (status != STATUS_OK)
+        of_option_or_file(settings->model, err);
+    gguf_close(gguf);
     return status;
 }
 

@@ -28,6 +28,9 @@ struct loaded {
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.
  */
 enum status load_all(struct loaded *out, const struct settings *settings, struct error *err);
+/* What can be told without reading weights: the options, the file's header, that the model is one
+ * that runs here. The same errors. */
+enum status load_check(const struct settings *settings, struct error *err);
 /* The machine and its kernels alone. */
 enum status load_machine(struct loaded *out, const struct settings *settings, struct error *err);
 void load_free(struct loaded *loaded); /* takes a zeroed one */

@@ -3,6 +3,7 @@
 #include "cli/verbs.h"
 
 #include "cli/load.h"
+#include "server/afford.h"
 #include "server/log.h"
 #include "server/server.h"
 
@@ -42,7 +43,7 @@ int verb_serve(const struct settings *settings, const char *notes)
     struct serving serving = {.settings = settings};
     struct error err = {0};
     log_setup((enum log_format)settings->log_format, (enum log_level)settings->log_level);
-    if (log_open(settings->log_file, &err) != STATUS_OK) {
+    if (afford_check(&err) != STATUS_OK || log_open(settings->log_file, &err) != STATUS_OK) {
         log_line(LOG_ERROR, "%s", err.text);
         return verb_code(&err);
     }
@@ -51,7 +52,9 @@ int verb_serve(const struct settings *settings, const char *notes)
         log_line(LOG_INFO, "%.*s", (int)n, notes);
         notes += n + (notes[n] == '\n' ? 1 : 0);
     }
-    enum status status = server_run(settings, load_for_server, &serving, &err);
+    enum status status = load_check(settings, &err); /* before a port is taken for nothing */
+    if (status == STATUS_OK)
+        status = server_run(settings, load_for_server, &serving, &err);
     load_free(&serving.loaded);
     if (status != STATUS_OK)
         return fail(settings, &err);

@@ -73,6 +73,7 @@ enum status loop_init(struct loop *loop, const struct loop_events *events, void 
     int code = uv_loop_init(&loop->uv);
     if (code != 0)
         return error_errno(err, -code, "the event loop");
+    loop->open = true;
     uv_timer_init(&loop->uv, &loop->due);
     uv_timer_init(&loop->uv, &loop->beat);
     code = uv_async_init(&loop->uv, &loop->wake, on_wake);
@@ -160,6 +161,8 @@ static void close_handle(uv_handle_t *handle, void *arg)
 void loop_close(struct loop *loop)
 {
     loop->daemon = NULL;
+    if (!loop->open)
+        return;
     uv_walk(&loop->uv, close_handle, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);

@@ -32,6 +32,7 @@ struct loop {
     uv_async_t wake;
     uv_signal_t signals[LOOP_SIGNALS];
     struct MHD_Daemon *daemon; /* borrowed */
+    bool open;                 /* uv is there to be closed */
     bool again; /* set inside a run: something ended, and libmicrohttpd must look once more */
     bool driving;
     bool beating;

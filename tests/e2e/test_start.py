@@ -1,0 +1,132 @@
+"""A start that cannot succeed: one sentence, exit 1 or 2, nothing taken, nothing left behind."""
+import os
+import resource
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from service import BINARY, LIMIT, ROOT, clean_environment, poll, run_verb, sanitizer
+
+FIXTURE = ROOT / "tests" / "fixtures" / "llama256.Q8_0.gguf"
+
+
+def cut(path):
+    path.write_bytes(FIXTURE.read_bytes()[:5000])
+
+
+def other_architecture(path):
+    path.write_bytes(FIXTURE.read_bytes().replace(b"llama", b"xlama"))
+
+
+BAD_FILES = {
+    "missing": lambda path: None,
+    "folder": lambda path: path.mkdir(),
+    "empty": lambda path: path.write_bytes(b""),
+    "no gguf": lambda path: path.write_bytes(b"hello, world" * 100),
+    "cut": cut,
+    "other architecture": other_architecture,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_model_is_found_before_listening(tmp_path, kind):
+    path = tmp_path / "model.gguf"
+    BAD_FILES[kind](path)
+    done = run_verb("serve", "--port", 0, "--model", path, "--port-file", tmp_path / "port")
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and " error " in lines[-1] and str(path) in lines[-1], done
+    assert not any("listening" in line for line in lines)
+    assert not (tmp_path / "port").exists()
+
+
+@pytest.mark.parametrize("flags", [("--context", 16777216), ("--cpu", "neon")])
+def test_an_option_that_cannot_be_honoured_is_found_before_listening(flags):
+    if flags[1] == "neon" and os.uname().machine == "aarch64":
+        pytest.skip("this machine has it")
+    done = run_verb("serve", "--port", 0, *flags)
+    assert done.returncode == 2 and b"listening" not in done.stderr
+    assert flags[0].encode() in done.stderr.splitlines()[-1]
+
+
+def test_a_port_that_is_taken_is_said_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run_verb("serve", "--port", taken.getsockname()[1])
+    assert done.returncode == 1 and b"listening on" not in done.stderr
+
+
+# --- the system's limits ---
+
+def start_under(limits, tmp_path, env=None, uid=None):
+    """Starts with these limits: serves and drains (0), or says why not (1); never anything else.
+    Returns the exit status and what it said."""
+    port_file = tmp_path / "port"
+
+    def limit():
+        for name, value in limits.items():
+            resource.setrlimit(name, (value, value))
+        if uid is not None:
+            os.setgroups([])
+            os.setuid(uid)
+    args = [str(BINARY), "serve", "--port", "0", "--port-file", str(port_file)]
+    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               env=clean_environment(env), preexec_fn=limit)
+    try:
+        poll("an end or a port", lambda: process.poll() is not None or port_file.exists())
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=LIMIT)[1].decode("utf-8", "replace")
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode == 127:  # the system's loader has said so
+        return 1, said
+    assert process.returncode in (0, 1), f"{limits}: {process.returncode}\n{said}"
+    if process.returncode == 1:
+        assert " error " in said.splitlines()[-1], said
+    assert not port_file.exists()
+    return process.returncode, said
+
+
+needs_real_limits = pytest.mark.skipif(sanitizer() is not None,
+                                       reason="a sanitizer needs address space of its own")
+
+
+@needs_real_limits
+@pytest.mark.parametrize("megabytes", [16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 96, 128])
+def test_little_address_space(tmp_path, megabytes):
+    start_under({resource.RLIMIT_AS: megabytes * 1000 * 1000}, tmp_path)
+
+
+@needs_real_limits
+@pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 24, 32])
+def test_few_descriptors(tmp_path, n):
+    status, said = start_under({resource.RLIMIT_NOFILE: n}, tmp_path)
+    assert status == 0 if n >= 24 else True
+    assert "ulimit -n" in said if n <= 8 else True
+
+
+@needs_real_limits
+@pytest.mark.parametrize("kilobytes", [16, 64, 256, 1023, 1024, 2048, 65536])
+def test_small_and_large_stacks(tmp_path, kilobytes):
+    status, said = start_under({resource.RLIMIT_STACK: kilobytes * 1024}, tmp_path)
+    assert status == (0 if kilobytes >= 1024 else 1), said
+    assert "ulimit -s" in said or status == 0
+
+
+@needs_real_limits
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become a user without processes")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_few_processes(tmp_path, n):
+    uid = 54321  # whose only processes these are
+    if subprocess.run(["test", "-x", str(BINARY)], user=uid, check=False).returncode != 0:
+        pytest.skip("another user cannot reach the program")
+    status, said = start_under({resource.RLIMIT_NPROC: n}, tmp_path, uid=uid)
+    assert "ulimit -u" in said or n > 5, said
+
+
+@needs_real_limits
+def test_a_pool_that_is_too_large(tmp_path):
+    status, said = start_under({resource.RLIMIT_AS: 300 * 1000 * 1000}, tmp_path,
+                               env={"UV_THREADPOOL_SIZE": "1000"})
+    assert status == 1 and "threads" in said
