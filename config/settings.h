@@ -67,8 +67,9 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     unsigned drain_delay, drain_seconds; /* before it, new work is still taken; of the drain */
     const char *api_key_file;
     struct setting_list allow_origins, allow_hosts;
-    int metrics_names;             /* enum metrics_names */
-    const char *served_model_name; /* NAME[,ALIAS...]; NULL: from the file's name */
+    struct setting_list trusted_proxies; /* networks; "unix" */
+    int metrics_names;                   /* enum metrics_names */
+    const char *served_model_name;       /* NAME[,ALIAS...]; NULL: from the file's name */
     bool strict_model;
     bool has_seed;
     uint64_t seed;

@@ -121,6 +121,9 @@ const struct setting settings_table[] = {
     {"allow-host", "access", KIND_LIST, FIELD(allow_hosts), VERB_SERVE, 0, 0, NULL, NULL, "", "NAME",
      "name that a Host header may carry while bound to loopback (*: any); may be repeated",
      "When a proxy on this machine passes on the Host of its clients: llm.example."},
+    {"trusted-proxy", "access", KIND_LIST, FIELD(trusted_proxies), VERB_SERVE, 0, 0, NULL, NULL, "", "CIDR",
+     "proxies whose X-Forwarded-For the log believes (10.0.0.0/8, ::1, unix); may be repeated",
+     "Behind a proxy: its address, so that the log shows its clients and not itself."},
 
     {"max-connections", "limits", KIND_NUMBER, FIELD(max_connections), VERB_SERVE, 1, 100000, NULL, NULL, "1024", "N",
      "connections at once",

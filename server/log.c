@@ -118,6 +118,15 @@ static void put_word(struct log_text *line, enum log_format format, const char *
         put(line, "\"");
 }
 
+/* The same, of a text that may hold blanks and quotes. */
+static void put_quoted(struct log_text *line, enum log_format format, const char *name,
+                       const char *value)
+{
+    put(line, format == LOG_JSON ? ",\"%s\":\"" : " %s=\"", name);
+    put_text(line, value, true);
+    put(line, "\"");
+}
+
 static void put_count(struct log_text *line, enum log_format format, const char *name, size_t value)
 {
     put(line, format == LOG_JSON ? ",\"%s\":%zu" : " %s=%zu", name, value);
@@ -128,18 +137,29 @@ static void put_ms(struct log_text *line, enum log_format format, const char *na
     put(line, format == LOG_JSON ? ",\"%s\":%.3f" : " %s=%.3f", name, value);
 }
 
+static enum log_level access_level(const struct log_request *r)
+{
+    return r->quiet ? LOG_DEBUG : LOG_INFO;
+}
+
 size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
                          const struct log_request *r)
 {
     struct log_text line = {out, 0};
-    put_head(&line, format, now_ms, LOG_INFO);
+    put_head(&line, format, now_ms, access_level(r));
     put(&line, format == LOG_JSON ? ",\"message\":\"request\"" : "request");
     put_word(&line, format, "id", r->id);
     put_word(&line, format, "method", r->method);
     put_word(&line, format, "route", r->route);
+    if (r->path[0] != '\0')
+        put_quoted(&line, format, "path", r->path);
+    if (r->client[0] != '\0')
+        put_word(&line, format, "client", r->client);
     put_count(&line, format, "status", r->status);
     put_count(&line, format, "bytes_in", r->bytes_in);
     put_ms(&line, format, "total_ms", r->total_ms);
+    if (r->reason[0] != '\0')
+        put_quoted(&line, format, "reason", r->reason);
     if (r->generation) {
         put_word(&line, format, "finish", r->finish);
         put_count(&line, format, "prompt_tokens", r->prompt_tokens);
@@ -186,7 +206,7 @@ void log_line(enum log_level level, const char *format, ...)
 
 void log_access(const struct log_request *request)
 {
-    if (LOG_INFO < log_state.level)
+    if (access_level(request) < log_state.level)
         return;
     char line[LOG_LINE_MAX];
     emit(line, log_format_access(line, log_state.format, unix_ms(), request));

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "config/settings.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,10 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 
 struct log_request {                 /* one finished request; times in ms */
     const char *id, *method, *route; /* route: as the table names it, "other" for unknown paths */
+    bool quiet;                      /* a probe that was answered: at debug */
+    char client[48];                 /* its address; "": not known */
+    char path[128];                  /* of an unknown route; "": as the route, or not known */
+    char reason[256];                /* of a refusal; "": none */
     unsigned status;
     size_t bytes_in;
     double total_ms;
@@ -37,7 +42,7 @@ struct log_request {                 /* one finished request; times in ms */
 };
 void log_access(const struct log_request *request);
 
-enum { LOG_LINE_MAX = 1024 };
+enum { LOG_LINE_MAX = 2048 };
 /* What log_access and log_line write, newline included, into out[LOG_LINE_MAX]: apart for the
  * tests. now_ms: Unix time. */
 size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,

@@ -12,7 +12,7 @@
 
 static const char get[] = "GET, HEAD, OPTIONS", post[] = "POST, OPTIONS";
 enum {
-    PROBE = ROUTE_OPEN | ROUTE_PROBE,
+    PROBE = ROUTE_OPEN | ROUTE_PROBE | ROUTE_QUIET,
     WORK = ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK,
 };
 
@@ -24,7 +24,7 @@ static const struct route routes[] = {
     {"/readyz", "GET", get, PROBE, &ops_readyz, NULL},
     {"/health", "GET", get, PROBE, &ops_health, NULL},
     {"/info", "GET", get, ROUTE_MODEL, &ops_info, NULL},
-    {"/metrics", "GET", get, 0, &ops_metrics, NULL},
+    {"/metrics", "GET", get, ROUTE_QUIET, &ops_metrics, NULL},
     {"/openapi.yaml", "GET", get, 0, &ops_openapi, NULL},
     {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, &live_handler, NULL},
 };

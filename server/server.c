@@ -305,6 +305,31 @@ static const struct loop_events events = {.wake = on_wake,
 
 /* --- the whole --- */
 
+static enum status read_proxies(struct peer_networks *out, const struct setting_list *texts,
+                                struct error *err)
+{
+    for (size_t i = 0; i < texts->n; i++)
+        if (!peer_networks_add(out, texts->items[i]))
+            return error_set_param(err, STATUS_INVALID, "--trusted-proxy",
+                                   "--trusted-proxy: \"%.60s\" must be an address, a network such "
+                                   "as 10.0.0.0/8 or fd00::/8, or unix",
+                                   texts->items[i]);
+    return STATUS_OK;
+}
+
+/* Those that need more than their value's form. */
+static enum status read_settings(struct service *service, const struct settings *s,
+                                 struct error *err)
+{
+    enum status status =
+        names_init(&service->names, s->served_model_name, s->model, "builtin", err);
+    if (status == STATUS_OK)
+        status = read_proxies(&service->proxies, &s->trusted_proxies, err);
+    if (status == STATUS_OK && s->api_key_file != NULL)
+        status = keys_load(&service->keys, s->api_key_file, err);
+    return status;
+}
+
 static enum status start(struct life *life, const struct settings *settings, struct error *err)
 {
     struct service *service = &life->service;
@@ -317,11 +342,7 @@ static enum status start(struct life *life, const struct settings *settings, str
         return error_set(err, STATUS_IO, "the system has no random numbers");
     if (settings->has_seed)
         service->random_seeds = settings->seed;
-    enum status status = STATUS_OK;
-    status =
-        names_init(&service->names, settings->served_model_name, settings->model, "builtin", err);
-    if (status == STATUS_OK && settings->api_key_file != NULL)
-        status = keys_load(&service->keys, settings->api_key_file, err);
+    enum status status = read_settings(service, settings, err);
     if (status == STATUS_OK)
         status = listener_open(&service->listener, settings, err);
     if (status != STATUS_OK)

@@ -8,6 +8,7 @@
 #include "server/http/http.h"
 #include "server/http/listen.h"
 #include "server/http/loop.h"
+#include "server/http/peer.h"
 #include "server/http/route.h"
 #include "server/jobs.h"
 #include "server/keys.h"
@@ -25,6 +26,7 @@ struct service {
     struct metrics metrics;
     struct keys *keys; /* NULL: none are asked for */
     struct origin_rules origins;
+    struct peer_networks proxies; /* whose X-Forwarded-For is believed */
 
     enum health state;         /* LOADING, then OK, LEAVING, DRAINING */
     struct loaded_model model; /* zeroed while loading, as are the next two */

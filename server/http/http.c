@@ -182,6 +182,7 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
     conn->service = service;
     conn->mhd = mhd;
     conn->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    peer_of_socket(&conn->client, conn->fd);
     guard_init(&conn->guard, service->settings->max_header_bytes);
     struct error err;
     if (transport_watch(conn->fd, on_read, conn, &err) != STATUS_OK) {

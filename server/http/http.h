@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "server/http/accept.h"
 #include "server/http/guard.h"
+#include "server/http/peer.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -40,6 +41,7 @@ struct conn { /* one client's connection, from accept to close */
     bool peek;         /* the client's end may have been read with its request, unseen: look once */
     struct request *request;   /* NULL: none whose head is complete is under way */
     TAILQ_ENTRY(conn) in_idle; /* while there is none */
+    struct peer client;        /* the socket's other end */
     struct guard guard;
     uint64_t n_requests; /* that have ended */
     size_t n_dropped;    /* bytes, while it leaves */

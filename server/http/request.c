@@ -3,6 +3,7 @@
 
 #include "api/dialect.h"
 #include "base/clock.h"
+#include "server/http/access.h"
 #include "server/log.h"
 #include "server/service.h"
 
@@ -188,7 +189,10 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     enum refusal refusal;
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
+    access_find_client(r);
     r->route = route_find(&r->service->routes, path);
+    if (r->route == NULL)
+        snprintf(r->path, sizeof r->path, "%s", path);
     r->old = strcmp(version, "HTTP/1.0") == 0;
     if (!headers_check(h, version, &refusal, &why))
         refuse_later(r, refusal, "", why);
@@ -267,11 +271,14 @@ void request_refuse_unparsed(struct conn *conn, const char *method, enum refusal
     error_set(&error, STATUS_INVALID, "%s", why);
     answer_past_library(conn, id, now_ns, service->routes.dialect, what, &error);
     metrics_request(&service->metrics, route_index(&service->routes, NULL), what.http);
-    log_access(&(struct log_request){.id = id,
-                                     .method = method_name(method),
-                                     .route = route_label(NULL),
-                                     .status = what.http,
-                                     .total_ms = ms_since(now_ns)});
+    struct log_request line = {.id = id,
+                               .method = method_name(method),
+                               .route = route_label(NULL),
+                               .status = what.http,
+                               .total_ms = ms_since(now_ns)};
+    peer_text(&conn->client, line.client);
+    snprintf(line.reason, sizeof line.reason, "%s", why);
+    log_access(&line);
 }
 
 static bool too_long(struct request *r, size_t limit)
@@ -465,6 +472,8 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
                                uint64_t retry_ms)
 {
     char body[2048];
+    if (why != &r->why)
+        r->why = *why;
     struct answer answer = {.status = what.http,
                             .type = "application/json",
                             .body = body,
@@ -515,6 +524,7 @@ void request_end(struct request *r)
         .bytes_in = (size_t)r->n_received,
         .total_ms = ms_since(r->begun_ns),
     };
+    access_describe(r, &line);
     if (r->task != NULL)
         task_end(r->task, &line);
     else

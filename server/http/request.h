@@ -11,6 +11,7 @@
 #include "api/errors.h"
 #include "base/error.h"
 #include "server/http/headers.h"
+#include "server/http/peer.h"
 #include "server/http/route.h"
 
 #include <microhttpd.h>
@@ -31,9 +32,11 @@ struct request {
     bool old;                  /* HTTP/1.0 */
     struct headers headers;    /* borrowed from the connection's memory */
     char id[REQUEST_ID_MAX + 1];
-    uint64_t salt;     /* of its API key; 0 without keys */
-    uint64_t begun_ns; /* its headers were complete */
-    uint64_t whole_ns; /* its body was: a generation's arrival; 0: not yet */
+    struct peer client; /* whom the log names */
+    char path[128];     /* of an unknown route, for the log; cut */
+    uint64_t salt;      /* of its API key; 0 without keys */
+    uint64_t begun_ns;  /* its headers were complete */
+    uint64_t whole_ns;  /* its body was: a generation's arrival; 0: not yet */
 
     char *body; /* owned, until a task takes it */
     size_t n_body, body_room;

@@ -17,6 +17,7 @@ enum route_flags {
     ROUTE_WORK = 8,   /* new work: 503 while draining */
     ROUTE_LOCAL = 16, /* without keys, for clients on this machine alone */
     ROUTE_PROBE = 32, /* is answered even when every connection is taken */
+    ROUTE_QUIET = 64, /* is asked all the time by machines: logged at debug */
 };
 
 struct dialect;

@@ -69,6 +69,16 @@ START_TEST(a_request_is_one_line)
     ck_assert_str_eq(access_line(LOG_TEXT, &r),
                      "2023-11-14T22:13:20.123Z info  request id=abc method=GET route=/livez "
                      "status=200 bytes_in=5 total_ms=1.500\n");
+    strcpy(r.client, "2001:db8::1");
+    strcpy(r.path, "/a \"b\"\n");
+    strcpy(r.reason, "there is nothing");
+    r.quiet = true;
+    ck_assert_str_eq(access_line(LOG_TEXT, &r),
+                     "2023-11-14T22:13:20.123Z debug request id=abc method=GET route=/livez "
+                     "path=\"/a \\\"b\\\"?\" client=2001:db8::1 status=200 bytes_in=5 "
+                     "total_ms=1.500 reason=\"there is nothing\"\n");
+    r.client[0] = r.path[0] = r.reason[0] = '\0';
+    r.quiet = false;
     r.generation = true;
     r.finish = "stop";
     r.prompt_tokens = 3;
