@@ -3,14 +3,12 @@
 #include "base/clock.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 /* What OpenTelemetry recommends stands between the first and the last line of each. */
 /* clang-format off */
@@ -89,6 +87,12 @@ void metrics_init(struct metrics *m)
     clock_gettime(CLOCK_REALTIME, &now);
     *m = (struct metrics){.start_ns = clock_now_ns(),
                           .start_unix = (double)now.tv_sec + (double)now.tv_nsec * 1e-9};
+    process_open(&m->process);
+}
+
+void metrics_free(struct metrics *m)
+{
+    process_close(&m->process);
 }
 
 void metrics_request(struct metrics *m, size_t route, unsigned code)
@@ -259,18 +263,41 @@ static void put_tokens(struct text *t, struct metrics *m, const struct engine_st
               rate_read(&m->prompt, now, s->prompt_computed_tokens));
 }
 
+/* Of the pages there may be, those that live sequences hold. */
+static double kv_usage(const struct kv_stats *kv)
+{
+    return kv->n_pages > 0 ? (double)kv->n_used / (double)kv->n_pages : 0;
+}
+
+static void put_kv(struct text *t, const struct kv_stats *kv)
+{
+    put_head(t, "smallmind_kv_pages", "gauge",
+             "Pages of the KV cache: held by live sequences, kept for reuse, free.");
+    put_series(t, "smallmind_kv_pages", "state", "used", kv->n_used);
+    put_series(t, "smallmind_kv_pages", "state", "cached", kv->n_cached);
+    put_series(t, "smallmind_kv_pages", "state", "free", kv->n_pages - kv->n_used - kv->n_cached);
+    put_value(t, "smallmind_kv_usage_ratio", "gauge",
+              "Part of the KV cache that live sequences hold, from 0 to 1.", kv_usage(kv));
+    put_count(t, "smallmind_kv_pages_total", "gauge", "Pages of the KV cache.", kv->n_pages);
+    put_count(t, "smallmind_kv_page_positions", "gauge", "Positions of one page.", KV_PAGE);
+}
+
+/* The names by which endpoint pickers and autoscalers know the same. */
+static void put_vllm(struct text *t, const struct engine_stats *s)
+{
+    put_count(t, "vllm:num_requests_running", "gauge", "Generations being computed.", s->running);
+    put_count(t, "vllm:num_requests_waiting", "gauge", "Generations waiting.", s->queued);
+    put_value(t, "vllm:kv_cache_usage_perc", "gauge",
+              "Part of the KV cache that live sequences hold, from 0 to 1.", kv_usage(&s->kv));
+}
+
 static void put_engine(struct text *t, const struct engine_stats *s)
 {
     put_histogram(t, "smallmind_step_seconds", "Duration of a worker's step.", &step_bounds,
                   s->step_seconds, s->step_seconds_sum);
     put_histogram(t, "smallmind_step_sequences", "Sequences with a row in a worker's step.",
                   &size_bounds, s->step_sequences, (double)s->step_sequences_sum);
-    put_head(t, "smallmind_kv_pages", "gauge",
-             "Pages of the KV cache: held by live sequences, kept for reuse, free.");
-    put_series(t, "smallmind_kv_pages", "state", "used", s->kv.n_used);
-    put_series(t, "smallmind_kv_pages", "state", "cached", s->kv.n_cached);
-    put_series(t, "smallmind_kv_pages", "state", "free",
-               s->kv.n_pages - s->kv.n_used - s->kv.n_cached);
+    put_kv(t, &s->kv);
     put_count(t, "smallmind_prefix_cache_query_tokens_total", "counter",
               "Tokens looked up in the prefix cache: prompts, and what preempted generations had.",
               s->kv.query_tokens);
@@ -303,30 +330,6 @@ static void put_times(struct text *t, const struct metrics *m)
                   m->per_token.counts, m->per_token.sum);
 }
 
-static size_t count_open_files(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t n = 0;
-    if (dir == NULL)
-        return 0;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
-        n += entry->d_name[0] != '.';
-    closedir(dir);
-    return n > 0 ? n - 1 : 0; /* less the one that lists them */
-}
-
-static uint64_t resident_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long long size, resident = 0;
-    if (file == NULL)
-        return 0;
-    if (fscanf(file, "%llu %llu", &size, &resident) != 2)
-        resident = 0;
-    fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static void put_process(struct text *t, const struct metrics *m)
 {
     struct rusage usage;
@@ -334,8 +337,13 @@ static void put_process(struct text *t, const struct metrics *m)
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
     put_value(t, "process_cpu_seconds_total", "counter", "User and system CPU time.", cpu);
-    put_count(t, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
-    put_count(t, "process_open_fds", "gauge", "Open file descriptors.", count_open_files());
+    uint64_t value;
+    if (process_resident_bytes(&m->process, &value))
+        put_count(t, "process_resident_memory_bytes", "gauge", "Resident memory.", value);
+    if (process_open_files(&m->process, &value))
+        put_count(t, "process_open_fds", "gauge", "Open file descriptors.", value);
+    if (process_max_files(&value))
+        put_count(t, "process_max_fds", "gauge", "File descriptors that may be open.", value);
     put_value(t, "process_start_time_seconds", "gauge", "When the process started, in Unix time.",
               m->start_unix);
 }
@@ -372,5 +380,7 @@ size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_
     put_times(&t, m);
     put_info(&t, view);
     put_process(&t, m);
+    if (view->vllm_names)
+        put_vllm(&t, view->stats);
     return t.full ? 0 : t.n;
 }

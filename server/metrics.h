@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/stats.h"
+#include "server/process.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,8 +63,10 @@ struct metrics {
                                    queued ones */
     struct histogram duration, first_token, per_token, queue;
     struct rate generated, prompt;
+    struct process process;
 };
 void metrics_init(struct metrics *m);
+void metrics_free(struct metrics *m); /* zeroed: nothing happens */
 
 void metrics_request(struct metrics *m, size_t route, unsigned code);
 void metrics_reject(struct metrics *m, enum reject_reason reason);
@@ -76,6 +79,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     const char *const *routes; /* [n_routes] labels */
     size_t n_routes;
     size_t queue_limit;
+    bool vllm_names; /* its gauges of load too */
     size_t connections, connections_limit;
     uint64_t log_lines_dropped;
     const char *version,

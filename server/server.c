@@ -396,6 +396,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     jobs_free(&service->jobs);
     loop_close(&service->loop);
     listener_close(&service->listener);
+    metrics_free(&service->metrics);
     keys_free(service->keys);
     free(life);
     if (status == STATUS_OK)

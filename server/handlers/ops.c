@@ -125,6 +125,7 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .n_routes = table->n + 1,
                                 .stats = &stats,
                                 .queue_limit = service->settings->max_queue,
+                                .vllm_names = service->settings->metrics_names == METRICS_VLLM,
                                 .connections = service->http.n_conns,
                                 .connections_limit = service->http.limit,
                                 .log_lines_dropped = log_dropped(),

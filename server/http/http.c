@@ -15,8 +15,9 @@
 enum { RESERVE_MAX = 64 };
 /* How many idle connections are looked at for one that has sent nothing. */
 enum { VICTIMS_MAX = 64 };
-/* Descriptors for everything but connections: the loop's, the pool's, files. */
-enum { FILES_SPARE = 64 };
+/* Descriptors that are still to be opened when connections get theirs: libmicrohttpd's, the port's
+ * and the model's file, files that are read again. And all others, where /proc does not say. */
+enum { FILES_LATER = 16, FILES_UNKNOWN = 32 };
 /* What a connection's memory holds besides its request's header and the records of its fields: the
  * response's headers. */
 enum { POOL_SPARE = 4096 };
@@ -358,36 +359,47 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
     log_line(LOG_DEBUG, "libmicrohttpd: %s", text);
 }
 
-/* Raises the limit of open files to what the connections need; returns how many connections it
- * allows. */
-static unsigned make_room(size_t n_wanted)
+/* Raises the limit of open files to what so many connections need; returns how many fit beside what
+ * is open. */
+static size_t make_room(const struct process *process, size_t n_wanted, rlim_t *files)
 {
     struct rlimit limit;
-    rlim_t needed = (rlim_t)n_wanted + FILES_SPARE;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
-        return (unsigned)n_wanted;
-    limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
+    uint64_t n_open = FILES_UNKNOWN;
+    process_open_files(process, &n_open);
+    rlim_t taken = (rlim_t)n_open + FILES_LATER, needed = taken + (rlim_t)n_wanted;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return n_wanted;
+    if (limit.rlim_cur < needed) {
+        limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    *files = limit.rlim_cur;
     if (limit.rlim_cur >= needed)
-        return (unsigned)n_wanted;
-    unsigned n = limit.rlim_cur > (rlim_t)2 * FILES_SPARE ? (unsigned)limit.rlim_cur - FILES_SPARE
-                                                          : FILES_SPARE;
-    log_line(LOG_WARN, "the limit of open files (%llu) allows %u connections at once",
-             (unsigned long long)limit.rlim_cur, n);
-    return n;
+        return n_wanted;
+    return limit.rlim_cur > taken ? (size_t)(limit.rlim_cur - taken) : 0;
 }
 
 /* Shares what the system allows between the limit, the reserve and those on their way out. */
-static unsigned share_out(struct http *http, size_t max_connections)
+static enum status share_out(struct http *http, const struct service *service, struct error *err)
 {
-    unsigned n = make_room(max_connections + 2 * RESERVE_MAX);
-    bool enough = n >= max_connections + 2 * RESERVE_MAX;
-    http->reserve = enough ? RESERVE_MAX : n / 8;
-    http->limit = enough ? max_connections : n - 2 * (n / 8);
-    if (http->limit > max_connections)
-        http->limit = max_connections;
-    return n;
+    size_t most = service->settings->max_connections;
+    rlim_t files = 0;
+    size_t n = make_room(&service->metrics.process, most + 2 * RESERVE_MAX, &files);
+    if (n < 3)
+        return error_set(err, STATUS_IO,
+                         "the limit of open files (%llu) leaves no room for connections; raise it "
+                         "(ulimit -n)",
+                         (unsigned long long)files);
+    http->reserve = n / 8 < 1 ? 1 : n / 8 > RESERVE_MAX ? RESERVE_MAX : n / 8;
+    http->limit = n - 2 * http->reserve < most ? n - 2 * http->reserve : most;
+    http->capacity = http->limit + 2 * http->reserve;
+    if (http->limit < most)
+        log_line(LOG_WARN,
+                 "the limit of open files (%llu) allows %zu connections at once, not %zu "
+                 "(--max-connections)",
+                 (unsigned long long)files, http->limit, most);
+    return STATUS_OK;
 }
 
 static unsigned max3(unsigned a, unsigned b, unsigned c)
@@ -409,7 +421,9 @@ enum status http_start(struct http *http, struct service *service, struct error 
     size_t pool = 2 * (s->max_header_bytes + GUARD_RECORDS_MAX * GUARD_RECORD_BYTES + POOL_SPARE);
     if (!transport_works())
         return error_set(err, STATUS_INTERNAL, "libmicrohttpd's reads cannot be watched");
-    http->capacity = share_out(http, s->max_connections);
+    enum status status = share_out(http, service, err);
+    if (status != STATUS_OK)
+        return status;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)http->capacity, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, http->timeout, NULL},

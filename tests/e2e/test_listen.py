@@ -1,5 +1,6 @@
 """Where the service listens, and the files that say so."""
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -7,6 +8,7 @@ import subprocess
 import pytest
 
 import http1
+from exposition import Metrics
 from service import BINARY, LIMIT, Service, clean_environment, poll, run_verb
 
 
@@ -193,3 +195,78 @@ def test_files_that_are_still_its_own_go_with_it(serve, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["port", "socket"]
     service.stop()
     assert os.listdir(tmp_path) == []
+
+
+# --- out of descriptors ---
+
+def test_clients_wait_while_there_are_no_descriptors(serve):
+    """Nothing spins and nobody is lost: who could not be taken is served when another goes."""
+    service = serve("--max-connections", 64)
+    open_now = service.count_fds()
+    subprocess.run(["prlimit", f"--nofile={open_now + 4}", "--pid", str(service.pid)], check=True)
+    held = [service.connect() for _ in range(4)]
+    for connection in held:
+        connection.send(service.build("GET", "/livez"))
+        assert connection.read_response().status == 200
+    waiting = [service.connect() for _ in range(3)]
+    for connection in waiting:
+        connection.send(service.build("GET", "/readyz"))
+    held[0].send(service.build("GET", "/metrics"))
+    body = held[0].read_response().body.decode()
+    metrics = Metrics(body)
+    assert metrics.value("process_open_fds") == open_now + 4
+    assert metrics.value("process_max_fds") == open_now + 4
+    assert metrics.value("process_resident_memory_bytes") > 1 << 20
+    for connection in held:
+        connection.close()
+    for connection in waiting:
+        assert connection.read_response().status == 200
+        connection.close()
+
+
+def few_files(n):
+    """Popen's preexec_fn: no more than n descriptors, and none that the service may ask for."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+
+
+@pytest.mark.parametrize("n_files", [40, 64, 100, 256])
+def test_the_connections_that_are_promised_fit(serve, n_files):
+    service = serve(preexec_fn=few_files(n_files))
+    limit = int(service.metrics().value("smallmind_connections", state="limit"))
+    assert service.log_lines(f"({n_files}) allows {limit} connections at once, not 1024")
+    held = [service.connect() for _ in range(limit)]
+    for connection in held:  # all of them are there before the first is answered
+        connection.send(service.build("POST", "/tokenize", {"text": "x"}))
+    for connection in held:
+        assert connection.read_response().status == 200
+    held[0].send(service.build("GET", "/metrics"))  # one more connection would end an idle one
+    metrics = Metrics(held[0].read_response().body.decode())
+    assert limit < metrics.value("process_open_fds") <= n_files
+    for connection in held:
+        connection.send(service.build("GET", "/livez"))
+        assert connection.read_response().status == 200
+        connection.close()
+
+
+@pytest.mark.parametrize("n_files", [16, 20, 28])
+def test_too_few_descriptors_for_any_connection_are_told(n_files):
+    done = subprocess.run([BINARY, "serve", "--port", "0"], stderr=subprocess.PIPE,
+                          env=clean_environment(), preexec_fn=few_files(n_files), timeout=LIMIT)
+    assert done.returncode == 1 and done.stderr.strip()
+    assert b"open files" in done.stderr
+
+
+def test_metrics_in_the_names_of_another_server(serve):
+    service = serve("--metrics-names", "vllm")
+    names = {"vllm:num_requests_running", "vllm:num_requests_waiting",
+             "vllm:kv_cache_usage_perc"}
+    assert names <= set(service.metrics().types)
+    with service.stream(prompt=[5] * 8, max_tokens=400, ignore_eos=True) as stream:
+        stream.next()
+        metrics = service.metrics()
+        assert metrics.value("vllm:num_requests_running") == 1
+        used = metrics.value("smallmind_kv_usage_ratio")
+        assert 0 < used <= 1 and used == metrics.value("vllm:kv_cache_usage_perc")
+    total = metrics.value("smallmind_kv_pages_total")
+    assert total == sum(metrics.value("smallmind_kv_pages", state=state)
+                        for state in ("used", "cached", "free"))

@@ -23,6 +23,10 @@ SCALARS = {
     "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge",
     "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "smallmind_kv_usage_ratio": "gauge",
+    "smallmind_kv_pages_total": "gauge",
+    "smallmind_kv_page_positions": "gauge",
     "process_start_time_seconds": "gauge",
 }
 LABELLED = {

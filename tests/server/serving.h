@@ -156,6 +156,7 @@ static inline void serving_close(void)
     jobs_free(&service->jobs);
     loop_close(&service->loop);
     close(service->listener.fds[0]);
+    metrics_free(&service->metrics);
     tokenizer_destroy(serving.tokenizer);
     model_destroy(serving.model);
     settings_free(serving.settings);

@@ -10,12 +10,14 @@
 static const char *const labels[] = {"/generate", "/livez", "other"};
 
 static char text[METRICS_ROOM + 1];
+static bool vllm_names;
 
 static const char *scrape(struct metrics *m, const struct engine_stats *stats, const char *model)
 {
     struct metrics_view view = {.routes = labels,
                                 .n_routes = 3,
                                 .queue_limit = 128,
+                                .vllm_names = vllm_names,
                                 .version = "1.2.3",
                                 .kernels = model != NULL ? "avx2" : NULL,
                                 .model = model,
@@ -72,6 +74,9 @@ START_TEST(every_promised_series_exists_from_the_start)
         "smallmind_kv_pages{state=\"used\"} 0",
         "smallmind_kv_pages{state=\"cached\"} 0",
         "smallmind_kv_pages{state=\"free\"} 0",
+        "smallmind_kv_usage_ratio 0",
+        "smallmind_kv_pages_total 0",
+        "smallmind_kv_page_positions 32",
         "smallmind_prefix_cache_hit_tokens_total 0",
         "smallmind_prefix_cache_query_tokens_total 0",
         "smallmind_engine_allocations_total 0",
@@ -87,9 +92,48 @@ START_TEST(every_promised_series_exists_from_the_start)
         ck_assert_msg(has_line(all, zeros[i]), "%s", zeros[i]);
     static const char *const process[] = {"\nprocess_cpu_seconds_total ",
                                           "\nprocess_resident_memory_bytes ", "\nprocess_open_fds ",
-                                          "\nprocess_start_time_seconds "};
+                                          "\nprocess_max_fds ", "\nprocess_start_time_seconds "};
     for (size_t i = 0; i < sizeof process / sizeof process[0]; i++)
         ck_assert_ptr_nonnull(strstr(all, process[i]));
+    metrics_free(&m);
+}
+END_TEST
+
+START_TEST(what_the_system_does_not_tell_is_left_out)
+{
+    struct metrics m;
+    struct engine_stats stats = {0};
+    metrics_init(&m);
+    process_close(&m.process);
+    const char *all = scrape(&m, &stats, "m");
+    ck_assert_ptr_null(strstr(all, "process_open_fds"));
+    ck_assert_ptr_null(strstr(all, "process_resident_memory_bytes"));
+    ck_assert_ptr_nonnull(strstr(all, "\nprocess_max_fds "));
+    metrics_free(&m);
+}
+END_TEST
+
+START_TEST(the_use_of_kv_memory_is_what_live_sequences_hold)
+{
+    static const char *const others[] = {"vllm:num_requests_running 3",
+                                         "vllm:num_requests_waiting 7",
+                                         "vllm:kv_cache_usage_perc 0.25"};
+    struct metrics m;
+    struct engine_stats stats = {.running = 3, .queued = 7};
+    stats.kv.n_pages = 64;
+    stats.kv.n_used = 16;
+    stats.kv.n_cached = 30;
+    metrics_init(&m);
+    const char *all = scrape(&m, &stats, "m");
+    ck_assert(has_line(all, "smallmind_kv_usage_ratio 0.25"));
+    ck_assert(has_line(all, "smallmind_kv_pages_total 64"));
+    ck_assert_ptr_null(strstr(all, "vllm:"));
+    vllm_names = true;
+    all = scrape(&m, &stats, "m");
+    vllm_names = false;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        ck_assert_msg(has_line(all, others[i]), "%s", others[i]);
+    metrics_free(&m);
 }
 END_TEST
 
@@ -110,6 +154,7 @@ START_TEST(each_family_has_one_help_and_one_type)
         n_type++;
     ck_assert_uint_eq(n_help, n_type);
     ck_assert_uint_gt(n_help, 25);
+    metrics_free(&m);
 }
 END_TEST
 
@@ -131,6 +176,7 @@ START_TEST(requests_count_by_route_and_code)
     ck_assert(has_line(all, "smallmind_requests_rejected_total{reason=\"too_large\"} 1"));
     ck_assert(has_line(all, "smallmind_requests_cancelled_total{phase=\"queued\"} 3"));
     ck_assert(has_line(all, "smallmind_requests_cancelled_total{phase=\"decode\"} 4"));
+    metrics_free(&m);
 }
 END_TEST
 
@@ -144,6 +190,7 @@ START_TEST(a_models_name_cannot_break_its_label)
         "smallmind_model_info{model=\"a\\\"b\\\\c}\",architecture=\"llama\",weights=\"Q8_0\"} 1"));
     const char *loading = scrape(&m, &stats, NULL);
     ck_assert_ptr_null(strstr(loading, "model_info"));
+    metrics_free(&m);
 }
 END_TEST
 
@@ -172,6 +219,7 @@ START_TEST(buckets_are_cumulative_and_end_with_the_count)
     /* one second over a hundred tokens; a lone token has no time between tokens */
     ck_assert(has_line(all, "gen_ai_server_time_per_output_token_seconds_count 1"));
     ck_assert(has_line(all, "gen_ai_server_time_per_output_token_seconds_bucket{le=\"0.01\"} 1"));
+    metrics_free(&m);
 }
 END_TEST
 
@@ -256,6 +304,7 @@ START_TEST(too_little_room_is_reported)
     metrics_init(&m);
     struct metrics_view view = {.routes = labels, .n_routes = 3, .version = "1", .stats = &stats};
     ck_assert_uint_eq(metrics_write(&m, &view, m.start_ns, small, sizeof small), 0);
+    metrics_free(&m);
 }
 END_TEST
 
@@ -274,6 +323,8 @@ int main(void)
     tcase_add_test(tcase, a_rate_without_scrapes_or_ticks_in_silence_is_right_too);
     tcase_add_test(tcase, a_young_rate_counts_from_the_start);
     tcase_add_test(tcase, too_little_room_is_reported);
+    tcase_add_test(tcase, what_the_system_does_not_tell_is_left_out);
+    tcase_add_test(tcase, the_use_of_kv_memory_is_what_live_sequences_hold);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
