@@ -20,6 +20,17 @@ static void put_event(struct json_writer *w, const struct generation *g,
     native_put_tokens(w, job, g->tokenizer, from->n_tokens, to->n_tokens);
 }
 
+/* Of the next n tokens those up to the last one at whose end no character is cut, so that an
+ * event's text is that of its tokens; all n where that would be none of them. */
+static size_t whole_tokens(const struct choice *choice, size_t n)
+{
+    const struct token_record *tokens = choice->job->tokens + choice->sent.n_tokens;
+    size_t n_whole = n;
+    while (n_whole > 0 && !tokens[n_whole - 1].whole)
+        n_whole--;
+    return n_whole > 0 ? n_whole : n;
+}
+
 /* Writes one ordinary event of at most n_tokens, fewer when room is short. */
 static size_t write_tokens(struct generation *g, size_t n_tokens, char *out, size_t room)
 {
@@ -28,7 +39,7 @@ static size_t write_tokens(struct generation *g, size_t n_tokens, char *out, siz
     for (size_t n = n_tokens; n > 0; n /= 2) {
         struct json_writer w = {.out = out, .room = room};
         struct generation_mark next = choice->sent;
-        next.n_tokens += (uint32_t)n;
+        next.n_tokens += (uint32_t)whole_tokens(choice, n);
         next.n_text = choice->job->tokens[next.n_tokens - 1].text_end;
         put_event(&w, g, &choice->sent, &next);
         json_raw(&w, "}\n\n");
