@@ -1,6 +1,7 @@
 /* greeting.c - what a person who starts the service wants to read first. No state. */
 #include "server/greeting.h"
 
+#include "base/append.h"
 #include "server/log.h"
 
 #include <stdio.h>
@@ -43,10 +44,9 @@ static void log_ends(const struct tokenizer *t)
     size_t n = tokenizer_ends(t, &ids), n_list = 0;
     for (size_t i = 0; i < n; i++) {
         struct gguf_string entry = tokenizer_entry(t, ids[i]);
-        if (tokenizer_is_end_by_text(t, ids[i]) && n_list + entry.n + 16 < sizeof list)
-            n_list +=
-                (size_t)snprintf(list + n_list, sizeof list - n_list, "%s%d %.*s",
-                                 n_list > 0 ? ", " : "", (int)ids[i], (int)entry.n, entry.bytes);
+        if (tokenizer_is_end_by_text(t, ids[i]))
+            append_text(list, sizeof list, &n_list, "%s%d %.*s", n_list > 0 ? ", " : "",
+                        (int)ids[i], (int)entry.n, entry.bytes);
     }
     if (n_list > 0)
         log_line(LOG_INFO, "tokens that end a text by their own text, which no key names: %s",

@@ -1,6 +1,7 @@
 /* unusual.c - what a reader who knows many models would stop at in this one. Pure. */
 #include "cli/inspect/inspect.h"
 
+#include "base/append.h"
 #include "base/utf8.h"
 
 #include <stdarg.h>
@@ -50,8 +51,7 @@ static void note_keys(struct inspection *i)
         char key[64];
         utf8_printable(key, sizeof key, v->key.bytes, v->key.n);
         if (n_unknown++ < 4 && n_list + strlen(key) + 3 < sizeof list)
-            n_list += (size_t)snprintf(list + n_list, sizeof list - n_list, "%s%s",
-                                       n_list > 0 ? ", " : "", key);
+            append_text(list, sizeof list, &n_list, "%s%s", n_list > 0 ? ", " : "", key);
     }
     if (matrix)
         note(i, "it was rounded with an importance matrix");
@@ -77,8 +77,8 @@ static void note_types(struct inspection *i)
     for (size_t type = 0; type < WEIGHT_TYPES; type++) {
         if (n_of[type] == 0)
             continue;
-        n += (size_t)snprintf(list + n, sizeof list - n, "%s%zu in %s", n_types > 0 ? ", " : "",
-                              n_of[type], weight_infos[type].name);
+        append_text(list, sizeof list, &n, "%s%zu in %s", n_types > 0 ? ", " : "", n_of[type],
+                    weight_infos[type].name);
         n_types++;
     }
     if (n_types > 1)

@@ -2,6 +2,7 @@
  * refused, for people to read or as JSON. Main thread; the weights' values are never read. */
 #include "cli/verbs.h"
 
+#include "base/append.h"
 #include "base/utf8.h"
 #include "cli/inspect/inspect.h"
 #include "cli/markdown.h"
@@ -198,8 +199,8 @@ static void print_group(FILE *out, const struct gguf *gguf, size_t first)
     }
     for (size_t type = 0; type < WEIGHT_TYPES; type++)
         if (n_of[type] > 0)
-            n += (size_t)snprintf(types + n, sizeof types - n, "%s%zu %s", n > 0 ? ", " : "",
-                                  n_of[type], weight_infos[type].name);
+            append_text(types, sizeof types, &n, "%s%zu %s", n > 0 ? ", " : "", n_of[type],
+                        weight_infos[type].name);
     snprintf(name, sizeof name, "blk.*%s", role);
     print_tensor(out, name, types, t);
 }

@@ -6,6 +6,7 @@
  */
 #include "model/arch.h"
 
+#include "base/append.h"
 #include "math/quant.h"
 
 #include <stdio.h>
@@ -84,14 +85,14 @@ enum status arch_of(const struct gguf *gguf, const struct arch **out, struct err
     enum status status = gguf_get_string(gguf, key, &name, NULL, err);
     if (status != STATUS_OK)
         return status;
-    char known[64];
+    char known[160] = "";
     size_t n = 0;
     for (size_t i = 0; i < N_ARCHS; i++) {
         if (equals(name, archs[i].name)) {
             *out = &archs[i];
             return STATUS_OK;
         }
-        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i > 0 ? " " : "", archs[i].name);
+        append_text(known, sizeof known, &n, "%s%s", i > 0 ? " " : "", archs[i].name);
     }
     return error_set_param(err, STATUS_UNSUPPORTED, key,
                            "architecture '%.*s' is not supported; these are: %s",
