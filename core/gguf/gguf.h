@@ -76,7 +76,8 @@ enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
 
 uint32_t gguf_version(const struct gguf *gguf);
-size_t gguf_size(const struct gguf *gguf); /* bytes of the file */
+size_t gguf_size(const struct gguf *gguf);      /* bytes of the file */
+size_t gguf_alignment(const struct gguf *gguf); /* of each tensor's data; a power of two */
 size_t gguf_n_values(const struct gguf *gguf);
 const struct gguf_value *gguf_value_at(const struct gguf *gguf, size_t i);
 const struct gguf_value *gguf_find(const struct gguf *gguf, const char *key); /* NULL when absent */

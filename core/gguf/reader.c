@@ -397,6 +397,11 @@ size_t gguf_size(const struct gguf *gguf)
     return gguf->size;
 }
 
+size_t gguf_alignment(const struct gguf *gguf)
+{
+    return gguf->alignment;
+}
+
 size_t gguf_n_tensors(const struct gguf *gguf)
 {
     return gguf->n_tensors;

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/team.h"
 #include "gguf/gguf.h"
+#include "gguf/writer.h"
 #include "math/encode/encode.h"
 #include "model/quantize/mix.h"
 
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ALIGNMENT = 32, VERSION = 3, QUANTIZATION_VERSION = 2, CHUNKS = 64 };
+enum { QUANTIZATION_VERSION = 2, CHUNKS = 64 };
 
 struct planned {
     const struct gguf_tensor *tensor;
@@ -27,7 +28,7 @@ struct planned {
     long layer;     /* -1: of no layer */
 };
 
-struct work {
+struct quantizing {
     const struct quantize_job *job;
     const struct mix *mix;
     struct gguf *gguf;
@@ -38,7 +39,8 @@ struct work {
     size_t row_values;
     uint8_t *data; /* the largest tensor's new bytes; owned */
     FILE *file;
-    bool nameless;   /* the unfinished file */
+    struct gguf_writer writer; /* through file: its errors are looked at after each tensor */
+    bool nameless;             /* the unfinished file */
     char path[4096]; /* what it is called until it is whole; "" when there is nothing to remove */
     /* of the tensor that the team works on */
     const struct planned *current;
@@ -57,7 +59,7 @@ static int by_place(const void *a, const void *b)
     return strcmp(x->tensor->name, y->tensor->name);
 }
 
-static enum status plan_tensors(struct work *w, struct error *err)
+static enum status plan_tensors(struct quantizing *w, struct error *err)
 {
     w->n_tensors = gguf_n_tensors(w->gguf);
     w->plan = calloc(w->n_tensors + 1, sizeof *w->plan);
@@ -93,115 +95,33 @@ static enum status plan_tensors(struct work *w, struct error *err)
 
 /* --- the header --- */
 
-static void put(struct work *w, const void *bytes, size_t n)
-{
-    fwrite(bytes, 1, n,
-           w->file); /* errors stay with the stream and are looked at behind the last byte */
-}
-
-static void put_u32(struct work *w, uint32_t v)
-{
-    put(w, &v, sizeof v);
-}
-
-static void put_u64(struct work *w, uint64_t v)
-{
-    put(w, &v, sizeof v);
-}
-
-static void put_string(struct work *w, const char *bytes, size_t n)
-{
-    put_u64(w, n);
-    put(w, bytes, n);
-}
-
-static size_t scalar_bytes(enum gguf_value_type type)
-{
-    static const uint8_t sizes[GGUF_VALUE_TYPES] = {
-        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2, [GGUF_I16] = 2,
-        [GGUF_U32] = 4, [GGUF_I32] = 4, [GGUF_F32] = 4, [GGUF_BOOL] = 1,
-        [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8,
-    };
-    return sizes[type];
-}
-
-/* Bytes of a value as it lies in the file. */
-static size_t value_bytes(const struct gguf_value *v)
-{
-    enum gguf_value_type type = v->type == GGUF_ARRAY ? v->element_type : v->type;
-    if (type != GGUF_STRING)
-        return v->n * scalar_bytes(type);
-    if (v->n == 0)
-        return 0;
-    size_t last = v->type == GGUF_ARRAY ? v->offsets[v->n - 1] : 0;
-    uint64_t length;
-    memcpy(&length, v->bytes + last, sizeof length);
-    return last + sizeof length + (size_t)length;
-}
-
-static void put_value(struct work *w, const struct gguf_value *v)
-{
-    put_string(w, v->key.bytes, v->key.n);
-    put_u32(w, v->type);
-    if (v->type == GGUF_ARRAY) {
-        put_u32(w, v->element_type);
-        put_u64(w, v->n);
-    }
-    put(w, v->bytes, value_bytes(v));
-}
-
-static void put_u32_value(struct work *w, const char *key, uint32_t value)
-{
-    put_string(w, key, strlen(key));
-    put_u32(w, GGUF_U32);
-    put_u32(w, value);
-}
-
 static bool is_replaced(const struct gguf_value *v)
 {
-    static const char *const keys[] = {"general.quantization_version", "general.file_type",
-                                       "general.alignment"};
+    static const char *const keys[] = {"general.quantization_version", "general.file_type"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (v->key.n == strlen(keys[i]) && memcmp(v->key.bytes, keys[i], v->key.n) == 0)
-            return i < 2 || v->type != GGUF_U32 || gguf_i32_at(v, 0) != ALIGNMENT;
+            return true;
     }
     return false;
 }
 
-static void pad(struct work *w)
+static void put_header(struct quantizing *w)
 {
-    static const uint8_t zeros[ALIGNMENT];
-    long at = ftell(w->file);
-    if (at > 0)
-        put(w, zeros, (size_t)(-at & (ALIGNMENT - 1)));
-}
-
-static void put_header(struct work *w)
-{
-    uint64_t n_values = 2, offset = 0;
+    size_t n_values = 2;
     for (size_t i = 0; i < gguf_n_values(w->gguf); i++)
         n_values += !is_replaced(gguf_value_at(w->gguf, i));
-    put(w, "GGUF", 4);
-    put_u32(w, VERSION);
-    put_u64(w, w->n_tensors);
-    put_u64(w, n_values);
+    gguf_writer_begin(&w->writer, w->file, gguf_alignment(w->gguf), w->n_tensors, n_values);
     for (size_t i = 0; i < gguf_n_values(w->gguf); i++) {
         if (!is_replaced(gguf_value_at(w->gguf, i)))
-            put_value(w, gguf_value_at(w->gguf, i));
+            gguf_write_value(&w->writer, gguf_value_at(w->gguf, i));
     }
-    put_u32_value(w, "general.quantization_version", QUANTIZATION_VERSION);
-    put_u32_value(w, "general.file_type", mix_file_type(w->mix));
+    gguf_write_u32(&w->writer, "general.quantization_version", QUANTIZATION_VERSION);
+    gguf_write_u32(&w->writer, "general.file_type", mix_file_type(w->mix));
     for (size_t i = 0; i < w->n_tensors; i++) {
         const struct planned *p = &w->plan[i];
-        put_string(w, p->tensor->name, strlen(p->tensor->name));
-        put_u32(w, p->tensor->n_dims);
-        for (uint32_t d = 0; d < p->tensor->n_dims; d++)
-            put_u64(w, p->tensor->ne[d]);
-        put_u32(w, weight_infos[p->to].ggml_id);
-        put_u64(w, offset);
-        offset += (p->n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        gguf_write_tensor(&w->writer, p->tensor, weight_infos[p->to].ggml_id, p->n_bytes);
     }
-    pad(w);
+    gguf_write_header_end(&w->writer);
 }
 
 /* --- the tensors --- */
@@ -217,7 +137,7 @@ static bool all_finite(const float *x, size_t n)
 /* A chunk is a run of the tensor's rows. */
 static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
-    struct work *w = arg;
+    struct quantizing *w = arg;
     const struct planned *p = w->current;
     size_t n_cols = (size_t)p->tensor->ne[0];
     size_t n_rows = (size_t)(p->tensor->ne[1] * p->tensor->ne[2] * p->tensor->ne[3]);
@@ -239,13 +159,13 @@ static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
     }
 }
 
-static enum status put_tensor(struct work *w, const struct planned *p, struct error *err)
+static enum status put_tensor(struct quantizing *w, const struct planned *p, struct error *err)
 {
     enum status status = gguf_fetch(w->gguf, p->tensor, err);
     if (status != STATUS_OK)
         return status;
     if (p->to == p->from) {
-        put(w, p->tensor->data, p->n_bytes);
+        gguf_write_data(&w->writer, p->tensor->data, p->n_bytes);
     } else {
         w->current = p;
         team_run(w->team, &(struct team_work){convert_rows, w, (const uint32_t[]){CHUNKS}, 1});
@@ -258,14 +178,13 @@ static enum status put_tensor(struct work *w, const struct planned *p, struct er
             return error_set_param(err, STATUS_FORMAT, p->tensor->name,
                                    "tensor '%s' holds a value that is too large for %s",
                                    p->tensor->name, weight_infos[p->to].name);
-        put(w, w->data, p->n_bytes);
+        gguf_write_data(&w->writer, w->data, p->n_bytes);
     }
-    pad(w);
     gguf_release(w->gguf, p->tensor);
     return STATUS_OK;
 }
 
-static enum status put_tensors(struct work *w, struct error *err)
+static enum status put_tensors(struct quantizing *w, struct error *err)
 {
     uint64_t n_total = 0, n_done = 0;
     for (size_t i = 0; i < w->n_tensors; i++)
@@ -301,7 +220,7 @@ static enum status check_out(const struct quantize_job *job, struct error *err)
     return STATUS_OK;
 }
 
-static enum status take_memory(struct work *w, struct error *err)
+static enum status take_memory(struct quantizing *w, struct error *err)
 {
     size_t most = 1, both = 0, n_rows_bytes = 0, allowed = cpu_memory_bytes();
     for (size_t i = 0; i < w->n_tensors; i++) {
@@ -326,7 +245,7 @@ static enum status take_memory(struct work *w, struct error *err)
 
 /* An unfinished file without a name where the file system has such, so that a process that is
  * killed leaves nothing; else one beside the new file. */
-static enum status open_out(struct work *w, struct error *err)
+static enum status open_out(struct quantizing *w, struct error *err)
 {
     char folder[sizeof w->path];
     const char *slash = strrchr(w->job->out, '/');
@@ -354,7 +273,7 @@ static enum status open_out(struct work *w, struct error *err)
 }
 
 /* Gives the file its name. Without force another file of that name stays, made meanwhile or not. */
-static enum status name_out(struct work *w, struct error *err)
+static enum status name_out(struct quantizing *w, struct error *err)
 {
     const char *out = w->job->out;
     char self[64];
@@ -371,7 +290,7 @@ static enum status name_out(struct work *w, struct error *err)
     return failed == 0 ? STATUS_OK : error_errno(err, errno, "cannot name the new file %s", out);
 }
 
-static enum status write_file(struct work *w, struct error *err)
+static enum status write_file(struct quantizing *w, struct error *err)
 {
     enum status status = open_out(w, err);
     if (status != STATUS_OK)
@@ -380,7 +299,7 @@ static enum status write_file(struct work *w, struct error *err)
     if ((status = put_tensors(w, err)) != STATUS_OK)
         return status;
     w->result.in_bytes = gguf_size(w->gguf);
-    w->result.out_bytes = (uint64_t)ftell(w->file);
+    w->result.out_bytes = w->writer.n_written;
     if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
         return error_errno(err, errno, "cannot write %s", w->job->out);
     return name_out(w, err);
@@ -389,7 +308,7 @@ static enum status write_file(struct work *w, struct error *err)
 enum status quantize_file(const struct quantize_job *job, struct quantize_result *out,
                           struct error *err)
 {
-    struct work w = {.job = job, .mix = mix_find(job->type)};
+    struct quantizing w = {.job = job, .mix = mix_find(job->type)};
     if (!w.mix)
         return error_set_param(err, STATUS_INVALID, "TYPE", "'%s' is no weight type; these are: %s",
                                job->type, mix_names());

@@ -132,15 +132,9 @@ START_TEST(what_must_not_be_is_refused)
 }
 END_TEST
 
-/* A model of one matrix, with this value among zeros. */
-static void write_matrix(const char *path, float value)
+static void write_built(const char *path, struct gguf_builder *b)
 {
-    float x[256 * 2] = {0};
     size_t size;
-    struct gguf_builder *b = gguf_builder_new();
-    x[300] = value;
-    builder_string(b, "general.architecture", "llama");
-    builder_tensor(b, "token_embd.weight", weight_infos[WEIGHT_F32].ggml_id, 256, 2, x, sizeof x);
     uint8_t *bytes = gguf_build(b, &size);
     FILE *file = fopen(path, "wb");
     ck_assert_ptr_nonnull(file);
@@ -149,6 +143,50 @@ static void write_matrix(const char *path, float value)
     free(bytes);
     gguf_builder_free(b);
 }
+
+/* A model of one matrix, with this value among zeros. */
+static void write_matrix(const char *path, float value)
+{
+    float x[256 * 2] = {0};
+    struct gguf_builder *b = gguf_builder_new();
+    x[300] = value;
+    builder_string(b, "general.architecture", "llama");
+    builder_tensor(b, "token_embd.weight", weight_infos[WEIGHT_F32].ggml_id, 256, 2, x, sizeof x);
+    write_built(path, b);
+}
+
+START_TEST(the_alignment_stays)
+{
+    static const uint32_t alignments[] = {8, 32, 64, 4096, 1 << 20};
+    static float x[256 * 2];
+    char in[128];
+    snprintf(in, sizeof in, "%s/in.gguf", folder);
+    for (size_t i = 0; i < 256 * 2; i++)
+        x[i] = (float)i / 100;
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+        struct error err = {0};
+        struct gguf_builder *b = gguf_builder_new();
+        builder_string(b, "general.architecture", "llama");
+        builder_u32(b, "general.alignment", alignments[i]);
+        b->alignment = alignments[i];
+        builder_tensor(b, "a.weight", weight_infos[WEIGHT_F32].ggml_id, 256, 2, x, sizeof x);
+        builder_tensor(b, "b.weight", weight_infos[WEIGHT_F32].ggml_id, 256, 2, x, sizeof x);
+        write_built(in, b);
+        ck_assert_msg(run(in, "Q8_0", true, &err) == STATUS_OK, "%s", err.text);
+        struct gguf *old = open_file(in), *new = open_file(out_path);
+        uint64_t value = 0;
+        ck_assert_int_eq(gguf_get_u64(new, "general.alignment", &value, NULL, &err), STATUS_OK);
+        ck_assert_uint_eq(value, alignments[i]);
+        ck_assert_uint_eq(gguf_alignment(new), alignments[i]);
+        check_tensor(old, new, "a.weight", WEIGHT_Q8_0);
+        check_tensor(old, new, "b.weight", WEIGHT_Q8_0);
+        ck_assert_uint_eq(gguf_size(new) % alignments[i], 0);
+        gguf_close(old);
+        gguf_close(new);
+    }
+    unlink(in);
+}
+END_TEST
 
 START_TEST(what_a_type_cannot_hold_is_refused)
 {
