@@ -98,6 +98,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool force;          /* quantize: overwrite */
     bool json;           /* bench, inspect: the report as JSON */
     bool tensors;        /* inspect: every one */
+    bool header_only;    /* inspect: not the weights' values */
     bool quick, compare; /* bench: fewer cells; two reports instead of a run */
     const char *cells;   /* bench: beginnings of wanted cells' names, between commas; NULL: all */
 

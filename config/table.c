@@ -242,6 +242,8 @@ const struct setting settings_table[] = {
      "overwrite OUT", NULL},
     {"tensors", NULL, KIND_FLAG, FIELD(tensors), VERB_INSPECT, 0, 0, NULL, NULL, "off", NULL,
      "list every tensor", NULL},
+    {"header-only", NULL, KIND_FLAG, FIELD(header_only), VERB_INSPECT, 0, 0, NULL, NULL, "off", NULL,
+     "look at no weight's value: at once, however large the file", NULL},
     {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH | VERB_PROFILE, 0, 0, NULL, NULL, "off", NULL,
      "print the report as JSON", NULL},
     {"quick", NULL, KIND_FLAG, FIELD(quick), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,

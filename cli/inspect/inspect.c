@@ -1,10 +1,13 @@
-/* inspect.c - gathers what a model file holds and what serving it takes. Main thread; the weights'
- * values are never read. */
+/* inspect.c - gathers what a model file holds and what serving it takes. Main thread; of the
+ * weights' values it wants to know no more than that they are numbers. */
 #include "cli/inspect/inspect.h"
 
+#include "base/cpu.h"
 #include "base/utf8.h"
+#include "cli/bar.h"
 #include "cli/load.h"
 #include "forward/kv.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +60,25 @@ static enum status read_memory(struct inspection *i, const struct settings *sett
     return model_memory(i->gguf, &i->shape, i->n_context, &i->model_bytes, err);
 }
 
+static void show(void *ctx, const char *tensor, uint64_t n_done, uint64_t n_total)
+{
+    bar_show(ctx, (size_t)(n_done >> 20), (size_t)(n_total >> 20), tensor);
+}
+
+static enum status read_weights(const struct inspection *i, const struct settings *settings,
+                                struct error *err)
+{
+    struct cpu cpu;
+    struct bar bar;
+    if (settings->header_only)
+        return STATUS_OK;
+    cpu_detect(&cpu);
+    bar_begin(&bar, "reading the weights", "MiB");
+    enum status status = weights_check(i->gguf, cpu.n_usable, show, &bar, err);
+    bar_end(&bar);
+    return status;
+}
+
 enum status inspection_make(struct inspection *i, const struct settings *settings,
                             struct error *err)
 {
@@ -69,7 +91,8 @@ enum status inspection_make(struct inspection *i, const struct settings *setting
     i->vocabulary_only = gguf_n_tensors(i->gguf) == 0;
     read_text(i->gguf, "general.architecture", i->arch, sizeof i->arch);
     if (!i->vocabulary_only && ((status = model_read_shape(&i->shape, i->gguf, err)) != STATUS_OK ||
-                                (status = read_memory(i, settings, err)) != STATUS_OK))
+                                (status = read_memory(i, settings, err)) != STATUS_OK ||
+                                (status = read_weights(i, settings, err)) != STATUS_OK))
         return status;
     read_text(i->gguf, "general.name", i->name, sizeof i->name);
     read_text(i->gguf, "general.license", i->license, sizeof i->license);

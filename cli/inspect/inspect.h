@@ -1,7 +1,7 @@
 /* inspect.h - what `inspect` found in a model file: facts for people and for JSON alike.
  *
- * Made once on the main thread from a file whose header alone was read. Knows nothing of how the
- * facts are shown.
+ * Made once on the main thread from a file's header; the weights are read to see that they are
+ * numbers. Knows nothing of how the facts are shown.
  */
 #pragma once
 
@@ -42,7 +42,7 @@ struct inspection {
     size_t n_unusual;
 };
 
-/* Reads and checks the file as serving it would, but for the weights' values; a vocabulary alone as
+/* Reads and checks the file as serving it would; a vocabulary alone as
  * `tokenize` would, whatever its architecture. What was read up to
  * an error stays, for inspection_free. */
 enum status inspection_make(struct inspection *out, const struct settings *settings,

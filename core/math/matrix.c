@@ -98,17 +98,20 @@ struct matrix matrix_at(enum weight_type type, size_t n_rows, size_t n_cols, con
     };
 }
 
-void matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1)
+size_t matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1)
 {
     const struct weight_info *info = &weight_infos[m->type];
     const size_t n_blocks = m->n_cols / info->block_values,
                  row_bytes = n_blocks * info->block_bytes;
     const size_t end = p1 * PANEL_ROWS < m->n_rows ? p1 * PANEL_ROWS : m->n_rows;
+    size_t bad_row = m->n_rows;
     for (size_t r = p0 * PANEL_ROWS; r < end; r++) {
         const uint8_t *row = (const uint8_t *)src + r * row_bytes;
         /* The one place that writes to what is const for all who read it. */
         uint8_t *panel = (uint8_t *)(uintptr_t)m->panels + r / PANEL_ROWS * m->panel_bytes;
         size_t lane = r % PANEL_ROWS;
+        if (bad_row == m->n_rows && !weight_all_finite(m->type, row, m->n_cols))
+            bad_row = r;
         if (info->block_values == 1)
             pack_plain(panel, lane, m->n_cols, info->block_bytes, row);
         else if (info->block_values == 32)
@@ -116,6 +119,7 @@ void matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size
         else
             pack_super(m->type, panel, lane, n_blocks, row);
     }
+    return bad_row;
 }
 
 void matrix_pack(struct matrix *out, enum weight_type type, size_t n_rows, size_t n_cols,

@@ -36,8 +36,9 @@ size_t matrix_packed_bytes(enum weight_type type, size_t n_rows, size_t n_cols);
 struct matrix matrix_at(enum weight_type type, size_t n_rows, size_t n_cols, const uint8_t *dst);
 
 /* Packs panels [p0, p1) of src, rows as they lie in a GGUF file, into m's zeroed memory: different
- * panels may be packed by different threads. */
-void matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1);
+ * panels may be packed by different threads. Returns the first of these rows that holds a value
+ * that is not finite; n_rows where all are. */
+size_t matrix_pack_panels(const struct matrix *m, const void *src, size_t p0, size_t p1);
 
 /* Packs src, rows as they lie in a GGUF file, into dst (matrix_packed_bytes() of zeroed memory,
  * 64-byte aligned) and fills *out. Every value is kept exactly. */

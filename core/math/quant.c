@@ -341,3 +341,61 @@ void weight_to_f32(enum weight_type type, const void *src, size_t n, float *out)
         }
     }
 }
+
+enum { RUN = 64 }; /* values looked at together: a number known here makes vector code of it */
+
+static bool words_finite(const uint8_t *src, size_t n)
+{
+    const uint32_t exponent = 0x7f800000;
+    for (size_t i = 0; i < n; i += RUN) {
+        uint32_t words[RUN] = {0}, bad = 0;
+        memcpy(words, src + 4 * i, 4 * (n - i < RUN ? n - i : RUN));
+        for (size_t k = 0; k < RUN; k++)
+            bad |= (words[k] & exponent) == exponent;
+        if (bad != 0)
+            return false;
+    }
+    return true;
+}
+
+/* exponent: its bits in a half, F16 or BF16. */
+static bool halves_finite(const uint8_t *src, size_t n, uint16_t exponent)
+{
+    for (size_t i = 0; i < n; i += RUN) {
+        uint16_t halves[RUN] = {0}, bad = 0;
+        memcpy(halves, src + 2 * i, 2 * (n - i < RUN ? n - i : RUN));
+        for (size_t k = 0; k < RUN; k++)
+            bad |= (halves[k] & exponent) == exponent;
+        if (bad != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A block's integers are finite whatever they are: its F16 scale and minimum tell. */
+static bool blocks_finite(enum weight_type type, const uint8_t *src, size_t n_blocks)
+{
+    const struct block_parts *parts = &block_parts[type];
+    const bool has_min = quant_has_min(type);
+    const uint16_t exponent = 0x7c00;
+    bool bad = false;
+    for (size_t b = 0; b < n_blocks; b++, src += weight_infos[type].block_bytes) {
+        bad |= (load16(src + parts->d) & exponent) == exponent;
+        bad |= has_min && (load16(src + parts->m) & exponent) == exponent;
+    }
+    return !bad;
+}
+
+bool weight_all_finite(enum weight_type type, const void *src, size_t n)
+{
+    switch ((int)type) {
+    case WEIGHT_F32:
+        return words_finite(src, n);
+    case WEIGHT_F16:
+        return halves_finite(src, n, 0x7c00);
+    case WEIGHT_BF16:
+        return halves_finite(src, n, 0x7f80);
+    default:
+        return blocks_finite(type, src, n / weight_infos[type].block_values);
+    }
+}

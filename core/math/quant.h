@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,9 @@ const char *ggml_type_name(uint32_t ggml_id);
 
 /* Bytes of n values (a multiple of block_values). */
 size_t weight_bytes(enum weight_type type, size_t n);
+
+/* Are all n values (a multiple of block_values) finite? */
+bool weight_all_finite(enum weight_type type, const void *src, size_t n);
 
 /* The exact value of each weight of n (a multiple of block_values), as GGML's dequantize_row
  * defines it. */

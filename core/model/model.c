@@ -12,8 +12,9 @@
 #include "base/utf8.h"
 #include "model/arch.h"
 #include "model/rope.h"
+#include "model/weights.h"
 
-#include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,23 +60,30 @@ struct packing {
     const struct matrix *matrix;
     const uint8_t *src;
     uint32_t n_chunks;
+    _Atomic size_t bad_row; /* the first with a value that is not finite; n_rows: none */
 };
 
 static void pack_chunk(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
-    const struct packing *p = arg;
+    struct packing *p = arg;
     size_t n = matrix_n_panels(p->matrix);
     (void)phase, (void)rank;
-    matrix_pack_panels(p->matrix, p->src, n * chunk / p->n_chunks, n * (chunk + 1) / p->n_chunks);
+    size_t bad = matrix_pack_panels(p->matrix, p->src, n * chunk / p->n_chunks,
+                                    n * (chunk + 1) / p->n_chunks);
+    size_t found = p->bad_row;
+    while (bad < found && !atomic_compare_exchange_weak(&p->bad_row, &found, bad))
+        continue;
 }
 
-/* All of a matrix, by the whole team. */
-static void pack(struct team *team, const struct matrix *matrix, const uint8_t *src)
+/* All of a matrix, by the whole team. Returns the first row that holds a value that is not finite;
+ * n_rows: none. */
+static size_t pack(struct team *team, const struct matrix *matrix, const uint8_t *src)
 {
     size_t n = matrix_n_panels(matrix), most = (size_t)PACK_CHUNKS * team_size(team);
-    struct packing p = {matrix, src, (uint32_t)(n < most ? n : most)};
+    struct packing p = {matrix, src, (uint32_t)(n < most ? n : most), matrix->n_rows};
     team_run(team, &(struct team_work){
                        .fn = pack_chunk, .arg = &p, .n_chunks = &p.n_chunks, .n_phases = 1});
+    return p.bad_row;
 }
 
 /* Rows [first, first + n_rows) of a tensor as a packed matrix. */
@@ -94,7 +102,9 @@ static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size
     if (dst == NULL)
         return no_room(l, t->name);
     *out = matrix_at(type, n_rows, n_cols, dst);
-    pack(l->team, out, t->data + first * weight_bytes(type, n_cols));
+    size_t bad_row = pack(l->team, out, t->data + first * weight_bytes(type, n_cols));
+    if (bad_row < n_rows)
+        return weights_refuse(t, first + bad_row, l->err);
     l->model->bytes_per_token += n_bytes;
     return STATUS_OK;
 }
@@ -108,13 +118,10 @@ static enum status keep_values(struct loader *l, const struct gguf_tensor *t, si
         return STATUS_OK;
     if (dst == NULL)
         return no_room(l, t->name);
+    enum status status = weights_check_tensor(t, l->err);
+    if (status != STATUS_OK)
+        return status;
     weight_to_f32(type_of(t), t->data + weight_bytes(type_of(t), first), n, dst);
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(dst[i]))
-            return error_set_param(l->err, STATUS_FORMAT, t->name,
-                                   "tensor '%s': value %zu is not a finite number", t->name,
-                                   first + i);
-    }
     *out = dst;
     return STATUS_OK;
 }

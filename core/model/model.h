@@ -4,7 +4,8 @@
  * One description per architecture (a row of options and a table of tensor roles, model_arch.c)
  * drives reading, checking and packing; forward.h runs all of them with one pass. Loaded once by
  * the start-up thread, read-only and shared after. Keys and tensors that change the arithmetic are
- * honoured or refused by name, never ignored. Knows nothing of sequences or threads.
+ * honoured or refused by name, never ignored; a weight that is not finite is refused by tensor and
+ * row. Knows nothing of sequences or threads.
  */
 #pragma once
 

@@ -39,6 +39,21 @@ def layout(data):
     return keys_end, at, -(-at // ALIGNMENT) * ALIGNMENT
 
 
+def weights_of(data, kind):
+    """The first matrix of that GGML type: where its data begins, its name, columns and rows."""
+    at, _, data_begin = layout(data)
+    while True:
+        end = skip_string(data, at)
+        name = bytes(data[at + 8:end]).decode()
+        n_dims = struct.unpack_from("<I", data, end)[0]
+        shape = struct.unpack_from(f"<{n_dims}Q", data, end + 4)
+        at = end + 4 + 8 * n_dims
+        found, offset = struct.unpack_from("<IQ", data, at)
+        at += 12
+        if found == kind and n_dims == 2:
+            return data_begin + offset, name, shape[0], shape[1]
+
+
 def encode(text):
     return struct.pack("<Q", len(text.encode())) + text.encode()
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 import models
-from gguf_edit import vocabulary_of, with_token
+from gguf_edit import vocabulary_of, weights_of, with_token
 from service import ROOT, run_verb
 from terminal import run_on_terminal
 
@@ -185,6 +185,26 @@ def test_an_end_known_by_its_text_alone_is_shown_and_logged(tmp_path, serve, tex
     eos = {"id": 2, "text": "</s>", "by_text": False}
     assert service.info()["model"]["end_tokens"] == [eos, end]
     assert [f"300 {text}" in line for line in service.log_lines("no key names")] == [True]
+
+
+@pytest.mark.parametrize("bits", [b"\x00\x7c", b"\x01\xfe"])
+def test_a_scale_that_is_not_finite_is_refused_by_tensor_and_row(tmp_path, bits):
+    source = models.fixture("llama256.Q8_0.gguf")
+    data = bytearray(source.read_bytes())
+    begin, name, columns, rows = weights_of(data, 8)
+    at = begin + (rows - 3) * (columns // 32) * 34
+    data[at:at + 2] = bits
+    path = tmp_path / "spoiled.gguf"
+    path.write_bytes(data)
+    words = f"tensor '{name}': row {rows - 3} holds a value that is not a finite number"
+    done = run_verb("inspect", "--json", path)
+    assert done.returncode == 1
+    refused = json.loads(done.stdout)["refused"]
+    assert refused["param"] == name and words in refused["message"]
+    assert words in run_verb("inspect", path).stderr.decode()
+    assert run_verb("inspect", "--header-only", path).returncode == 0
+    done = run_verb("generate", "--model", path, "Once")
+    assert done.returncode == 1 and words in done.stderr.decode()
 
 
 def test_a_whole_model_is_not_called_a_vocabulary():

@@ -149,6 +149,43 @@ START_TEST(sizes_beyond_memory_are_zero)
 }
 END_TEST
 
+/* A run of zeros with one bad scale or value anywhere is seen, and its values are not finite. */
+START_TEST(a_value_that_is_not_finite_is_seen_wherever_it_is)
+{
+    enum { N = 1024 + 256 };
+    static const uint16_t bad_halves[] = {0x7c00, 0xfc00, 0x7e00, 0xfdff}, largest = 0xfbff;
+    static float values[N];
+    enum weight_type type = (enum weight_type)_i;
+    const struct weight_info *info = &weight_infos[type];
+    const size_t n_bytes = weight_bytes(type, N), unit = type == WEIGHT_F32 ? 4 : 2;
+    uint8_t *bytes = calloc(1, n_bytes);
+    ck_assert_ptr_nonnull(bytes);
+    size_t n_bad = 0;
+    ck_assert(weight_all_finite(type, bytes, N));
+    for (size_t at = 0; at + unit <= n_bytes; at += unit) {
+        for (size_t k = 0; k < sizeof bad_halves / sizeof *bad_halves; k++) {
+            uint16_t half = bad_halves[k];
+            if (type == WEIGHT_F32 || type == WEIGHT_BF16)
+                half = (uint16_t)((half & 0x8000) | 0x7f80 | (half & 0x200 ? 0x40 : 0));
+            memset(bytes, type == WEIGHT_BF16 ? 0x11 : 0, n_bytes);
+            memcpy(bytes + at + unit - 2, &half, 2);
+            weight_to_f32(type, bytes, N, values);
+            bool finite = true;
+            for (size_t i = 0; i < N; i++)
+                finite = finite && isfinite(values[i]);
+            ck_assert_int_eq(weight_all_finite(type, bytes, N), finite);
+            n_bad += !finite;
+        }
+    }
+    ck_assert_uint_ge(n_bad, 4 * N / info->block_values);
+    memset(bytes, 0, n_bytes);
+    memcpy(bytes + (type == WEIGHT_F32 ? 2 : 0), &largest,
+           2); /* F16's; finite as F32 and BF16 too */
+    ck_assert(weight_all_finite(type, bytes, N));
+    free(bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("quant");
@@ -158,6 +195,7 @@ int main(void)
     tcase_add_test(c, f32_rounds_to_the_nearest_half_ties_to_even);
     tcase_add_loop_test(c, dequantized_values_are_ggmls, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, packing_keeps_every_value, 0, WEIGHT_TYPES);
+    tcase_add_loop_test(c, a_value_that_is_not_finite_is_seen_wherever_it_is, 0, WEIGHT_TYPES);
     tcase_add_test(c, sizes_beyond_memory_are_zero);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

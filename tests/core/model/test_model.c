@@ -3,6 +3,7 @@
 #include "core/tiny_model.h"
 #include "math/matrix.h"
 #include "model/model.h"
+#include "model/weights.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -387,6 +388,57 @@ START_TEST(a_file_loads_as_its_bytes_do)
 }
 END_TEST
 
+/* The error of loading the tiny model with an infinity, or a scale that is one, at a byte. */
+static void refused_at(const char *name, size_t byte, const char *text)
+{
+    struct builder_tensor *t = builder_find_tensor(b, name);
+    uint8_t kept[2];
+    struct model *m = NULL;
+    struct error err = {0}, seen = {0};
+    ck_assert_ptr_nonnull(t);
+    memcpy(kept, t->data.p + byte, 2);
+    memcpy(t->data.p + byte, "\x80\x7f", 2); /* F32's upper half; as F16 a NaN */
+    open_built();
+    ck_assert_int_eq(model_load(&m, gguf, 0, 3, &err), STATUS_FORMAT);
+    ck_assert_str_eq(err.param, name);
+    ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
+    ck_assert_int_eq(weights_check(gguf, 3, NULL, NULL, &seen), STATUS_FORMAT);
+    ck_assert_str_eq(seen.text, err.text);
+    gguf_close(gguf);
+    free(bytes);
+    gguf = NULL;
+    bytes = NULL;
+    memcpy(t->data.p + byte, kept, 2);
+}
+
+START_TEST(a_weight_that_is_not_finite_is_refused_by_tensor_and_row)
+{
+    enum weight_type type = types[_i];
+    size_t row = weight_bytes(type, TINY_EMBD), at = type == WEIGHT_F32 ? 2 : 0;
+    struct error err = {0};
+    open_tiny("llama", type);
+    refused_at("token_embd.weight", at, "row 0 holds");
+    refused_at("token_embd.weight", 7 * row + at, "row 7 holds");
+    refused_at("blk.1.ffn_up.weight", 19 * row + at, "row 19 holds");
+    refused_at("blk.1.ffn_norm.weight", 5 * 4 + 2, "value 5 is not a finite number");
+    open_built();
+    ck_assert_int_eq(weights_check(gguf, 2, NULL, NULL, &err), STATUS_OK);
+    model_destroy(loaded(0));
+}
+END_TEST
+
+START_TEST(the_row_is_the_tensors_where_one_is_cut_in_three)
+{
+    open_tiny("gpt2", WEIGHT_F32);
+    size_t row = weight_bytes(WEIGHT_F32, TINY_EMBD);
+    refused_at("blk.0.attn_qkv.weight", (TINY_EMBD + 3) * row + 2, "row 35 holds");
+    refused_at("blk.0.attn_qkv.bias", 40 * 4 + 2, "value 40 is not");
+    refused_at("blk.1.ffn_down.bias", 2, "value 0 is not");
+    refused_at("position_embd.weight", 6 * row + 2, "row 6 holds");
+    open_built();
+}
+END_TEST
+
 START_TEST(destroy_takes_null)
 {
     model_destroy(NULL);
@@ -414,6 +466,8 @@ int main(void)
     tcase_add_test(tc, names_are_made_printable);
     tcase_add_test(tc, frequency_factors_divide_the_frequencies);
     tcase_add_test(tc, a_file_loads_as_its_bytes_do);
+    tcase_add_loop_test(tc, a_weight_that_is_not_finite_is_refused_by_tensor_and_row, 0, 4);
+    tcase_add_test(tc, the_row_is_the_tensors_where_one_is_cut_in_three);
     tcase_add_test(tc, destroy_takes_null);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
