@@ -9,10 +9,10 @@
 #include "gguf/writer.h"
 #include "math/encode/encode.h"
 #include "model/quantize/mix.h"
+#include "model/weights.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ struct quantizing {
     char path[4096]; /* what it is called until it is whole; "" when there is nothing to remove */
     /* of the tensor that the team works on */
     const struct planned *current;
-    bool not_finite, too_large;
+    bool too_large;
     struct quantize_result result;
 };
 
@@ -126,14 +126,6 @@ static void put_header(struct quantizing *w)
 
 /* --- the tensors --- */
 
-static bool all_finite(const float *x, size_t n)
-{
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite &= isfinite(x[i]) != 0;
-    return finite;
-}
-
 /* A chunk is a run of the tensor's rows. */
 static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
 {
@@ -146,13 +138,9 @@ static void convert_rows(void *arg, size_t phase, size_t chunk, unsigned rank)
     (void)phase;
     for (size_t r = n_rows * chunk / CHUNKS; r < n_rows * (chunk + 1) / CHUNKS; r++) {
         weight_to_f32(p->from, p->tensor->data + r * from_bytes, n_cols, row);
-        if (!all_finite(row, n_cols)) {
-            __atomic_store_n(&w->not_finite, true, __ATOMIC_RELAXED);
-            return;
-        }
         weight_from_f32(p->to, row, n_cols, w->data + r * to_bytes);
-        weight_to_f32(p->to, w->data + r * to_bytes, n_cols, row);
-        if (!all_finite(row, n_cols)) { /* a half's range ends at 65504, of scales too */
+        if (!weight_all_finite(p->to, w->data + r * to_bytes,
+                               n_cols)) { /* a half's range ends at 65504, of scales too */
             __atomic_store_n(&w->too_large, true, __ATOMIC_RELAXED);
             return;
         }
@@ -164,16 +152,13 @@ static enum status put_tensor(struct quantizing *w, const struct planned *p, str
     enum status status = gguf_fetch(w->gguf, p->tensor, err);
     if (status != STATUS_OK)
         return status;
+    if ((status = weights_check_tensor(p->tensor, err)) != STATUS_OK)
+        return status;
     if (p->to == p->from) {
         gguf_write_data(&w->writer, p->tensor->data, p->n_bytes);
     } else {
         w->current = p;
         team_run(w->team, &(struct team_work){convert_rows, w, (const uint32_t[]){CHUNKS}, 1});
-        if (w->not_finite)
-            return error_set_param(
-                err, STATUS_FORMAT, p->tensor->name,
-                "tensor '%s' holds a value that is not finite: it cannot be rounded",
-                p->tensor->name);
         if (w->too_large)
             return error_set_param(err, STATUS_FORMAT, p->tensor->name,
                                    "tensor '%s' holds a value that is too large for %s",

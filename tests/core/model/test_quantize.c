@@ -194,8 +194,9 @@ START_TEST(what_a_type_cannot_hold_is_refused)
         float value;
         const char *type, *text; /* text NULL: it fits */
     } wanted[] = {
-        {INFINITY, "Q8_0", "tensor 'token_embd.weight' holds a value that is not finite"},
-        {NAN, "F16", "tensor 'token_embd.weight' holds a value that is not finite"},
+        {INFINITY, "Q8_0",
+         "tensor 'token_embd.weight': row 1 holds a value that is not a finite number"},
+        {NAN, "F16", "tensor 'token_embd.weight': row 1 holds a value that is not a finite number"},
         {65504, "F16", NULL},
         {65536, "F16", "tensor 'token_embd.weight' holds a value that is too large for F16"},
         {65536, "BF16", NULL},
@@ -304,6 +305,7 @@ int main(void)
     tcase_add_test(facts, matrices_are_rounded_and_the_rest_stays);
     tcase_add_test(facts, a_mix_gives_some_matrices_more_bits);
     tcase_add_test(facts, what_must_not_be_is_refused);
+    tcase_add_test(facts, the_alignment_stays);
     tcase_add_test(facts, what_a_type_cannot_hold_is_refused);
     tcase_add_test(facts, a_tensor_beyond_memory_is_refused);
     tcase_add_loop_test(facts, the_tensors_are_llama_cpps_byte_for_byte, 0, N_EXACT);
