@@ -344,32 +344,46 @@ void weight_to_f32(enum weight_type type, const void *src, size_t n, float *out)
 
 enum { RUN = 64 }; /* values looked at together: a number known here makes vector code of it */
 
-static bool words_finite(const uint8_t *src, size_t n)
+static bool run_of_words_finite(const uint8_t *src)
 {
     const uint32_t exponent = 0x7f800000;
-    for (size_t i = 0; i < n; i += RUN) {
-        uint32_t words[RUN] = {0}, bad = 0;
-        memcpy(words, src + 4 * i, 4 * (n - i < RUN ? n - i : RUN));
-        for (size_t k = 0; k < RUN; k++)
-            bad |= (words[k] & exponent) == exponent;
-        if (bad != 0)
+    uint32_t words[RUN], bad = 0;
+    memcpy(words, src, sizeof words);
+    for (size_t k = 0; k < RUN; k++)
+        bad |= (words[k] & exponent) == exponent;
+    return bad == 0;
+}
+
+static bool words_finite(const uint8_t *src, size_t n)
+{
+    uint8_t rest[4 * RUN] = {0};
+    for (; n >= RUN; n -= RUN, src += sizeof rest) {
+        if (!run_of_words_finite(src))
             return false;
     }
-    return true;
+    memcpy(rest, src, 4 * n);
+    return run_of_words_finite(rest);
 }
 
 /* exponent: its bits in a half, F16 or BF16. */
+static bool run_of_halves_finite(const uint8_t *src, uint16_t exponent)
+{
+    uint16_t halves[RUN], bad = 0;
+    memcpy(halves, src, sizeof halves);
+    for (size_t k = 0; k < RUN; k++)
+        bad |= (halves[k] & exponent) == exponent;
+    return bad == 0;
+}
+
 static bool halves_finite(const uint8_t *src, size_t n, uint16_t exponent)
 {
-    for (size_t i = 0; i < n; i += RUN) {
-        uint16_t halves[RUN] = {0}, bad = 0;
-        memcpy(halves, src + 2 * i, 2 * (n - i < RUN ? n - i : RUN));
-        for (size_t k = 0; k < RUN; k++)
-            bad |= (halves[k] & exponent) == exponent;
-        if (bad != 0)
+    uint8_t rest[2 * RUN] = {0};
+    for (; n >= RUN; n -= RUN, src += sizeof rest) {
+        if (!run_of_halves_finite(src, exponent))
             return false;
     }
-    return true;
+    memcpy(rest, src, 2 * n);
+    return run_of_halves_finite(rest, exponent);
 }
 
 /* A block's integers are finite whatever they are: its F16 scale and minimum tell. */
