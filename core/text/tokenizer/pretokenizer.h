@@ -3,8 +3,9 @@
  *
  * A rule set is a list of patterns: the first cuts the text into its matches and what lies between
  * them, the next cuts each of those parts, and so on; no pattern sees beyond the part it is
- * cutting. Run by PCRE2. A pretokenizer is read-only and shared; a run belongs to one encoding.
- * Knows nothing of vocabularies.
+ * cutting. Run by PCRE2 over character classes of one Unicode version, the same on every machine. A
+ * pretokenizer is read-only and shared; a run belongs to one encoding. Knows nothing of
+ * vocabularies.
  */
 #pragma once
 
@@ -33,7 +34,8 @@ enum status pretokenizer_run_create(struct pretokenizer_run **out,
 void pretokenizer_run_destroy(struct pretokenizer_run *run); /* takes NULL */
 
 /* text must be UTF-8, at most 1 GiB, and stay until the last word. */
-void pretokenizer_run_start(struct pretokenizer_run *run, const char *text, size_t n);
+enum status pretokenizer_run_start(struct pretokenizer_run *run, const char *text, size_t n,
+                                   struct error *err);
 
 /* The next word, from left to right, nothing left out; *n = 0 after the last. */
 enum status pretokenizer_run_next(struct pretokenizer_run *run, const char **word, size_t *n,

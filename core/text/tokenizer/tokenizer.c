@@ -149,17 +149,16 @@ static enum status encode_fragment(struct merger *merger, struct pretokenizer_ru
 {
     if (merger->t->is_spm)
         return merge_spm(merger, text, n, space_in_front, err);
-    pretokenizer_run_start(run, text, n);
-    for (;;) {
+    enum status status = pretokenizer_run_start(run, text, n, err);
+    while (status == STATUS_OK) {
         const char *word;
         size_t n_word;
-        enum status status = pretokenizer_run_next(run, &word, &n_word, err);
+        status = pretokenizer_run_next(run, &word, &n_word, err);
         if (status != STATUS_OK || n_word == 0)
             return status;
         status = merge_bytes(merger, word, n_word, err);
-        if (status != STATUS_OK)
-            return status;
     }
+    return status;
 }
 
 static bool is_blank(char c) /* the white space that special tokens swallow: ASCII's */

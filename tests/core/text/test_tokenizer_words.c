@@ -17,7 +17,7 @@ static const char *words_of(const char *pre, const char *text)
     ck_assert_msg(pretokenizer_create(&pretokenizer, pre, strlen(pre), &err) == STATUS_OK, "%s",
                   err.text);
     ck_assert_int_eq(pretokenizer_run_create(&run, pretokenizer, &err), STATUS_OK);
-    pretokenizer_run_start(run, text, strlen(text));
+    ck_assert_int_eq(pretokenizer_run_start(run, text, strlen(text), &err), STATUS_OK);
     out[0] = '\0';
     for (;;) {
         const char *word;
