@@ -46,7 +46,7 @@ static const char *const reject_names[REJECT_REASONS] = {"queue_full", "deadline
                                                          "too_large", "body_memory"};
 static const char *const phase_names[] = {"queued", "prefill", "decode"};
 
-void histogram_add(struct histogram *h, const struct bounds *bounds, double value)
+void metrics_observe(struct histogram *h, const struct bounds *bounds, double value)
 {
     size_t i = 0;
     while (i < bounds->n && value > bounds->values[i])
@@ -111,7 +111,7 @@ void metrics_reject(struct metrics *m, enum reject_reason reason)
 static void add_span(struct histogram *h, const struct bounds *bounds, uint64_t from_ns,
                      uint64_t to_ns)
 {
-    histogram_add(h, bounds, to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0);
+    metrics_observe(h, bounds, to_ns > from_ns ? (double)(to_ns - from_ns) * 1e-9 : 0);
 }
 
 void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_ns)
@@ -123,7 +123,7 @@ void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_n
         add_span(&m->first_token, &first_token_bounds, job->arrived_ns, job->first_token_ns);
     if (job->n_completion > 1) {
         double decode = (double)(job->last_token_ns - job->first_token_ns) * 1e-9;
-        histogram_add(&m->per_token, &per_token_bounds, decode / (double)(job->n_completion - 1));
+        metrics_observe(&m->per_token, &per_token_bounds, decode / (double)(job->n_completion - 1));
     }
 }
 

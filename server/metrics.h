@@ -41,7 +41,7 @@ struct histogram {
                     1]; /* not cumulative; the one after the last bound's is +Inf's */
     double sum;
 };
-void histogram_add(struct histogram *h, const struct bounds *bounds, double value);
+void metrics_observe(struct histogram *h, const struct bounds *bounds, double value);
 
 /* A counter's growth over the last 10 s, whoever asks and how often: its value at the end of each
  * recent second. */

@@ -228,10 +228,10 @@ START_TEST(a_bound_belongs_to_its_bucket)
     struct histogram h = {0};
     const double values[] = {1, 2};
     const struct bounds bounds = {values, 2};
-    histogram_add(&h, &bounds, 1);
-    histogram_add(&h, &bounds, 1.5);
-    histogram_add(&h, &bounds, 2);
-    histogram_add(&h, &bounds, 3);
+    metrics_observe(&h, &bounds, 1);
+    metrics_observe(&h, &bounds, 1.5);
+    metrics_observe(&h, &bounds, 2);
+    metrics_observe(&h, &bounds, 3);
     ck_assert_uint_eq(h.counts[0], 1);
     ck_assert_uint_eq(h.counts[1], 2);
     ck_assert_uint_eq(h.counts[2], 1);
