@@ -424,13 +424,12 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
 {
     struct kv_seq seq = {0};
     size_t n_cached;
-    if (!kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached))
-        return 0;
+    pthread_mutex_lock(&w->lock); /* the thread that takes memory looks in */
+    bool fits = kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached) && kv_extend(w->kv, &seq, n);
+    pthread_mutex_unlock(&w->lock);
+    if (!fits)
+        return 0; /* the worker does not start */
     uint64_t begin = clock_now_ns();
-    if (!kv_extend(w->kv, &seq, n)) {
-        kv_end(w->kv, &seq);
-        return 0;
-    }
     for (size_t i = 0; i < n; i++)
         w->rows[i] = (struct row){
             .token = tokens[i], .position = (uint32_t)i, .seq = &seq, .wants_logits = i + 1 == n};
@@ -446,7 +445,9 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
         if (t == 0)
             ns = clock_now_ns() - begin;
     }
+    pthread_mutex_lock(&w->lock);
     kv_end(w->kv, &seq);
+    pthread_mutex_unlock(&w->lock);
     return ns;
 }
 
@@ -470,9 +471,11 @@ enum status worker_warm_up(struct worker *w, struct error *err)
     n = n < most ? n : most;
     n = n > 0 ? n : 1;
     uint64_t prompt = trial(w, tokens, n);
-    kv_clear(w->kv);
     if (decode == 0 || prompt == 0)
         return error_set(err, STATUS_INTERNAL, "the warm-up found no room in the KV cache");
+    pthread_mutex_lock(&w->lock);
+    kv_clear(w->kv);
+    pthread_mutex_unlock(&w->lock);
     rates_seed(&w->rates, decode, n, prompt);
     return STATUS_OK;
 }
