@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-struct range {        /* one element of the list */
+struct media_range {  /* one element of the list */
     const char *type; /* "text/plain", without parameters; not terminated */
     size_t n_type;
     int quality; /* thousandths; -1: the weight is malformed, the element is ignored */
@@ -54,7 +54,7 @@ static size_t trimmed(const char **begin, const char *end)
 }
 
 /* Reads the element at *p and moves behind its comma; false at the end of the list. */
-static bool next_range(const char **p, struct range *out)
+static bool next_range(const char **p, struct media_range *out)
 {
     if (**p == '\0')
         return false;
@@ -74,7 +74,7 @@ static bool next_range(const char **p, struct range *out)
 }
 
 /* How exactly a range names a type: 3 itself, 2 its kind, 1 anything, 0 not at all. */
-static int specificity(const struct range *range, const char *type)
+static int specificity(const struct media_range *range, const char *type)
 {
     size_t n_kind = (size_t)(strchr(type, '/') - type) + 1;
     if (range->n_type == strlen(type) && strncasecmp(range->type, type, range->n_type) == 0)
@@ -91,7 +91,7 @@ size_t accept_choose(const char *accept, const char *const *types, size_t n_type
         int quality, specificity;
         size_t place;
     } found[ACCEPT_TYPES_MAX] = {{0, 0, 0}};
-    struct range range;
+    struct media_range range;
     for (size_t place = 0; accept != NULL && next_range(&accept, &range); place++) {
         for (size_t i = 0; i < n_types && range.quality >= 0; i++) {
             int exact = specificity(&range, types[i]);

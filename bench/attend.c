@@ -39,13 +39,13 @@ static void bench(const struct kernels *kernels, enum kv_type type, size_t head_
 {
     static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
     const size_t n_rows = ATTEND_QUERIES / n_heads, n_queries = n_rows * n_heads;
-    uint8_t *pages = buffer(BLOCKS * kv_block_bytes(type, head_dim));
+    uint8_t *pages = buffer(BLOCKS * page_head_bytes(type, head_dim));
     const uint8_t *blocks[BLOCKS];
     float *q = buffer(n_queries * head_dim * sizeof *q), *kv = buffer(head_dim * sizeof *kv);
     for (size_t i = 0; i < n_queries * head_dim; i++)
         q[i] = noise_value() / 8;
     for (size_t pos = 0; pos < ATTEND_SPAN; pos++) {
-        uint8_t *block = pages + pos / KV_PAGE * kv_block_bytes(type, head_dim);
+        uint8_t *block = pages + pos / KV_PAGE * page_head_bytes(type, head_dim);
         for (size_t d = 0; d < head_dim; d++)
             kv[d] = noise_value();
         kernels->kv_store[type](block, pos % KV_PAGE, head_dim, kv, kv);
@@ -69,7 +69,7 @@ static void bench(const struct kernels *kernels, enum kv_type type, size_t head_
     double macs = (double)(2 * ATTEND_SPAN * head_dim) * 1e-9;
     printf("%-4s %-7s D %3zu  %2zu heads: decode %6.2f GB/s %6.2f GMAC/s; prompt %6.2f GMAC/s\n",
            names[type], kernels->name, head_dim, n_heads,
-           (double)(BLOCKS * kv_block_bytes(type, head_dim)) / one * 1e-9,
+           (double)(BLOCKS * page_head_bytes(type, head_dim)) / one * 1e-9,
            macs * (double)n_heads / one, macs * (double)n_queries / many);
     free(a.scratch);
     free(a.max);

@@ -337,7 +337,7 @@ static enum status run_attend(struct bench *bench, struct error *err)
     enum kv_type type = (enum kv_type)bench->settings->kv_type;
     enum { BLOCKS = ATTEND_SPAN / KV_PAGE };
     size_t d = shape->head_dim, heads = shape->n_heads / shape->n_kv_heads;
-    size_t block = kv_block_bytes(type, d), floats = (3 * heads + 2) * round_up(d, ALIGN_FLOATS);
+    size_t block = page_head_bytes(type, d), floats = (3 * heads + 2) * round_up(d, ALIGN_FLOATS);
     struct bed bed;
     if (block == 0 || kernels->attend[type] == NULL)
         return STATUS_OK;

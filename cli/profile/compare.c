@@ -21,7 +21,7 @@ const char compare_caution[] =
 
 /* --- what differs --- */
 
-static void add_name(struct names *list, const char *name, const char *label)
+static void add_name(struct compared_names *list, const char *name, const char *label)
 {
     list->names[list->n] = name;
     list->labels[list->n++] = label;
@@ -174,7 +174,7 @@ static const char *label_of(size_t scope, const char *name)
 /* By name, so that a scope that only other versions know is compared too where both have it. */
 static void compare_scopes(struct comparison *c)
 {
-    struct names both = {.n = 0}; /* in both */
+    struct compared_names both = {.n = 0}; /* in both */
     size_t at_a[PROFILE_SCOPES], at_b[PROFILE_SCOPES];
     for (size_t scope = 0; scope < PROFILE_SCOPES; scope++) {
         const char *name = profile_scope_name(&c->a, scope);

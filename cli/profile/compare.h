@@ -34,7 +34,7 @@ struct table { /* rows that are judged together */
     bool ranked; /* by ranks; else by the logarithms' means */
 };
 
-struct names { /* static, or the summaries' */
+struct compared_names { /* static, or the summaries' */
     const char *names[PROFILE_SCOPES], *labels[PROFILE_SCOPES];
     size_t n;
 };
@@ -43,10 +43,10 @@ struct comparison {
     const char *file_a, *file_b;
     struct profile_summary a, b;
     struct table whole, scopes;
-    struct names came, gone;  /* scopes in B only, in A only */
-    struct names differences; /* what is not the same in both, beside the times */
-    bool comparable;          /* ... and none of it means other work */
-    bool asked;               /* for regressions above allowed */
+    struct compared_names came, gone;  /* scopes in B only, in A only */
+    struct compared_names differences; /* what is not the same in both, beside the times */
+    bool comparable;                   /* ... and none of it means other work */
+    bool asked;                        /* for regressions above allowed */
     double allowed;
     bool failed;
     double *x, *y; /* samples of one row */

@@ -29,7 +29,7 @@ static void put_side(struct json_writer *w, const char *key, const char *file,
     json_raw(w, "}");
 }
 
-static void put_names(struct json_writer *w, const char *key, const struct names *list)
+static void put_names(struct json_writer *w, const char *key, const struct compared_names *list)
 {
     json_name(w, ",", key);
     json_raw(w, "[");
@@ -78,7 +78,7 @@ static void put_table(struct json_writer *w, const char *key, const struct table
 
 static void put_regressions(struct json_writer *w, const struct comparison *c)
 {
-    struct names list = {.n = 0};
+    struct compared_names list = {.n = 0};
     const struct table *const tables[] = {&c->whole, &c->scopes};
     for (size_t t = 0; t < 2; t++)
         for (size_t i = 0; i < tables[t]->n && list.n < PROFILE_SCOPES; i++)

@@ -23,7 +23,7 @@ static void print_side(FILE *out, char side, const struct profile_summary *s)
             s->n_threads, plural(s->n_threads), s->kernels, s->cpu);
 }
 
-static void print_names(FILE *out, const struct names *list)
+static void print_names(FILE *out, const struct compared_names *list)
 {
     for (size_t i = 0; i < list->n; i++)
         fprintf(out, "%s%s", i > 0 ? ", " : "", list->labels[i]);

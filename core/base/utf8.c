@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-enum scan { SCAN_WHOLE, SCAN_ILL, SCAN_CUT };
+enum utf8_scan { SCAN_WHOLE, SCAN_ILL, SCAN_CUT };
 
 /* Looks at the character that begins at p. WHOLE: *length bytes are well-formed. ILL: *length is
  * the maximal ill-formed part (at least 1). CUT: all n bytes begin a character that n is too short
  * for. */
-static enum scan scan(const uint8_t *p, size_t n, size_t *length)
+static enum utf8_scan scan(const uint8_t *p, size_t n, size_t *length)
 {
     uint8_t lead = p[0];
     *length = 1;
@@ -116,7 +116,7 @@ size_t utf8_stream_push(struct utf8_stream *stream, const char *bytes, size_t n,
         size_t n_held = stream->n_held, n_more = n < 4 - n_held ? n : 4 - n_held;
         memcpy(joint, stream->held, n_held);
         memcpy(joint + n_held, p, n_more);
-        enum scan found = scan(joint, n_held + n_more, &length);
+        enum utf8_scan found = scan(joint, n_held + n_more, &length);
         if (found == SCAN_CUT) {
             memcpy(stream->held, joint, n_held + n_more);
             stream->n_held = (uint8_t)(n_held + n_more);
@@ -132,7 +132,7 @@ size_t utf8_stream_push(struct utf8_stream *stream, const char *bytes, size_t n,
         stream->n_held = 0;
     }
     while (i < n) {
-        enum scan found = scan(p + i, n - i, &length);
+        enum utf8_scan found = scan(p + i, n - i, &length);
         if (found == SCAN_CUT) {
             memcpy(stream->held, p + i, n - i);
             stream->n_held = (uint8_t)(n - i);

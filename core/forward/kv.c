@@ -70,7 +70,7 @@ struct kv {
 
 size_t kv_page_bytes(const struct shape *shape, enum kv_type type)
 {
-    return shape->n_layers * shape->n_kv_heads * kv_block_bytes(type, shape->head_dim);
+    return shape->n_layers * shape->n_kv_heads * page_head_bytes(type, shape->head_dim);
 }
 
 size_t kv_pages_for(size_t n_positions)
@@ -156,7 +156,7 @@ static enum status create(struct kv **out, const struct model *model, enum kv_ty
     kv->type = type;
     kv->prefix_cache = prefix_cache;
     kv->n_kv_heads = shape->n_kv_heads;
-    kv->block_bytes = kv_block_bytes(type, shape->head_dim);
+    kv->block_bytes = page_head_bytes(type, shape->head_dim);
     kv->page_bytes = page_bytes;
     kv->n_pages = budget_bytes / page_bytes;
     if (kv->n_pages >= NONE)

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-size_t kv_block_bytes(enum kv_type type, size_t head_dim)
+size_t page_head_bytes(enum kv_type type, size_t head_dim)
 {
-    size_t n_values = kv_value_at(head_dim, KV_PAGE);
+    size_t n_values = page_value_at(head_dim, KV_PAGE);
     size_t bytes = type == KV_F32   ? n_values * sizeof(float)
                    : type == KV_F16 ? n_values * sizeof(uint16_t)
-                                    : kv_value_scales_at(head_dim, kv_groups(head_dim));
+                                    : page_value_scales_at(head_dim, page_groups(head_dim));
     return (bytes + 63) / 64 * 64;
 }
 

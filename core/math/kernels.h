@@ -62,7 +62,7 @@ enum { KV_PAGE = 32 };
 
 /* K and V together, a multiple of 64: KV_PAGE * (D + D_pad) values, and of KV_Q8 KV_PAGE * 4 bytes
  * of scales for every 32 of D or fewer. */
-size_t kv_block_bytes(enum kv_type type, size_t head_dim);
+size_t page_head_bytes(enum kv_type type, size_t head_dim);
 
 /* Positions of a span of attention: fixed, so that the number of partial results depends on the
  * context alone. */

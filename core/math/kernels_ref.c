@@ -274,24 +274,24 @@ static void rope(float *x, const float *cos, const float *sin, size_t n, size_t 
 static void kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                          const float *v)
 {
-    float *keys = (float *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
+    float *keys = (float *)(void *)block, *values = keys + page_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d++) {
         keys[d * KV_PAGE + slot] = k[d];
         values[d] = v[d];
     }
-    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
+    for (size_t d = head_dim; d < page_padded(head_dim); d++)
         values[d] = 0.0f;
 }
 
 static void kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                          const float *v)
 {
-    uint16_t *keys = (uint16_t *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
+    uint16_t *keys = (uint16_t *)(void *)block, *values = keys + page_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d++) {
         keys[d * KV_PAGE + slot] = f32_to_f16(k[d]);
         values[d] = f32_to_f16(v[d]);
     }
-    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
+    for (size_t d = head_dim; d < page_padded(head_dim); d++)
         values[d] = 0;
 }
 
@@ -299,20 +299,21 @@ static void kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const flo
 static void kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float *k,
                         const float *v)
 {
-    int8_t *keys = (int8_t *)block, *values = keys + kv_value_at(head_dim, slot);
+    int8_t *keys = (int8_t *)block, *values = keys + page_value_at(head_dim, slot);
     for (size_t d0 = 0; d0 < head_dim; d0 += KV_GROUP) {
         size_t n = head_dim - d0 < KV_GROUP ? head_dim - d0 : KV_GROUP;
-        uint16_t k_scale = kv_scale_of(max_abs(k + d0, n)),
-                 v_scale = kv_scale_of(max_abs(v + d0, n));
+        uint16_t k_scale = page_scale_of(max_abs(k + d0, n)),
+                 v_scale = page_scale_of(max_abs(v + d0, n));
         for (size_t d = d0; d < d0 + n; d++) {
             keys[d * KV_PAGE + slot] = round_quant(k[d] * kv_scale_inverse(k_scale));
             values[d] = round_quant(v[d] * kv_scale_inverse(v_scale));
         }
         size_t at = slot * sizeof k_scale;
-        memcpy(block + kv_key_scales_at(head_dim, d0 / KV_GROUP) + at, &k_scale, sizeof k_scale);
-        memcpy(block + kv_value_scales_at(head_dim, d0 / KV_GROUP) + at, &v_scale, sizeof v_scale);
+        memcpy(block + page_key_scales_at(head_dim, d0 / KV_GROUP) + at, &k_scale, sizeof k_scale);
+        memcpy(block + page_value_scales_at(head_dim, d0 / KV_GROUP) + at, &v_scale,
+               sizeof v_scale);
     }
-    for (size_t d = head_dim; d < kv_padded(head_dim); d++)
+    for (size_t d = head_dim; d < page_padded(head_dim); d++)
         values[d] = 0;
 }
 
@@ -352,10 +353,10 @@ static float attend_score(const uint8_t *block, enum kv_type type, const float *
     if (type != KV_Q8)
         return attend_dot(block, type, q, 0, head_dim, pos);
     float sum = 0.0f;
-    for (size_t g = 0; g < kv_groups(head_dim); g++) {
+    for (size_t g = 0; g < page_groups(head_dim); g++) {
         size_t d0 = g * KV_GROUP, d1 = head_dim - d0 < KV_GROUP ? head_dim : d0 + KV_GROUP;
         sum = fmaf(attend_dot(block, type, q, d0, d1, pos),
-                   kv_scale(block + kv_key_scales_at(head_dim, g), pos), sum);
+                   kv_scale(block + page_key_scales_at(head_dim, g), pos), sum);
     }
     return sum;
 }
@@ -367,8 +368,8 @@ static void attend_add(const uint8_t *block, enum kv_type type, float p, size_t 
     float weight = p;
     for (size_t d = 0; d < head_dim; d++) {
         if (type == KV_Q8 && d % KV_GROUP == 0)
-            weight = p * kv_scale(block + kv_value_scales_at(head_dim, d / KV_GROUP), pos);
-        acc[d] = fmaf(weight, kv_number(block, type, kv_value_at(head_dim, pos) + d), acc[d]);
+            weight = p * kv_scale(block + page_value_scales_at(head_dim, d / KV_GROUP), pos);
+        acc[d] = fmaf(weight, kv_number(block, type, page_value_at(head_dim, pos) + d), acc[d]);
     }
 }
 

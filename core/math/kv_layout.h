@@ -16,36 +16,36 @@ enum { KV_GROUP = 32 }; /* values of a head that share one scale */
 /* Below it a group is 0: far smaller, 1 / scale would overflow. */
 #define KV_Q8_TINY 0x1p-100f
 
-static inline size_t kv_padded(size_t head_dim)
+static inline size_t page_padded(size_t head_dim)
 {
     return (head_dim + 7) / 8 * 8;
 }
 
-static inline size_t kv_groups(size_t head_dim)
+static inline size_t page_groups(size_t head_dim)
 {
     return (head_dim + KV_GROUP - 1) / KV_GROUP;
 }
 
 /* Index of a position's first value, in values of the block's type (of KV_Q8: bytes). */
-static inline size_t kv_value_at(size_t head_dim, size_t slot)
+static inline size_t page_value_at(size_t head_dim, size_t slot)
 {
-    return KV_PAGE * head_dim + slot * kv_padded(head_dim);
+    return KV_PAGE * head_dim + slot * page_padded(head_dim);
 }
 
 /* Bytes from the block's beginning to a group's scales of KV_PAGE keys or values. */
-static inline size_t kv_key_scales_at(size_t head_dim, size_t group)
+static inline size_t page_key_scales_at(size_t head_dim, size_t group)
 {
-    return kv_value_at(head_dim, KV_PAGE) + group * KV_PAGE * sizeof(uint16_t);
+    return page_value_at(head_dim, KV_PAGE) + group * KV_PAGE * sizeof(uint16_t);
 }
 
-static inline size_t kv_value_scales_at(size_t head_dim, size_t group)
+static inline size_t page_value_scales_at(size_t head_dim, size_t group)
 {
-    return kv_key_scales_at(head_dim, kv_groups(head_dim) + group);
+    return page_key_scales_at(head_dim, page_groups(head_dim) + group);
 }
 
 /* A scale is BF16, max|x| / 127 rounded up, so that no value is clipped and the range is that of
  * F32. A group that is not finite gets NaN: none of it may look like a number later. */
-static inline uint16_t kv_scale_of(float max)
+static inline uint16_t page_scale_of(float max)
 {
     float scale = max / 127.0f;
     uint32_t bits;

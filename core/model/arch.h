@@ -73,5 +73,5 @@ enum status roles_check(const struct gguf *gguf, const struct shape *shape, stru
 
 /* Fills everything of *out that keys say (all but n_vocab and tied_head), each in its range;
  * refuses by name every key that could change the arithmetic and is not honoured. model_keys.c. */
-enum status keys_read(struct shape *out, const struct gguf *gguf, const struct arch *arch,
-                      struct error *err);
+enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const struct arch *arch,
+                           struct error *err);

@@ -5,13 +5,15 @@
 
 #define F32_BYTES 4.0
 
-struct sums { /* of a layer: rows that go through its first half, and on through its second */
+struct cost_sums { /* of a layer: rows that go through its first half, and on through its second */
     double steps, rows, steps_on, rows_on, positions, blocks;
 };
 
-static struct sums sums_of(const struct model *model, size_t layer, const struct record_work *w)
+static struct cost_sums sums_of(const struct model *model, size_t layer,
+                                const struct record_work *w)
 {
-    struct sums s = {w->n_steps, w->n_rows, w->n_steps, w->n_rows, w->n_positions, w->n_kv_blocks};
+    struct cost_sums s = {w->n_steps, w->n_rows,      w->n_steps,
+                          w->n_rows,  w->n_positions, w->n_kv_blocks};
     if (layer + 1 ==
         model->shape.n_layers) { /* behind its keys and values only wanted rows go on */
         s.steps_on = w->n_steps_wanted;
@@ -56,11 +58,11 @@ static void add_round(struct record_cost *out, const struct matrix *reader, doub
 }
 
 static void cost_attention(struct record_cost *out, const struct model *model, enum kv_type kv,
-                           const struct sums *s)
+                           const struct cost_sums *s)
 {
     const struct shape *shape = &model->shape;
     double d = (double)shape->head_dim, heads = (double)shape->n_heads;
-    out->kv_bytes += s->blocks * (double)(shape->n_kv_heads * kv_block_bytes(kv, shape->head_dim));
+    out->kv_bytes += s->blocks * (double)(shape->n_kv_heads * page_head_bytes(kv, shape->head_dim));
     out->other_bytes += s->rows_on * heads * d * 2 * F32_BYTES; /* queries, result */
     out->ops += s->positions * heads * (4 * d + 2);             /* q.k and p.v; exp and sum */
 }
@@ -70,7 +72,7 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
 {
     const struct shape *shape = &model->shape;
     const struct layer *l = &model->layers[layer];
-    struct sums s = sums_of(model, layer, work);
+    struct cost_sums s = sums_of(model, layer, work);
     double e = (double)shape->n_embd, f = (double)shape->n_ff, d = (double)shape->head_dim;
     double q = (double)shape->n_heads * d, k = (double)shape->n_kv_heads * d;
     switch ((int)scope) {
@@ -86,8 +88,9 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     case SCOPE_ROPE:
         add_values(out, s.rows * (q + k), 2, shape->rope == ROPE_NONE ? 1 : 4);
         add_values(out, s.rows * 2 * k, 1, 0);
-        out->kv_bytes +=
-            s.rows * (double)(shape->n_kv_heads * kv_block_bytes(kv, shape->head_dim)) / KV_PAGE;
+        out->kv_bytes += s.rows *
+                         (double)(shape->n_kv_heads * page_head_bytes(kv, shape->head_dim)) /
+                         (double)KV_PAGE;
         break;
     case SCOPE_ATTENTION:
         cost_attention(out, model, kv, &s);

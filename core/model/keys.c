@@ -327,8 +327,8 @@ static enum status check_general(struct reader *r)
     return status;
 }
 
-enum status keys_read(struct shape *out, const struct gguf *gguf, const struct arch *arch,
-                      struct error *err)
+enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const struct arch *arch,
+                           struct error *err)
 {
     struct reader r = {.gguf = gguf, .prefix = arch->name, .err = err};
     struct shape s = {

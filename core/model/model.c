@@ -279,7 +279,7 @@ enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct 
     struct shape shape;
     enum status status;
     if ((status = arch_of(gguf, &arch, err)) != STATUS_OK ||
-        (status = keys_read(&shape, gguf, arch, err)) != STATUS_OK ||
+        (status = arch_read_keys(&shape, gguf, arch, err)) != STATUS_OK ||
         (status = read_vocabulary(&shape, gguf, err)) != STATUS_OK ||
         (status = roles_check(gguf, &shape, err)) != STATUS_OK)
         return status;

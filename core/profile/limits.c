@@ -37,7 +37,7 @@ struct meeting {
 };
 
 /* What one thread does in a round. */
-struct task {
+struct limit_task {
     void (*read)(const uint8_t *p, size_t n_bytes); /* NULL: a chain */
     const uint8_t *memory;
     size_t n_bytes;
@@ -55,7 +55,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void run_rounds(struct task *task)
+static void run_rounds(struct limit_task *task)
 {
     for (size_t round = 0; round < N_ROUNDS; round++) {
         pthread_barrier_wait(&task->meeting->barrier);
@@ -75,7 +75,7 @@ static void run_rounds(struct task *task)
 
 static void *run_thread(void *arg)
 {
-    struct task *task = arg;
+    struct limit_task *task = arg;
     pthread_mutex_lock(&task->meeting->door);
     bool called_off = task->meeting->called_off;
     pthread_mutex_unlock(&task->meeting->door);
@@ -85,7 +85,7 @@ static void *run_thread(void *arg)
 }
 
 /* Runs the tasks together; *best is the largest sum of a round's rates. */
-static enum status run_tasks(struct task *tasks, unsigned n_threads, double *best,
+static enum status run_tasks(struct limit_task *tasks, unsigned n_threads, double *best,
                              struct error *err)
 {
     struct meeting meeting = {.door = PTHREAD_MUTEX_INITIALIZER};
@@ -97,7 +97,7 @@ static enum status run_tasks(struct task *tasks, unsigned n_threads, double *bes
     for (unsigned i = 0; i < n_threads; i++)
         tasks[i].meeting = &meeting;
     while (n_started < n_threads && number == 0) {
-        struct task *task = &tasks[n_started];
+        struct limit_task *task = &tasks[n_started];
         number = pthread_create(&task->thread, NULL, run_thread, task);
         n_started += number == 0;
     }
@@ -121,7 +121,7 @@ static enum status run_tasks(struct task *tasks, unsigned n_threads, double *bes
     return STATUS_OK;
 }
 
-static enum status make_tasks(struct task **out, unsigned n_threads, struct error *err)
+static enum status make_tasks(struct limit_task **out, unsigned n_threads, struct error *err)
 {
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set(err, STATUS_INVALID, "%u threads cannot measure; 1 to %d can", n_threads,
@@ -200,7 +200,7 @@ enum status limits_read(struct limits *limits, const void *memory, size_t n_byte
                         unsigned n_threads, unsigned n_teams, double *bytes_per_second,
                         struct error *err)
 {
-    struct task *tasks = NULL;
+    struct limit_task *tasks = NULL;
     enum status status = make_tasks(&tasks, n_threads * n_teams, err);
     if (status != STATUS_OK)
         return status;
@@ -214,10 +214,10 @@ enum status limits_read(struct limits *limits, const void *memory, size_t n_byte
     double best = 0;
     for (size_t way = 0; status == STATUS_OK && way < LIMIT_READS; way++) {
         for (unsigned i = 0; i < n_threads * n_teams; i++)
-            tasks[i] = (struct task){.read = limits->loops->read[way],
-                                     .memory = base + i % n_threads * share,
-                                     .n_bytes = share,
-                                     .work = (double)share};
+            tasks[i] = (struct limit_task){.read = limits->loops->read[way],
+                                           .memory = base + i % n_threads * share,
+                                           .n_bytes = share,
+                                           .work = (double)share};
         double rate = 0;
         status = run_tasks(tasks, n_threads * n_teams, &rate, err);
         best = rate > best ? rate : best;
@@ -231,12 +231,12 @@ enum status limits_read(struct limits *limits, const void *memory, size_t n_byte
 enum status limits_chain(struct limits *limits, enum limit_chain chain, unsigned n_threads,
                          double *macs_per_second, struct error *err)
 {
-    struct task *tasks = NULL;
+    struct limit_task *tasks = NULL;
     enum status status = make_tasks(&tasks, n_threads, err);
     if (status != STATUS_OK)
         return status;
     for (unsigned i = 0; i < n_threads; i++)
-        tasks[i] = (struct task){
+        tasks[i] = (struct limit_task){
             .chain = limits->loops->chains[chain].run,
             .work = (double)limits->loops->chains[chain].macs * (double)CHAIN_TURNS,
         };

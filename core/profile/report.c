@@ -286,13 +286,13 @@ static void add_layers(struct report *r)
 
 /* --- the whole --- */
 
-struct rates {
+struct report_rates {
     double tokens, prompt, wall_ns, prompt_ns;
 };
 
-static struct rates rates_of_sessions(const struct report *r)
+static struct report_rates rates_of_sessions(const struct report *r)
 {
-    struct rates rates = {0};
+    struct report_rates rates = {0};
     for (size_t i = 0; i < r->in.n_sessions; i++) {
         const struct report_session *s = &r->in.sessions[i];
         rates.tokens += s->n_tokens;
@@ -306,7 +306,7 @@ static struct rates rates_of_sessions(const struct report *r)
 static void add_rates(struct report *r)
 {
     const struct record_totals *totals = &r->in.record->totals;
-    struct rates rates = rates_of_sessions(r);
+    struct report_rates rates = rates_of_sessions(r);
     double stepped_ns = rates.wall_ns, told_tokens = 0, allocated = 0;
     for (int kind = 0; kind < RECORD_KINDS; kind++) {
         const struct record_steps *steps = &totals->steps[kind];

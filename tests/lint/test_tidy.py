@@ -22,7 +22,7 @@ ANY_LENGTH = {"tests/fixtures"}
 
 TAG = re.compile(r"^\s*(?:typedef )?(struct|union|enum) (\w+) \{", re.MULTILINE)
 FUNCTION = re.compile(
-    r"^(?!static|typedef|#|/|\s|\}|struct \w+ \{|enum \w* ?\{|union)[\w \*]*?\**(\w+)\(",
+    r"^(?!static|ALWAYS_INLINE|typedef|#|/|\s|\}|struct \w+ \{|enum \w* ?\{|union)[\w \*]*?\**(\w+)\(",
     re.MULTILINE,
 )
 BODY_BEGIN, BODY_END = re.compile(r"^\{"), re.compile(r"^\}")
@@ -106,13 +106,19 @@ def tags_twice():
             yield f"the tag {tag} is defined in {', '.join(places)}; a tag means one thing"
 
 
+def room_of(name):
+    """The room of a file: core's are one level down, and folders inside a room belong to it."""
+    parts = name.split("/")
+    return "/".join(parts[:2]) if parts[0] == "core" else parts[0]
+
+
 def prefixes_shared():
     owners = collections.defaultdict(set)
     for name in tracked(".h"):
         if name.split("/")[0] not in PRODUCT:
             continue
         for function in FUNCTION.findall(read(name)):
-            owners[function.split("_")[0]].add(name.rsplit("/", 1)[0])
+            owners[function.split("_")[0]].add(room_of(name))
     for prefix, rooms in sorted(owners.items()):
         if len(rooms) > 1:
             yield f"the prefix {prefix}_ is used in {', '.join(sorted(rooms))}; one room owns it"

@@ -95,7 +95,7 @@ ALWAYS_INLINE void score_tile(struct queries *s, enum kv_type type, const uint8_
             const size_t at = pos + c * LANES;
             vec scale = vec_zero();
             if (type == KV_Q8)
-                scale = vec_scales(block + kv_key_scales_at(s->head_dim, d0 / KV_GROUP) + 2 * at);
+                scale = vec_scales(block + page_key_scales_at(s->head_dim, d0 / KV_GROUP) + 2 * at);
 #pragma GCC unroll 12
             for (size_t i = 0; i < n; i++) {
                 vec score = sum[i][c];
@@ -137,8 +137,8 @@ ALWAYS_INLINE void value_tile(struct queries *s, enum kv_type type, const uint8_
                               size_t some, size_t pos0, size_t pos1, size_t first, size_t n,
                               size_t n_vecs)
 {
-    const size_t bytes = number_bytes(type), stride = kv_padded(s->head_dim) * bytes;
-    const uint8_t *v = block + (kv_value_at(s->head_dim, pos0) + d) * bytes;
+    const size_t bytes = number_bytes(type), stride = page_padded(s->head_dim) * bytes;
+    const uint8_t *v = block + (page_value_at(s->head_dim, pos0) + d) * bytes;
     const float *p = (type == KV_Q8 ? s->weight[first] : s->p[first]) + pos0;
     const ptrdiff_t ahead = s->ahead;
     vec sum[TILE_MAX][CHUNKS_MAX];
@@ -186,7 +186,7 @@ ALWAYS_INLINE void value_tile(struct queries *s, enum kv_type type, const uint8_
 ALWAYS_INLINE void scale_weights(struct queries *s, const uint8_t *block, size_t d, size_t pos0,
                                  size_t pos1, size_t first, size_t n)
 {
-    const uint8_t *scales = block + kv_value_scales_at(s->head_dim, d / KV_GROUP);
+    const uint8_t *scales = block + page_value_scales_at(s->head_dim, d / KV_GROUP);
     for (size_t pos = pos0 / LANES * LANES; pos < pos1; pos += LANES) {
         vec scale = vec_scales(scales + 2 * pos);
         for (size_t i = first; i < first + n; i++)

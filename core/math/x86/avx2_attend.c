@@ -118,16 +118,16 @@ ALWAYS_INLINE vec vec_scales(const uint8_t *p)
 
 void avx2_kv_store_f32(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v)
 {
-    float *keys = (float *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
+    float *keys = (float *)(void *)block, *values = keys + page_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d++)
         keys[d * KV_PAGE + slot] = k[d];
     memcpy(values, v, head_dim * sizeof *v);
-    memset(values + head_dim, 0, (kv_padded(head_dim) - head_dim) * sizeof *values);
+    memset(values + head_dim, 0, (page_padded(head_dim) - head_dim) * sizeof *values);
 }
 
 void avx2_kv_store_f16(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v)
 {
-    uint16_t *keys = (uint16_t *)(void *)block, *values = keys + kv_value_at(head_dim, slot);
+    uint16_t *keys = (uint16_t *)(void *)block, *values = keys + page_value_at(head_dim, slot);
     for (size_t d = 0; d < head_dim; d += 8) {
         __m256i mask = first_lanes(head_dim - d < 8 ? head_dim - d : 8);
         __m128i k8 = _mm256_cvtps_ph(_mm256_maskload_ps(k + d, mask), _MM_FROUND_TO_NEAREST_INT);
@@ -153,7 +153,7 @@ ALWAYS_INLINE uint16_t round_group(const float *x, size_t n, int8_t *out, size_t
     __m128i four = _mm_max_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
     __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
     __m128i one = _mm_max_epi32(two, _mm_shuffle_epi32(two, 0x55));
-    uint16_t scale = kv_scale_of(_mm_cvtss_f32(_mm_castsi128_ps(one)));
+    uint16_t scale = page_scale_of(_mm_cvtss_f32(_mm_castsi128_ps(one)));
     __m256 inverse = _mm256_set1_ps(kv_scale_inverse(scale));
     for (size_t i = 0; 8 * i < n; i++) {
         _Alignas(32) int32_t q[8];
@@ -169,15 +169,15 @@ ALWAYS_INLINE uint16_t round_group(const float *x, size_t n, int8_t *out, size_t
 
 void avx2_kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float *k, const float *v)
 {
-    int8_t *keys = (int8_t *)block, *values = keys + kv_value_at(head_dim, slot);
-    for (size_t g = 0; g < kv_groups(head_dim); g++) {
+    int8_t *keys = (int8_t *)block, *values = keys + page_value_at(head_dim, slot);
+    for (size_t g = 0; g < page_groups(head_dim); g++) {
         size_t d = g * KV_GROUP, n = head_dim - d < KV_GROUP ? head_dim - d : KV_GROUP;
         uint16_t k_scale = round_group(k + d, n, keys + d * KV_PAGE + slot, KV_PAGE);
         uint16_t v_scale = round_group(v + d, n, values + d, 1);
-        memcpy(block + kv_key_scales_at(head_dim, g) + 2 * slot, &k_scale, sizeof k_scale);
-        memcpy(block + kv_value_scales_at(head_dim, g) + 2 * slot, &v_scale, sizeof v_scale);
+        memcpy(block + page_key_scales_at(head_dim, g) + 2 * slot, &k_scale, sizeof k_scale);
+        memcpy(block + page_value_scales_at(head_dim, g) + 2 * slot, &v_scale, sizeof v_scale);
     }
-    memset(values + head_dim, 0, kv_padded(head_dim) - head_dim);
+    memset(values + head_dim, 0, page_padded(head_dim) - head_dim);
 }
 
 void avx2_attend_f32(const struct attend *a)

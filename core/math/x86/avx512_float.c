@@ -33,7 +33,7 @@ ALWAYS_INLINE __m512 load_weights(const uint8_t *w, enum weight_type type)
 }
 
 /* What a tile works on: inputs [0, n) of panels that follow each other, for a tile's tokens. */
-struct work {
+struct float_work {
     const uint8_t *w;
     size_t panel_bytes;
     const float *x; /* [tokens][x_stride] */
@@ -44,7 +44,7 @@ struct work {
 };
 
 /* n_panels and n_tokens are constants wherever this is inlined. */
-ALWAYS_INLINE void chunk(const struct work *c, enum weight_type type, size_t n_panels,
+ALWAYS_INLINE void chunk(const struct float_work *c, enum weight_type type, size_t n_panels,
                          size_t n_tokens)
 {
     const size_t line_bytes = PANEL_ROWS * bytes_of(type);
@@ -77,7 +77,7 @@ ALWAYS_INLINE void chunk(const struct work *c, enum weight_type type, size_t n_p
     }
 }
 
-ALWAYS_INLINE void advance(struct work *c, size_t n_panels)
+ALWAYS_INLINE void advance(struct float_work *c, size_t n_panels)
 {
     c->w += n_panels * c->panel_bytes;
     c->y += n_panels * PANEL_ROWS;
@@ -85,7 +85,7 @@ ALWAYS_INLINE void advance(struct work *c, size_t n_panels)
 
 /* One chunk of inputs for n panels: `together` of them at a time, at last half as many and half
  * again. */
-ALWAYS_INLINE void panels(struct work c, enum weight_type type, size_t n, size_t together,
+ALWAYS_INLINE void panels(struct float_work c, enum weight_type type, size_t n, size_t together,
                           size_t n_tokens)
 {
     for (; n >= together; n -= together, advance(&c, together))
@@ -104,7 +104,8 @@ ALWAYS_INLINE void panels(struct work c, enum weight_type type, size_t n, size_t
         chunk(&c, type, 1, n_tokens);
 }
 
-ALWAYS_INLINE void tile(const struct work *c, enum weight_type type, size_t n, size_t n_tokens)
+ALWAYS_INLINE void tile(const struct float_work *c, enum weight_type type, size_t n,
+                        size_t n_tokens)
 {
 #define CASE(tokens, together)                                                                     \
     case tokens:                                                                                   \
@@ -142,7 +143,7 @@ ALWAYS_INLINE void matmul(const struct matrix *w, enum weight_type type, size_t 
             size_t left = n_tokens - t, n_tiles = (left + TILE - 1) / TILE;
             n = (left + n_tiles - 1) / n_tiles;
             for (size_t k = 0; k < w->n_cols; k += step) {
-                struct work c = {
+                struct float_work c = {
                     .w = w->panels + p * w->panel_bytes + k * PANEL_ROWS * bytes_of(type),
                     .panel_bytes = w->panel_bytes,
                     .x = x->f32 + t * x->f32_stride + k,

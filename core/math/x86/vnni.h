@@ -24,14 +24,14 @@ enum {
 
 /* --- what a token's inputs look like to the loops: a record for each (block, token) --- */
 
-struct act_paired {
+struct vnni_act_paired {
     int8_t q[32];
     int32_t bias; /* -offset * sum of q */
     float scale;
     float sum; /* of q: for minimums */
 };
 
-struct act_super {
+struct vnni_act_super {
     int8_t q[256];
     int32_t bias[16]; /* -offset * sum, one each 16 inputs or each 32 */
     int16_t sum[16];  /* the same sums: for minimums */
@@ -39,7 +39,7 @@ struct act_super {
 };
 
 ALWAYS_INLINE void lay_paired(enum weight_type type, const struct act *x, size_t t, size_t b,
-                              struct act_paired *out)
+                              struct vnni_act_paired *out)
 {
     int32_t sum = x->q8_sum[t * x->b_stride + b];
     memcpy(out->q, x->q8 + t * x->q_stride + b * 32, 32);
@@ -49,7 +49,7 @@ ALWAYS_INLINE void lay_paired(enum weight_type type, const struct act *x, size_t
 }
 
 ALWAYS_INLINE void lay_super(enum weight_type type, const struct act *x, size_t t, size_t b,
-                             struct act_super *out)
+                             struct vnni_act_super *out)
 {
     const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride + b * 16;
     const size_t n = super_n_scales(type), width = 16 / n;
@@ -101,8 +101,8 @@ ALWAYS_INLINE void store_chains(vec_f acc[TOGETHER][TILE], const struct rows *ro
 }
 
 ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, size_t n_vectors,
-                               size_t b0, size_t n, const struct act_paired *a, size_t n_tokens,
-                               bool first, size_t y_stride)
+                               size_t b0, size_t n, const struct vnni_act_paired *a,
+                               size_t n_tokens, bool first, size_t y_stride)
 {
     vec_f acc[TOGETHER][TILE];
     load_chains(acc, rows, n_vectors, n_tokens, first, y_stride);
@@ -137,7 +137,7 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
 
 /* A block of 256's part of the rows' chains, once its integer sums are there. */
 ALWAYS_INLINE void end_super(enum weight_type type, const uint8_t *block, size_t lane,
-                             const vec_i *isum, const struct act_super *a, size_t n_tokens,
+                             const vec_i *isum, const struct vnni_act_super *a, size_t n_tokens,
                              vec_f *acc)
 {
     const vec_f d = load_f16(block + SUPER_D + 2 * lane),
@@ -161,7 +161,7 @@ ALWAYS_INLINE void end_super(enum weight_type type, const uint8_t *block, size_t
 }
 
 ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, size_t n_vectors,
-                              size_t b0, size_t n, const struct act_super *a, size_t n_tokens,
+                              size_t b0, size_t n, const struct vnni_act_super *a, size_t n_tokens,
                               bool first, size_t y_stride)
 {
     vec_f acc[TOGETHER][TILE];
@@ -228,7 +228,7 @@ ALWAYS_INLINE struct rows rows_at(const struct matrix *w, size_t v, size_t n, fl
                                     size_t p1, const struct act *x, size_t t0, size_t n_tokens,    \
                                     float *y, size_t y_stride)                                     \
     {                                                                                              \
-        struct act_##shape records[CHUNK_BYTES / sizeof(struct act_##shape)];                      \
+        struct vnni_act_##shape records[CHUNK_BYTES / sizeof(struct vnni_act_##shape)];            \
         const size_t n_blocks = w->n_cols / (block_values), end = p1 * VECTORS;                    \
         const size_t step = sizeof records / sizeof records[0] / n_tokens;                         \
         for (size_t b = 0; b < n_blocks; b += step) {                                              \

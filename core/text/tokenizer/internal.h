@@ -161,7 +161,7 @@ struct symbol {
 };
 
 /* Two neighbours that can be joined; in a list of its rank by way of next, or in the heap. */
-struct candidate {
+struct merge_candidate {
     uint32_t left; /* symbol */
     uint32_t n;    /* bytes joined: tells whether the two are still as they were */
     int32_t id;    /* what they become */
@@ -177,9 +177,9 @@ struct merger {
     const struct tokenizer *t;
     struct symbol *symbols; /* owned */
     size_t n_symbols, symbols_capacity;
-    struct candidate *candidates; /* owned */
+    struct merge_candidate *candidates; /* owned */
     size_t n_candidates;
-    struct candidate *heap; /* those no later than the rank in hand; owned */
+    struct merge_candidate *heap; /* those no later than the rank in hand; owned */
     size_t n_heap;
     struct bucket *buckets; /* [t->n_ranks], owned */
     uint32_t *waiting; /* a heap of the ranks whose buckets hold something, [t->n_ranks]; owned */

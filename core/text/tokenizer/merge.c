@@ -57,26 +57,26 @@ static enum status reserve(struct merger *merger, size_t n, struct error *err)
 }
 
 /* In the heap a candidate's next is its rank. */
-static uint64_t heap_key(const struct candidate *c)
+static uint64_t heap_key(const struct merge_candidate *c)
 {
     return (uint64_t)c->next << 32 | c->left;
 }
 
-static void heap_push(struct merger *merger, struct candidate c)
+static void heap_push(struct merger *merger, struct merge_candidate c)
 {
-    struct candidate *heap = merger->heap;
+    struct merge_candidate *heap = merger->heap;
     size_t i = merger->n_heap++;
     for (; i > 0 && heap_key(&heap[(i - 1) / 2]) > heap_key(&c); i = (i - 1) / 2)
         heap[i] = heap[(i - 1) / 2];
     heap[i] = c;
 }
 
-static struct candidate heap_pop(struct merger *merger)
+static struct merge_candidate heap_pop(struct merger *merger)
 {
-    struct candidate *heap = merger->heap;
-    struct candidate top = heap[0];
+    struct merge_candidate *heap = merger->heap;
+    struct merge_candidate top = heap[0];
     size_t n = --merger->n_heap;
-    struct candidate c = heap[n];
+    struct merge_candidate c = heap[n];
     size_t i = 0;
     for (size_t child = 1; child < n; child = 2 * i + 1) {
         if (child + 1 < n && heap_key(&heap[child + 1]) < heap_key(&heap[child]))
@@ -119,7 +119,7 @@ static uint32_t waiting_pop(struct merger *merger)
 }
 
 /* any: nothing is in hand yet, every rank goes to its list. */
-static void add_candidate(struct merger *merger, struct candidate c, uint32_t rank, bool any)
+static void add_candidate(struct merger *merger, struct merge_candidate c, uint32_t rank, bool any)
 {
     if (!any && rank <= merger->rank) {
         c.next = rank;
@@ -133,7 +133,7 @@ static void add_candidate(struct merger *merger, struct candidate c, uint32_t ra
         bucket->head = i;
         waiting_push(merger, rank);
     } else {
-        struct candidate *tail = &merger->candidates[bucket->tail - 1];
+        struct merge_candidate *tail = &merger->candidates[bucket->tail - 1];
         tail->next = i;
         bucket->is_unsorted = bucket->is_unsorted || tail->left > c.left;
     }
@@ -142,7 +142,7 @@ static void add_candidate(struct merger *merger, struct candidate c, uint32_t ra
 
 /* Takes the ascending run at the front of *list off it; returns the run's head, 0 when the list is
  * empty. */
-static uint32_t take_run(struct candidate *candidates, uint32_t *list)
+static uint32_t take_run(struct merge_candidate *candidates, uint32_t *list)
 {
     uint32_t head = *list, last = head;
     if (head == 0)
@@ -157,7 +157,8 @@ static uint32_t take_run(struct candidate *candidates, uint32_t *list)
 
 /* Merges two ascending lists, appends them at *link; returns where the next one is to be appended.
  */
-static uint32_t *merge_runs(struct candidate *candidates, uint32_t a, uint32_t b, uint32_t *link)
+static uint32_t *merge_runs(struct merge_candidate *candidates, uint32_t a, uint32_t b,
+                            uint32_t *link)
 {
     while (a != 0 && b != 0) {
         uint32_t *from = candidates[b - 1].left < candidates[a - 1].left ? &b : &a;
@@ -173,7 +174,7 @@ static uint32_t *merge_runs(struct candidate *candidates, uint32_t a, uint32_t b
 
 /* Natural merge sort by position: each pass halves the number of ascending runs, of which there are
  * few. */
-static uint32_t sort_list(struct candidate *candidates, uint32_t list)
+static uint32_t sort_list(struct merge_candidate *candidates, uint32_t list)
 {
     for (;;) {
         uint32_t sorted = 0, *link = &sorted, rest = list;
@@ -191,9 +192,9 @@ static uint32_t sort_list(struct candidate *candidates, uint32_t list)
 }
 
 /* The next pair to look at: false when there is none. */
-static bool next_candidate(struct merger *merger, struct candidate *out)
+static bool next_candidate(struct merger *merger, struct merge_candidate *out)
 {
-    struct candidate *candidates = merger->candidates;
+    struct merge_candidate *candidates = merger->candidates;
     if (merger->head == 0 && merger->n_heap == 0) {
         if (merger->n_waiting == 0)
             return false;
@@ -231,7 +232,7 @@ static void consider(struct merger *merger, int32_t left, int32_t right, bool fi
         return;
     const struct tokenizer *t = merger->t;
     const struct symbol *a = &merger->symbols[left], *b = &merger->symbols[right];
-    struct candidate c = {.left = (uint32_t)left, .n = a->n + b->n};
+    struct merge_candidate c = {.left = (uint32_t)left, .n = a->n + b->n};
     uint32_t rank;
     if (t->is_spm) {
         c.id = plain_token(t, merger->text + a->start, c.n);
@@ -261,7 +262,7 @@ static void merge(struct merger *merger)
     symbols[n - 1].next = -1;
     for (size_t i = 1; i < n; i++)
         consider(merger, (int32_t)i - 1, (int32_t)i, true);
-    struct candidate c;
+    struct merge_candidate c;
     while (next_candidate(merger, &c)) {
         int32_t at = (int32_t)c.left;
         struct symbol *left = &symbols[at];

@@ -345,7 +345,7 @@ END_TEST
 START_TEST(blocks_lie_apart_and_within_their_page)
 {
     open_pages(3, true);
-    size_t block = kv_block_bytes(KV_F16, HEAD_DIM), n = 0;
+    size_t block = page_head_bytes(KV_F16, HEAD_DIM), n = 0;
     const uint8_t *base = kv_block(kv, 0, 0, 0);
     for (uint32_t p = 0; p < 3; p++)
         for (size_t layer = 0; layer < LAYERS; layer++)

@@ -167,7 +167,7 @@ START_TEST(every_type_and_architecture_has_one_arithmetic)
         return;
     struct model *model = load((size_t)_i);
     enum kv_type type = kv_types[(_i + _i / N_ANY_ARCHS) % 3];
-    if (kv_block_bytes(type, model->shape.head_dim) == 0)
+    if (page_head_bytes(type, model->shape.head_dim) == 0)
         type = KV_F16;
     struct sequence sequences[SEQUENCES] = {0};
     compute_alone(model, sequences, type);

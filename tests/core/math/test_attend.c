@@ -23,7 +23,7 @@ static void rows_create(struct span *s, struct rng *r, const struct kernels *ker
 {
     size_t n = n_first + n_rows - 1 < ATTEND_SPAN ? n_first + n_rows - 1 : ATTEND_SPAN;
     size_t q_stride = n_heads * head_dim + (n_rows > 1 ? 5 : 0);
-    size_t bytes = kv_block_bytes(type, head_dim);
+    size_t bytes = page_head_bytes(type, head_dim);
     ck_assert(bytes > 0 && bytes % 64 == 0);
     s->q = random_floats(r, n_rows * q_stride, kind);
     s->keys = random_floats(r, n * head_dim, kind);
@@ -196,7 +196,7 @@ START_TEST(stored_pages_are_the_same_bytes)
         span_create(&wanted, &r, pairs[i % n_pairs].wanted, type, head_dim, 1, 45, kind);
         span_create(&found, &again, pairs[i % n_pairs].tested, type, head_dim, 1, 45, kind);
         ck_assert_mem_eq(wanted.pages, found.pages,
-                         kv_block_bytes(type, head_dim) * (ATTEND_SPAN / KV_PAGE));
+                         page_head_bytes(type, head_dim) * (ATTEND_SPAN / KV_PAGE));
         span_destroy(&wanted);
         span_destroy(&found);
     }
@@ -347,11 +347,11 @@ END_TEST
 
 START_TEST(a_block_has_the_bytes_of_its_values_and_scales)
 {
-    ck_assert_uint_eq(kv_block_bytes(KV_F16, 64), 64 * 32 * 2 * 2);
-    ck_assert_uint_eq(kv_block_bytes(KV_F32, 20), (20 + 24) * 32 * 4);
-    ck_assert_uint_eq(kv_block_bytes(KV_Q8, 64), 64 * 32 * 2 + 2 * 2 * 32 * 2);
-    ck_assert_uint_eq(kv_block_bytes(KV_Q8, 80), 80 * 32 * 2 + 2 * 3 * 32 * 2);
-    ck_assert_uint_eq(kv_block_bytes(KV_Q8, 7), 15 * 32 + 2 * 32 * 2 + 32); /* to 64 bytes */
+    ck_assert_uint_eq(page_head_bytes(KV_F16, 64), 64 * 32 * 2 * 2);
+    ck_assert_uint_eq(page_head_bytes(KV_F32, 20), (20 + 24) * 32 * 4);
+    ck_assert_uint_eq(page_head_bytes(KV_Q8, 64), 64 * 32 * 2 + 2 * 2 * 32 * 2);
+    ck_assert_uint_eq(page_head_bytes(KV_Q8, 80), 80 * 32 * 2 + 2 * 3 * 32 * 2);
+    ck_assert_uint_eq(page_head_bytes(KV_Q8, 7), 15 * 32 + 2 * 32 * 2 + 32); /* to 64 bytes */
 }
 END_TEST
 

@@ -92,7 +92,7 @@ START_TEST(operations_are_two_a_weight_and_row)
     struct record_cost cost;
     cost_of(&cost, model, KV_F16, SCOPE_ATTENTION, 0, &one);
     ck_assert(fabs(cost.ops - 10.0 * TINY_HEADS * (4 * TINY_HEAD_DIM + 2)) < 1e-6);
-    ck_assert(fabs(cost.kv_bytes - (double)kv_block_bytes(KV_F16, TINY_HEAD_DIM)) < 1e-6);
+    ck_assert(fabs(cost.kv_bytes - (double)page_head_bytes(KV_F16, TINY_HEAD_DIM)) < 1e-6);
     model_destroy(model);
 }
 END_TEST

@@ -22,8 +22,8 @@ static void start(struct recorder *r, unsigned every)
 static void is_part(double value, double ticks)
 {
     double whole = record_cell(record, RECORD_DECODE, LOAD_LAYERS, SCOPES)->total;
-    ck_assert_msg(fabs(value / whole - ticks / LOAD_TICKS) < 1e-9, "%f of %f, not %f of %d", value,
-                  whole, ticks, LOAD_TICKS);
+    ck_assert_msg(fabs(value / whole - ticks / (double)LOAD_TICKS) < 1e-9, "%f of %f, not %f of %d",
+                  value, whole, ticks, LOAD_TICKS);
 }
 
 static const struct record_cell *cell(size_t layer, size_t scope)

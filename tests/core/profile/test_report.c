@@ -79,8 +79,8 @@ START_TEST(hot_paths_stand_in_order_with_their_counts)
     }
     ck_assert(fabs(shares - 1) < 1e-9);
     ck_assert_int_eq(report->paths[0].scope, SCOPE_QKV);
-    ck_assert(fabs(report->paths[0].share - 400.0 / LOAD_TICKS) < 1e-9);
-    ck_assert(fabs(report->layers[0].share - 500.0 / LOAD_TICKS) < 1e-9);
+    ck_assert(fabs(report->paths[0].share - 400.0 / (double)LOAD_TICKS) < 1e-9);
+    ck_assert(fabs(report->layers[0].share - 500.0 / (double)LOAD_TICKS) < 1e-9);
     ck_assert_uint_eq(report->layers[1].calls, 25);
 }
 END_TEST
@@ -325,7 +325,7 @@ START_TEST(float_weights_say_what_q8_would_take)
     says("weights", "as Q8_0 a token would read 1.0 MB instead of 4.0");
     /* QKV 300 ticks a step, gate/up without its activation 337.5: three quarters of them. */
     ck_assert(fabs(insight("weights")->gain / (decoding() / report->total_ns) -
-                   0.75 * (200 + 200 + 225 + 75) / LOAD_TICKS) < 1e-9);
+                   0.75 * (200 + 200 + 225 + 75) / (double)LOAD_TICKS) < 1e-9);
 }
 END_TEST
 
