@@ -163,15 +163,16 @@ static uint64_t hash_of_words(const char *pre, const char *text, size_t n_text)
     for (;;) {
         const char *word;
         size_t n;
-        ck_assert_int_eq(pretokenizer_run_next(run, &word, &n, &err), STATUS_OK);
-        if (n == 0)
+        /* No assertion a word: each is a write to Check's pipe. */
+        bool is_next = pretokenizer_run_next(run, &word, &n, &err) == STATUS_OK &&
+                       (n == 0 || word == text + at);
+        if (!is_next || n == 0)
             break;
-        ck_assert_ptr_eq(word, text + at);
         at += n;
         for (int shift = 0; shift < 32; shift += 8)
             hash = (hash ^ (at >> shift & 0xff)) * 0x100000001b3;
     }
-    ck_assert_uint_eq(at, n_text);
+    ck_assert_msg(at == n_text, "%s: words end at %zu of %zu: %s", pre, at, n_text, err.text);
     pretokenizer_run_destroy(run);
     pretokenizer_destroy(pretokenizer);
     return hash;
