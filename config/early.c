@@ -30,7 +30,7 @@ static bool is_named(const char *word, const char *name)
     return strncmp(word, name, n) == 0 && (word[n] == '\0' || word[n] == '=');
 }
 
-/* What libinih calls for each line: it keeps the last format. */
+/* Called for each entry of the file; the last format counts. */
 static enum status take_format(void *ctx, const char *name, const char *value, const char *place,
                                struct error *err)
 {

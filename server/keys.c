@@ -124,7 +124,7 @@ enum status keys_reload(struct keys **keys, const char *path, struct error *err)
 {
     struct stat file;
     struct keys *read = NULL;
-    /* What the first reading has emptied (a pipe) would be waited for. */
+    /* Opening a pipe again would wait for a writer. */
     if (stat(path, &file) == 0 && !S_ISREG(file.st_mode))
         return error_set(err, STATUS_IO, "%s cannot be read again: it is not a regular file", path);
     enum status status = keys_load(&read, path, err);

@@ -1,6 +1,6 @@
 /* log.h - lines for the operator on standard error or in a file, as text or JSON.
  *
- * Whole lines, in order; a line costs no heap, and no thread ever waits for whoever reads them
+ * Whole lines, in order; a line costs no heap, and no thread ever waits for their reader
  * (log_writer.h). Any thread; level, format and file are set once, before threads exist (the one
  * mutable global of the program). Never handed a prompt's or an answer's text.
  */
@@ -43,8 +43,8 @@ struct log_request {                 /* one finished request; times in ms */
 void log_access(const struct log_request *request);
 
 enum { LOG_LINE_MAX = 2048 };
-/* What log_access and log_line write, newline included, into out[LOG_LINE_MAX]: apart for the
- * tests. now_ms: Unix time. */
+/* The bytes that log_access and log_line write, newline included, into out[LOG_LINE_MAX]: apart for
+ * the tests. now_ms: Unix time. */
 size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
                          const struct log_request *request);
 size_t log_format_line(char *out, enum log_format format, uint64_t now_ms, enum log_level level,

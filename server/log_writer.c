@@ -39,7 +39,7 @@ struct log_writer {
     char ring[LOG_RING_BYTES];
 };
 
-/* A FIFO that nobody reads yet is opened for reading as well, so that neither opening nor writing
+/* A FIFO without a reader is opened for reading as well, so that neither opening nor writing
  * fails; O_NONBLOCK is for the opening alone. */
 static int open_file(const char *path)
 {
@@ -195,8 +195,8 @@ static void write_batch(struct log_writer *w, const char *text, size_t n, bool c
     pthread_mutex_unlock(&w->lock);
 }
 
-/* What is next, under the lock: what must be said of dropped lines, once writing has caught up by
- * half, or lines. 0: nothing. */
+/* The next bytes to write, under the lock: the notice of dropped lines, once writing has caught up
+ * by half, or lines. 0: none. */
 static size_t take(struct log_writer *w, char out[LOG_WRITE_BYTES], uint64_t *n_told)
 {
     *n_told = 0;

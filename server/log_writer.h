@@ -1,4 +1,5 @@
-/* log_writer.h - brings the log's lines to a file, a pipe or a terminal without making anyone wait.
+/* log_writer.h - brings the log's lines to a file, a pipe or a terminal without making a thread
+ * wait.
  *
  * Lines go into a bounded ring, and a thread of its own does the writing, which may block for as
  * long as a reader likes. A line that finds no room, or that cannot be written, is dropped and

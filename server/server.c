@@ -186,7 +186,7 @@ static void on_limit(uv_timer_t *timer)
         cut_all(&life->service);
 }
 
-/* Without a drain: nothing of ours is left behind in the file system. */
+/* Without a drain; the socket's file and the port file are removed. */
 static void end_at_once(struct life *life, int code)
 {
     listener_close(&life->service.listener);

@@ -133,7 +133,7 @@ bool peer_forwarded(struct peer *client, const struct peer_networks *networks, c
             begin--;
         bool is_blank = strspn(value + begin, " \t") >= n - begin;
         if (!is_blank && !parse_hop(value + begin, n - begin, client))
-            return false; /* "unknown", or a name: whoever wrote it is all that is known */
+            return false; /* "unknown", or a name: its writer is the last that is known */
         if (begin == 0)
             return peer_is_trusted(networks, client);
         n = begin - 1;
