@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a matrix's input is rounded to, once per input; chosen by the weight type alone. */
+/* The format a matrix's input is rounded to, once per input; set by the weight type alone. */
 enum act_format {
     ACT_F32, /* as it is */
     ACT_Q8,  /* blocks of 32: scale = max|x| / 127 rounded to F16, q = nearest-even(x * (127 / max))

@@ -1,7 +1,7 @@
 /* kv_layout.h - where the parts of a block of keys and values lie, and the scales of KV_Q8.
  *
  * A block is KV_PAGE positions of one layer and KV head. First the keys, transposed
- * [D][KV_PAGE]; then the values [KV_PAGE][D_pad]. KV_Q8 holds both as int8, and behind them one
+ * [D][KV_PAGE]; then the values [KV_PAGE][D_pad]. KV_Q8 holds both as int8, and after them one
  * scale for every 32 values of a position's key, [groups][KV_PAGE], and of its value, likewise.
  * Private to core/math.
  */
@@ -63,7 +63,7 @@ static inline float kv_scale_value(uint16_t scale)
     return value;
 }
 
-/* What the values are multiplied by before they are rounded to -127..127. */
+/* The factor that values are multiplied by before rounding to -127..127. */
 static inline float kv_scale_inverse(uint16_t scale)
 {
     return scale == 0 ? 0.0f : 1.0f / kv_scale_value(scale);

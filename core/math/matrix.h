@@ -32,7 +32,7 @@ static inline size_t matrix_n_panels(const struct matrix *m)
 /* Bytes a matrix of this shape takes when packed, a multiple of 64; 0 on overflow. */
 size_t matrix_packed_bytes(enum weight_type type, size_t n_rows, size_t n_cols);
 
-/* What lies at dst once it is packed there. */
+/* The matrix as it lies at dst once packed there. */
 struct matrix matrix_at(enum weight_type type, size_t n_rows, size_t n_cols, const uint8_t *dst);
 
 /* Packs panels [p0, p1) of src, rows as they lie in a GGUF file, into m's zeroed memory: different

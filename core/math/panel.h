@@ -76,7 +76,7 @@ static inline size_t paired_head(enum weight_type type)
     return quant_has_min(type) ? 2 * LINE : LINE;
 }
 
-/* A block's [16] F16 scales; its minimums lie LINE behind. */
+/* A block's [16] F16 scales; its minimums lie LINE bytes later. */
 static inline size_t paired_scales(enum weight_type type, size_t block)
 {
     return block / 2 * (paired_head(type) + 2 * panel_quants_bytes(type)) + block % 2 * 32;

@@ -43,7 +43,7 @@ extern const struct weight_info weight_infos[WEIGHT_TYPES];
 
 /* WEIGHT_TYPES when the id is not one of them. */
 enum weight_type weight_type_of_ggml(uint32_t ggml_id);
-/* Of every id GGML ever gave, for messages; NULL for others. */
+/* The name of any id that GGML ever gave, for messages; NULL for others. */
 const char *ggml_type_name(uint32_t ggml_id);
 
 /* Bytes of n values (a multiple of block_values). */

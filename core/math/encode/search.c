@@ -102,7 +102,7 @@ sums_with(const struct levels *l, bool iq4, const float *x, int n, float inverse
     return (struct sums){sum_lanes(q1), sum_lanes(q2), sum_lanes(x1), sum_lanes(xq)};
 }
 
-/* Of the levels nearest to (x + min) * inverse. */
+/* For the levels nearest to (x + min) * inverse. */
 static struct sums sums_of(const struct levels *l, const float *x, int n, float inverse, float min)
 {
     return l->iq4 ? sums_with(l, true, x, n, inverse, min)
@@ -195,12 +195,12 @@ static struct family family_of(enum weight_type type)
     }
 }
 
-/* What each sub-block's own fit is, before anything is rounded. */
+/* Each sub-block's own fit, before anything is rounded. */
 struct fits {
     float scale[16], min[16], error[16];
 };
 
-/* What stands for a block so far. */
+/* The best encoding of a block so far. */
 struct attempt {
     uint16_t d, dmin;
     int scale[16], min[16]; /* of each sub-block */

@@ -6,6 +6,6 @@
 
 #include "math/quant_blocks.h"
 
-/* Of the types with blocks of 256. */
+/* For the types with blocks of 256. */
 void search_256(enum weight_type type, const float *x, struct block256 *out);
 void search_iq4_nl(const float *x, struct block32 *out);

@@ -36,14 +36,14 @@ static void configure(size_t n_inputs)
     tiles_configure(&config);
 }
 
-/* What was stored before a tile is loaded must be in memory: compilers do not see its reads. */
-ALWAYS_INLINE void before_tiles(void)
+/* Stores before a tile load must have reached memory: compilers do not see the load. */
+ALWAYS_INLINE void compiler_barrier(void)
 {
     __asm__ volatile("" : : : "memory");
 }
 
 /* Tokens [t0, t1) of rows of bytes: their inputs [k0, k0 + n_inputs) as tiles of
- * `width` inputs, one behind the other. */
+ * `width` inputs, one after the other. */
 ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t t1, size_t k0,
                              size_t n_inputs, size_t width,
                              int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS])
@@ -61,7 +61,7 @@ ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t
 struct chunk_paired {
     _Alignas(LINE) uint8_t unpacked[CHUNK_BLOCKS][GROUPS * LINE];
     const uint8_t *lines[CHUNK_BLOCKS];  /* signed bytes: unpacked, or the panel itself */
-    const uint8_t *scales[CHUNK_BLOCKS]; /* F16, minimums LINE behind */
+    const uint8_t *scales[CHUNK_BLOCKS]; /* F16, minimums LINE bytes later */
 };
 
 ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t panel_bytes,
@@ -141,10 +141,10 @@ ALWAYS_INLINE void panels_paired(enum weight_type type, const struct matrix *w, 
     for (size_t b = 0; b < n_blocks; b += CHUNK_BLOCKS) {
         const size_t n_now = n_blocks - b < CHUNK_BLOCKS ? n_blocks - b : CHUNK_BLOCKS;
         lay_tiles(x->q8, x->q_stride, t0, t1, b * 32, n_now * 32, 32, tiles);
-        before_tiles();
+        compiler_barrier();
         for (size_t p = p0; p < p1; p++) {
             unpack_chunk(type, w->panels + p * w->panel_bytes, w->panel_bytes, b, n_now, &chunk);
-            before_tiles();
+            compiler_barrier();
             for (size_t t = t0; t < t1; t += TOKENS)
                 tokens_paired(type, &chunk, b, n_now, x, t, tiles[(t - t0) / TOKENS],
                               y + t * y_stride + p * PANEL_ROWS, y_stride);
@@ -259,7 +259,7 @@ ALWAYS_INLINE void panels_super(enum weight_type type, const struct matrix *w, s
             for (size_t b = b0; b < end; b++) {
                 unpack_block(type, w->panels + p * w->panel_bytes + b * super_bytes(type),
                              w->panel_bytes, &chunk);
-                before_tiles();
+                compiler_barrier();
                 tokens_super(&chunk, b, b - b0, x, t0, t1, tiles, y + p * PANEL_ROWS, y_stride);
             }
         }

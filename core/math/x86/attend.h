@@ -3,7 +3,7 @@
  * Positions lie in lanes for the scores, the head's values for the sums. The heads of a group, of
  * one row or of several that follow each other, are the queries: a tile of them goes through a
  * block of keys and values together, so that each is loaded and converted once for all. Each
- * query's chains are those of kernels_ref.c, whoever its neighbours are.
+ * query's chains are those of kernels_ref.c, whatever its neighbours are.
  *
  * The file that includes it first says what a vector is:
  *   LANES, vec, vec8                  floats in a vec; 8 floats, the lanes of a sum
@@ -16,7 +16,7 @@
  *   vec_exp(x, n)                     e^x of x <= 0 or NaN; lanes at n and beyond are 0
  *   vec_sum(vec8 sum, vec v)          adds v to the sum's lanes, 8 at a time
  *   vec_kv(p, type)                   LANES numbers of a block
- *   vec_kv_some(p, type, n)           the first n; reads nothing behind them
+ *   vec_kv_some(p, type, n)           the first n; reads nothing after them
  *   vec_scales(p)                     LANES scales of KV_Q8
  *   tree8(vec8), TILES                the reference's tree; tile sizes, see next_tile
  * Private to core/math.
@@ -33,7 +33,7 @@ enum {
     SCALED_CHUNKS = KV_GROUP / LANES,
 };
 
-/* What the queries of one call carry from block to block. */
+/* State that the queries of one call carry from block to block. */
 struct queries {
     _Alignas(64) float p[ATTEND_QUERIES][KV_PAGE];      /* scores, then exp(score - max) */
     _Alignas(64) float weight[ATTEND_QUERIES][KV_PAGE]; /* KV_Q8: p times a group's scales */
@@ -108,7 +108,7 @@ ALWAYS_INLINE void score_tile(struct queries *s, enum kv_type type, const uint8_
     }
 }
 
-/* A query's scores become weights; the first n are visible. Behind them lies what was computed from
+/* A query's scores become weights; the first n are visible. After them lies what was computed from
  * stale keys: it is masked. */
 ALWAYS_INLINE void softmax(struct queries *s, size_t i, size_t n)
 {

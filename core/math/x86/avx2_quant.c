@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include "math/x86/avx2_quant.h"
 
-/* What the inner loops read of one token and block. */
+/* The part of one token and block that the inner loops read. */
 struct act_q4_0 {
     int8_t q[32];
     int32_t bias; /* in both 16-bit halves: -4 * sum of q */

@@ -18,9 +18,9 @@
 
 enum {
     TILE = 8, /* tokens */
-    /* Of records: with the panel's lines they fit a 32 KiB first-level cache. */
+    /* Bytes of records: with the panel's lines they fit a 32 KiB first-level cache. */
     CHUNK_BYTES = 24 << 10,
-    /* Of panels that pass the tokens' tiles together: half a second-level cache. */
+    /* Bytes of panels that pass the tokens' tiles together: half a second-level cache. */
     GROUP_BYTES = 1 << 18,
     GROUPS = 8, /* of 4 inputs in 32 */
     /* How far ahead of the loops weights are asked for: the processor's own prefetching stops at

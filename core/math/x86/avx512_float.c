@@ -32,7 +32,7 @@ ALWAYS_INLINE __m512 load_weights(const uint8_t *w, enum weight_type type)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
-/* What a tile works on: inputs [0, n) of panels that follow each other, for a tile's tokens. */
+/* A tile's work: inputs [0, n) of panels that follow each other, for a tile's tokens. */
 struct float_work {
     const uint8_t *w;
     size_t panel_bytes;

@@ -128,7 +128,7 @@ ALWAYS_INLINE void prefetch(const uint8_t *p, size_t n)
         _mm_prefetch((const char *)p + i * LINE, _MM_HINT_T0);
 }
 
-/* What is added to a type's quants to make them unsigned. */
+/* The offset that makes a type's quants unsigned. */
 ALWAYS_INLINE int32_t offset_of(enum weight_type type)
 {
     switch ((int)type) {

@@ -16,9 +16,9 @@ enum {
     VECTORS = PANEL_ROWS / LANES,   /* of a panel */
     TOGETHER = LANES == 16 ? 2 : 1, /* vectors that pass the tokens at once */
     TILE = 16,                      /* tokens */
-    /* Of records: with a panel's lines they fit a 32 KiB first-level cache. */
+    /* Bytes of records: with a panel's lines they fit a 32 KiB first-level cache. */
     CHUNK_BYTES = 24 << 10,
-    /* Of panels that pass the tokens' tiles together: half a second-level cache. */
+    /* Bytes of panels that pass the tokens' tiles together: half a second-level cache. */
     GROUP_BYTES = 1 << 18,
 };
 

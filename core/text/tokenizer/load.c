@@ -258,7 +258,7 @@ static enum status load_merges(struct tokenizer *t, const struct gguf *gguf, str
     return status;
 }
 
-/* What each byte becomes when no longer token holds it. */
+/* The token of each byte, for bytes that no longer token covers. */
 static void find_bytes(struct tokenizer *t)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -367,7 +367,7 @@ static enum status load_adds(struct tokenizer *t, const struct gguf *gguf, struc
     return gguf_get_bool(gguf, KEY("add_space_prefix"), &t->adds_space, &found, err);
 }
 
-/* Phi-3's special tokens swallow the white space behind them; no key says so, only the model's
+/* Phi-3's special tokens swallow the white space after them; no key says so, only the model's
  * name. */
 static enum status load_rstrip(struct tokenizer *t, const struct gguf *gguf, struct error *err)
 {

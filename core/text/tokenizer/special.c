@@ -22,7 +22,7 @@ struct special_edge {
     uint8_t byte;
 };
 
-/* What only the building needs, a node each. */
+/* Needed only while building: one per node. */
 struct building {
     int32_t *parents;
     int32_t *order; /* nodes by depth */

@@ -250,7 +250,7 @@ struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool w
     return strings_at(&t->pieces, (size_t)id);
 }
 
-/* Did encoding begin anew behind this token? The unknown one is found in a text as the special ones
+/* Did encoding begin anew after this token? The unknown one is found in a text as the special ones
  * are; where the vocabulary lacks bytes it also stands for a character, within a word. */
 static bool ends_fragment(const struct tokenizer *t, uint8_t type)
 {

@@ -17,7 +17,7 @@
 enum { TOKEN_NONE = -1 };
 
 enum tokenizer_flags {
-    TOKENIZER_ADD_SPECIAL = 1,   /* BOS in front and EOS behind as the model says */
+    TOKENIZER_ADD_SPECIAL = 1,   /* BOS before and EOS after, as the model says */
     TOKENIZER_PARSE_SPECIAL = 2, /* special tokens in the text become control tokens */
 };
 
@@ -61,7 +61,7 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
 struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control);
 
 /* The bytes of a run of ids, control tokens' names included, less the one space that encoding put
- * in front, where the vocabulary adds it: at the beginning and behind each special token. So the
+ * in front, where the vocabulary adds it: at the beginning and after each special token. So the
  * ids of a text decode to the text. Ids outside the vocabulary add nothing. out: room for what the
  * same call with NULL returns, never more than n_ids * tokenizer_max_piece(). */
 size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, char *out);
