@@ -43,7 +43,7 @@ static const cJSON *optional(struct parsed_object *r, const char *key)
         if (strcmp(item->string, key) != 0)
             continue;
         if (found != NULL)
-            fault(r, key, "stands there twice");
+            fault(r, key, "appears more than once");
         found = item;
     }
     return r->status == STATUS_OK ? found : NULL;
@@ -193,7 +193,7 @@ static void read_scopes(struct profile_summary *s, struct profile_session *out,
         if (scope == PROFILE_SCOPES)
             break;
         if (seen[scope])
-            fault(&r, item->string, "stands there twice");
+            fault(&r, item->string, "appears more than once");
         seen[scope] = true;
         out->scopes[scope] = amount_of(&r, item->string, item);
     }

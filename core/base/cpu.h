@@ -16,10 +16,10 @@ struct cpu {
     bool amx;            /* AVX-512 as above, tiles of bytes, and the system's leave to use them */
     bool neon;           /* NEON with dot products */
     unsigned n_affinity; /* processors this process may run on */
-    unsigned n_physical; /* cores behind them (siblings counted once) */
+    unsigned n_physical; /* their cores (siblings counted once) */
     double quota;        /* cgroup's CPU quota in processors; 0 = none */
     unsigned n_usable;   /* min of the three, at least 1 */
-    unsigned n_domains;  /* last-level caches behind the usable processors */
+    unsigned n_domains;  /* the usable processors' last-level caches */
     size_t l2_bytes, l3_bytes; /* of one core, of one domain; 0 = unknown */
     size_t memory_bytes;       /* what the process may use: min(physical, cgroup limit) */
 };

@@ -1,4 +1,4 @@
-/* error.h - how every function of the house reports failure.
+/* error.h - how every function of the program reports failure.
  *
  * A fallible function returns enum status and, when it is not STATUS_OK, has filled the struct
  * error it was handed with one sentence: what was wrong, and what would be right. Outputs are
@@ -20,7 +20,7 @@ enum status {
     STATUS_FULL,      /* a bounded place is taken: later may work */
     STATUS_TOO_LATE,  /* it could not begin in time: later may work */
     STATUS_STOPPING,  /* the service ends and finishes no more work */
-    STATUS_CANCELLED, /* called off by whoever asked for it */
+    STATUS_CANCELLED, /* called off by the one who asked for it */
     STATUS_INTERNAL,  /* our own bug, or the machine's */
 };
 
@@ -46,7 +46,7 @@ struct error {
 #define error_errno(err, number, ...)                                                              \
     error_result((error_fill_errno(err, number, __VA_ARGS__), STATUS_IO))
 
-/* What the macros call. */
+/* The macros' function. */
 void error_fill(struct error *err, enum status status, const char *param, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void error_fill_errno(struct error *err, int number, const char *format, ...)

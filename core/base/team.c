@@ -2,9 +2,9 @@
  *
  * Each thread has its own run of a phase's chunks and claims from it first (its data stays in its
  * cache), then from the others'. A phase is over when the count of chunks done reaches its end in
- * the list. Helpers touch a step's description only inside the gate, which the leader closes behind
+ * the list. Helpers touch a step's description only inside the gate, which the leader closes after
  * the last phase; they wait outside, so that a helper whose processor was taken away while it
- * waited holds nobody up. Between steps helpers spin, then sleep on the epoch.
+ * waited delays no other. Between steps helpers spin, then sleep on the epoch.
  */
 #include "base/team.h"
 
@@ -46,7 +46,7 @@ struct team {
     struct line done;               /* chunks of this step */
     struct line gate;               /* helpers inside, and GATE_CLOSED between steps */
     struct team_work work;          /* with step and ends: of the step whose gate is open */
-    const struct team_marks *marks; /* NULL: nobody asks */
+    const struct team_marks *marks; /* NULL: no profile */
     uint32_t step;                  /* its epoch: a helper that is late by a step must see so */
     uint32_t *ends;                 /* [max_phases]: chunks up to and including each phase's */
     _Atomic uint32_t
@@ -303,7 +303,7 @@ void team_set_marks(struct team *team, const struct team_marks *marks)
     team->marks = marks;
 }
 
-/* Alone there is nobody to share with: no claims, no counts. */
+/* One thread shares with none: no claims, no counts. */
 static void run_alone(struct team *team)
 {
     const struct team_work *work = &team->work;
@@ -332,8 +332,8 @@ void team_start(struct team *team, const struct team_work *work)
     atomic_store_explicit(&team->done.value, 0, memory_order_relaxed);
     team->step = atomic_load_explicit(&team->epoch.value, memory_order_relaxed) + 1;
     atomic_fetch_and_explicit(&team->gate.value, ~GATE_CLOSED, memory_order_release);
-    raise_epoch(
-        team); /* behind the open gate, or a quick helper would find it closed and miss the step */
+    raise_epoch(team); /* after the gate is open, or a quick helper would find it closed and miss
+                          the step */
 }
 
 void team_finish(struct team *team)

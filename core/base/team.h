@@ -1,7 +1,7 @@
 /* team.h - a fixed set of threads that do a list of phases together, each phase cut into chunks.
  *
- * Any thread may do any chunk; a phase begins when every chunk of the one before is done. Nobody is
- * waited for who is not in the middle of a chunk: when the system takes a thread's processor away,
+ * Any thread may do any chunk; a phase begins when every chunk of the one before is done. The
+ * team waits only for threads in mid-chunk: when the system takes a thread's processor away,
  * or has not given it one yet, the others do its chunks, so that a crowded machine costs its share
  * and no more. The leader is the thread that calls team_run (rank 0); helpers are created once and
  * wait, first spinning for a moment, then asleep, so that an idle team uses no CPU.
@@ -69,6 +69,7 @@ static inline struct team_mark *team_mark_at(const struct team_marks *marks, uns
     return marks->marks + rank * marks->stride + phase;
 }
 
-/* What the next runs mark, until it is called with NULL. Borrowed. Leader only, outside team_run.
+/* Where the next runs leave their marks, until called with NULL. Borrowed. Leader only, outside
+ * team_run.
  */
 void team_set_marks(struct team *team, const struct team_marks *marks);

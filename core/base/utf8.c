@@ -110,7 +110,7 @@ size_t utf8_stream_push(struct utf8_stream *stream, const char *bytes, size_t n,
     const uint8_t *p = (const uint8_t *)bytes;
     size_t i = 0, n_out = 0, length;
     if (stream->n_held > 0 && n > 0) {
-        /* What is held begins a character, so a whole or ill-formed part of the joint bytes covers
+        /* The bytes held begin a character, so a whole or ill-formed part of the joint bytes covers
          * all of it. */
         uint8_t joint[2 * sizeof stream->held];
         size_t n_held = stream->n_held, n_more = n < 4 - n_held ? n : 4 - n_held;

@@ -226,7 +226,8 @@ enum status engine_profile_start(struct engine *engine, const struct record_opti
                                  struct error *err)
 {
     if (atomic_exchange(&engine->profiling, true))
-        return error_set(err, STATUS_FULL, "a profile is being made; one at a time");
+        return error_set(err, STATUS_FULL,
+                         "another profile is being recorded; only one can be at a time");
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
         recorder_start(worker_recorder(engine->workers[i]), options);
     return STATUS_OK;

@@ -64,7 +64,7 @@ enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
     int number = pthread_create(&g->thread, NULL, run, g);
     if (number != 0) {
         sem_destroy(&g->wake);
-        return error_errno(err, number, "starting a thread for the KV memory");
+        return error_errno(err, number, "cannot start a thread for the KV memory");
     }
     pthread_setname_np(g->thread, "sm-memory");
     g->has_thread = true;

@@ -24,7 +24,7 @@ static bool add_part(size_t *total, size_t n, size_t size, size_t *at)
     return true;
 }
 
-/* What utf8_stream_push may write for all tokens, its slack included. */
+/* The most that utf8_stream_push may write for all tokens, its slack included. */
 static bool text_bytes(const struct job_size *size, size_t *out)
 {
     size_t n;
@@ -47,7 +47,7 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
         !add_part(&total, size->profile, sizeof(struct job_profile), &profile) ||
         !add_part(&total, n_text, 1, &text))
         return error_set(err, STATUS_TOO_LARGE,
-                         "a request for %zu tokens is beyond any limit of memory",
+                         "a request for %zu tokens needs more memory than can be addressed",
                          size->max_tokens);
     struct job *job = calloc(1, total);
     if (!job)

@@ -118,7 +118,7 @@ struct job {
     } output;
 };
 
-/* What job_create needs to know to take all memory at once. */
+/* Everything that job_create needs to take all memory at once. */
 struct job_size {
     size_t n_prompt, max_tokens;
     size_t n_biases;

@@ -79,7 +79,7 @@ static size_t character_length(char lead)
     return c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
 }
 
-/* n_new bytes were written behind n_raw, the first character of them completing that of the split
+/* n_new bytes were written after n_raw, the first character of them completing that of the split
  * records (all records whose bytes wait in utf8, when it is set by earlier tokens). */
 static void settle_split(struct job *job, size_t n_new)
 {

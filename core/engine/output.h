@@ -25,9 +25,9 @@ bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t i
  * completed a stop string. */
 bool output_end(struct job *job);
 
-/* What n_ready may say: so many first records that their text is complete and final. None of it can
- * be part of a stop string any more, and no character is cut: where several tokens share one, they
- * count when the last of them does. Never shrinks. */
+/* The value for n_ready: so many first records that their text is complete and final. None of it
+ * can be part of a stop string any more, and no character is cut: where several tokens share one,
+ * they count when the last of them does. Never shrinks. */
 uint32_t output_n_ready(const struct job *job);
 
 /* Whether a sampled token is one that the request wants to end its text, as an EOS does. */

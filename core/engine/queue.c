@@ -226,10 +226,9 @@ static enum status refuse_wait(struct queue *q, uint64_t now, uint64_t wait, uin
 {
     uint64_t turn = turn_ns(q, q->n + forecast_told(&q->forecast, now));
     set_retry_after(q, now, turn > q->max_wait_ns ? turn - q->max_wait_ns : 0, retry_ms);
-    return error_set(err, STATUS_TOO_LATE,
-                     "the predicted wait of %llu ms is longer than the %llu ms that are allowed",
-                     (unsigned long long)(wait / MS_NS),
-                     (unsigned long long)(q->max_wait_ns / MS_NS));
+    return error_set(
+        err, STATUS_TOO_LATE, "the predicted wait of %llu ms is longer than the allowed %llu ms",
+        (unsigned long long)(wait / MS_NS), (unsigned long long)(q->max_wait_ns / MS_NS));
 }
 
 static enum status refuse_deadline(struct queue *q, uint64_t now, uint64_t late_ns,

@@ -53,6 +53,6 @@ void queue_cancel(struct queue *q, struct job *job); /* when it waits */
 /* Ends every waiting job: FINISH_CANCELLED, and no new one comes in; or FINISH_ERROR with a text
  * (borrowed), which is also the end of jobs that came in before and are given back later. */
 void queue_end_all(struct queue *q, const char *why);
-/* What workers call: gives waiting jobs to workers with room, takes back those that had to make
+/* For workers to call: gives waiting jobs to workers with room, takes back those that had to make
  * room, and ends those whose deadline has passed. */
 struct worker_line queue_line(struct queue *q);

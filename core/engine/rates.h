@@ -38,7 +38,8 @@ void rates_finished(struct rates *rates, size_t n_tokens, size_t max_tokens);
 /* A step of n decoding sequences alone; never less for more of them. n >= 1. */
 uint64_t rates_decode(const struct rates *rates, size_t n);
 /* Prompt tokens for a step beside n_decode sequences: it stays within twice a pure decode step.
- * When nobody decodes: within 50 ms or eight steps of one token, whichever is longer. 1..cap. */
+ * Where no sequence decodes: within 50 ms or eight steps of one token, whichever is longer. 1..cap.
+ */
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap);
 /* How long n tokens take to be made in a batch of n_batch, when max_tokens of them are allowed. */
 uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch);

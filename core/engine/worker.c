@@ -1,9 +1,9 @@
 /* worker.c - a worker's thread: takes its memory, warms up, then waits for jobs and steps while it
  * has any.
  *
- * What other threads call here (placing jobs, reading the load) holds the worker's lock. The thread
- * sleeps only when it has nothing to do. Everything it owns is made and freed on the thread itself,
- * so that memory lies near its cores.
+ * Functions that other threads call (placing jobs, reading the load) hold the worker's lock. The
+ * thread sleeps only when it has nothing to do. Everything it owns is made and freed on the thread
+ * itself, so that memory lies near its cores.
  */
 #include "engine/worker_state.h"
 
@@ -53,7 +53,7 @@ static enum status take_arena(struct worker *w, struct error *err)
     return STATUS_OK;
 }
 
-/* What is kept of single steps in a profile, at most: some hundred of a small model's. */
+/* Single steps kept in a profile, at most this many bytes: some hundred of a small model's. */
 static const size_t profile_line_bytes = (size_t)2 << 20;
 
 static enum status take_recorder(struct worker *w, struct error *err)
@@ -174,7 +174,7 @@ enum status worker_create(struct worker **out, const struct worker_setup *setup,
     int number = pthread_create(&w->thread, NULL, run, w);
     if (number != 0) {
         worker_destroy(w);
-        return error_errno(err, number, "starting a worker");
+        return error_errno(err, number, "cannot start a worker");
     }
     pthread_setname_np(w->thread, "sm-worker");
     w->has_thread = true;
@@ -224,7 +224,7 @@ static size_t positions_of(const struct job *job)
     return job->n_prompt + job->max_tokens - 1; /* the last token is never computed */
 }
 
-/* What there is of it to read: its prompt, and after a preemption its answer so far. */
+/* The tokens to read: its prompt, and after a preemption its answer so far. */
 static size_t given_of(const struct job *job)
 {
     return job->n_prompt + job->n_tokens;

@@ -1,9 +1,9 @@
 /* worker.h - one worker: a team of threads with its own KV cache, buffers and counters, computing
  * its sequences in steps.
  *
- * What the engine and the queue may know of it. Any thread may call; jobs are placed by one thread
- * at a time (the queue's lock). A worker knows nothing of the queue: it calls what it was given
- * (struct worker_line). How it is made: worker_state.h.
+ * All that the engine and the queue may know of it. Any thread may call; jobs are placed by one
+ * thread at a time (the queue's lock). A worker knows nothing of the queue: it calls what it was
+ * given (struct worker_line). How it is made: worker_state.h.
  */
 #pragma once
 
@@ -61,7 +61,7 @@ bool worker_look(struct worker *w, const struct job *job, struct worker_offer *o
  * there. */
 bool worker_place(struct worker *w, struct job *job);
 
-/* What a prediction needs to know of a worker; a moment's values. */
+/* A worker's load, for predicting waits; a moment's values. */
 struct worker_load {
     size_t n_running;
     size_t unread;            /* prompt tokens still to be read */

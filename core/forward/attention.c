@@ -18,7 +18,7 @@ struct tile { /* rows [first, first + n_rows) of a list */
     uint32_t first, n_rows;
 };
 
-/* The rows of a step, or those that go on behind the last layer's keys and values. */
+/* The rows of a step, or those that go on after the last layer's keys and values. */
 struct list {
     const uint32_t *wanted; /* [n_rows]; NULL: all rows */
     size_t n_rows;
@@ -46,7 +46,7 @@ struct attention {
         parts; /* [n_threads][tile_rows][row_floats], then [THREAD_TASKS * n_threads][row_floats] */
     float *scratch; /* [n_threads][scratch_floats] */
     const struct row *rows;
-    struct list lists[2]; /* all; behind the last layer's keys and values */
+    struct list lists[2]; /* all; after the last layer's keys and values */
     bool is_by_row; /* each row is alone of its sequence, wanted, and seen by one task a head */
     struct arena arena;
 };

@@ -20,7 +20,7 @@ enum status attention_create(struct attention **out, const struct model *model,
 void attention_destroy(struct attention *attention); /* takes NULL */
 size_t attention_bytes(const struct attention *attention);
 
-/* Before a step. wanted: the rows that go on behind the last layer's keys and values, ascending.
+/* Before a step. wanted: the rows that go on after the last layer's keys and values, ascending.
  * Both are borrowed until the next plan. */
 void attention_plan(struct attention *attention, const struct row *rows, size_t n_rows,
                     const uint32_t *wanted, size_t n_wanted);
@@ -30,7 +30,7 @@ size_t attention_items(const struct attention *attention, bool last);
 size_t attention_merge_items(const struct attention *attention, bool last);
 
 /* Whether an item is a row with one of its KV heads, and no other item of the step needs that key
- * and value: then whoever does the item may store them just before. And that item's row. */
+ * and value: then the thread that does the item may store them just before. And that item's row. */
 bool attention_is_by_row(const struct attention *attention);
 size_t attention_item_row(const struct attention *attention, size_t item, size_t *kv_head);
 

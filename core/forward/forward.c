@@ -1,6 +1,6 @@
 /* forward.c - the memory of a forward pass, and a step: its phases cut into chunks that any thread
  * of the team may do. Cutting decides who computes a number, never how. What the phases compute:
- * forward_layer.c.
+ * layer.c.
  */
 #include "forward/forward.h"
 
@@ -26,7 +26,7 @@ static void carve_own(struct forward *f, const size_t *widths)
     const unsigned n_threads = team_size(f->team);
     f->own = arena_carve(&f->arena, n_threads, sizeof *f->own);
     for (unsigned rank = 0; rank < n_threads; rank++) {
-        struct own own = {0};
+        struct thread_scratch own = {0};
         for (size_t i = 0; i < INPUTS; i++) {
             act_carve(&own.inputs[i], &f->arena, OWN_ROWS, widths[i]);
             if (i != INPUT_NORMED)
@@ -143,9 +143,9 @@ void forward_set_marks(struct forward *f, const struct team_marks *marks)
     f->marks = marks;
 }
 
-/* What a phase with many chunks sets apart in each of them takes some hundred nanoseconds, which
- * two looks at the clock would lengthen by a tenth: one chunk in LOOK_EVERY is looked at, each in
- * its turn, and stands for the others. */
+/* The part that a phase with many chunks sets apart in each of them takes some hundred nanoseconds,
+ * which two looks at the clock would lengthen by a tenth: one chunk in LOOK_EVERY is looked at,
+ * each in its turn, and stands for the others. */
 enum { LOOK_EVERY = THREAD_CHUNKS };
 
 static uint32_t look_weight(const struct forward *f, size_t n_chunks, size_t chunk)

@@ -53,11 +53,11 @@ size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
 /* --- for a profile --- */
 
-/* What the i-th of forward_max_phases is. */
+/* The scope of the i-th of forward_max_phases. */
 struct scope_phase forward_phase(const struct model *model, size_t i);
 
 /* The phases of the last run: those that had something to do, ascending; *n: how many. */
 const uint32_t *forward_phases(const struct forward *forward, size_t *n);
 
-/* What the next runs mark, phase by phase; NULL: nothing. Borrowed. */
+/* Where the next runs leave their marks, phase by phase; NULL: none. Borrowed. */
 void forward_set_marks(struct forward *forward, const struct team_marks *marks);

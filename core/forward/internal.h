@@ -1,5 +1,5 @@
-/* internal.h - what forward.c (memory and the step) and forward_layer.c (what a layer is)
- * share; nobody else's.
+/* internal.h - what forward.c (memory and the step) and layer.c (what a layer is)
+ * share, and no other file.
  *
  * Letters in shapes: T rows of the step, E n_embd, H heads, G KV heads, D head size, F n_ff, V
  * vocabulary. Strides are rounded up to whole panels.
@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-/* What products read. */
+/* The products' inputs. */
 enum input {
     INPUT_NORMED,   /* of E: QKV, gate/up and the head */
     INPUT_ATTENDED, /* of H * D: attn_output */
@@ -22,13 +22,13 @@ enum input {
 
 enum { OWN_ROWS = 2 }; /* so few rows are normed and rounded by each thread for itself */
 
-/* A thread's, on cache lines of its own. */
-struct own {
-    _Alignas(64) struct act inputs[INPUTS]; /* [OWN_ROWS]; the F32 of those that are only rounded:
-                                               everybody's */
+/* One for each thread, on cache lines of its own. */
+struct thread_scratch {
+    _Alignas(64) struct act inputs[INPUTS]; /* [OWN_ROWS]; the F32 of those that are only rounded
+                                               is shared by all threads */
     size_t phase, made; /* the phase under way, by its place in the step; the one whose input has
                            been made */
-    uint32_t weight; /* of what the chunk under way sets apart, in ticks a tick; 0: nobody looks */
+    uint32_t weight; /* ticks that one tick set apart in this chunk stands for; 0: none are taken */
 };
 
 struct forward {
@@ -40,12 +40,12 @@ struct forward {
     size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
     float q_scale; /* of queries: one over the root of D */
 
-    float *x;                  /* [T][embd_stride]: the residual stream */
-    float *q, *k, *v;          /* [T][q_stride], [T][kv_stride] twice */
-    float *up;                 /* [T][ff_stride] */
-    float *proj;               /* [T][embd_stride]: a projection before it joins the residual */
-    struct act inputs[INPUTS]; /* [T] */
-    struct own *own;           /* [n_threads] */
+    float *x;                   /* [T][embd_stride]: the residual stream */
+    float *q, *k, *v;           /* [T][q_stride], [T][kv_stride] twice */
+    float *up;                  /* [T][ff_stride] */
+    float *proj;                /* [T][embd_stride]: a projection before it joins the residual */
+    struct act inputs[INPUTS];  /* [T] */
+    struct thread_scratch *own; /* [n_threads] */
     struct attention *attention;
     float *logits; /* [max_logits][vocab_stride] */
     struct arena arena;
@@ -61,7 +61,7 @@ struct forward {
     uint32_t *n_chunks; /* [n_phases] */
     size_t n_phases;
 
-    const struct team_marks *marks; /* for a profile; NULL: nobody asks */
+    const struct team_marks *marks; /* for a profile; NULL: none */
 };
 
 struct range {

@@ -1,7 +1,7 @@
 /* kv.c - the paged key/value cache: page tables, the index of shared pages, the list of those given
  * up first, and promises.
  *
- * Owned by one worker; its lock is held by whoever calls. Three facts keep it simple. A page in the
+ * Owned by one worker; its lock is held by the caller. Three facts keep it simple. A page in the
  * index is named by (page before it, salt, its tokens), and pages before it are always held or
  * given up later than it, so a chain never dangles. Promises never exceed free + cached pages; what
  * a sequence takes besides leaves them untouched. And a sequence's pages are always the indexed

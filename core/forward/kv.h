@@ -75,7 +75,7 @@ void kv_grow(struct kv *kv, size_t n_pages);
 /* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be
  * computed for its logits). Takes nothing and changes nothing. */
 size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens);
-/* What kv_begin would say, changing nothing: for choosing among several caches. */
+/* The answer that kv_begin would give, changing nothing: for choosing among several caches. */
 bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
              size_t n_positions_max, size_t *n_cached);
 

@@ -6,9 +6,9 @@
  * team may. After the last layer has stored its keys and values only the rows that want logits go
  * on.
  *
- * A phase costs the team an agreement. So where rows are few each thread norms and rounds what its
- * product reads by itself, and a row that is alone of its sequence has its key and value stored by
- * who attends to them: the same functions of the same values, in fewer phases.
+ * Every phase ends in a barrier, which costs time. So where rows are few each thread norms and
+ * rounds what its product reads by itself, and a row that is alone of its sequence has its key and
+ * value stored by who attends to them: the same functions of the same values, in fewer phases.
  */
 #include "forward/internal.h"
 #include "model/cost.h"
@@ -22,7 +22,7 @@ static bool is_last(const struct forward *f, size_t layer)
     return layer + 1 == f->model->shape.n_layers;
 }
 
-/* Rows that go on behind a layer's keys and values. */
+/* Rows that go on after a layer's keys and values. */
 static size_t rows_on(const struct forward *f, size_t layer)
 {
     return is_last(f, layer) ? f->n_wanted : f->n_rows;
@@ -38,7 +38,7 @@ static size_t panels_on(const struct forward *f, size_t layer, const struct line
 /* Places in the phases' lists of parts. */
 enum { PART_INPUT = 0, PART_ROPE = 0, PART_ACTIVATION = 1 };
 
-/* The thread's mark of the phase under way; where somebody asks. */
+/* The thread's mark of the phase under way, where a profile is recorded. */
 static inline struct team_mark *mark_of(const struct forward *f, unsigned rank)
 {
     return team_mark_at(f->marks, rank, f->own[rank].phase);
@@ -52,7 +52,7 @@ static inline void add_part(const struct forward *f, unsigned rank, size_t part,
     mark_of(f, rank)->parts[part] += weight * (ticks > 0 ? ticks : 1);
 }
 
-/* Of a chunk. */
+/* Sets a chunk's part apart. */
 static inline uint64_t part_begin(const struct forward *f, unsigned rank)
 {
     return __builtin_expect(f->own[rank].weight > 0, false) ? f->marks->clock() : 0;
@@ -64,7 +64,8 @@ static inline void part_end(const struct forward *f, unsigned rank, size_t part,
         add_part(f, rank, part, begin, f->own[rank].weight);
 }
 
-/* Of what a thread does once, at the begin of its part of the phase: that look has been taken. */
+/* For work that a thread does once, at the beginning of its part of the phase: that look at the
+ * clock has been taken. */
 static inline void part_end_since_begin(const struct forward *f, unsigned rank, size_t part)
 {
     if (__builtin_expect(f->marks != NULL, false))
@@ -168,14 +169,14 @@ static size_t input_items(size_t n_rows)
     return n_rows > OWN_ROWS ? n_rows : 0;
 }
 
-/* A product's input of n_rows rows. Made here by whoever needs it: the first part of the product's
- * phase. */
+/* A product's input of n_rows rows. Made by each thread that needs it, in the first part of the
+ * product's phase. */
 static const struct act *input(const struct forward *f, size_t layer, enum input which,
                                size_t n_rows, make_fn *make, unsigned rank)
 {
     if (input_items(n_rows) > 0)
         return &f->inputs[which];
-    struct own *own = &f->own[rank];
+    struct thread_scratch *own = &f->own[rank];
     if (own->made != own->phase) {
         make(f, layer, &own->inputs[which], (struct range){0, n_rows});
         part_end_since_begin(f, rank, PART_INPUT);
@@ -196,7 +197,7 @@ static void norm_attention(struct forward *f, size_t layer, struct range r, unsi
     make_qkv_input(f, layer, &f->inputs[INPUT_NORMED], r);
 }
 
-/* Of those behind attention. */
+/* The rows after attention. */
 static size_t on_input_items(const struct forward *f, size_t layer)
 {
     return input_items(rows_on(f, layer));
@@ -254,7 +255,7 @@ static size_t qkv_items(const struct forward *f, size_t layer)
     return matrix_n_panels(&l->q.w) + matrix_n_panels(&l->k.w) + matrix_n_panels(&l->v.w);
 }
 
-/* Items are the panels of the three, one behind the other. */
+/* Items are the panels of the three, one after the other. */
 static void project_qkv(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct layer *l = &f->model->layers[layer];
@@ -418,7 +419,7 @@ static void attend(struct forward *f, size_t layer, struct range r, unsigned ran
 {
     struct attention_layer l = attention_layer(f, layer);
     if (is_last(f, layer) && r.begin == 0)
-        gather_residuals(f); /* nobody reads residuals in this phase */
+        gather_residuals(f); /* no item reads residuals in this phase */
     if (attention_is_by_row(f->attention)) {
         uint64_t begin = part_begin(f, rank);
         for (size_t i = r.begin; i < r.end; i++)
@@ -440,7 +441,7 @@ static void merge(struct forward *f, size_t layer, struct range r, unsigned rank
     attention_merge(f->attention, &l, r.begin, r.end);
 }
 
-/* --- behind attention --- */
+/* --- after attention --- */
 
 /* x += W act + b. */
 static void project_residual(struct forward *f, const struct linear *l, const struct act *act,

@@ -16,7 +16,7 @@ enum status gguf_read_range(const struct gguf *g, size_t from, size_t to, struct
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return error_errno(err, errno, "reading the model file");
+            return error_errno(err, errno, "cannot read the model file");
         if (n == 0)
             return error_set(err, STATUS_IO,
                              "the model file was cut to %zu bytes while it was read; it had %zu",
@@ -34,7 +34,7 @@ enum status gguf_take(struct gguf_cursor *c, size_t n, const uint8_t **out, stru
                          "the file ends inside %s: %zu more bytes are declared, %zu are left",
                          c->what, n, g->size - c->pos);
     if (n > GGUF_MAX_METADATA - c->pos)
-        return error_set(err, STATUS_TOO_LARGE, "the metadata passes %d bytes at %s",
+        return error_set(err, STATUS_TOO_LARGE, "the metadata is larger than %d bytes, at %s",
                          GGUF_MAX_METADATA, c->what);
     size_t end = c->pos + n;
     if (end > g->n_ready) {

@@ -1,8 +1,8 @@
 /* internal.h - what the GGUF reader's two files share: the open file, and a cursor that never
  * leaves it.
  *
- * gguf.c owns the file, the header and the tensors; gguf_values.c owns keys and values. Nobody else
- * includes this.
+ * reader.c owns the file, the header and the tensors; values.c owns keys and values. Included by
+ * them and cursor.c alone.
  */
 #pragma once
 
@@ -28,7 +28,7 @@ struct gguf_entry {
 };
 
 struct gguf {
-    const uint8_t *bytes; /* [size]; of a file, only what was asked for has been read (gguf.c) */
+    const uint8_t *bytes; /* [size]; of a file, only what was asked for has been read (reader.c) */
     size_t size;
     size_t n_ready;       /* bytes from the front that are there */
     uint8_t *reserved;    /* [size] of address space that the file is read into, owned; NULL: the

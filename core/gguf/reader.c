@@ -37,10 +37,10 @@ static enum status check_magic(struct gguf_cursor *c, struct error *err)
     uint32_t version = c->gguf->version;
     uint32_t swapped = __builtin_bswap32(version);
     if (swapped >= 1 && swapped <= 3)
-        return error_set(
-            err, STATUS_UNSUPPORTED,
-            "the file is byte-swapped (big-endian GGUF version %u); little-endian is right",
-            swapped);
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "the file is byte-swapped (big-endian GGUF version %u); only "
+                         "little-endian is supported",
+                         swapped);
     if (version != 2 && version != 3)
         return error_set(err, STATUS_UNSUPPORTED, "GGUF version %u; versions 2 and 3 are supported",
                          version);
@@ -125,9 +125,10 @@ static enum status check_type(const struct gguf_tensor *t, enum weight_type *out
     list_types(known, sizeof known);
     const char *name = ggml_type_name(t->type);
     snprintf(number, sizeof number, "number %u", t->type);
-    return error_set_param(err, STATUS_UNSUPPORTED, t->name,
-                           "tensor '%s' has type %s, which is not supported; these are: %s",
-                           t->name, name != NULL ? name : number, known);
+    return error_set_param(
+        err, STATUS_UNSUPPORTED, t->name,
+        "tensor '%s' has type %s, which is not supported; the supported ones are: %s", t->name,
+        name != NULL ? name : number, known);
 }
 
 /* The tensor's dimensions, and the bytes they make. */
@@ -138,17 +139,17 @@ static enum status check_shape(struct gguf_tensor *t, enum weight_type type, str
     for (uint32_t i = 0; i < t->n_dims; i++) {
         if (t->ne[i] < 1 || t->ne[i] > INT32_MAX)
             return error_set_param(err, STATUS_FORMAT, t->name,
-                                   "tensor '%s': dimension %u is %llu; 1 to 2147483647 is right",
+                                   "tensor '%s': dimension %u is %llu; it must be 1 to 2147483647",
                                    t->name, i, (unsigned long long)t->ne[i]);
         if (!checked_mul(n_values, (size_t)t->ne[i], &n_values))
             return error_set_param(err, STATUS_FORMAT, t->name,
                                    "tensor '%s': the product of its dimensions overflows", t->name);
     }
     if (t->ne[0] % info->block_values != 0)
-        return error_set_param(err, STATUS_FORMAT, t->name,
-                               "tensor '%s': its rows have %llu values; %s needs a multiple of %u",
-                               t->name, (unsigned long long)t->ne[0], info->name,
-                               info->block_values);
+        return error_set_param(
+            err, STATUS_FORMAT, t->name,
+            "tensor '%s': its rows have %llu values; type %s needs a multiple of %u", t->name,
+            (unsigned long long)t->ne[0], info->name, info->block_values);
     if (!checked_mul(n_values / info->block_values, info->block_bytes, &n_bytes))
         return error_set_param(err, STATUS_FORMAT, t->name,
                                "tensor '%s': its size in bytes overflows", t->name);
@@ -175,7 +176,7 @@ static enum status read_tensor(struct gguf_cursor *c, size_t i, struct gguf_tens
         return status;
     if (t->n_dims < 1 || t->n_dims > 4)
         return error_set_param(err, STATUS_FORMAT, t->name,
-                               "tensor '%s' has %u dimensions; 1 to 4 are right", t->name,
+                               "tensor '%s' has %u dimensions; it must have 1 to 4", t->name,
                                t->n_dims);
     for (uint32_t d = 0; d < 4; d++) {
         t->ne[d] = 1;
@@ -221,17 +222,18 @@ static enum status sort_tensors(struct gguf *g, size_t data_start, struct error 
                                    t->name, g->tensors[index[i - 1]].name);
         end = t->data + t->n_bytes;
     }
-    size_t n_behind = g->size - (size_t)(end - g->bytes);
-    if (n_behind >= g->alignment)
-        return error_set(err, STATUS_FORMAT,
-                         "%zu bytes follow the last tensor; only padding to a multiple of %zu may",
-                         n_behind, g->alignment);
+    size_t n_after = g->size - (size_t)(end - g->bytes);
+    if (n_after >= g->alignment)
+        return error_set(
+            err, STATUS_FORMAT,
+            "%zu bytes follow the last tensor; only padding to a multiple of %zu is allowed",
+            n_after, g->alignment);
     qsort_r(index, g->n_tensors, sizeof index[0], compare_names, g->tensors);
     for (size_t i = 1; i < g->n_tensors; i++) {
         const char *name = g->tensors[index[i]].name;
         if (strcmp(g->tensors[index[i - 1]].name, name) == 0)
-            return error_set_param(err, STATUS_FORMAT, name,
-                                   "tensor '%s' is there twice; once is right", name);
+            return error_set_param(err, STATUS_FORMAT, name, "tensor '%s' appears more than once",
+                                   name);
     }
     return STATUS_OK;
 }
@@ -367,7 +369,7 @@ enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor
     struct stat now;
     const struct stat *then = &gguf->identity;
     if (fstat(gguf->fd, &now) != 0)
-        return error_errno(err, errno, "looking at the model file again");
+        return error_errno(err, errno, "cannot look at the model file again");
     if (now.st_size != then->st_size || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
         now.st_mtim.tv_nsec != then->st_mtim.tv_nsec)
         return error_set(err, STATUS_IO, "the model file changed while it was read, at tensor '%s'",

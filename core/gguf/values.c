@@ -38,7 +38,7 @@ static enum status check_bools(const struct gguf_cursor *c, const uint8_t *bytes
 {
     for (size_t i = 0; i < n; i++) {
         if (bytes[i] > 1)
-            return error_set(err, STATUS_FORMAT, "%s has a bool of value %u; 0 or 1 is right",
+            return error_set(err, STATUS_FORMAT, "%s has a bool of value %u; it must be 0 or 1",
                              c->what, bytes[i]);
     }
     return STATUS_OK;
@@ -162,7 +162,7 @@ static enum status sort_keys(struct gguf *g, struct error *err)
         struct gguf_string a = g->values[g->values_by_key[i - 1]].value.key;
         struct gguf_string b = g->values[g->values_by_key[i]].value.key;
         if (compare_strings(a, b) == 0)
-            return error_set(err, STATUS_FORMAT, "key '%.*s' is there twice; once is right",
+            return error_set(err, STATUS_FORMAT, "key '%.*s' appears more than once",
                              (int)(b.n < 96 ? b.n : 96), b.bytes);
     }
     return STATUS_OK;

@@ -382,7 +382,7 @@ struct attend_head {
 };
 
 /* One block's n visible positions: scores, the running maximum, the lanes of the sum, the values.
- * What lies in the block beyond n is stale and is never looked at. */
+ * Anything in the block beyond n is stale and is never looked at. */
 static void attend_block(struct attend_head *head, enum kv_type type, const uint8_t *block,
                          size_t n, size_t head_dim)
 {

@@ -95,7 +95,7 @@ enum status arch_of(const struct gguf *gguf, const struct arch **out, struct err
         append_text(known, sizeof known, &n, "%s%s", i > 0 ? " " : "", archs[i].name);
     }
     return error_set_param(err, STATUS_UNSUPPORTED, key,
-                           "architecture '%.*s' is not supported; these are: %s",
+                           "architecture '%.*s' is not supported; the supported ones are: %s",
                            (int)(name.n < 64 ? name.n : 64), name.bytes, known);
 }
 
@@ -189,7 +189,7 @@ static enum status check_tensor(const struct gguf_tensor *t, const struct shape 
     if (t->ne[0] != cols || t->ne[1] != rows || t->ne[2] != 1 || t->ne[3] != 1)
         return error_set_param(
             err, STATUS_FORMAT, t->name,
-            "tensor '%s' is %llu x %llu x %llu x %llu; %zu x %zu follows from the model's keys",
+            "tensor '%s' is %llu x %llu x %llu x %llu; by the model's keys it must be %zu x %zu",
             t->name, (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
             (unsigned long long)t->ne[2], (unsigned long long)t->ne[3], cols, rows);
     const struct weight_info *info = &weight_infos[weight_type_of_ggml(t->type)];
@@ -197,7 +197,7 @@ static enum status check_tensor(const struct gguf_tensor *t, const struct shape 
                   role->kind == ROLE_QKV_BIAS || role->kind == ROLE_FREQS;
     if (vector && info->block_values != 1)
         return error_set_param(err, STATUS_UNSUPPORTED, t->name,
-                               "tensor '%s' has type %s; F32, F16 or BF16 is right for it", t->name,
+                               "tensor '%s' has type %s; it must be F32, F16 or BF16", t->name,
                                info->name);
     return STATUS_OK;
 }

@@ -19,7 +19,7 @@ struct arch {
     enum ffn_kind ffn;
     enum rope_kind rope;
     bool learned_positions;
-    const char *eps_key; /* behind the prefix */
+    const char *eps_key; /* after the prefix */
 };
 
 enum dim {
@@ -47,7 +47,7 @@ enum role_kind {
 };
 
 struct tensor_role {
-    const char *name; /* behind "blk.N." where per_layer */
+    const char *name; /* after "blk.N." where per_layer */
     enum role_kind kind;
     bool per_layer;
     unsigned needed, allowed; /* sets of enum arch_bit */
@@ -72,6 +72,6 @@ const struct gguf_tensor *role_find(const struct gguf *gguf, const struct tensor
 enum status roles_check(const struct gguf *gguf, const struct shape *shape, struct error *err);
 
 /* Fills everything of *out that keys say (all but n_vocab and tied_head), each in its range;
- * refuses by name every key that could change the arithmetic and is not honoured. model_keys.c. */
+ * refuses by name every key that could change the arithmetic and is not honoured. keys.c. */
 enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const struct arch *arch,
                            struct error *err);

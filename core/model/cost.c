@@ -1,4 +1,4 @@
-/* cost.c - bytes and operations of each scope. Follows forward_layer.c part by part. Pure. */
+/* cost.c - bytes and operations of each scope. Follows layer.c part by part. Pure. */
 #include "model/cost.h"
 
 #include "math/kernels.h"
@@ -14,8 +14,7 @@ static struct cost_sums sums_of(const struct model *model, size_t layer,
 {
     struct cost_sums s = {w->n_steps, w->n_rows,      w->n_steps,
                           w->n_rows,  w->n_positions, w->n_kv_blocks};
-    if (layer + 1 ==
-        model->shape.n_layers) { /* behind its keys and values only wanted rows go on */
+    if (layer + 1 == model->shape.n_layers) { /* after its keys and values only wanted rows go on */
         s.steps_on = w->n_steps_wanted;
         s.rows_on = w->n_wanted;
         s.positions = w->n_positions_wanted;

@@ -47,7 +47,7 @@ static enum status read_size(struct reader *r, const char *suffix, size_t low, s
         return status;
     if (value < low || value > high)
         return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "key '%s' is %llu; %zu to %zu is right", r->key,
+                               "key '%s' is %llu; it must be %zu to %zu", r->key,
                                (unsigned long long)value, low, high);
     *out = (size_t)value;
     return STATUS_OK;
@@ -63,7 +63,7 @@ static enum status read_real(struct reader *r, const char *suffix, double low, d
     if (status != STATUS_OK)
         return status;
     if (found && !((double)value >= low && (double)value <= high))
-        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %g; %g to %g is right",
+        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %g; it must be %g to %g",
                                r->key, (double)value, low, high);
     *out = value;
     return STATUS_OK;
@@ -84,7 +84,7 @@ static enum status read_dimensions(struct reader *r, struct shape *s)
         return status;
     if (s->n_heads % s->n_kv_heads != 0)
         return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "key '%s' is %zu; a divisor of the %zu heads is right", r->key,
+                               "key '%s' is %zu; it must divide the %zu heads", r->key,
                                s->n_kv_heads, s->n_heads);
     return STATUS_OK;
 }
@@ -98,7 +98,7 @@ static enum status read_head_dim(struct reader *r, struct shape *s)
     if (even_share == 0 && gguf_find(r->gguf, full_key(r, "attention.key_length")) == NULL)
         return error_set_param(
             r->err, STATUS_FORMAT, r->key,
-            "the embedding length %zu is no multiple of the %zu heads, and key '%s' is missing",
+            "the embedding length %zu is not a multiple of the %zu heads, and key '%s' is missing",
             s->n_embd, s->n_heads, r->key);
     if ((status = read_size(r, "attention.value_length", 1, MAX_HEAD_DIM, even_share,
                             &value_dim)) != STATUS_OK ||
@@ -112,7 +112,7 @@ static enum status read_head_dim(struct reader *r, struct shape *s)
             s->head_dim, value_dim);
     if (s->head_dim % 2 != 0)
         return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "the head size is %zu; an even one is right", s->head_dim);
+                               "the head size is %zu; it must be even", s->head_dim);
     return STATUS_OK;
 }
 
@@ -150,8 +150,9 @@ static enum status read_scale_factor(struct reader *r, struct shape *s)
     if (s->rope_scale_factor == 0 || s->rope_scaling == ROPE_SCALING_NONE)
         s->rope_scale_factor = 1;
     if (s->rope_scale_factor < 1)
-        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %g; 1 to 4096 is right",
-                               r->key, (double)s->rope_scale_factor);
+        return error_set_param(r->err, STATUS_FORMAT, r->key,
+                               "key '%s' is %g; it must be 1 to 4096", r->key,
+                               (double)s->rope_scale_factor);
     if (s->rope_scaling == ROPE_SCALING_LINEAR && s->rope_scale_factor == 1)
         s->rope_scaling = ROPE_SCALING_NONE;
     return STATUS_OK;
@@ -168,8 +169,8 @@ static enum status read_rope(struct reader *r, struct shape *s)
                             &s->rope_dim)) != STATUS_OK)
         return status;
     if (s->rope_dim % 2 != 0)
-        return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "key '%s' is %zu; an even number is right", r->key, s->rope_dim);
+        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %zu; it must be even",
+                               r->key, s->rope_dim);
     if ((status = read_real(r, "rope.freq_base", 1.0 + 1e-6, 1e12, &s->rope_base)) != STATUS_OK ||
         (status = read_scaling_type(r, s)) != STATUS_OK ||
         (status = read_scale_factor(r, s)) != STATUS_OK)
@@ -189,12 +190,12 @@ static enum status read_rope(struct reader *r, struct shape *s)
         return status;
     if (!yarn && s->yarn_ext_factor != 0)
         return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
-                               "key '%s' is %g, and the scaling type is not yarn", r->key,
+                               "key '%s' is %g, but the scaling type is not yarn", r->key,
                                (double)s->yarn_ext_factor);
     return STATUS_OK;
 }
 
-/* What may stand behind the architecture's prefix. */
+/* The keys known after the architecture's prefix. */
 enum key_rule {
     KEY_READ,  /* honoured: read above */
     KEY_ROPE,  /* honoured where the architecture rotates */

@@ -1,7 +1,7 @@
 /* model.c - loads a model: walks the table of tensor roles twice, once to count the arena's bytes,
  * once to fill it.
  *
- * Start-up thread only; the model is read-only after. Knows no architecture by name: model_arch.c
+ * Start-up thread only; the model is read-only after. Knows no architecture by name: arch.c
  * has the tables.
  */
 #include "model/model.h"
@@ -109,7 +109,7 @@ static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size
     return STATUS_OK;
 }
 
-/* n values of a tensor from value first on, as F32, with zeros behind them up to n_padded. */
+/* n values of a tensor from value first on, as F32, with zeros after them up to n_padded. */
 static enum status keep_values(struct loader *l, const struct gguf_tensor *t, size_t first,
                                size_t n, size_t n_padded, const float **out)
 {
@@ -157,7 +157,7 @@ static enum status keep_freq_factors(struct loader *l, const struct gguf_tensor 
     for (size_t i = 0; status == STATUS_OK && factors != NULL && i < n; i++) {
         if (!(factors[i] >= 0.01f && factors[i] <= 1e6f))
             return error_set_param(l->err, STATUS_FORMAT, t->name,
-                                   "tensor '%s': factor %zu is %g; 0.01 to 1000000 is right",
+                                   "tensor '%s': factor %zu is %g; it must be 0.01 to 1000000",
                                    t->name, i, (double)factors[i]);
     }
     l->freq_factors = factors;
@@ -290,7 +290,7 @@ enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct 
 static enum status context_too_long(const struct shape *shape, size_t n_context, struct error *err)
 {
     return error_set_param(err, STATUS_INVALID, "context",
-                           "context %zu is more than the %zu positions of the model", n_context,
+                           "a context of %zu is more than the model's %zu positions", n_context,
                            shape->n_context_train);
 }
 
@@ -302,7 +302,8 @@ enum status model_memory(const struct gguf *gguf, const struct shape *shape, siz
         return context_too_long(shape, n_context, err);
     enum status status = walk(&l);
     if (status == STATUS_OK && l.overflow)
-        status = error_set(err, STATUS_TOO_LARGE, "the model's size in bytes overflows");
+        status = error_set(err, STATUS_TOO_LARGE,
+                           "the model's size in bytes is beyond what fits an address");
     if (status == STATUS_OK)
         *out = l.n_bytes;
     return status;

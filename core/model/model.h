@@ -1,7 +1,7 @@
 /* model.h - one decoder-only transformer, loaded: its shape, its weights in the kernels' layout,
  * its RoPE tables.
  *
- * One description per architecture (a row of options and a table of tensor roles, model_arch.c)
+ * One description per architecture (a row of options and a table of tensor roles, arch.c)
  * drives reading, checking and packing; forward.h runs all of them with one pass. Loaded once by
  * the start-up thread, read-only and shared after. Keys and tensors that change the arithmetic are
  * honoured or refused by name, never ignored; a weight that is not finite is refused by tensor and
@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Positions served when nobody asks, if the model was made for as many. */
+/* Positions served by default, if the model was made for as many. */
 enum { MODEL_DEFAULT_CONTEXT = 4096 };
 
 enum norm_kind { NORM_RMS, NORM_LAYER };
@@ -45,7 +45,7 @@ struct shape {
 
 struct linear {
     struct matrix w;   /* n_rows 0: this architecture has none */
-    const float *bias; /* [n_rows rounded up to PANEL_ROWS], zero behind n_rows; NULL: none */
+    const float *bias; /* [n_rows rounded up to PANEL_ROWS], zero after n_rows; NULL: none */
 };
 
 struct norm {

@@ -142,7 +142,7 @@ enum status counting_start(struct counting **out, struct error *err)
     return STATUS_OK;
 }
 
-/* What an event counted, scaled up where it shared its register with others. */
+/* An event's count, scaled up where it shared its register with others. */
 static double read_event(int file)
 {
     uint64_t values[3]; /* count, time enabled, time running */
@@ -161,7 +161,7 @@ static void say_why_not(const struct counting *c, struct counters *out)
     else if (c->refused == EACCES || c->refused == EPERM)
         reason = "not permitted (kernel.perf_event_paranoid, CAP_PERFMON, or a container's filter)";
     else if (c->refused == EMFILE)
-        reason = "so many threads need too many of the open files that are permitted (ulimit -n)";
+        reason = "so many threads need more open files than are permitted (ulimit -n)";
     else if (c->refused == 0)
         reason = "they counted nothing";
     snprintf(out->why_not, sizeof out->why_not, "no hardware counters: %s", reason);

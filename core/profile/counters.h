@@ -25,7 +25,7 @@ struct counters {
 
 struct counting;
 
-/* Of the threads whose names begin with "sm-". STATUS_NO_MEMORY. */
+/* Counts for the threads whose names begin with "sm-". STATUS_NO_MEMORY. */
 enum status counting_start(struct counting **out, struct error *err);
 void counting_stop(struct counting *counting, struct counters *out); /* frees it */
 /* Adds what was counted at another time. to: zeroed at first. */

@@ -117,8 +117,8 @@ static void say_waiting(struct report *r)
         percent((worst->total - worst->self) / r->total_ns));
 }
 
-/* What only the leader does: more threads cannot make it shorter. By medians: one preemption of
- * the leader says nothing about it. */
+/* The work that only the leader does: more threads cannot make it shorter. By medians: one
+ * preemption of the leader says nothing about it. */
 static void say_serial(struct report *r)
 {
     static const enum scope serial[] = {SCOPE_SCHEDULE, SCOPE_TEXT, SCOPE_PUBLISH};
@@ -140,7 +140,7 @@ static void say_serial(struct report *r)
             percent(part), 1 / part);
 }
 
-/* Of attention's time the part that its limit explains grows with the positions; the rest may not.
+/* The part of attention's time that its limit explains grows with the positions; the rest may not.
  */
 static void say_attention(struct report *r)
 {

@@ -32,11 +32,11 @@ struct limits {
 /* Where the threads of one call meet. */
 struct meeting {
     pthread_mutex_t door; /* the caller holds it until all threads exist */
-    bool called_off;      /* read behind the door */
+    bool called_off;      /* read after the door */
     pthread_barrier_t barrier;
 };
 
-/* What one thread does in a round. */
+/* One thread's work in a round. */
 struct limit_task {
     void (*read)(const uint8_t *p, size_t n_bytes); /* NULL: a chain */
     const uint8_t *memory;
@@ -91,7 +91,7 @@ static enum status run_tasks(struct limit_task *tasks, unsigned n_threads, doubl
     struct meeting meeting = {.door = PTHREAD_MUTEX_INITIALIZER};
     int number = pthread_barrier_init(&meeting.barrier, NULL, n_threads);
     if (number != 0)
-        return error_errno(err, number, "starting to measure");
+        return error_errno(err, number, "cannot start to measure");
     unsigned n_started = 1; /* the caller is the first */
     pthread_mutex_lock(&meeting.door);
     for (unsigned i = 0; i < n_threads; i++)
@@ -110,7 +110,7 @@ static enum status run_tasks(struct limit_task *tasks, unsigned n_threads, doubl
     pthread_barrier_destroy(&meeting.barrier);
     pthread_mutex_destroy(&meeting.door);
     if (number != 0)
-        return error_errno(err, number, "starting %u threads to measure", n_threads);
+        return error_errno(err, number, "cannot start %u threads that measure", n_threads);
     *best = 0;
     for (size_t round = 0; round < N_ROUNDS; round++) {
         double sum = 0;

@@ -19,5 +19,5 @@ struct limit_loops {
     } chains[LIMIT_CHAINS];
 };
 
-/* Of the table named, or the best of the machine's. */
+/* For the table named, or the machine's best. */
 const struct limit_loops *limit_loops_for(const struct cpu *cpu, const char *kernels);

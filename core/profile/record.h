@@ -20,7 +20,8 @@
 enum record_kind { RECORD_DECODE, RECORD_PREFILL, RECORD_MIXED, RECORD_KINDS };
 extern const char *const record_kind_names[RECORD_KINDS]; /* "decode", "prefill", "mixed" */
 
-/* What steps had to do: sums, from which bytes and operations follow by the model's shapes. */
+/* The work that steps had to do: sums, from which bytes and operations follow by the model's
+ * shapes. */
 struct record_work {
     double n_steps, n_rows, n_wanted;
     double n_steps_wanted; /* steps in which a row wanted logits */
@@ -31,7 +32,7 @@ struct record_work {
     double n_sequences; /* with a row */
 };
 
-/* What that comes to in one scope. Bytes count each operand once a step, as the kernels keep it;
+/* The cost of that in one scope. Bytes count each operand once a step, as the kernels keep it;
  * operations count a multiply-add as two. */
 struct record_cost {
     double weight_bytes; /* of matrices */

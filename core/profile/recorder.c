@@ -4,7 +4,7 @@
  * first arrival at the next one, which comes when all of it is done. What the threads' marks do not
  * fill of that is waiting; a thread that comes when others have done all has nothing to fill.
  * The lock guards the record; a worker holds it from a step's description to its end, so that
- * whoever takes the record finds whole steps.
+ * a reader of the record finds whole steps.
  */
 #include "profile/recorder.h"
 
@@ -108,7 +108,7 @@ size_t recorder_bytes(const struct recorder *r)
 
 void recorder_start(struct recorder *r, const struct record_options *options)
 {
-    /* While it is off nobody writes to the record: no worker waits for these pages. */
+    /* While it is off no thread writes to the record: no worker waits for these pages. */
     if (!atomic_load_explicit(&r->on, memory_order_acquire))
         record_touch(r->record);
     pthread_mutex_lock(&r->lock);
@@ -239,7 +239,7 @@ static void add_to_cell(struct record_cell *cell, const struct portion *p)
     cell->allocated += p->allocated;
 }
 
-/* Of a duration of this step: signed, which converts in one instruction. */
+/* Counter ticks of this step in ns: signed, which converts in one instruction. */
 static double in_ns(const struct recorder *r, uint64_t ticks)
 {
     return (double)(int64_t)ticks * r->scale;
@@ -312,7 +312,7 @@ static struct phase_ticks sum_marks(struct recorder *r, size_t phase, uint64_t b
     return sum;
 }
 
-/* What the step's i-th phase is. */
+/* The scope and layer of the step's i-th phase. */
 static const struct scope_phase *phase_at(const struct recorder *r, size_t i)
 {
     return &r->record->shape.phases[r->phases[i]];
@@ -342,7 +342,7 @@ static void fold_phase(struct recorder *r, size_t phase, struct cut begin, struc
         r->times.matrix[p->matrix] += wall;
 }
 
-/* The first arrival at a phase; behind the last one: the pass's end. */
+/* The first arrival at a phase; after the last one: the pass's end. */
 static struct cut arrival(const struct recorder *r, size_t phase)
 {
     struct cut first = r->cuts[CUT_FORWARD];
@@ -505,7 +505,7 @@ static void add_span(struct cut *sum, struct cut begin, struct cut end)
     sum->allocated += end.allocated - begin.allocated;
 }
 
-/* What is behind the fold, and the step as a whole. */
+/* The sections after the fold, and the step as a whole. */
 static void end_record(struct recorder *r, uint64_t end_ns)
 {
     struct record *record = r->record;

@@ -29,7 +29,7 @@ struct record_options {
 /* Forgets what there was and begins. */
 void recorder_start(struct recorder *recorder, const struct record_options *options);
 void recorder_stop(struct recorder *recorder);
-/* What has been gathered; the copy is the caller's. STATUS_NO_MEMORY. */
+/* A copy of all that was gathered; the caller's. STATUS_NO_MEMORY. */
 enum status recorder_take(struct recorder *recorder, struct record **out, struct error *err);
 
 /* --- the worker's thread --- */
@@ -47,7 +47,7 @@ bool recorder_is_active(const struct recorder *recorder);
 bool recorder_is_recording(const struct recorder *recorder);
 
 /* The sections of a step: what has just ended. DESCRIBE and RECORD are the recorder's own, and what
- * the worker waits for a fold behind PUBLISH. */
+ * the worker waits for a fold after PUBLISH. */
 enum recorder_cut {
     CUT_SCHEDULE,
     CUT_FORWARD,
@@ -72,11 +72,11 @@ struct recorder_step {
     size_t n_phases;
 };
 
-/* What the step is, behind CUT_FORWARD. Only when active. */
+/* Describes the step, after CUT_FORWARD. Only when active. */
 void recorder_describe(struct recorder *recorder, const struct recorder_step *step);
 
 /* Adds up what the forward pass has left. Once for each step that is recorded, by one thread,
- * behind recorder_describe; the others' marks must be visible to it. */
+ * after recorder_describe; the others' marks must be visible to it. */
 void recorder_fold(struct recorder *recorder);
 
 struct step_times { /* of a recorded step up to its text; ns */

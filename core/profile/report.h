@@ -25,13 +25,13 @@ struct report_limits {        /* of a worker's threads together; 0: not measured
     bool beside_work;         /* measured while requests were running: too low */
 };
 
-/* What parts of a step take at the limits, added up. */
+/* The times that parts of a step take at the limits, added up. */
 struct report_limit_ns {
     double memory, compute; /* ns: all at the one, all at the other */
     double longer;          /* each part at the longer of the two */
 };
 /* Adds a scope whose matrices are of that type (enum weight_type, SCOPE_MIXED or SCOPE_NONE).
- * Products and attention: what streams weights and keys. What else there is works on a few
+ * Products and attention: what streams weights and keys. The rest works on a few
  * kilobytes in the nearest cache, for which no limit is measured. */
 void report_add_limit(struct report_limit_ns *sums, const struct report_limits *limits,
                       enum scope scope, unsigned matrix, const struct record_cost *cost);

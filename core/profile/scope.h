@@ -1,4 +1,4 @@
-/* scope.h - the parts that a step's time is told apart into.
+/* scope.h - the categories a step's time is split into.
  *
  * One list for the recorder, the costs and the reports. A scope belongs to a layer, to the head, or
  * to the step itself. Static data; any thread.
@@ -51,7 +51,7 @@ extern const struct scope_info scope_infos[SCOPES];
 /* Instead of a weight type: matrices of several types; no matrix. */
 enum { SCOPE_MIXED = WEIGHT_TYPES, SCOPE_NONE };
 
-/* What one phase of a step is (team.h). */
+/* One phase of a step (team.h). */
 struct scope_phase {
     enum scope scope;
     enum scope parts[TEAM_PARTS]; /* what its marks set apart; SCOPES: nothing */

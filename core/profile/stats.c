@@ -22,7 +22,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Of sorted numbers. */
+/* The numbers are sorted. */
 static double middle(const double *x, size_t n)
 {
     if (n == 0)
@@ -100,7 +100,7 @@ struct interval stats_bootstrap_median(double *x, size_t n)
 
 /* --- ranks --- */
 
-/* Of all orders of n_a and n_b numbers, the part in which the first have a rank sum statistic of at
+/* The part of all orders of n_a and n_b numbers in which the first have a rank sum statistic of at
  * most u: counts by the recurrence f(a, b, u) = f(a - 1, b, u - b) + f(a, b - 1, u). */
 static double exact_part(size_t n_a, size_t n_b, size_t u)
 {

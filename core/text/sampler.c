@@ -357,7 +357,7 @@ enum status sampler_draw(struct sampler *s, float *logits, const struct sampling
         return error_set(err, STATUS_INVALID, "every token is banned: leave at least one");
     if (!isfinite(max))
         return error_set(err, STATUS_INTERNAL,
-                         "a logit left the range of numbers by its penalties");
+                         "the penalties took a logit out of the range of numbers");
     return STATUS_OK;
 }
 

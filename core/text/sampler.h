@@ -65,7 +65,7 @@ enum status sampler_draw(struct sampler *sampler, float *logits, const struct sa
                          const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
                          size_t n_ban, int32_t *id, struct error *err);
 
-/* Of the model's own distribution: the log-probability of id, and the n_top <= n_vocab highest
+/* In the model's own distribution: the log-probability of id, and the n_top <= n_vocab highest
  * (ties: the lowest id first). logits: finite, as the model gave them, before or after
  * sampler_draw. */
 float sampler_logprobs(struct sampler *sampler, const float *logits, int32_t id, size_t n_top,

@@ -295,7 +295,7 @@ static enum MHD_Result refuse_second(struct request *r, const struct live *runni
 {
     struct error why;
     uint64_t now = loop_now_ms(&r->service->loop);
-    error_set(&why, STATUS_FULL, "a profile is being made; one at a time");
+    error_set(&why, STATUS_FULL, "another profile is being recorded; only one can be at a time");
     return request_refuse(r, errors_of_refusal(REFUSAL_PROFILING), &why,
                           running->due_ms > now ? running->due_ms - now : 1);
 }

@@ -93,7 +93,7 @@ def faults():
             if kind == '"':
                 target = target_of(name, source)
                 if target is None:
-                    yield f'{where}: "{name}" is no file of the house'
+                    yield f'{where}: "{name}" is not a file of this tree'
                 elif target != room and target not in MAY[room]:
                     yield f"{where}: {room} must not include {target} ({name})"
             for library, rooms in LIBRARIES.items():

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SLOTS = 1024 }; /* threads told apart; the last slot takes what comes after */
+enum { SLOTS = 1024 }; /* threads counted separately; the last slot takes all later ones */
 
 struct slot {
     _Atomic uint64_t thread;

@@ -1,7 +1,7 @@
 /* blocks.h - the parts of a block back to its bytes: the other way of block32_decode and
  * block256_decode.
  *
- * Private to core/math: encode.c chooses the parts, encode_blocks.c writes them down. Pure.
+ * Private to core/math: encode.c chooses the parts, blocks.c writes them down. Pure.
  */
 #pragma once
 

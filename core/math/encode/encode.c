@@ -1,6 +1,6 @@
 /* encode.c - which scales and integers stand for given values.
  *
- * Blocks of 32 follow GGML's arithmetic step by step; for the others encode_search.c looks for what
+ * Blocks of 32 follow GGML's arithmetic step by step; for the others search.c looks for what
  * leaves the least error. Pure; any thread.
  */
 #include "math/encode/encode.h"
@@ -13,7 +13,8 @@
 
 /* --- blocks of 32, as GGML rounds them --- */
 
-/* The integer part within lo..hi. Of a block so small that its scale is 0, v may be anything. */
+/* The integer part within lo..hi. Where a block is so small that its scale is 0, v may be anything.
+ */
 static int clamp(float v, int lo, int hi)
 {
     int i = fabsf(v) < 0x1p+30f ? (int)v : 0;

@@ -1,4 +1,4 @@
-/* avx2_attend.c - attention and the cache's rounding in AVX2: kernels_attend.h in 8 lanes.
+/* avx2_attend.c - attention and the cache's rounding in AVX2: attend.h in 8 lanes.
  * Pure; any thread. */
 #include "math/kernels_tables.h"
 

@@ -1,6 +1,6 @@
 /* avx2_quant.c - products with Q8_0, Q4_0, Q4_K and Q6_K matrices in AVX2, each in its own
  * shape: exact integer sums of a block, then one fma a block. The other types are in
- * kernels_avx2_types.c. Pure; any thread. */
+ * avx2_types.c. Pure; any thread. */
 #include "math/kernels_tables.h"
 
 #if defined(__x86_64__)

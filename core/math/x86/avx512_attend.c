@@ -1,4 +1,4 @@
-/* avx512_attend.c - attention in AVX-512: kernels_attend.h in 16 lanes. The sum of weights
+/* avx512_attend.c - attention in AVX-512: attend.h in 16 lanes. The sum of weights
  * keeps its 8 lanes. Pure; any thread. */
 #include "math/kernels_tables.h"
 

@@ -19,7 +19,7 @@ const struct mix *mix_find(const char *name);  /* in any case; NULL: none */
 const char *mix_names(void);                   /* "F32 F16 ... Q4_K_M ..." */
 uint32_t mix_file_type(const struct mix *mix); /* for general.file_type */
 
-/* What a mix's choice depends on besides the tensor; counts grow from tensor to tensor. */
+/* A mix's choice depends on this besides the tensor; counts grow from tensor to tensor. */
 struct mix_model {
     bool has_head; /* output.weight: else the embedding is the head */
     bool is_70b;   /* 80 layers of heads that share keys and values */
@@ -31,7 +31,7 @@ struct mix_model {
 /* Fills it for a file; the counts begin at 0. */
 void mix_model_read(struct mix_model *out, const struct gguf *gguf);
 
-/* Of tensors that are rounded at all: matrices, but neither learned positions nor what chooses
+/* Whether a tensor is rounded at all: matrices, but neither learned positions nor what chooses
  * experts. */
 bool mix_rounds(const struct gguf_tensor *tensor);
 

@@ -196,10 +196,10 @@ static enum status check_out(const struct quantize_job *job, struct error *err)
     if (stat(job->out, &out) != 0)
         return STATUS_OK;
     if (stat(job->in, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
-        return error_set(err, STATUS_INVALID, "%s is the file that is read: give another name",
+        return error_set(err, STATUS_INVALID, "%s is the file being read: give another name",
                          job->out);
     if (!S_ISREG(out.st_mode)) /* a device or folder is not replaced by a file, by force or not */
-        return error_set(err, STATUS_INVALID, "%s exists, and is no regular file", job->out);
+        return error_set(err, STATUS_INVALID, "%s exists and is not a regular file", job->out);
     if (!job->force)
         return error_set(err, STATUS_INVALID, "%s exists; --force overwrites it", job->out);
     return STATUS_OK;
@@ -295,8 +295,9 @@ enum status quantize_file(const struct quantize_job *job, struct quantize_result
 {
     struct quantizing w = {.job = job, .mix = mix_find(job->type)};
     if (!w.mix)
-        return error_set_param(err, STATUS_INVALID, "TYPE", "'%s' is no weight type; these are: %s",
-                               job->type, mix_names());
+        return error_set_param(err, STATUS_INVALID, "TYPE",
+                               "'%s' is not a weight type; the types are: %s", job->type,
+                               mix_names());
     enum status status = check_out(job, err);
     if (status == STATUS_OK)
         status = gguf_map(&w.gguf, job->in, err);

@@ -2,7 +2,7 @@
  *
  * Metadata is taken over byte for byte, the alignment too (but for general.file_type and
  * general.quantization_version), matrices are rounded with encode.h to the types that
- * quantize_mix.h chooses, vectors and learned positions stay as they are. Called by one thread;
+ * mix.h chooses, vectors and learned positions stay as they are. Called by one thread;
  * computes on a team of its own. Never prints.
  */
 #pragma once

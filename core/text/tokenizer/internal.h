@@ -118,7 +118,7 @@ struct tokenizer {
                        1]; /* is there an entry of so many bytes: most look-ups end here */
 };
 
-/* tokenizer_load.c */
+/* load.c */
 enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct error *err);
 
 /* The text of a byte in the alphabet that byte-level vocabularies are written in: 1 or 2 bytes. */
@@ -128,10 +128,10 @@ size_t tokenizer_byte_text(uint8_t byte, char out[2]);
  * lists them all. */
 void tokenizer_find_ends(struct tokenizer *t);
 
-/* tokenizer_pieces.c: fills pieces, max_piece from entries and types. */
+/* pieces.c: fills pieces, max_piece from entries and types. */
 enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err);
 
-/* tokenizer_table.c */
+/* table.c */
 enum status text_table_build(struct tokenizer *t, struct error *err);
 int32_t text_table_find(const struct tokenizer *t, const char *text,
                         size_t n); /* TOKEN_NONE when unknown */
@@ -146,13 +146,13 @@ const struct pair *pair_table_find(const struct pair_table *table, int32_t left,
 uint64_t table_hash(uint64_t key, const char *bytes, size_t n);
 uint64_t table_hash_number(uint64_t key, uint64_t number);
 
-/* tokenizer_special.c */
+/* special.c */
 enum status special_build(struct tokenizer *t, struct error *err);
 void special_free(struct special *special);
 enum status special_find(const struct special *special, const char *text, size_t n, bool any,
                          struct special_matches *matches, struct error *err);
 
-/* tokenizer_merge.c: one encoding's working memory, grown on demand and reused from word to word.
+/* merge.c: one encoding's working memory, grown on demand and reused from word to word.
  */
 struct symbol {
     uint32_t start, n; /* bytes of the text; n = 0: joined into its left neighbour */

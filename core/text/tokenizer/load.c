@@ -63,7 +63,7 @@ static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, st
         size_t n = gguf_string_at(tokens, id).n;
         if (n > TOKENIZER_MAX_ENTRY)
             return error_set_param(err, STATUS_FORMAT, KEY("tokens"),
-                                   "entry %zu of %s has %zu bytes: %d are the most", id,
+                                   "entry %zu of %s has %zu bytes; at most %d are allowed", id,
                                    KEY("tokens"), n, TOKENIZER_MAX_ENTRY);
         n_bytes += n; /* 2^24 entries of 2^12 bytes fit any size_t */
         if (n > t->max_entry)
@@ -71,7 +71,7 @@ static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, st
     }
     if (n_bytes > UINT32_MAX)
         return error_set_param(err, STATUS_TOO_LARGE, KEY("tokens"),
-                               "the entries of %s have %zu bytes: 4 GiB are the most",
+                               "the entries of %s have %zu bytes; at most 4 GiB are allowed",
                                KEY("tokens"), n_bytes);
     t->entries.bytes = malloc(n_bytes ? n_bytes : 1);
     t->entries.offsets = calloc(t->n_vocab + 1, sizeof *t->entries.offsets);
@@ -95,10 +95,9 @@ static enum status check_length(const struct tokenizer *t, const char *key,
 {
     if (array->n == t->n_vocab)
         return STATUS_OK;
-    return error_set_param(
-        err, STATUS_FORMAT, key,
-        "%s has %zu elements and " KEY("tokens") " %zu: they must be equally many", key, array->n,
-        t->n_vocab);
+    return error_set_param(err, STATUS_FORMAT, key,
+                           "%s has %zu elements and " KEY("tokens") " %zu: the two must be equal",
+                           key, array->n, t->n_vocab);
 }
 
 /* <0xNN> to NN, -1 for anything else. */
@@ -227,7 +226,7 @@ static enum status load_merge(struct tokenizer *t, size_t i, struct gguf_string 
     int32_t left = text_table_find(t, merge.bytes, n_left);
     int32_t right = text_table_find(t, space + 1, n_right);
     if (left == TOKEN_NONE || right == TOKEN_NONE)
-        return bad_merge(i, merge, "joins what is not in " KEY("tokens"), err);
+        return bad_merge(i, merge, "joins a token that is not in " KEY("tokens"), err);
     if (n_left + n_right > TOKENIZER_MAX_ENTRY)
         return bad_merge(i, merge, "makes a token that is too long", err);
     memcpy(joined, merge.bytes, n_left);
@@ -249,8 +248,8 @@ static enum status load_merges(struct tokenizer *t, const struct gguf *gguf, str
         return status;
     if (merges->n > TOKENIZER_MAX_VOCAB)
         return error_set_param(err, STATUS_FORMAT, KEY("merges"),
-                               "%s has %zu elements: %d are the most", KEY("merges"), merges->n,
-                               TOKENIZER_MAX_VOCAB);
+                               "%s has %zu elements; at most %d are allowed", KEY("merges"),
+                               merges->n, TOKENIZER_MAX_VOCAB);
     t->n_ranks = merges->n;
     status = pair_table_init(&t->pairs, merges->n, err);
     for (size_t i = 0; i < merges->n && status == STATUS_OK; i++)
@@ -353,13 +352,13 @@ static enum status load_adds(struct tokenizer *t, const struct gguf *gguf, struc
         if (found_bos)
             return error_set_param(
                 err, STATUS_FORMAT, KEY("add_bos_token"),
-                KEY("add_bos_token") " is true and there is no " KEY("bos_token_id"));
+                KEY("add_bos_token") " is true, but there is no " KEY("bos_token_id"));
         t->adds_bos = false;
     }
     if (t->adds_eos && t->eos == TOKEN_NONE)
         return error_set_param(
             err, STATUS_FORMAT, KEY("add_eos_token"),
-            KEY("add_eos_token") " is true and there is no " KEY("eos_token_id"));
+            KEY("add_eos_token") " is true, but there is no " KEY("eos_token_id"));
     if (!t->is_spm) /* byte-level texts begin as they are */
         return STATUS_OK;
     t->adds_space = true;

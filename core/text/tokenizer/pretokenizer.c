@@ -125,7 +125,7 @@ static enum status unknown_name(const char *name, size_t n, struct error *err)
         n_known += (size_t)snprintf(known + n_known, sizeof known - n_known, "%s%s", i ? " " : "",
                                     all_rules[i].names);
     return error_set_param(err, STATUS_UNSUPPORTED, "tokenizer.ggml.pre",
-                           "the pre-tokenizer \"%.*s\" is not known; known are: %s",
+                           "the pre-tokenizer \"%.*s\" is not known; the known ones are: %s",
                            n > 64 ? 64 : (int)n, name, known);
 }
 

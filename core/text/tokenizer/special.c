@@ -1,7 +1,7 @@
 /* special.c - finds special tokens in a text, in time proportional to the text however
  * many tokens there are.
  *
- * Of the tokens that begin at a byte the longest counts, and the leftmost match wins over those it
+ * The longest of the tokens that begin at a byte counts, and the leftmost match wins over those it
  * overlaps. The automaton is made of the tokens' texts read backwards and walks the text from its
  * end: then the longest token that begins at a byte is known when the walk gets there. Read-only
  * after creation.

@@ -17,7 +17,7 @@ static enum status take_key(struct tokenizer *t, struct error *err)
 {
     uint64_t key;
     if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
-        return error_errno(err, errno, "a random number");
+        return error_errno(err, errno, "cannot get a random number");
     t->texts.key = t->pairs.key = t->special.key = key;
     return STATUS_OK;
 }
@@ -214,8 +214,8 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
                              unsigned flags, int32_t *ids, size_t *n_ids, struct error *err)
 {
     if (n_bytes > TOKENIZER_MAX_TEXT)
-        return error_set(err, STATUS_TOO_LARGE, "the text has %zu bytes: %d are the most", n_bytes,
-                         TOKENIZER_MAX_TEXT);
+        return error_set(err, STATUS_TOO_LARGE, "the text has %zu bytes; at most %d are allowed",
+                         n_bytes, TOKENIZER_MAX_TEXT);
     size_t n_valid = utf8_check(text, n_bytes);
     if (n_valid < n_bytes)
         return error_set(err, STATUS_INVALID, "the text is not UTF-8 at byte %zu", n_valid);

@@ -253,7 +253,7 @@ END_TEST
 START_TEST(a_key_given_twice_is_refused)
 {
     put_raw_key("a.real", 6);
-    refused(STATUS_FORMAT, "key 'a.real'", "twice");
+    refused(STATUS_FORMAT, "key 'a.real'", "more than once");
 }
 END_TEST
 
@@ -308,7 +308,7 @@ START_TEST(tensor_names_are_short_printable_and_unique)
     refused(STATUS_FORMAT, "tensor number 2", "printable");
     t->name.n = 0;
     builder_put(&t->name, "third", 5);
-    refused(STATUS_FORMAT, "tensor 'third'", "twice");
+    refused(STATUS_FORMAT, "tensor 'third'", "more than once");
 }
 END_TEST
 

@@ -256,7 +256,7 @@ START_TEST(the_context_is_what_was_asked_and_at_most_the_models)
     struct error err;
     ck_assert_int_eq(model_load(&m, gguf, TINY_CONTEXT + 1, 1, &err), STATUS_INVALID);
     ck_assert_str_eq(err.param, "context");
-    ck_assert_str_eq(err.text, "context 65 is more than the 64 positions of the model");
+    ck_assert_str_eq(err.text, "a context of 65 is more than the model's 64 positions");
     ck_assert_ptr_null(m);
 }
 END_TEST

@@ -99,7 +99,7 @@ START_TEST(unknown_architectures_are_refused_with_the_list_of_known_ones)
 {
     builder_string(b, "general.architecture", "mamba");
     refused(STATUS_UNSUPPORTED, "general.architecture",
-            "'mamba' is not supported; these are: llama gpt2");
+            "'mamba' is not supported; the supported ones are: llama gpt2");
     builder_remove(b, "general.architecture");
     refused(STATUS_FORMAT, "general.architecture", "missing");
 }
@@ -174,9 +174,9 @@ START_TEST(the_head_size_must_be_whole_even_and_one)
 {
     builder_u32(b, "llama.attention.head_count", 3);
     builder_u32(b, "llama.attention.head_count_kv", 1);
-    refused(STATUS_FORMAT, "llama.attention.key_length", "no multiple of the 3 heads");
+    refused(STATUS_FORMAT, "llama.attention.key_length", "not a multiple of the 3 heads");
     builder_u32(b, "llama.attention.head_count", 32);
-    refused(STATUS_FORMAT, "llama.attention.key_length", "the head size is 1; an even one");
+    refused(STATUS_FORMAT, "llama.attention.key_length", "the head size is 1; it must be even");
     builder_u32(b, "llama.attention.head_count", TINY_HEADS);
     builder_u32(b, "llama.attention.key_length", 8);
     refused(STATUS_UNSUPPORTED, "llama.attention.key_length",
@@ -358,7 +358,8 @@ END_TEST
 START_TEST(a_tensor_of_another_shape_is_named)
 {
     builder_u32(b, "llama.feed_forward_length", TINY_FF / 2);
-    refused(STATUS_FORMAT, "blk.0.ffn_up.weight", "32 x 64 x 1 x 1; 32 x 32 follows");
+    refused(STATUS_FORMAT, "blk.0.ffn_up.weight",
+            "32 x 64 x 1 x 1; by the model's keys it must be 32 x 32");
     builder_u32(b, "llama.feed_forward_length", TINY_FF);
     builder_remove_tensor(b, "blk.1.attn_k.weight");
     tiny_tensor(b, "blk.1.attn_k.weight", WEIGHT_F32, TINY_HEAD_DIM, TINY_EMBD, 0); /* transposed */
@@ -373,7 +374,7 @@ START_TEST(norms_may_be_f16_but_not_quantized)
     accepted();
     builder_remove_tensor(b, "output_norm.weight");
     tiny_tensor(b, "output_norm.weight", WEIGHT_Q8_0, TINY_EMBD, 0, 1);
-    refused(STATUS_UNSUPPORTED, "output_norm.weight", "type Q8_0; F32, F16 or BF16");
+    refused(STATUS_UNSUPPORTED, "output_norm.weight", "type Q8_0; it must be F32, F16 or BF16");
 }
 END_TEST
 
@@ -393,7 +394,7 @@ START_TEST(the_vocabularys_sizes_must_agree)
     builder_strings(b, "tokenizer.ggml.tokens", words, TINY_VOCAB);
     builder_remove_tensor(b, "output.weight");
     tiny_tensor(b, "output.weight", WEIGHT_F32, TINY_EMBD, TINY_VOCAB - 1, 0);
-    refused(STATUS_FORMAT, "output.weight", "32 x 32 follows");
+    refused(STATUS_FORMAT, "output.weight", "it must be 32 x 32");
 }
 END_TEST
 

@@ -128,7 +128,7 @@ START_TEST(what_must_not_be_is_refused)
     unlink(out_path);
     ck_assert_int_eq(mkfifo(out_path, 0600), 0);
     ck_assert_int_eq(run(source(), "Q4_0", true, &err), STATUS_INVALID);
-    ck_assert_ptr_nonnull(strstr(err.text, "no regular file"));
+    ck_assert_ptr_nonnull(strstr(err.text, "not a regular file"));
 }
 END_TEST
 

@@ -79,13 +79,13 @@ START_TEST(lengths_that_differ)
     b = build(&v);
     builder_put(builder_array(b, "tokenizer.ggml.scores", GGUF_F32, 1), v.scores,
                 sizeof v.scores[0]);
-    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.scores", "equally many");
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.scores", "the two must be equal");
     small_spm();
     v.no_types = true;
     b = build(&v);
     builder_put(builder_array(b, "tokenizer.ggml.token_type", GGUF_I32, v.n + 1), v.types,
                 (v.n + 1) * sizeof v.types[0]);
-    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "equally many");
+    expect_refusal(b, STATUS_FORMAT, "tokenizer.ggml.token_type", "the two must be equal");
 }
 END_TEST
 
