@@ -1,6 +1,6 @@
 /* calibrate.h - does one sequence gain from a team? Measured on this machine with this model.
  *
- * A step of a small model ends before a team has agreed on it; how small is small depends on the
+ * A small model's step is shorter than a team's barriers; how small is small depends on the
  * cores, their caches and who else lives there. So it is tried: some steps alone, some in a team.
  * Counts nowhere; owns nothing afterwards.
  */

@@ -7,6 +7,7 @@
  */
 #include "engine/output.h"
 
+#include <assert.h>
 #include <string.h>
 
 void output_begin(struct job *job)
@@ -98,9 +99,11 @@ static void advance(struct job *job)
     size_t held = 0;
     for (size_t s = 0; s < job->n_stops; s++)
         held = job->output.matched[s] > held ? job->output.matched[s] : held;
+    assert(held <= job->output.n_raw); /* a stop string matches only what was written */
     const size_t n_safe = job->output.n_raw - held; /* never shrinks: nothing passed comes back */
     const size_t limit = job->n_tokens - job->output.n_split;
     uint32_t n = job->output.n_passed;
+    assert(n <= limit); /* what has been passed is never split or held again */
     for (; n < limit && job->tokens[n].text_end <= n_safe; n++)
         if (job->tokens[n].whole)
             job->output.n_ready = n + 1;

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "text/tokenizer/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +131,7 @@ enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err)
         if (n > t->max_piece)
             t->max_piece = n;
     }
+    assert(at <= capacity);
     t->pieces.offsets[t->n_vocab] = at;
     return STATUS_OK;
 }

@@ -151,7 +151,7 @@ static const struct {
 START_TEST(sizes_out_of_range_are_refused)
 {
     builder_u32(b, wrong_sizes[_i].key, wrong_sizes[_i].value);
-    refused(STATUS_FORMAT, wrong_sizes[_i].key, "right");
+    refused(STATUS_FORMAT, wrong_sizes[_i].key, "must be");
 }
 END_TEST
 
@@ -166,7 +166,7 @@ START_TEST(kv_heads_must_divide_the_heads)
 {
     builder_u32(b, "llama.attention.head_count", 4);
     builder_u32(b, "llama.attention.head_count_kv", 3);
-    refused(STATUS_FORMAT, "llama.attention.head_count_kv", "divisor of the 4 heads");
+    refused(STATUS_FORMAT, "llama.attention.head_count_kv", "it must divide the 4 heads");
 }
 END_TEST
 
@@ -207,7 +207,7 @@ static const struct {
 START_TEST(numbers_out_of_range_are_refused)
 {
     builder_f32(b, wrong_reals[_i].key, wrong_reals[_i].value);
-    refused(STATUS_FORMAT, wrong_reals[_i].key, "right");
+    refused(STATUS_FORMAT, wrong_reals[_i].key, "must be");
 }
 END_TEST
 
@@ -363,7 +363,8 @@ START_TEST(a_tensor_of_another_shape_is_named)
     builder_u32(b, "llama.feed_forward_length", TINY_FF);
     builder_remove_tensor(b, "blk.1.attn_k.weight");
     tiny_tensor(b, "blk.1.attn_k.weight", WEIGHT_F32, TINY_HEAD_DIM, TINY_EMBD, 0); /* transposed */
-    refused(STATUS_FORMAT, "blk.1.attn_k.weight", "16 x 32 x 1 x 1; 32 x 16 follows");
+    refused(STATUS_FORMAT, "blk.1.attn_k.weight",
+            "16 x 32 x 1 x 1; by the model's keys it must be 32 x 16");
 }
 END_TEST
 
