@@ -27,5 +27,5 @@ void greeting_log(const struct greeting *g);
 
 /* "curl -N ... http://127.0.0.1:8080/generate": works as it stands from this machine, but for the
  * key. */
-enum { GREETING_COMMAND_MAX = 640 };
+enum { GREETING_COMMAND_MAX = 1024 };
 void greeting_command(const struct greeting *g, char out[GREETING_COMMAND_MAX]);

@@ -245,6 +245,7 @@ START_TEST(reserved_memory_is_taken_from_front_to_back)
 }
 END_TEST
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* In a process of its own, as the limit stays. */
 START_TEST(memory_that_cannot_be_had_leaves_what_is_there)
 {
@@ -266,6 +267,7 @@ START_TEST(memory_that_cannot_be_had_leaves_what_is_there)
     arena_free(&arena);
 }
 END_TEST
+#endif
 
 int main(void)
 {
