@@ -2,7 +2,7 @@
  * half.
  *
  * Every function takes the root under which /proc and /sys lie ("" on a running system), so that
- * tests can lay out any machine in a folder. A file that is missing or odd counts as "nothing
+ * tests can lay out any machine in a folder. A file that is missing or malformed counts as "nothing
  * known", never as an error. Internal to core/base.
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* calibrate.h - does one sequence gain from a team? Measured on this machine with this model.
  *
  * A small model's step is shorter than a team's barriers; how small is small depends on the
- * cores, their caches and who else lives there. So it is tried: some steps alone, some in a team.
+ * cores, their caches and what else runs there. So it is tried: some steps alone, some in a team.
  * Counts nowhere; owns nothing afterwards.
  */
 #pragma once

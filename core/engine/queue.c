@@ -1,4 +1,4 @@
-/* queue.c - the line, the choice of a worker, and who is refused.
+/* queue.c - the line, the choice of a worker, and which jobs are refused.
  *
  * Any thread; everything under one lock but what is announced, after it. Waits are predicted from
  * the workers' measured rates by a small simulation (forecast.h), only when a job has to wait.

@@ -2,8 +2,8 @@
  * long a wait will be.
  *
  * Written by one worker, read by any thread (relaxed: an estimate may be a step old). Moving
- * averages, seeded by the warm-up. Decides how work is cut and who is refused, never a bit of an
- * answer.
+ * averages, seeded by the warm-up. Decides how work is cut and which jobs are refused, never a bit
+ * of an answer.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
-/* step.c - one step of a worker: who takes part, the forward pass, the samples, and what becomes of
- * them.
+/* step.c - one step of a worker: which sequences take part, the forward pass, the samples, and what
+ * becomes of them.
  *
  * The worker's thread. Order matters at the end of a step: tokens are counted, pages given back and
  * waiting jobs placed before anything is published, so that a client that has seen a result finds

@@ -1,4 +1,4 @@
-/* attention.h - who attends to what in a step, and the attention of it.
+/* attention.h - which rows attend to what in a step, and their attention.
  *
  * Tasks are (tile, KV head) pairs; a tile is a row, or several rows that follow each other in one
  * sequence and then share every read of its keys and values. Where tasks are too few to occupy the

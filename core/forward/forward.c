@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    THREAD_CHUNKS = 4, /* chunks of a phase for each thread: who is late leaves some to others */
+    THREAD_CHUNKS = 4, /* chunks of a phase for each thread: a late one leaves some to others */
 };
 
 /* --- creation --- */

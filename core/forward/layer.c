@@ -8,7 +8,8 @@
  *
  * Every phase ends in a barrier, which costs time. So where rows are few each thread norms and
  * rounds what its product reads by itself, and a row that is alone of its sequence has its key and
- * value stored by who attends to them: the same functions of the same values, in fewer phases.
+ * value stored by the thread that attends to them: the same functions of the same values, in fewer
+ * phases.
  */
 #include "forward/internal.h"
 #include "model/cost.h"

@@ -1,4 +1,4 @@
-/* internal.h - what the GGUF reader's two files share: the open file, and a cursor that never
+/* internal.h - what the GGUF reader's files share: the open file, and a cursor that never
  * leaves it.
  *
  * reader.c owns the file, the header and the tensors; values.c owns keys and values. Included by

@@ -90,7 +90,7 @@ double fmath_exp_d(double x)
     double p = inverse_factorials[0];
     for (unsigned i = 1; i < sizeof inverse_factorials / sizeof inverse_factorials[0]; i++)
         p = fma(p, r, inverse_factorials[i]);
-    /* 2^n in two factors: 2^1024 is no double. */
+    /* 2^n in two factors: 2^1024 is beyond a double. */
     int64_t half = (int64_t)n / 2, rest = (int64_t)n - half;
     uint64_t bits[2] = {(uint64_t)(half + 1023) << 52, (uint64_t)(rest + 1023) << 52};
     double scales[2];

@@ -14,8 +14,8 @@
 void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
              size_t layer, const struct record_work *work);
 
-/* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it
- * is no product, or not there. */
+/* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it is
+ * not a product, or not there. */
 unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t layer);
 
 /* Both for a whole record: costs [RECORD_KINDS][n_layers + 1][SCOPES] of its recorded work,

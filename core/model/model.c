@@ -241,7 +241,7 @@ static enum status walk(struct loader *l)
     return status;
 }
 
-/* The vocabulary's size is the embedding's number of rows; what else speaks of it must agree. */
+/* The vocabulary's size is the embedding's number of rows; every other mention of it must agree. */
 static enum status read_vocabulary(struct shape *s, const struct gguf *gguf, struct error *err)
 {
     static const char embed_name[] = "token_embd.weight", tokens_key[] = "tokenizer.ggml.tokens";

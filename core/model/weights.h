@@ -1,5 +1,5 @@
-/* weights.h - are a file's weights numbers at all? A NaN or an infinity in one of them spoils every
- * answer that touches it, so such a file is refused by tensor and row.
+/* weights.h - whether a file's weights are finite numbers. A NaN or an infinity in one of them
+ * spoils every answer that touches it, so such a file is refused by tensor and row.
  *
  * The loader looks at each row while it packs it; this is what it says, and the same look without
  * packing, for `inspect`. Called by one thread; the whole file's check computes on a team.

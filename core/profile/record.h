@@ -2,8 +2,8 @@
  *
  * Time is that of the whole team: a scope's busy time is its threads' time divided by their number,
  * its total adds the time in which threads had nothing to do while others worked on it. So the
- * totals of all scopes add up to the steps' wall time, on any number of threads. Steps are told
- * apart by what they did: decoding, reading prompts, or both at once. Plain data; one owner. Knows
+ * totals of all scopes add up to the steps' wall time, on any number of threads. A step's
+ * kind is what it did: decoding, reading prompts, or both at once. Plain data; one owner. Knows
  * nothing of models.
  */
 #pragma once

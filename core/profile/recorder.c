@@ -154,7 +154,7 @@ static uint64_t choose_every(const struct recorder *r)
 }
 
 /* Steps to pass over until the next one is recorded: so many on the average, drawn, since traffic,
- * and who is woken by which step, have strides of their own. */
+ * and the clients that a step wakes, have strides of their own. */
 static void choose_skip(struct recorder *r, bool on)
 {
     const unsigned every = atomic_load_explicit(&r->every, memory_order_relaxed);

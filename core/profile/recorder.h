@@ -42,7 +42,7 @@ enum recorder_wish { /* of others, even when the recorder is off */
 
 /* A step begins. */
 void recorder_begin(struct recorder *recorder, enum recorder_wish wish);
-/* Whether anyone wants to know about this step (its work at least), and whether it is recorded. */
+/* Whether this step is wanted (its work at least), and whether it is recorded. */
 bool recorder_is_active(const struct recorder *recorder);
 bool recorder_is_recording(const struct recorder *recorder);
 

@@ -3,7 +3,7 @@
  *
  * Built once from a record, the costs of its work and the machine's limits; plain data from then
  * on. Times are of all steps (record_extrapolate), in nanoseconds. Knows nothing of models, files
- * or formats: who builds it says what its work cost.
+ * or formats: its builder says what its work cost.
  */
 #pragma once
 

@@ -12,7 +12,7 @@
 
 /* In the order in which a step comes to them. */
 enum scope {
-    SCOPE_SCHEDULE, /* who takes part; their rows and pages */
+    SCOPE_SCHEDULE, /* which sequences take part; their rows and pages */
     SCOPE_EMBED,
 
     SCOPE_ATTN_NORM, /* with rounding to the format that the next matrices read, as every norm */

@@ -219,7 +219,7 @@ ALWAYS_INLINE void value_tiles(struct queries *s, enum kv_type type, const uint8
     }
 }
 
-/* Scores of n queries at all of the block's positions that anyone sees. */
+/* Scores of n queries at all of the block's positions that any of them sees. */
 ALWAYS_INLINE void score_tiles(struct queries *s, enum kv_type type, const uint8_t *block,
                                size_t n_positions, size_t first, size_t n)
 {

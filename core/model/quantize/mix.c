@@ -180,7 +180,7 @@ static enum weight_type wanted_type(const struct mix *mix, const struct mix_mode
     return mix->base;
 }
 
-/* A type for rows that are no multiple of the wanted type's block. */
+/* A type for rows that are not a multiple of the wanted type's block. */
 static enum weight_type narrower(enum weight_type type, uint64_t n_cols)
 {
     switch ((int)type) {

@@ -35,7 +35,7 @@ void mix_model_read(struct mix_model *out, const struct gguf *gguf);
  * experts. */
 bool mix_rounds(const struct gguf_tensor *tensor);
 
-/* The tensor's new type; tensors must come in the order of the new file. *fallback: its rows are no
- * multiple of the wanted type's block, and it gets a type of smaller blocks. */
+/* The tensor's new type; tensors must come in the order of the new file. *fallback: its rows are
+ * not a multiple of the wanted type's block, and it gets a type of smaller blocks. */
 enum weight_type mix_choose(const struct mix *mix, struct mix_model *model,
                             const struct gguf_tensor *tensor, bool *fallback);

@@ -141,7 +141,7 @@ void pair_table_add(struct pair_table *table,
 const struct pair *pair_table_find(const struct pair_table *table, int32_t left,
                                    int32_t right); /* or NULL */
 
-/* The key is new for each tokenizer: where things lie is no file's to choose, so none can make
+/* The key is new for each tokenizer: a file cannot choose where things lie, so none can make
  * look-ups slow. */
 uint64_t table_hash(uint64_t key, const char *bytes, size_t n);
 uint64_t table_hash_number(uint64_t key, uint64_t number);

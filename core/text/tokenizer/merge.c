@@ -291,7 +291,7 @@ static enum status no_token(uint8_t byte, struct error *err)
         byte);
 }
 
-/* A character that is no token becomes its bytes, else the unknown token. */
+/* A character that is not a token becomes its bytes, else the unknown token. */
 static enum status append_bytes(struct merger *merger, const char *bytes, size_t n,
                                 struct error *err)
 {

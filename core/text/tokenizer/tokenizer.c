@@ -127,7 +127,7 @@ const char *tokenizer_pre(const struct tokenizer *t)
 }
 
 /* Every byte becomes at most one id, but for SentencePiece's spaces, which are three bytes where
- * they are no token; one more stands in front of each fragment, and there are no more fragments
+ * they are not a token; one more stands in front of each fragment, and there are no more fragments
  * than special tokens fit the text, and one. */
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes)
 {
