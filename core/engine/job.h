@@ -75,7 +75,6 @@ struct job {
     uint64_t salt; /* whose cached prefixes it may share (hash of its API key); 0 without keys */
     uint64_t arrived_ns;  /* CLOCK_MONOTONIC, when its body was complete */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
-    void *owner;          /* the submitter's; the engine never looks */
 
     /* --- the result: written by one worker --- */
     char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
