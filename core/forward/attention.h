@@ -9,7 +9,14 @@
  */
 #pragma once
 
-#include "forward/forward.h"
+#include "base/error.h"
+#include "forward/batch.h"
+#include "forward/kv.h"
+#include "math/kernels.h"
+#include "model/model.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 struct attention;
 

@@ -1,7 +1,6 @@
 /* forward.h - the transformer: one call computes one step for a whole batch of rows.
  *
- * A row is one token of one sequence at one position; rows of many sequences, decoding or reading
- * their prompts, go through the weights together. Each worker has one struct forward: all its
+ * Each worker has one struct forward: all its
  * buffers, sized at creation. Every output depends on the row's own sequence alone, bit for bit:
  * work is split by output rows, heads and fixed spans, never by partial sums. Runs on the worker's
  * team; called by its leader. Knows nothing of jobs or sampling.
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/team.h"
+#include "forward/batch.h"
 #include "forward/kv.h"
 #include "math/kernels.h"
 #include "model/model.h"
@@ -19,14 +19,6 @@
 #include <stdint.h>
 
 struct forward;
-
-struct row {
-    int32_t token;
-    uint32_t position;
-    const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
-                                 ascending position */
-    bool wants_logits;
-};
 
 /* Phases of one step: what the team it runs on must have room for. */
 size_t forward_max_phases(const struct model *model);
