@@ -192,8 +192,10 @@ bool jobs_poll(struct jobs *jobs)
 
 void jobs_free(struct jobs *jobs)
 {
-    while (jobs->first != NULL) {
-        assert(jobs->first->readers == NULL);
-        unlink_entry(jobs, jobs->first);
+    struct job_entry *next;
+    for (struct job_entry *entry = jobs->first; entry != NULL; entry = next) {
+        next = entry->next;
+        assert(entry->readers == NULL);
+        unlink_entry(jobs, entry);
     }
 }

@@ -16,7 +16,9 @@ library_of() { { has pkg-config && pkg-config --exists "$1"; } || lacks "$2"; } 
 newest_of() { # gcc|clang: the highest release among Debian's packages, where apt knows any
     has apt-cache || return 0
     release=$(apt-cache pkgnames "$1-" | sed -n "s/^$1-\([0-9][0-9]*\)$/\1/p" | sort -n |
-        while read -r n; do apt-cache policy "$1-$n" | grep -q 'Candidate: [0-9]' && echo "$n"; done |
+        while read -r n; do
+            apt-cache policy "$1-$n" | grep -q 'Candidate: [0-9]' && echo "$n"
+        done |
         tail -n 1)
     [ -z "$release" ] || has "$1-$release" || lacks "$1-$release"
 }

@@ -337,7 +337,7 @@ static bool any_finite_beyond(const float *x, size_t n)
 /* The other types hold what a float holds. One place for all kernel tables, which only store. */
 static void check_range(struct forward *f, size_t t, const float *k, const float *v, size_t n)
 {
-    if (kv_type(f->kv) != KV_F16 || __builtin_expect(!(any_beyond(k, n) | any_beyond(v, n)), true))
+    if (kv_type(f->kv) != KV_F16 || __builtin_expect(!(any_beyond(k, n) || any_beyond(v, n)), true))
         return;
     if (!any_finite_beyond(k, n) && !any_finite_beyond(v, n))
         return;

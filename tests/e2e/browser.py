@@ -1,4 +1,4 @@
-"""A headless Chromium (Debian's package) driven over a pipe: pages, clicks, what the page then says."""
+"""A headless Chromium (Debian's package) driven over a pipe: pages, clicks, the page's texts."""
 import json
 import os
 import select
@@ -15,7 +15,9 @@ class Browser:
 
     def __init__(self, limit):
         self.limit = limit
-        self.folder = tempfile.TemporaryDirectory(prefix="smallmind-browser-", ignore_cleanup_errors=True)
+        self.folder = tempfile.TemporaryDirectory(
+            prefix="smallmind-browser-", ignore_cleanup_errors=True
+        )
         theirs_in, self.out = os.pipe()
         self.inp, theirs_out = os.pipe()
 
@@ -23,12 +25,26 @@ class Browser:
             a, b = os.dup(theirs_in), os.dup(theirs_out)
             os.dup2(a, 3)
             os.dup2(b, 4)
+
         self.process = subprocess.Popen(
-            [PATH, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-             "--no-first-run", "--disable-background-networking", "--remote-debugging-pipe",
-             f"--user-data-dir={self.folder.name}", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            close_fds=False, preexec_fn=place)
+            [
+                PATH,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--remote-debugging-pipe",
+                f"--user-data-dir={self.folder.name}",
+                "about:blank",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            close_fds=False,
+            preexec_fn=place,
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         self.buffer, self.number, self.session = b"", 0, None
@@ -66,8 +82,13 @@ class Browser:
                 return answer["result"]
 
     def open(self, url, width=1280, height=1600):
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         self.call("Page.navigate", url=url)
         while self.read().get("method") != "Page.loadEventFired":
             pass
@@ -80,11 +101,19 @@ class Browser:
     def click(self, expression):
         """A real click in the middle of what the expression finds."""
         self.value(f"({expression}).scrollIntoView({{block: 'center'}})")
-        box = self.value(f"(() => {{ const r = ({expression}).getBoundingClientRect();"
-                         "return [r.x + r.width / 2, r.y + r.height / 2]; })()")
+        box = self.value(
+            f"(() => {{ const r = ({expression}).getBoundingClientRect();"
+            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left",
-                      clickCount=1)
+            self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=box[0],
+                y=box[1],
+                button="left",
+                clickCount=1,
+            )
 
     def close(self):
         self.session = None

@@ -17,9 +17,24 @@ class Schema:
     def faults(self, value, schema=None, where="$"):
         """Everything that is wrong, as texts."""
         schema = self.resolve(self.root if schema is None else schema)
-        known = {"$schema", "$defs", "title", "description", "type", "required", "properties", "items",
-                 "additionalProperties", "enum", "const", "minimum", "maximum", "allOf", "anyOf",
-                 "propertyNames"}
+        known = {
+            "$schema",
+            "$defs",
+            "title",
+            "description",
+            "type",
+            "required",
+            "properties",
+            "items",
+            "additionalProperties",
+            "enum",
+            "const",
+            "minimum",
+            "maximum",
+            "allOf",
+            "anyOf",
+            "propertyNames",
+        }
         assert set(schema) <= known, f"this reader does not know {set(schema) - known}"
         types = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
         wanted = schema.get("type", [])
@@ -27,9 +42,13 @@ class Schema:
 
         def is_type(name):
             if name in ("number", "integer"):
-                return isinstance(value, (int, float)) and not isinstance(value, bool) \
+                return (
+                    isinstance(value, (int, float))
+                    and not isinstance(value, bool)
                     and (name == "number" or float(value).is_integer())
+                )
             return isinstance(value, types[name])
+
         if wanted and not any(map(is_type, wanted)):
             yield f"{where}: {value!r} is no {wanted}"
             return
@@ -49,8 +68,11 @@ class Schema:
                 yield from self.faults(item, schema.get("items", {}), f"{where}[{i}]")
         if isinstance(value, dict):
             properties = schema.get("properties", {})
-            yield from (f"{where}: {name} is missing" for name in schema.get("required", [])
-                        if name not in value)
+            yield from (
+                f"{where}: {name} is missing"
+                for name in schema.get("required", [])
+                if name not in value
+            )
             for name, item in value.items():
                 if "propertyNames" in schema:
                     yield from self.faults(name, schema["propertyNames"], f"{where}.{name}")

@@ -25,11 +25,21 @@ def test_health_routes_need_no_key(locked):
         assert locked.get(path).status == 200
 
 
-@pytest.mark.parametrize("headers", [
-    {}, {"X-Api-Key": "wrong"}, {"X-Api-Key": ""}, {"X-Api-Key": ALPHA + "x"},
-    {"X-Api-Key": ALPHA[:-1]}, {"Authorization": ALPHA}, {"Authorization": f"Basic {ALPHA}"},
-    {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong"},
-    {"Authorization": f"Bearer {ALPHA} x"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Api-Key": "wrong"},
+        {"X-Api-Key": ""},
+        {"X-Api-Key": ALPHA + "x"},
+        {"X-Api-Key": ALPHA[:-1]},
+        {"Authorization": ALPHA},
+        {"Authorization": f"Basic {ALPHA}"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Bearer {ALPHA} x"},
+    ],
+)
 def test_every_other_route_is_401_without_a_right_key(locked, headers):
     for path in CLOSED:
         response = locked.get(path, headers)
@@ -40,9 +50,15 @@ def test_every_other_route_is_401_without_a_right_key(locked, headers):
         assert response.status == 401 and response.error()["type"]
 
 
-@pytest.mark.parametrize("headers", [
-    {"X-Api-Key": ALPHA}, {"x-api-key": BETA}, {"Authorization": f"Bearer {ALPHA}"},
-    {"Authorization": f"bearer {BETA}"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Api-Key": ALPHA},
+        {"x-api-key": BETA},
+        {"Authorization": f"Bearer {ALPHA}"},
+        {"Authorization": f"bearer {BETA}"},
+    ],
+)
 def test_any_key_of_the_file_opens(locked, headers):
     assert locked.get("/info", headers).status == 200
     response = locked.generate(headers, prompt="x", max_tokens=2)
@@ -64,6 +80,7 @@ def test_an_empty_or_missing_key_file_is_an_error(tmp_path):
 
 # --- Origin, Sec-Fetch-Site, Host ---
 
+
 def status(service, headers, path="/info", method="GET"):
     host = headers.get("Host", service.host)
     return service.request(method, path, headers=dict(headers, Host=host)).status
@@ -71,8 +88,14 @@ def status(service, headers, path="/info", method="GET"):
 
 def test_a_foreign_origin_is_403(service):
     port = service.address[1]
-    for origin in ("http://evil.example", "https://evil.example:8080", "null",
-                   "http://127.0.0.1:1", f"http://localhost:{port}", "http://127.0.0.1"):
+    for origin in (
+        "http://evil.example",
+        "https://evil.example:8080",
+        "null",
+        "http://127.0.0.1:1",
+        f"http://localhost:{port}",
+        "http://127.0.0.1",
+    ):
         response = service.get("/info", {"Origin": origin})
         assert response.status == 403, origin
         response.error()
@@ -85,15 +108,19 @@ def test_an_origin_equal_to_the_host_is_at_home(service):
         assert status(service, {"Host": host, "Origin": f"http://{host}"}) == 200
 
 
-@pytest.mark.parametrize("site, mode, path, method, expected", [
-    ("cross-site", "cors", "/info", "GET", 403),
-    ("same-site", "cors", "/info", "GET", 403),
-    ("cross-site", "no-cors", "/metrics", "GET", 403),
-    ("cross-site", "navigate", "/info", "GET", 403),
-    ("cross-site", None, "/info", "GET", 403),
-    ("cross-site", "navigate", "/generate", "POST", 403),
-    ("same-origin", "cors", "/info", "GET", 200),
-    ("none", "navigate", "/info", "GET", 200)])
+@pytest.mark.parametrize(
+    "site, mode, path, method, expected",
+    [
+        ("cross-site", "cors", "/info", "GET", 403),
+        ("same-site", "cors", "/info", "GET", 403),
+        ("cross-site", "no-cors", "/metrics", "GET", 403),
+        ("cross-site", "navigate", "/info", "GET", 403),
+        ("cross-site", None, "/info", "GET", 403),
+        ("cross-site", "navigate", "/generate", "POST", 403),
+        ("same-origin", "cors", "/info", "GET", 200),
+        ("none", "navigate", "/info", "GET", 200),
+    ],
+)
 def test_sec_fetch_site(service, site, mode, path, method, expected):
     headers = {"Sec-Fetch-Site": site}
     if mode:
@@ -105,22 +132,51 @@ def test_sec_fetch_site(service, site, mode, path, method, expected):
 def test_a_navigation_to_the_page_from_elsewhere_is_let_in(service):
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert service.get("/", headers).status in (200, 404)  # 404: a service without a page
-    assert service.get("/", {"Sec-Fetch-Site": "cross-site",
-                             "Sec-Fetch-Mode": "cors"}).status == 403
+    assert (
+        service.get("/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}).status == 403
+    )
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost:1", "a.localhost",
-                                  "127.0.0.1", "127.9.8.7:80", "[::1]", "[::1]:8080",
-                                  "a.b.localhost:9", "localhost.", "localhost.:8080",
-                                  "[0::1]:1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "localhost:1",
+        "a.localhost",
+        "127.0.0.1",
+        "127.9.8.7:80",
+        "[::1]",
+        "[::1]:8080",
+        "a.b.localhost:9",
+        "localhost.",
+        "localhost.:8080",
+        "[0::1]:1",
+    ],
+)
 def test_names_of_this_machine_are_right_hosts(service, host):
     assert status(service, {"Host": host}) == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example",
-                                  "localhost.evil.example", "evillocalhost", "localhost:1x", "0.0.0.0", "10.0.0.1",
-                                  "[::2]", "128.0.0.1", "127.0.0.1evil", "",
-                                  "127.0.0.256", "127.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8080",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "evillocalhost",
+        "localhost:1x",
+        "0.0.0.0",
+        "10.0.0.1",
+        "[::2]",
+        "128.0.0.1",
+        "127.0.0.1evil",
+        "",
+        "127.0.0.256",
+        "127.1",
+    ],
+)
 def test_other_hosts_are_403_on_loopback(service, host):
     assert status(service, {"Host": host}) in (400, 403)
 
@@ -143,10 +199,16 @@ def test_an_allowed_origin_is_let_in_and_told_so(apps, origin):
     assert response.status == 200
     assert response.header("Access-Control-Allow-Origin") == origin
     assert response.header("Vary") == "Origin"
-    exposed = {name.strip().lower()
-               for name in response.header("Access-Control-Expose-Headers").split(",")}
-    assert exposed == {"x-request-id", "x-seed", "x-model-fingerprint", "retry-after",
-                       "server-timing"}
+    exposed = {
+        name.strip().lower() for name in response.header("Access-Control-Expose-Headers").split(",")
+    }
+    assert exposed == {
+        "x-request-id",
+        "x-seed",
+        "x-model-fingerprint",
+        "retry-after",
+        "server-timing",
+    }
     with apps.stream(cors(origin), prompt="x", max_tokens=1) as stream:
         assert stream.head.header("Access-Control-Allow-Origin") == origin
 
@@ -160,8 +222,9 @@ def test_a_cache_learns_that_answers_depend_on_the_origin(apps):
 
 def preflight(service, origin, path="/generate", **more):
     headers = cors(origin, **{"Access-Control-Request-Method": "POST"})
-    headers.update({f"Access-Control-Request-{name.replace('_', '-')}": value
-                    for name, value in more.items()})
+    headers.update(
+        {f"Access-Control-Request-{name.replace('_', '-')}": value for name, value in more.items()}
+    )
     return service.request("OPTIONS", path, headers=headers)
 
 
@@ -169,13 +232,27 @@ def granted(response):
     return [name.strip() for name in response.header("Access-Control-Allow-Headers").split(",")]
 
 
-@pytest.mark.parametrize("asked", [
-    ["content-type", "authorization"],
-    ["authorization", "content-type", "x-stainless-arch", "x-stainless-lang",
-     "x-stainless-os", "x-stainless-package-version", "x-stainless-retry-count",
-     "x-stainless-runtime", "x-stainless-runtime-version", "x-stainless-timeout"],
-    ["traceparent", "tracestate", "baggage"], ["anthropic-version", "x-api-key"],
-    [f"x-{n}" for n in range(100)]])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["content-type", "authorization"],
+        [
+            "authorization",
+            "content-type",
+            "x-stainless-arch",
+            "x-stainless-lang",
+            "x-stainless-os",
+            "x-stainless-package-version",
+            "x-stainless-retry-count",
+            "x-stainless-runtime",
+            "x-stainless-runtime-version",
+            "x-stainless-timeout",
+        ],
+        ["traceparent", "tracestate", "baggage"],
+        ["anthropic-version", "x-api-key"],
+        [f"x-{n}" for n in range(100)],
+    ],
+)
 def test_a_preflight_is_granted_the_headers_that_it_asks_for(apps, asked):
     response = preflight(apps, APPS[1], Headers=",".join(asked))
     assert response.status == 204
@@ -232,12 +309,22 @@ def test_a_refused_host_is_told_which_option_allows_it(service):
     assert response.status == 403 and "--allow-host" in response.error()["message"]
 
 
-@pytest.mark.parametrize("flags, good, bad", [
-    (["--allow-host", "llm_backend", "--allow-host", "llm.example"],
-     ["llm_backend", "LLM.example:443", "llm.example."], ["x.llm.example", "example"]),
-    (["--allow-host", "*.example,other.test"], ["a.example", "a.b.example:1", "other.test"],
-     ["example", "aexample"]),
-    (["--allow-host", "*"], ["anything", "evil.example:1", "10.0.0.1"], [])])
+@pytest.mark.parametrize(
+    "flags, good, bad",
+    [
+        (
+            ["--allow-host", "llm_backend", "--allow-host", "llm.example"],
+            ["llm_backend", "LLM.example:443", "llm.example."],
+            ["x.llm.example", "example"],
+        ),
+        (
+            ["--allow-host", "*.example,other.test"],
+            ["a.example", "a.b.example:1", "other.test"],
+            ["example", "aexample"],
+        ),
+        (["--allow-host", "*"], ["anything", "evil.example:1", "10.0.0.1"], []),
+    ],
+)
 def test_allowed_hosts_are_let_in(serve, flags, good, bad):
     service = serve(*flags)
     for host in [*good, "localhost", "127.0.0.1"]:

@@ -1,4 +1,4 @@
-"""The side-by-side harness of bench/: which cells are meant, what a table says, and that its load client counts right."""
+"""The side-by-side harness of bench/: its cells, its table, and that its load client counts."""
 import importlib.util
 import json
 import subprocess
@@ -23,16 +23,41 @@ def load(name):
 
 
 def side(best, median, **more):
-    return {"best": best, "median": median, "samples": [], "steal": 0.5, "others": 0.1, "date": "2030-01-02", **more}
+    return {
+        "best": best,
+        "median": median,
+        "samples": [],
+        "steal": 0.5,
+        "others": 0.1,
+        "date": "2030-01-02",
+        **more,
+    }
 
 
 RESULTS = {
-    "date": "2030-01-02", "cpu": "a CPU <1>", "threads": 2, "peer": "llama_cpp_python-1.2.3",
+    "date": "2030-01-02",
+    "cpu": "a CPU <1>",
+    "threads": 2,
+    "peer": "llama_cpp_python-1.2.3",
     "cells": {
-        "decode/smol135.Q4_0": {"unit": "tokens/s", "lower_is_better": False,
-                                "ours": side(210, 200, limit=300), "peer": side(105, 100)},
-        "http/smol135.Q4_0/1": {"unit": "tokens/s", "lower_is_better": False, "ours": side(50, 50), "peer": side(100, 100)},
-        "start/builtin": {"unit": "s", "lower_is_better": True, "ours": side(0.05, 0.05), "peer": side(0.2, 0.2)},
+        "decode/smol135.Q4_0": {
+            "unit": "tokens/s",
+            "lower_is_better": False,
+            "ours": side(210, 200, limit=300),
+            "peer": side(105, 100),
+        },
+        "http/smol135.Q4_0/1": {
+            "unit": "tokens/s",
+            "lower_is_better": False,
+            "ours": side(50, 50),
+            "peer": side(100, 100),
+        },
+        "start/builtin": {
+            "unit": "s",
+            "lower_is_better": True,
+            "ours": side(0.05, 0.05),
+            "peer": side(0.2, 0.2),
+        },
         "memory/smol135.Q4_0/32": {"unit": "MB", "lower_is_better": True, "ours": side(20, 24)},
     },
 }
@@ -83,9 +108,19 @@ def test_results_of_several_runs_are_merged(tmp_path):
     path = tmp_path / "deep" / "results.json"
     cell = RESULTS["cells"]["decode/smol135.Q4_0"]
     peers.merge(path, {"decode/smol135.Q4_0": cell}, options)
-    peers.merge(path, {"decode/smol135.Q4_0": {"ours": side(1, 1)}, "start/builtin": RESULTS["cells"]["start/builtin"]}, options)
+    peers.merge(
+        path,
+        {
+            "decode/smol135.Q4_0": {"ours": side(1, 1)},
+            "start/builtin": RESULTS["cells"]["start/builtin"],
+        },
+        options,
+    )
     kept = json.loads(path.read_text())["cells"]
-    assert kept["decode/smol135.Q4_0"]["ours"]["best"] == 1 and kept["decode/smol135.Q4_0"]["peer"] == cell["peer"]
+    assert (
+        kept["decode/smol135.Q4_0"]["ours"]["best"] == 1
+        and kept["decode/smol135.Q4_0"]["peer"] == cell["peer"]
+    )
     assert "start/builtin" in kept
 
 
@@ -94,8 +129,24 @@ def test_the_load_client_counts_every_token(service):
     if not client.is_file():
         pytest.skip("http_load is not built")
     before = service.metrics().value("smallmind_generated_tokens_total")
-    out = subprocess.run([client, "--port", str(service.address[1]), "--clients", "3", "--tokens", "16",
-                          "--seconds", str(0.5 * SLOW), "--ids", "32"], capture_output=True, timeout=60 * SLOW, check=True).stdout
+    out = subprocess.run(
+        [
+            client,
+            "--port",
+            str(service.address[1]),
+            "--clients",
+            "3",
+            "--tokens",
+            "16",
+            "--seconds",
+            str(0.5 * SLOW),
+            "--ids",
+            "32",
+        ],
+        capture_output=True,
+        timeout=60 * SLOW,
+        check=True,
+    ).stdout
     found = json.loads(out)
     assert found["clients"] == 3 and found["errors"] == 0 and found["answers"] >= 3
     made = service.wait_until_idle().value("smallmind_generated_tokens_total")

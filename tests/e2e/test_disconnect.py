@@ -26,8 +26,9 @@ def go(connection, way):
 
 
 def cancelled(metrics):
-    return {phase: metrics.value("smallmind_requests_cancelled_total", phase=phase)
-            for phase in PHASES}
+    return {
+        phase: metrics.value("smallmind_requests_cancelled_total", phase=phase) for phase in PHASES
+    }
 
 
 def counted_499(metrics):
@@ -113,8 +114,9 @@ def test_leaving_in_prefill(slow, way):
         go(stream.connection, way)
     base.expect(prefill=2)
     after = slow.metrics()
-    made = after.value("smallmind_prompt_tokens_total", source="computed") \
-        - base.metrics.value("smallmind_prompt_tokens_total", source="computed")
+    made = after.value("smallmind_prompt_tokens_total", source="computed") - base.metrics.value(
+        "smallmind_prompt_tokens_total", source="computed"
+    )
     assert made < 1800, "the whole prompts were computed all the same"
 
 
@@ -128,7 +130,7 @@ def test_leaving_in_decode(slow, way):
 
 @pytest.fixture
 def slowest(shared):
-    """In the reference arithmetic a step takes longer than a busy system leaves a thread waiting."""
+    """In the reference arithmetic a step takes longer than a thread waits on a busy system."""
     return shared("--workers", 1, "--cpu", "ref", model=models.slow())
 
 
@@ -151,8 +153,9 @@ def test_less_than_a_steps_tokens_are_made_for_nobody(slowest, way):
     go(stream.connection, way)
     slow.signal(signal.SIGCONT)
     base.expect(decode=1)
-    made = slow.metrics().value("smallmind_generated_tokens_total") \
-        - base.metrics.value("smallmind_generated_tokens_total")
+    made = slow.metrics().value("smallmind_generated_tokens_total") - base.metrics.value(
+        "smallmind_generated_tokens_total"
+    )
     assert sent <= made <= sent + 3
 
 
@@ -173,9 +176,9 @@ def test_leaving_while_an_answer_that_does_not_stream_is_made(slow, way):
         connections.append(slow.connect())
         prompt = [random.randrange(3, 250) for _ in range(8)]
         connections[-1].send(slow.build("POST", "/generate", dict(prompt=prompt, **LONG)))
-        wait_for(slow, **({"running": len(connections)} if len(connections) < 3
-                          else {"queued": 1}))
-    # Both that run have read their prompts: each has decoded, or does in the step that reads the last of them.
+        wait_for(slow, **({"running": len(connections)} if len(connections) < 3 else {"queued": 1}))
+    # Both that run have read their prompts: each has decoded, or does in the step that reads the
+    # last of them.
     poll("decoding", lambda: prompt_tokens(slow.metrics()) >= prompt_tokens(base.metrics) + 16)
     go(connections[2], way)
     wait_for(slow, queued=0)
@@ -234,11 +237,20 @@ def test_a_reader_that_takes_nothing_is_closed_and_cancelled(serve):
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     sock.connect(service.address)
-    sock.sendall(service.build("POST", "/generate", dict(
-        prompt=[5] * 8, stream=True, logprobs=20, max_tokens=2000, ignore_eos=True)))
+    sock.sendall(
+        service.build(
+            "POST",
+            "/generate",
+            dict(prompt=[5] * 8, stream=True, logprobs=20, max_tokens=2000, ignore_eos=True),
+        )
+    )
     assert service.answer(prompt=[6] * 8, max_tokens=5, ignore_eos=True)["tokens"]
-    poll("closed", lambda: service.metrics().value("smallmind_requests_running") == 0
-         and service.count_fds() and not service_has_peer(service, sock))
+    poll(
+        "closed",
+        lambda: service.metrics().value("smallmind_requests_running") == 0
+        and service.count_fds()
+        and not service_has_peer(service, sock),
+    )
     sock.close()
 
 
@@ -248,5 +260,7 @@ def service_has_peer(service, sock):
     with open("/proc/net/tcp") as file:
         rows = [line.split() for line in file][1:]
     wanted = f":{service.address[1]:04X}"
-    return any(row[1].endswith(wanted) and row[2].endswith(f":{port:04X}") and row[9] != "0"
-               for row in rows)
+    return any(
+        row[1].endswith(wanted) and row[2].endswith(f":{port:04X}") and row[9] != "0"
+        for row in rows
+    )

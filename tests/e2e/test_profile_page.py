@@ -23,14 +23,19 @@ def files(tmp_path_factory):
 def test_the_trace_is_events(files):
     events = json.loads(files.with_suffix(".trace.json").read_text())
     spans = [e for e in events if e["ph"] == "X"]
-    assert {e["name"] for e in events if e["ph"] == "M"} == {"process_name", "process_labels",
-                                                             "thread_name"}
+    assert {e["name"] for e in events if e["ph"] == "M"} == {
+        "process_name",
+        "process_labels",
+        "thread_name",
+    }
     assert all(e["dur"] >= 0 and e["ts"] >= 0 and e["pid"] >= 1 and e["tid"] >= 0 for e in spans)
     assert {"QKV", "attention", "FFN down", "sampler"} <= {e["name"] for e in spans}
     steps = [e for e in spans if e["name"].startswith("step")]
     inner = [e for e in spans if e["name"] == "QKV"]
-    assert all(any(s["ts"] <= e["ts"] and e["ts"] + e["dur"] <= s["ts"] + s["dur"] + 1
-                   for s in steps) for e in inner)
+    assert all(
+        any(s["ts"] <= e["ts"] and e["ts"] + e["dur"] <= s["ts"] + s["dur"] + 1 for s in steps)
+        for e in inner
+    )
     for one, next_one in zip(steps, steps[1:]):
         assert one["ts"] + one["dur"] <= next_one["ts"] + 0.002, "steps lie one behind the other"
 
@@ -93,10 +98,19 @@ def test_the_timeline_moves(page):
 def wheel(one, expression, modifiers=0):
     """A turn of the wheel, downwards, over what the expression finds."""
     one.value(f"({expression}).scrollIntoView({{block: 'center'}})")
-    x, y = one.value(f"(() => {{ const r = ({expression}).getBoundingClientRect();"
-                     "return [r.x + r.width / 2, r.y + r.height / 2]; })()")
-    one.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=120,
-             modifiers=modifiers)
+    x, y = one.value(
+        f"(() => {{ const r = ({expression}).getBoundingClientRect();"
+        "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+    )
+    one.call(
+        "Input.dispatchMouseEvent",
+        type="mouseWheel",
+        x=x,
+        y=y,
+        deltaX=0,
+        deltaY=120,
+        modifiers=modifiers,
+    )
 
 
 def test_the_wheel_over_the_timeline_of_the_page_is_the_page_s(page):
@@ -126,8 +140,10 @@ def test_the_flame_graph_answers_keys(page):
     press(one, "ArrowDown", 40)
     step = one.value(held)
     assert step.startswith("engine/step")
-    assert re.fullmatch(r"step \(\w+\): [\d.]+ [nµm]?s, [\d.]+%",
-                        one.value("document.activeElement.getAttribute('aria-label')"))
+    assert re.fullmatch(
+        r"step \(\w+\): [\d.]+ [nµm]?s, [\d.]+%",
+        one.value("document.activeElement.getAttribute('aria-label')"),
+    )
     press(one, "Enter", 13)
     assert one.value("document.getElementById('flame').dataset.focus") == step
     assert one.value(held) == step, "the frame that was widened keeps the keys"
@@ -140,27 +156,37 @@ def test_the_flame_graph_answers_keys(page):
 def test_nothing_on_the_page_is_cut_off(page, width):
     one, url = page
     one.open(url, width)
-    out = one.value("""[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') &&
-        e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 0.5).length""")
+    out = one.value(
+        """[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll') &&
+        e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 0.5).length"""
+    )
     assert out == 0
-    tables = one.value("""[...document.querySelectorAll('.scroll')].map(e =>
-        [e.firstChild.id, e.scrollWidth > e.clientWidth + 1, e.classList.contains('more')])""")
+    tables = one.value(
+        """[...document.querySelectorAll('.scroll')].map(e =>
+        [e.firstChild.id, e.scrollWidth > e.clientWidth + 1, e.classList.contains('more')])"""
+    )
     for name, scrolls, says in tables:
         assert scrolls == says, name
         assert width < 600 or not scrolls, f"{name} is wider than its card"
     if width < 600:
-        low = one.value("""[...document.querySelectorAll('button')].filter(e =>
-            e.getClientRects().length && e.getBoundingClientRect().height < 40).length""")
+        low = one.value(
+            """[...document.querySelectorAll('button')].filter(e =>
+            e.getClientRects().length && e.getBoundingClientRect().height < 40).length"""
+        )
         assert low == 0, "a finger needs more"
 
 
 ROOF = """(() => {
   const frame = document.querySelector('#roof svg').getBoundingClientRect();
-  const box = e => { const r = e.getBoundingClientRect(); return [e.textContent, r.x, r.y, r.right, r.bottom]; };
+  const box = e => {
+    const r = e.getBoundingClientRect();
+    return [e.textContent, r.x, r.y, r.right, r.bottom];
+  };
   return { frame: [frame.x, frame.y, frame.right, frame.bottom],
            names: [...document.querySelectorAll('#roof text')].map(box),
            shapes: [...document.querySelectorAll('#roof circle, #roof line')].map(box),
-           size: Math.min(...[...document.querySelectorAll('svg text')].map(e => parseFloat(getComputedStyle(e).fontSize))),
+           size: Math.min(...[...document.querySelectorAll('svg text')].map(
+             e => parseFloat(getComputedStyle(e).fontSize))),
            scaled: !!document.querySelector('svg[viewBox]') };
 })()"""
 
@@ -186,21 +212,34 @@ CONTRAST = """(() => {
   const rgba = colour => { c.clearRect(0, 0, 1, 1); c.fillStyle = colour; c.fillRect(0, 0, 1, 1);
     const d = c.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
   const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
-  const light = p => { const [r, g, b] = p.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = p => {
+    const [r, g, b] = p.map(v => v / 255).map(
+      v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + 0.05) / (y + 0.05); };
-  const below = e => e ? over(rgba(getComputedStyle(e).backgroundColor), below(e.parentElement)) : [255, 255, 255, 1];
+  const ratio = (a, b) => {
+    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+    return (x + 0.05) / (y + 0.05);
+  };
+  const below = e => e
+    ? over(rgba(getComputedStyle(e).backgroundColor), below(e.parentElement)) : [255, 255, 255, 1];
   const found = [];
   for (const e of document.querySelectorAll('body *')) {
-    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) || !e.getClientRects().length) continue;
-    const style = getComputedStyle(e), ground = below(e), ink = rgba(e.ownerSVGElement ? style.fill : style.color);
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())
+        || !e.getClientRects().length) continue;
+    const style = getComputedStyle(e), ground = below(e);
+    const ink = rgba(e.ownerSVGElement ? style.fill : style.color);
     const stripe = style.backgroundImage.match(/rgba\\([^)]*[1-9]\\)/);
     const grounds = stripe ? [ground, over(rgba(stripe[0]), ground)] : [ground];
-    for (const g of grounds) found.push([ratio(over(ink, g), g), e.className.baseVal || e.className || e.tagName, e.textContent.slice(0, 30)]);
+    for (const g of grounds) found.push(
+      [ratio(over(ink, g), g), e.className.baseVal || e.className || e.tagName,
+       e.textContent.slice(0, 30)]);
   }
-  const style = getComputedStyle(document.documentElement), v = n => rgba(style.getPropertyValue(n));
-  for (const [name, colour] of Object.entries(colours)) found.push([ratio(v('--ink'), rgba(colour)), 'timeline', name]);
-  for (const ground of ['--line', '--card']) found.push([ratio(v('--soft'), v(ground)), 'timeline', ground]);
+  const style = getComputedStyle(document.documentElement);
+  const v = n => rgba(style.getPropertyValue(n));
+  for (const [name, colour] of Object.entries(colours))
+    found.push([ratio(v('--ink'), rgba(colour)), 'timeline', name]);
+  for (const ground of ['--line', '--card'])
+    found.push([ratio(v('--soft'), v(ground)), 'timeline', ground]);
   return found.sort((a, b) => a[0] - b[0]).slice(0, 5);
 })()"""
 
@@ -208,8 +247,9 @@ CONTRAST = """(() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_of_the_page_has_contrast(page, scheme):
     one, url = page
-    one.call("Emulation.setEmulatedMedia",
-             features=[{"name": "prefers-color-scheme", "value": scheme}])
+    one.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+    )
     one.open(url)
     assert one.value(CONTRAST)[0][0] >= 4.5, one.value(CONTRAST)
     one.click("[...document.querySelectorAll('.frame')].find(f => f.textContent === 'layer 1')")
@@ -220,7 +260,9 @@ def test_every_text_of_the_page_has_contrast(page, scheme):
 def test_the_page_of_live_traffic_says_what_it_does_not_know(page, files, tmp_path):
     one, _ = page
     text = files.with_suffix(".html").read_text()
-    before, data, after = re.split(r'(?<=id="data">)(.*?)(?=</script>)', text, maxsplit=1, flags=re.S)
+    before, data, after = re.split(
+        r'(?<=id="data">)(.*?)(?=</script>)', text, maxsplit=1, flags=re.S
+    )
     data = json.loads(data)
     report = data["report"]
     report.update(workload={"source": "live", "seconds": 1.5}, prompt_tokens_per_second=None)
@@ -231,8 +273,13 @@ def test_the_page_of_live_traffic_says_what_it_does_not_know(page, files, tmp_pa
     path.write_text(before + json.dumps(data).replace("<", "\\u003c") + after)
     one.open(path.as_uri())
     assert one.errors == []
-    figures = dict(reversed(f) for f in one.value(
-        "[...document.querySelectorAll('.figure')].map(f => [...f.children].map(e => e.textContent))"))
+    figures = dict(
+        reversed(f)
+        for f in one.value(
+            "[...document.querySelectorAll('.figure')].map("
+            "f => [...f.children].map(e => e.textContent))"
+        )
+    )
     assert figures["prompt tokens a second"] == "-"
     assert "a worker's time a token" in figures
     assert "1 thread in 1 worker," in one.value("document.querySelector('header').textContent")

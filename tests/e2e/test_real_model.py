@@ -27,10 +27,11 @@ def test_its_prompts_become_the_references_tokens(real, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_step_is_a_rounding_of_activations_away(real, name):
-    """Thirty layers make the rounding of activations chaotic: an epsilon that is a thousandth larger
-    moves this model by 0.027. Builds of the reference's own program differ as much: its version that
-    wrote these figures, built for another processor, is up to 0.053 away from them (with exact
-    activations it would be 0.058). So one step may be as far away; all together are nearer."""
+    """Thirty layers make the rounding of activations chaotic: an epsilon that is a thousandth
+    larger moves this model by 0.027. Builds of the reference's own program differ as much: its
+    version that wrote these figures, built for another processor, is up to 0.053 away from them
+    (with exact activations it would be 0.058). So one step may be as far away; all together are
+    nearer."""
     case = CASES[name]
     steps = [(step["token"], step["top"]) for step in case["steps"]]
     found = [divergence(pairs) for pairs in differences(real, case["prompt_tokens"], steps)]

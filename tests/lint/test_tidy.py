@@ -22,7 +22,8 @@ ANY_LENGTH = {"tests/fixtures"}
 
 TAG = re.compile(r"^\s*(?:typedef )?(struct|union|enum) (\w+) \{", re.MULTILINE)
 FUNCTION = re.compile(
-    r"^(?!static|ALWAYS_INLINE|typedef|#|/|\s|\}|struct \w+ \{|enum \w* ?\{|union)[\w \*]*?\**(\w+)\(",
+    r"^(?!static|ALWAYS_INLINE|typedef|#|/|\s|\}|struct \w+ \{|enum \w* ?\{|union)"
+    r"[\w \*]*?\**(\w+)\(",
     re.MULTILINE,
 )
 BODY_BEGIN, BODY_END = re.compile(r"^\{"), re.compile(r"^\}")

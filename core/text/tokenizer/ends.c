@@ -23,7 +23,7 @@ static const char *const names[] = {
     "<|EOT|>",
     "<EOT>",
     "_<EOT>",
-    LOW_SQUARE "<EOT>",
+    "\xe2\x96\x81<EOT>", /* U+2581 */
     "[EOT]",
     "[EOS]",
     "</s>",

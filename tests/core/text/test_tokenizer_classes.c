@@ -195,8 +195,8 @@ START_TEST(every_code_points_words_are_the_same_on_each_machine)
             continue;
         n += utf8_encode(cp, text + n);
         const char *next = around[(cp ^ cp >> 3 ^ cp >> 9) % 8];
-        memcpy(text + n, next, strlen(next));
-        n += strlen(next);
+        for (; *next != '\0'; next++)
+            text[n++] = *next;
     }
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         uint64_t hash = hash_of_words(pre_names[i], text, n);

@@ -121,7 +121,7 @@ START_TEST(limits_are_431)
     struct guard guard;
     static char text[4 * HEAD_MAX];
     memset(text, 'a', sizeof text);
-    memcpy(text, "GET /", 5);
+    text[0] = 'G', text[1] = 'E', text[2] = 'T', text[3] = ' ', text[4] = '/';
     guard_init(&guard, HEAD_MAX);
     ck_assert_uint_eq(guard_look(&guard, text, sizeof text), 0);
     ck_assert_int_eq(guard.refusal, REFUSAL_HEADERS);
