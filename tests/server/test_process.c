@@ -43,6 +43,9 @@ START_TEST(everything_is_known_without_a_free_descriptor)
     ck_assert(process_open_files(&process, &open_now) && open_now > 0);
     ck_assert(process_max_files(&most) && most == limit.rlim_cur);
     ck_assert(process_resident_bytes(&process, &resident) && resident > 65536);
+    process_close(&process);
+    for (int fd = STDERR_FILENO + 1; fd < (int)most; fd++)
+        close(fd); /* a sanitizer's look at the end opens files */
 }
 END_TEST
 

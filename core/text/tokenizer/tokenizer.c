@@ -198,16 +198,19 @@ static enum status encode_fragments(struct merger *merger, struct pretokenizer_r
  * more. */
 static bool begins_with(const struct special_matches *matches, int32_t id)
 {
-    const struct special_match *first = matches->items + matches->n - 1; /* starts descend */
-    return matches->n > 0 && first->start == 0 && first->id == id;
+    if (matches->n == 0)
+        return false;
+    const struct special_match *first = &matches->items[matches->n - 1]; /* starts descend */
+    return first->start == 0 && first->id == id;
 }
 
 static bool ends_with(const struct tokenizer *t, const struct special_matches *matches,
                       size_t n_bytes, int32_t id)
 {
-    const struct special_match *last = matches->items;
-    return matches->n > 0 && last->id == id &&
-           last->start + strings_at(&t->entries, (size_t)id).n == n_bytes;
+    if (matches->n == 0)
+        return false;
+    const struct special_match *last = &matches->items[0];
+    return last->id == id && last->start + strings_at(&t->entries, (size_t)id).n == n_bytes;
 }
 
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
