@@ -68,16 +68,6 @@ struct kv {
     _Atomic uint64_t query_tokens, hit_tokens;
 };
 
-size_t kv_page_bytes(const struct shape *shape, enum kv_type type)
-{
-    return shape->n_layers * shape->n_kv_heads * page_head_bytes(type, shape->head_dim);
-}
-
-size_t kv_pages_for(size_t n_positions)
-{
-    return n_positions / KV_PAGE + (n_positions % KV_PAGE != 0);
-}
-
 /* --- start and end --- */
 
 /* Pages [begin, end) become free ones; the first of them is taken first. */

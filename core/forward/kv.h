@@ -45,9 +45,15 @@ struct kv_stats {
 };
 
 /* Bytes of one page: all layers and KV heads of KV_PAGE positions. */
-size_t kv_page_bytes(const struct shape *shape, enum kv_type type);
+static inline size_t kv_page_bytes(const struct shape *shape, enum kv_type type)
+{
+    return shape->n_layers * shape->n_kv_heads * page_head_bytes(type, shape->head_dim);
+}
 /* Pages that n positions need. */
-size_t kv_pages_for(size_t n_positions);
+static inline size_t kv_pages_for(size_t n_positions)
+{
+    return n_positions / KV_PAGE + (n_positions % KV_PAGE != 0);
+}
 
 /* budget_bytes of pages, faulted in as they are used; max_sequences page tables of n_context
  * positions. prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not

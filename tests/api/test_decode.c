@@ -1,59 +1,6 @@
 /* test_decode.c - facts about bodies of POST /generate: what each field takes, what is refused and
  * in which words, and what the job then holds. */
-#include "api/decoded.h"
-
-#include "api/json/values.h"
-#include "mini_vocab.h"
-
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-
-static struct tokenizer *tokenizer; /* puts BOS in front */
-static const struct api_limits limits = {
-    .n_context = 512, .max_json_depth = 64, .max_json_nodes = 10000};
-
-static void setup(void)
-{
-    tokenizer = mini_tokenizer(true);
-}
-
-static void teardown(void)
-{
-    tokenizer_destroy(tokenizer);
-}
-
-static enum status decode(const char *body, struct decoded *out, struct error *err)
-{
-    memset(err, 0, sizeof *err);
-    return decode_body(out, body, strlen(body), false, tokenizer, &limits, err);
-}
-
-static struct decoded accepted(const char *body)
-{
-    struct decoded request;
-    struct error err;
-    ck_assert_msg(decode(body, &request, &err) == STATUS_OK, "%s: %s", body, err.text);
-    return request;
-}
-
-/* Refused with this status and param, and every word of `words` (separated by '|') in the text. */
-static void refused(const char *body, enum status status, const char *param, const char *words)
-{
-    struct decoded request = {.job = NULL};
-    struct error err;
-    enum status found = decode(body, &request, &err);
-    ck_assert_msg(found == status, "%s: status %d, not %d: %s", body, found, status, err.text);
-    ck_assert_ptr_null(request.job);
-    ck_assert_msg(strcmp(err.param, param) == 0, "%s: param '%s': %s", body, err.param, err.text);
-    for (const char *word = words; *word != '\0';) {
-        size_t n = strcspn(word, "|");
-        char one[128];
-        snprintf(one, sizeof one, "%.*s", (int)n, word);
-        ck_assert_msg(strstr(err.text, one) != NULL, "%s: no '%s' in: %s", body, one, err.text);
-        word += n + (word[n] == '|');
-    }
-}
+#include "api/decode_test.h"
 
 START_TEST(absent_fields_have_their_defaults)
 {
@@ -358,23 +305,6 @@ START_TEST(depth_and_number_of_values_are_bounded)
 }
 END_TEST
 
-START_TEST(ids_are_used_as_given_and_held_to_the_vocabulary)
-{
-    struct decoded request = accepted("{\"prompt\":[2, 1.0, 3e0]}");
-    ck_assert_uint_eq(request.job->n_prompt, 3);
-    ck_assert_mem_eq(request.job->prompt, ((int32_t[]){2, 1, 3}), 12);
-    job_destroy(request.job);
-    refused("{\"prompt\":[]}", STATUS_INVALID, "prompt", "at least one");
-    refused("{\"prompt\":[1,268]}", STATUS_INVALID, "prompt", "prompt[1]|0 to 267|268");
-    refused("{\"prompt\":[-1]}", STATUS_INVALID, "prompt", "prompt[0]|-1");
-    refused("{\"prompt\":[1.5]}", STATUS_INVALID, "prompt", "prompt[0]|1.5");
-    refused("{\"prompt\":[1e400]}", STATUS_INVALID, "prompt", "prompt[0]|inf");
-    refused("{\"prompt\":[4294967296]}", STATUS_INVALID, "prompt", "prompt[0]");
-    refused("{\"prompt\":[1,\"a\"]}", STATUS_INVALID, "prompt", "prompt[1]|a string");
-    refused("{\"prompt\":[[1]]}", STATUS_INVALID, "prompt", "prompt[0]|an array");
-}
-END_TEST
-
 START_TEST(special_tokens_in_a_prompt_stay_text_unless_asked)
 {
     struct decoded request = accepted("{\"prompt\":\"</s>\"}");
@@ -455,140 +385,6 @@ START_TEST(min_tokens_is_at_most_max_tokens)
 }
 END_TEST
 
-START_TEST(stop_is_a_string_or_up_to_sixteen)
-{
-    struct decoded request = accepted("{\"prompt\":\"a\",\"stop\":\"\xe2\x82\xac\"}");
-    ck_assert_uint_eq(request.job->n_stops, 1);
-    ck_assert_uint_eq(request.job->stops[0].n, 3);
-    job_destroy(request.job);
-    request = accepted("{\"prompt\":\"a\",\"stop\":[]}");
-    ck_assert_uint_eq(request.job->n_stops, 0);
-    job_destroy(request.job);
-    char body[256];
-    int n = snprintf(body, sizeof body, "{\"prompt\":\"a\",\"stop\":[\"0\"");
-    for (int i = 1; i < 16; i++)
-        n += snprintf(body + n, sizeof body - (size_t)n, ",\"%d\"", i);
-    snprintf(body + n, sizeof body - (size_t)n, "]}");
-    request = accepted(body);
-    ck_assert_uint_eq(request.job->n_stops, 16);
-    ck_assert_mem_eq(request.job->stops[15].bytes, "15", 2);
-    job_destroy(request.job);
-    snprintf(body + n, sizeof body - (size_t)n, ",\"x\"]}");
-    refused(body, STATUS_INVALID, "stop", "more than 16");
-    refused("{\"prompt\":\"a\",\"stop\":\"\"}", STATUS_INVALID, "stop", "empty");
-    refused("{\"prompt\":\"a\",\"stop\":[\"a\",\"\"]}", STATUS_INVALID, "stop", "empty");
-}
-END_TEST
-
-START_TEST(biases_name_tokens_once_within_their_range)
-{
-    static const struct {
-        const char *value, *words;
-    } rows[] = {
-        {"{\"268\":1}", "268|0\" to \"267"},
-        {"{\"-1\":1}", "-1"},
-        {"{\"x\":1}", "'x'"},
-        {"{\"\":1}", "''"},
-        {"{\"01\":1}", "01"},
-        {"{\"1.0\":1}", "1.0"},
-        {"{\"1\":101}", "of 1|-100 to 100"},
-        {"{\"1\":-100.5}", "-100 to 100"},
-        {"{\"1\":true}", "false"},
-        {"{\"1\":null}", "false"},
-        {"{\"1\":\"5\"}", "number"},
-        {"{\"1\":1e400}", "-100 to 100"},
-        {"{\"1\":1,\"2\":1,\"1\":2}", "1 appears more than once"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char body[128];
-        snprintf(body, sizeof body, "{\"prompt\":\"a\",\"logit_bias\":%s}", rows[i].value);
-        refused(body, STATUS_INVALID, "logit_bias", rows[i].words);
-    }
-    struct decoded request = accepted("{\"prompt\":\"a\",\"logit_bias\":{}}");
-    ck_assert_uint_eq(request.job->sampling.n_biases, 0);
-    job_destroy(request.job);
-}
-END_TEST
-
-START_TEST(biases_that_ban_everything_are_refused)
-{
-    static char body[8192];
-    int n = snprintf(body, sizeof body, "{\"prompt\":\"a\",\"logit_bias\":{\"0\":false");
-    for (int id = 1; id < MINI_VOCAB; id++)
-        if (id != MINI_EOS)
-            n += snprintf(body + n, sizeof body - (size_t)n, ",\"%d\":-100", id);
-    snprintf(body + n, sizeof body - (size_t)n, "}}");
-    job_destroy(accepted(body).job); /* the end is left */
-    snprintf(body + n, sizeof body - (size_t)n, "},\"ignore_eos\":true}");
-    refused(body, STATUS_INVALID, "logit_bias", "every token");
-    snprintf(body + n, sizeof body - (size_t)n, "},\"min_tokens\":1}");
-    refused(body, STATUS_INVALID, "logit_bias", "every token");
-    snprintf(body + n, sizeof body - (size_t)n, ",\"%d\":false}}", MINI_EOS);
-    refused(body, STATUS_INVALID, "logit_bias", "every token");
-}
-END_TEST
-
-START_TEST(a_breakdown_of_one_request_is_refused_by_name)
-{
-}
-END_TEST
-
-START_TEST(a_plain_body_is_the_prompt)
-{
-    struct decoded request;
-    struct error err;
-    ck_assert_int_eq(decode_body(&request, "abc", 3, true, tokenizer, &limits, &err), STATUS_OK);
-    ck_assert_uint_eq(request.job->n_prompt, 3);
-    ck_assert_int_eq(request.job->prompt[2], MINI_ABC);
-    ck_assert_float_eq(request.job->sampling.temperature, 0.8f);
-    ck_assert_uint_eq(request.job->max_tokens, 128);
-    job_destroy(request.job);
-    static const char json[] = "{\"prompt\":\"abc\",\"max_tokens\":3}";
-    ck_assert_int_eq(decode_body(&request, json, sizeof json - 1, true, tokenizer, &limits, &err),
-                     STATUS_OK);
-    ck_assert_uint_eq(request.job->max_tokens, 3);
-    job_destroy(request.job);
-    ck_assert_int_eq(decode_body(&request, "a\xff", 2, true, tokenizer, &limits, &err),
-                     STATUS_INVALID);
-    ck_assert_str_eq(err.param, "prompt");
-    ck_assert_int_eq(decode_body(&request, "a\0b", 3, true, tokenizer, &limits, &err),
-                     STATUS_INVALID);
-    ck_assert_int_eq(decode_body(&request, "", 0, true, tokenizer, &limits, &err), STATUS_OK);
-    ck_assert_uint_eq(request.job->n_prompt, 1);
-    job_destroy(request.job);
-    ck_assert_int_eq(decode_body(&request, NULL, 0, true, tokenizer, &limits, &err), STATUS_OK);
-    job_destroy(request.job);
-    ck_assert_int_eq(decode_body(&request, NULL, 0, false, tokenizer, &limits, &err),
-                     STATUS_FORMAT);
-}
-END_TEST
-
-START_TEST(no_prefix_of_a_body_and_no_changed_byte_does_harm)
-{
-    static const char body[] =
-        "{\"prompt\":\"ab\\u00e9\",\"stop\":[\"a\"],\"logit_bias\":{\"7\":-1},\"seed\":\"12\","
-        "\"max_tokens\":3,\"logprobs\":2,\"top_p\":0.5}";
-    for (size_t n = 0; n < sizeof body - 1; n++) {
-        struct decoded request;
-        struct error err;
-        char *copy = malloc(n + 1);
-        memcpy(copy, body, n);
-        ck_assert_int_ne(decode_body(&request, copy, n, false, tokenizer, &limits, &err),
-                         STATUS_OK);
-        free(copy);
-        for (int c = 0; c < 256; c++) {
-            copy = malloc(sizeof body);
-            memcpy(copy, body, sizeof body - 1);
-            copy[n] = (char)c;
-            if (decode_body(&request, copy, sizeof body - 1, false, tokenizer, &limits, &err) ==
-                STATUS_OK)
-                job_destroy(request.job);
-            free(copy);
-        }
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("api/decode");
@@ -607,18 +403,11 @@ int main(void)
     tcase_add_test(tcase, the_nul_character_is_refused_wherever_it_stands);
     tcase_add_test(tcase, what_is_no_object_is_refused);
     tcase_add_test(tcase, depth_and_number_of_values_are_bounded);
-    tcase_add_test(tcase, ids_are_used_as_given_and_held_to_the_vocabulary);
     tcase_add_test(tcase, special_tokens_in_a_prompt_stay_text_unless_asked);
     tcase_add_test(tcase, an_empty_prompt_needs_a_token_of_the_model);
     tcase_add_test(tcase, prompt_and_answer_must_fit_the_context);
     tcase_add_test(tcase, the_server_may_allow_less_than_the_context);
     tcase_add_test(tcase, min_tokens_is_at_most_max_tokens);
-    tcase_add_test(tcase, stop_is_a_string_or_up_to_sixteen);
-    tcase_add_test(tcase, biases_name_tokens_once_within_their_range);
-    tcase_add_test(tcase, biases_that_ban_everything_are_refused);
-    tcase_add_test(tcase, a_breakdown_of_one_request_is_refused_by_name);
-    tcase_add_test(tcase, a_plain_body_is_the_prompt);
-    tcase_add_test(tcase, no_prefix_of_a_body_and_no_changed_byte_does_harm);
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,114 +1,6 @@
 /* test_settings.c - facts about the settings: four places, one order of precedence, errors that
  * name the nearest right name. */
-#include "config/settings.h"
-#include "config/table.h"
-
-#include <check.h>
-#include <fcntl.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-enum { WORDS_MAX = 32 };
-
-static struct settings *settings;
-static struct error err;
-static char notes[1024];
-static char ini_path[64];
-
-static void forget(void)
-{
-    settings_free(settings);
-    settings = NULL;
-    if (ini_path[0] != '\0')
-        unlink(ini_path);
-    ini_path[0] = '\0';
-}
-
-/* "serve --port 1" with these environment variables ("A=1 B=2"); words are cut at single spaces. */
-static enum status resolve(const char *line, const char *environment)
-{
-    static char line_copy[1024], env_copy[1024];
-    char program[] = "smallmind";
-    char *argv[WORDS_MAX + 1] = {program}, *env[WORDS_MAX + 1] = {NULL};
-    int argc = 1;
-    size_t n_env = 0;
-    snprintf(line_copy, sizeof line_copy, "%s", line);
-    snprintf(env_copy, sizeof env_copy, "%s", environment);
-    char *rest = line_copy;
-    for (char *word; line[0] != '\0' && (word = strsep(&rest, " ")) != NULL;)
-        argv[argc++] = word;
-    rest = env_copy;
-    for (char *word; environment[0] != '\0' && (word = strsep(&rest, " ")) != NULL;)
-        env[n_env++] = word;
-    settings_free(settings);
-    settings = NULL;
-    err = (struct error){0};
-    return settings_resolve(&settings, argc, argv, env, notes, sizeof notes, &err);
-}
-
-static void accepts(const char *line, const char *environment)
-{
-    enum status status = resolve(line, environment);
-    ck_assert_msg(status == STATUS_OK, "`%s` with `%s`: %s", line, environment, err.text);
-}
-
-/* The error must hold each of two texts. */
-static void refuses(const char *line, const char *environment, const char *part, const char *other)
-{
-    ck_assert_msg(resolve(line, environment) == STATUS_INVALID, "`%s` with `%s` was taken", line,
-                  environment);
-    ck_assert_ptr_null(settings);
-    ck_assert_msg(strstr(err.text, part) != NULL && strstr(err.text, other) != NULL,
-                  "`%s`: \"%s\" does not hold \"%s\" and \"%s\"", line, err.text, part, other);
-}
-
-/* "serve --config FILE" where FILE holds this text. */
-static const char *with_ini(const char *text, const char *more)
-{
-    static char line[256];
-    forget();
-    snprintf(ini_path, sizeof ini_path, "/tmp/smallmind-test-XXXXXX");
-    int fd = mkstemp(ini_path);
-    ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-    snprintf(line, sizeof line, "--config %s%s%s", ini_path, more[0] != '\0' ? " " : "", more);
-    return line;
-}
-
-/* What one of the printers writes; malloc'ed. */
-static char *printed(void (*print)(FILE *))
-{
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    ck_assert_ptr_nonnull(out);
-    print(out);
-    fclose(out);
-    return text;
-}
-
-static void print_settings(FILE *out)
-{
-    settings_print(settings, out);
-}
-
-static size_t help_columns = 80;
-
-static void print_help(FILE *out)
-{
-    settings_help(settings->help ? settings->verb : 0, help_columns, out);
-}
-
-static void prints(void (*print)(FILE *), const char *part, bool wanted)
-{
-    char *text = printed(print);
-    ck_assert_msg((strstr(text, part) != NULL) == wanted, "\"%s\" is %s in:\n%s", part,
-                  wanted ? "missing" : "present", text);
-    free(text);
-}
+#include "config/settings_test.h"
 
 START_TEST(defaults_are_those_of_the_interface)
 {
@@ -220,13 +112,6 @@ START_TEST(printed_settings_are_an_ini_file_of_the_same_values)
 }
 END_TEST
 
-static void has_items(const struct setting_list *list, size_t n, const char *const *items)
-{
-    ck_assert_uint_eq(list->n, n);
-    for (size_t i = 0; i < n; i++)
-        ck_assert_str_eq(list->items[i], items[i]);
-}
-
 START_TEST(lists_add_up_within_a_source_and_replace_those_of_an_earlier_one)
 {
     static const char *const abc[] = {"a", "b", "c"}, *const both[] = {"127.0.0.1", "[::1]"};
@@ -294,151 +179,6 @@ START_TEST(a_unix_socket_is_alone_unless_an_address_was_asked_for)
 }
 END_TEST
 
-START_TEST(unknown_names_are_refused_with_the_nearest)
-{
-    refuses("--max-queu 3", "", "--max-queu:", "nearest: --max-queue");
-    refuses("--max_queue=3", "", "--max_queue:", "nearest: --max-queue");
-    refuses("--hlep", "", "--hlep:", "nearest: --help");
-    refuses("srve", "", "srve", "nearest: serve");
-    refuses("--ctx-size 3", "", "--ctx-size:", "nearest: --context"); /* another program's */
-    refuses("generate --max-new-tokens 3", "", "", "nearest: --max-tokens");
-    refuses(with_ini("n_predict = 3\n", ""), "", "", "nearest: max_tokens");
-    static const char *const far[] = {"--zzzzzzzz", "--bogus 1", "--x", "zzzz", "sing"};
-    for (size_t i = 0; i < sizeof far / sizeof *far; i++) { /* no hint is better than a wrong one */
-        refuses(far[i], "", "unknown", "");
-        ck_assert_msg(strstr(err.text, "nearest") == NULL, "%s", err.text);
-    }
-    refuses("", "SMALLMIND_MAX_QEUE=3", "SMALLMIND_MAX_QEUE:", "nearest: SMALLMIND_MAX_QUEUE");
-    refuses("", "SMALLMIND_max_queue=3", "SMALLMIND_max_queue:", "nearest: SMALLMIND_MAX_QUEUE");
-    refuses(with_ini("\n\nmax_que = 3\n", ""), "", ":3: max_que:", "nearest: max_queue");
-    refuses(with_ini("max-queue = 3\n", ""), "", ":1: max-queue:", "nearest: max_queue");
-    refuses(with_ini("config = x\n", ""), "", ":1: config:", "unknown setting");
-}
-END_TEST
-
-START_TEST(bad_values_say_what_would_be_right)
-{
-    refuses("--max-queue abc", "", "--max-queue: \"abc\"", "a whole number from 1 to");
-    refuses("--max-queue -1", "", "\"-1\"", "a whole number");
-    refuses("--max-queue 0x10", "", "\"0x10\"", "a whole number");
-    refuses("--max-queue 99999999999999999999999", "", "--max-queue", "a whole number");
-    refuses("--port 65536", "", "\"65536\"", "from 0 to 65535");
-    refuses("--context 0.5", "", "\"0.5\"", "or auto");
-    refuses("--cpu avx22", "", "avx512", "nearest: avx2");
-    refuses("--prefix-cache yes", "", "\"yes\"", "on or off");
-    refuses("--kv-memory 3X", "", "\"3X\"", "512M");
-    refuses("--kv-memory 99999999999T", "", "--kv-memory", "512M");
-    refuses("generate --temperature 5.1", "", "\"5.1\"", "from 0 to 5");
-    refuses("generate --temperature nan", "", "\"nan\"", "from 0 to 5");
-    refuses("generate --logit-bias 3", "", "\"3\"", "ID:BIAS");
-    refuses("generate --seed 18446744073709551616", "", "--seed", "18446744073709551615");
-    refuses("--model=", "", "--model", "not empty");
-    refuses("--port", "", "--port needs a value", "65535");
-    refuses("--model --port 3", "", "--model needs a value", "");
-    refuses("", "SMALLMIND_PORT=abc", "SMALLMIND_PORT: \"abc\"", "from 0 to 65535");
-    refuses(with_ini("[network]\nport = abc\n", ""), "", ":2: port: \"abc\"", "from 0 to 65535");
-}
-END_TEST
-
-START_TEST(zero_is_not_a_word_for_automatic_or_off)
-{
-    static const char *const words[][2] = {
-        {"context", "auto"},         {"threads", "auto"},         {"workers", "auto"},
-        {"kv-memory", "auto"},       {"max-wait-seconds", "off"}, {"max-prompt-tokens", "off"},
-        {"max-output-tokens", "off"}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        char line[64];
-        snprintf(line, sizeof line, "--%s 0", words[i][0]);
-        refuses(line, "", words[i][0], words[i][1]);
-        snprintf(line, sizeof line, "--%s %s", words[i][0], words[i][1]);
-        accepts(line, "");
-    }
-    refuses("generate --max-tokens 0", "", "--max-tokens", "or auto");
-    refuses("--kv-memory 0G", "", "--kv-memory", "or auto");
-    refuses("", "SMALLMIND_THREADS=0", "SMALLMIND_THREADS", "or auto");
-    refuses(with_ini("workers = 0\n", ""), "", ":1: workers", "or auto");
-    accepts("--port 0 --drain-seconds 0", ""); /* where 0 is a number */
-}
-END_TEST
-
-/* "VERB --name=VALUE" of the first verb that has the setting. */
-static const char *line_of(const struct setting *setting, const char *value)
-{
-    static char line[160];
-    enum verb verb = (enum verb)(setting->verbs & -setting->verbs);
-    snprintf(line, sizeof line, "%s --%s=%s", settings_verb_name(verb), setting->name, value);
-    return line;
-}
-
-START_TEST(every_row_refuses_values_that_would_have_no_effect)
-{
-    for (size_t i = 0; i < settings_table_n; i++) {
-        const struct setting *setting = &settings_table[i];
-        bool number = setting->kind == KIND_NUMBER || setting->kind == KIND_BYTES;
-        refuses(line_of(setting, ""), "", setting->name, "");
-        if (number && setting->min > 0)
-            refuses(line_of(setting, "0"), "", setting->name, "");
-        if (number) {
-            refuses(line_of(setting, "-1"), "", setting->name, "");
-            refuses(line_of(setting, "+1"), "", setting->name, "");
-            refuses(line_of(setting, "1.5"), "", setting->name, "");
-            refuses(line_of(setting, "1e3"), "", setting->name, "");
-            refuses(line_of(setting, "99999999999999999999"), "", setting->name, "");
-        }
-        if (setting->kind == KIND_NUMBER)
-            refuses(line_of(setting, "1K"), "", setting->name, "");
-        if (setting->kind == KIND_BYTES)
-            refuses(line_of(setting, "1KB"), "", setting->name, "");
-        if (setting->kind == KIND_REAL) {
-            refuses(line_of(setting, "nan"), "", setting->name, "");
-            refuses(line_of(setting, "inf"), "", setting->name, "");
-            refuses(line_of(setting, "1e39"), "", setting->name, "");
-            refuses(line_of(setting, "0x1"), "", setting->name, "");
-        }
-        if (setting->kind == KIND_CHOICE || setting->kind == KIND_SWITCH)
-            refuses(line_of(setting, "zzzzzz"), "", setting->name, "");
-    }
-}
-END_TEST
-
-START_TEST(an_empty_value_of_a_flag_is_refused)
-{
-    static const char *const flags[] = {
-        "--api-key-file=", "--host=",    "--unix=", "--port-file=",   "--config=",
-        "--allow-origin=", "--threads=", "--cpu=",  "--prefix-cache="};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        refuses(flags[i], "", "\"\"", "must be");
-    refuses("generate --stop=", "", "--stop", "not empty");
-    refuses("generate --logit-bias=", "", "--logit-bias", "ID:BIAS");
-    refuses("bench --cells=", "", "--cells", "not empty");
-    refuses("profile --fail-on-regression=", "", "--fail-on-regression", "a number");
-    accepts(with_ini("unix =\nstop =\nlogit_bias =\n", ""), "SMALLMIND_API_KEY_FILE=");
-}
-END_TEST
-
-START_TEST(nothing_stands_on_a_command_line_in_vain)
-{
-    refuses("help serve extra", "", "\"extra\"", "one verb");
-    refuses("help nonsense", "", "nonsense", "unknown verb");
-    refuses("version extra", "", "version takes no argument", "extra");
-    refuses("version --port 5", "", "--port", "not an option of version");
-    refuses("help --port 5", "", "--port", "not an option of help");
-    refuses("--version=1", "", "--version", "no value");
-    refuses("--version extra", "", "extra", "unknown verb");
-    refuses("--help=maybe", "", "--help", "on or off");
-    refuses("serve --help extra", "", "serve takes no argument", "extra");
-    refuses("serve --help --ignore-eos", "", "--ignore-eos", "not an option of serve");
-    refuses("inspect a b", "", "\"b\"", "too many");
-    refuses("quantize a b Q4_0 c", "", "\"c\"", "too many");
-    refuses("generate --prefix-cache off x", "", "--prefix-cache", "not an option of generate");
-    accepts("serve --port 5 --version", "");
-    ck_assert_int_eq(settings->verb, VERB_VERSION);
-    accepts("help serve", "");
-    accepts("inspect --help", "");
-    accepts("inspect file --help", "");
-}
-END_TEST
-
 START_TEST(help_is_no_wider_than_the_terminal)
 {
     static const char *const lines[] = {"--help", "serve --help", "profile --help",
@@ -455,25 +195,6 @@ START_TEST(help_is_no_wider_than_the_terminal)
     }
     help_columns = 80;
     prints(print_help, "Q4_K_M", true);
-}
-END_TEST
-
-START_TEST(file_with_bad_lines_is_refused)
-{
-    refuses(with_ini("port 3\n", ""), "", ":1:", "name = value");
-    refuses(with_ini("port = 3\n[broken\n", ""), "", ":2:", "name = value");
-    refuses(with_ini("port = 3\nport = 4\n", ""), "", ":2: port: given before, at", ":1");
-    char text[700];
-    memset(text, 'a', sizeof text);
-    memcpy(text, "model = ", 8);
-    text[sizeof text - 1] = '\0';
-    refuses(with_ini(text, ""), "", ":1:", "longer than");
-    ck_assert_int_eq(resolve("--config /nonexistent/smallmind.ini", ""), STATUS_IO);
-    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/smallmind.ini"));
-    accepts(with_ini("  port = 3 ; behind\n\t[x]\r\n; no = 1\n# no = 2\n\n  max_batch = 4", ""),
-            "");
-    ck_assert_uint_eq(settings->port, 3);
-    ck_assert_uint_eq(settings->max_batch, 4);
 }
 END_TEST
 
@@ -540,13 +261,6 @@ START_TEST(stops_of_a_later_source_replace_those_of_an_earlier_one)
     accepts(line, "SMALLMIND_STOP=c");
     ck_assert_uint_eq(settings->n_stop, 1);
     ck_assert_str_eq(settings->stop[0], "c");
-}
-END_TEST
-
-START_TEST(values_that_exclude_each_other_are_refused)
-{
-    refuses("--threads 2 --workers 3", "", "3 workers", "2 threads");
-    refuses("generate --max-tokens 2 --min-tokens 3", "", "min_tokens", "max_tokens");
 }
 END_TEST
 
@@ -624,19 +338,11 @@ int main(int argc, char **argv)
     tcase_add_test(facts, lists_with_items_that_match_nothing_are_refused);
     tcase_add_test(facts, permissions_are_octal);
     tcase_add_test(facts, a_unix_socket_is_alone_unless_an_address_was_asked_for);
-    tcase_add_test(facts, unknown_names_are_refused_with_the_nearest);
-    tcase_add_test(facts, bad_values_say_what_would_be_right);
-    tcase_add_test(facts, zero_is_not_a_word_for_automatic_or_off);
-    tcase_add_test(facts, every_row_refuses_values_that_would_have_no_effect);
-    tcase_add_test(facts, an_empty_value_of_a_flag_is_refused);
-    tcase_add_test(facts, nothing_stands_on_a_command_line_in_vain);
     tcase_add_test(facts, help_is_no_wider_than_the_terminal);
-    tcase_add_test(facts, file_with_bad_lines_is_refused);
     tcase_add_test(facts, kubernetes_variables_are_ignored_with_a_note);
     tcase_add_test(facts, notes_are_cut_to_their_room);
     tcase_add_test(facts, verbs_have_their_own_options_and_arguments);
     tcase_add_test(facts, stops_of_a_later_source_replace_those_of_an_earlier_one);
-    tcase_add_test(facts, values_that_exclude_each_other_are_refused);
     tcase_add_test(facts, help_answers_whatever_else_is_wrong);
     tcase_add_test(facts, shipped_ini_file_is_what_the_table_says);
     tcase_add_test(facts, shipped_ini_file_gives_the_defaults);

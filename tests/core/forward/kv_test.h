@@ -1,0 +1,229 @@
+/* kv_test.h - what the tests of the KV cache share: a cache with a hash of its own, sequences, an
+ * audit. */
+#pragma once
+
+#pragma GCC diagnostic ignored "-Wunused-function" /* each file uses some */
+#pragma GCC diagnostic ignored "-Wunused-variable"
+
+static unsigned long long hash_mask;
+#define KV_HASH_MASK hash_mask
+#include "forward/kv.c" /* NOLINT(bugprone-suspicious-include): with a hash of its own */
+
+#include <check.h>
+
+enum { LAYERS = 2, KV_HEADS = 2, HEAD_DIM = 16, CONTEXT = 512, MAX_SEQUENCES = 12 };
+
+static struct model model;
+static struct kv *kv;
+
+static void open_pages(size_t n_pages, bool prefix_cache)
+{
+    model =
+        (struct model){.shape = {.n_layers = LAYERS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM},
+                       .n_context = CONTEXT};
+    struct error err;
+    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    ck_assert_int_eq(kv_create(&kv, &model, KV_F16, n_pages * page + page / 2, MAX_SEQUENCES,
+                               prefix_cache, &err),
+                     STATUS_OK);
+    ck_assert_uint_eq(kv_n_pages(kv), n_pages);
+}
+
+static void setup(void)
+{
+    hash_mask = UINT64_MAX;
+    kv = NULL;
+}
+
+static void teardown(void)
+{
+    kv_destroy(kv);
+}
+
+static void fill(int32_t *tokens, size_t n, int32_t first)
+{
+    for (size_t i = 0; i < n; i++)
+        tokens[i] = first + (int32_t)i;
+}
+
+/* A whole sequence: its prompt is computed and it ends. Returns the tokens found in the cache. */
+static size_t run_sequence(uint64_t salt, const int32_t *tokens, size_t n)
+{
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    ck_assert(kv_begin(kv, &seq, salt, tokens, n, n, &n_cached));
+    ck_assert_uint_eq(seq.n_positions, n_cached);
+    kv_extend(kv, &seq, n - n_cached);
+    kv_commit(kv, &seq, tokens, n);
+    kv_end(kv, &seq);
+    return n_cached;
+}
+
+static struct kv_stats stats_now(void)
+{
+    struct kv_stats s;
+    kv_stats(kv, &s);
+    return s;
+}
+
+/* --- any load: audited against what was really written --- */
+
+struct live {
+    struct kv_seq seq;
+    int32_t tokens[CONTEXT];
+    uint64_t names[CONTEXT]; /* of each position: of its whole prefix and salt */
+    uint64_t salt;
+    size_t n_prompt, n_max, n_cached;
+    int begun; /* the round */
+    bool on;
+};
+
+static uint64_t written[64][KV_PAGE]; /* what each page's positions hold */
+static size_t n_preempted;
+
+static uint32_t random_below(uint64_t *state, uint32_t n)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33) % n;
+}
+
+static void name_positions(struct live *l, size_t n)
+{
+    uint64_t name = l->salt * 31 + 17;
+    for (size_t i = 0; i < n; i++) {
+        name = (name ^ (uint64_t)(uint32_t)l->tokens[i]) * 0x9fb21c651e98df25u;
+        name ^= name >> 29;
+        l->names[i] = name;
+    }
+}
+
+static void check_content(const struct live *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        ck_assert_uint_eq(written[l->seq.pages[i / KV_PAGE]][i % KV_PAGE], l->names[i]);
+}
+
+static void audit(const struct live *lives)
+{
+    size_t n_free = 0, n_cached = 0, n_promised = 0, n_growth = 0, n_refs[64] = {0};
+    for (uint32_t i = kv->first_free; i != NONE; i = kv->pages[i].newer, n_free++)
+        ck_assert(kv->pages[i].n_refs == 0 && !kv->pages[i].indexed);
+    for (uint32_t i = kv->oldest; i != NONE; i = kv->pages[i].newer, n_cached++)
+        ck_assert(kv->pages[i].n_refs == 0 && kv->pages[i].indexed);
+    for (size_t i = 0; i < MAX_SEQUENCES; i++) {
+        if (!lives[i].on)
+            continue;
+        n_promised += lives[i].seq.n_promised;
+        n_growth += lives[i].seq.n_growth;
+        ck_assert_uint_ge(lives[i].seq.n_pages + lives[i].seq.n_promised + lives[i].seq.n_growth,
+                          kv_pages_for(lives[i].n_max));
+        for (size_t p = 0; p < lives[i].seq.n_pages; p++)
+            n_refs[lives[i].seq.pages[p]]++;
+    }
+    size_t n_used = 0;
+    for (size_t i = 0; i < kv->n_pages; i++) {
+        ck_assert_uint_eq(kv->pages[i].n_refs, n_refs[i]);
+        n_used += n_refs[i] > 0;
+    }
+    ck_assert_uint_eq(n_free, kv->n_free);
+    ck_assert_uint_eq(n_cached, kv->n_cached);
+    ck_assert_uint_eq(n_used + n_free + n_cached, kv->n_pages);
+    ck_assert_uint_eq(n_promised, kv->n_promised);
+    ck_assert_uint_eq(n_growth, kv->n_growth);
+    ck_assert_uint_le(n_promised, n_free + n_cached);
+    ck_assert_uint_eq(stats_now().n_used, n_used);
+}
+
+static void begin_random(struct live *l, uint64_t *state)
+{
+    *l = (struct live){.salt = random_below(state, 2)};
+    l->n_prompt = 1 + random_below(state, 200);
+    l->n_max = l->n_prompt + random_below(state, 300);
+    /* Few different pages, so that prefixes meet. */
+    for (size_t i = 0; i < l->n_prompt; i += KV_PAGE) {
+        int32_t kind = (int32_t)random_below(state, 3);
+        for (size_t k = i; k < i + KV_PAGE && k < l->n_prompt; k++)
+            l->tokens[k] = kind;
+    }
+    name_positions(l, l->n_prompt);
+    size_t expected = kv_match(kv, l->salt, l->tokens, l->n_prompt), seen;
+    bool fits = kv_fits(kv, l->salt, l->tokens, l->n_prompt, l->n_max, &seen);
+    l->on = kv_begin(kv, &l->seq, l->salt, l->tokens, l->n_prompt, l->n_max, &l->n_cached);
+    ck_assert_int_eq(fits, l->on);
+    if (!l->on)
+        return;
+    ck_assert_uint_eq(l->n_cached, expected);
+    ck_assert_uint_lt(l->n_cached, l->n_prompt);
+    check_content(l, l->n_cached);
+}
+
+/* Room for n more, for which the youngest others give way. False: it was the youngest itself. */
+static bool grow(struct live *lives, struct live *l, size_t n)
+{
+    bool promised = l->seq.n_positions < l->n_prompt;
+    while (!kv_extend(kv, &l->seq, n)) {
+        ck_assert(!promised);
+        struct live *youngest = l;
+        size_t n_live = 0;
+        for (size_t i = 0; i < MAX_SEQUENCES; i++) {
+            n_live += lives[i].on;
+            if (lives[i].on && lives[i].begun > youngest->begun)
+                youngest = &lives[i];
+        }
+        ck_assert_uint_gt(n_live, 1); /* alone it has all */
+        kv_end(kv, &youngest->seq);
+        youngest->on = false;
+        n_preempted++;
+        if (youngest == l)
+            return false;
+    }
+    return true;
+}
+
+static void advance(struct live *lives, struct live *l, uint64_t *state)
+{
+    if (l->seq.n_positions < l->n_prompt) {
+        kv_share(kv, &l->seq, l->tokens, l->n_prompt);
+        ck_assert_uint_lt(l->seq.n_positions, l->n_prompt);
+        check_content(l, l->seq.n_positions);
+    }
+    size_t at = l->seq.n_positions;
+    size_t most = at < l->n_prompt ? l->n_prompt - at : l->n_max - at;
+    if (most == 0)
+        return;
+    size_t n = 1 + random_below(state, (uint32_t)(most < 60 ? most : 60));
+    for (size_t i = at; i < at + n; i++)
+        if (i >= l->n_prompt)
+            l->tokens[i] = (int32_t)random_below(state, 2) * 9;
+    name_positions(l, at + n);
+    if (!grow(lives, l, n))
+        return;
+    for (size_t i = at; i < at + n; i++) {
+        uint32_t page = l->seq.pages[i / KV_PAGE];
+        ck_assert_uint_eq(kv->pages[page].n_refs, 1); /* never written while shared */
+        ck_assert(!kv->pages[page].indexed);
+        written[page][i % KV_PAGE] = l->names[i];
+    }
+    kv_commit(kv, &l->seq, l->tokens, at + n);
+    check_content(l, at + n);
+}
+
+/* --- growth --- */
+
+static void open_growing(size_t n_pages)
+{
+    model =
+        (struct model){.shape = {.n_layers = LAYERS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM},
+                       .n_context = CONTEXT};
+    struct error err;
+    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    ck_assert_int_eq(
+        kv_create_growing(&kv, &model, KV_F16, n_pages * page, MAX_SEQUENCES, true, &err),
+        STATUS_OK);
+}
+
+static void grow_by(size_t n)
+{
+    ck_assert(kv_take_memory(kv, n));
+    kv_grow(kv, n);
+}

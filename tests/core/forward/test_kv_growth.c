@@ -1,0 +1,198 @@
+/* test_kv_growth.c - facts about sequences that grow, and about memory that is taken ahead of need.
+ */
+#include "core/forward/kv_test.h"
+
+START_TEST(what_was_promised_is_there_however_full_it_is)
+{
+    int32_t tokens[512];
+    struct kv_seq a = {0}, b = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    open_pages(10, true);
+    run_sequence(0, tokens, 320);                                /* ten cached pages */
+    ck_assert(kv_begin(kv, &a, 9, tokens, 200, 200, &n_cached)); /* promises 7 */
+    ck_assert(!kv_begin(kv, &b, 9, tokens + 100, 100, 100, &n_cached));
+    ck_assert(kv_begin(kv, &b, 9, tokens + 100, 96, 96, &n_cached));
+    ck_assert(kv_extend(kv, &b, 96));
+    ck_assert(kv_extend(kv, &a, 200));
+    ck_assert_uint_eq(stats_now().n_used, 10);
+    kv_end(kv, &a);
+    kv_end(kv, &b);
+}
+END_TEST
+
+START_TEST(growth_takes_what_is_free_and_never_what_is_promised)
+{
+    int32_t tokens[512];
+    struct kv_seq a = {0}, b = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    open_pages(10, true);
+    ck_assert(kv_begin(kv, &a, 0, tokens, 32, 320, &n_cached)); /* one page now, ten in the end */
+    ck_assert(kv_begin(kv, &b, 9, tokens, 128, 128, &n_cached));
+    ck_assert(kv_extend(kv, &a, 32));
+    kv_commit(kv, &a, tokens, 32);
+    ck_assert(kv_extend(kv, &a, 160)); /* ten, less four promised, less one */
+    kv_commit(kv, &a, tokens, 192);
+    ck_assert(!kv_extend(kv, &a, 1));
+    ck_assert_uint_eq(a.n_pages, 6); /* nothing changed */
+    ck_assert_uint_eq(a.n_growth, 4);
+    ck_assert(kv_extend(kv, &b, 128)); /* the promise is kept */
+    ck_assert(!kv_extend(kv, &a, 1));
+    kv_end(kv, &b);
+    ck_assert(kv_extend(kv, &a, 128)); /* alone it has all */
+    kv_commit(kv, &a, tokens, 320);
+    ck_assert_uint_eq(stats_now().n_used, 10);
+    kv_end(kv, &a);
+    ck_assert_uint_eq(kv->n_promised + kv->n_growth, 0);
+}
+END_TEST
+
+START_TEST(growth_gives_up_the_prefix_cache_first)
+{
+    int32_t tokens[512], others[320];
+    struct kv_seq a = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    fill(others, 320, 7000);
+    open_pages(10, true);
+    run_sequence(0, others, 320);
+    ck_assert_uint_eq(stats_now().n_cached, 10);
+    ck_assert(kv_begin(kv, &a, 0, tokens, 1, 320, &n_cached));
+    for (size_t n = 0; n < 320; n++) {
+        ck_assert(kv_extend(kv, &a, 1));
+        kv_commit(kv, &a, tokens, n + 1);
+    }
+    ck_assert_uint_eq(stats_now().n_used, 10);
+    kv_end(kv, &a);
+}
+END_TEST
+
+START_TEST(a_sequence_begins_where_all_have_room_to_grow)
+{
+    int32_t tokens[512];
+    struct kv_seq seqs[4] = {0};
+    size_t n_cached;
+    fill(tokens, 512, 1);
+    open_pages(8, false);
+    /* However little is there now: what can never run out needs no reserve. */
+    for (size_t i = 0; i < 4; i++)
+        ck_assert(kv_begin(kv, &seqs[i], 0, tokens, 33, 64, &n_cached));
+    for (size_t i = 0; i < 4; i++)
+        kv_end(kv, &seqs[i]);
+    /* Alone it may come to need everything; a second one must leave a page to each. */
+    ck_assert(kv_begin(kv, &seqs[0], 0, tokens, 128, 256, &n_cached));
+    ck_assert(!kv_begin(kv, &seqs[1], 0, tokens, 65, 256, &n_cached)); /* 4 + 3 + 2 > 8 */
+    ck_assert(kv_begin(kv, &seqs[1], 0, tokens, 64, 256, &n_cached));
+    kv_end(kv, &seqs[0]);
+    kv_end(kv, &seqs[1]);
+    ck_assert(!kv_begin(kv, &seqs[0], 0, tokens, 1, 257, &n_cached)); /* never */
+}
+END_TEST
+
+START_TEST(any_load_keeps_the_promises_and_the_content)
+{
+    static const unsigned long long masks[] = {UINT64_MAX, 7, 0};
+    static struct live lives[MAX_SEQUENCES];
+    uint64_t state = 100 + (uint64_t)_i;
+    hash_mask = masks[_i];
+    open_pages(40, true);
+    memset(lives, 0, sizeof lives);
+    size_t n_begun = 0, n_hits = 0;
+    n_preempted = 0;
+    for (int round = 0; round < 12000; round++) {
+        struct live *l = &lives[random_below(&state, MAX_SEQUENCES)];
+        if (!l->on) {
+            begin_random(l, &state);
+            l->begun = round;
+            n_begun += l->on;
+            n_hits += l->on && l->n_cached > 0;
+        } else if (random_below(&state, 30) == 0 || l->seq.n_positions == l->n_max) {
+            kv_end(kv, &l->seq);
+            l->on = false;
+        } else {
+            advance(lives, l, &state);
+        }
+        audit(lives);
+    }
+    ck_assert_uint_gt(n_begun, 500);
+    ck_assert_uint_gt(n_hits, 100);
+    ck_assert_uint_gt(n_preempted, 50);
+}
+END_TEST
+
+START_TEST(a_growing_cache_has_what_was_taken_and_no_more)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    open_growing(1000);
+    ck_assert_uint_eq(stats_now().n_there, 0);
+    ck_assert_uint_eq(stats_now().n_pages, 1000);
+    ck_assert(!kv_begin(kv, &seq, 0, tokens, 1, 1, &n_cached));
+    size_t step = kv_wants(kv, false);
+    ck_assert_uint_ge(step, 2 * MIB / kv->page_bytes);
+    grow_by(3);
+    ck_assert_uint_eq(stats_now().n_there, 3);
+    ck_assert(kv_begin(kv, &seq, 0, tokens, 96, 96, &n_cached));
+    kv_extend(kv, &seq, 96);
+    for (size_t i = 0; i < 3; i++)
+        memset(kv_block(kv, seq.pages[i], 0, 0), 1, kv->page_bytes); /* they are memory */
+    struct kv_seq other = {0};
+    ck_assert(!kv_fits(kv, 0, tokens, 1, 1, &n_cached));
+    grow_by(1);
+    ck_assert(kv_begin(kv, &other, 0, tokens, 1, 1, &n_cached));
+    kv_commit(kv, &seq, tokens, 96);
+    kv_end(kv, &seq);
+    kv_end(kv, &other);
+    ck_assert_uint_eq(run_sequence(0, tokens, 96), 64);
+    grow_by(996);
+    ck_assert_uint_eq(stats_now().n_there, 1000);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    ck_assert_uint_eq(kv_wants(kv, true), 0);
+    kv_clear(kv);
+    ck_assert_uint_eq(run_sequence(0, tokens, 96), 0);
+}
+END_TEST
+
+START_TEST(memory_is_wanted_ahead_of_need_and_while_a_job_waits)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    open_growing(2000);
+    size_t step = kv_wants(kv, false);
+    grow_by(step);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    ck_assert_uint_eq(kv_wants(kv, true), step);
+    ck_assert(kv_begin(kv, &seq, 0, tokens, 1, 33, &n_cached)); /* promised, not yet taken */
+    ck_assert_uint_eq(kv_wants(kv, false), step);
+    kv_end(kv, &seq);
+    ck_assert_uint_eq(kv_wants(kv, false), 0);
+    grow_by(2000 - step - 1);
+    ck_assert_uint_eq(kv_wants(kv, true), 1); /* never beyond the budget */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("kv_growth");
+    TCase *tc = tcase_create("kv");
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, what_was_promised_is_there_however_full_it_is);
+    tcase_add_test(tc, growth_takes_what_is_free_and_never_what_is_promised);
+    tcase_add_test(tc, growth_gives_up_the_prefix_cache_first);
+    tcase_add_test(tc, a_sequence_begins_where_all_have_room_to_grow);
+    tcase_add_loop_test(tc, any_load_keeps_the_promises_and_the_content, 0, 3);
+    tcase_add_test(tc, a_growing_cache_has_what_was_taken_and_no_more);
+    tcase_add_test(tc, memory_is_wanted_ahead_of_need_and_while_a_job_waits);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
