@@ -59,7 +59,7 @@ static unsigned choose_workers(unsigned n_threads, const struct cpu *cpu,
                                size_t room)
 {
     const double alone = (double)measured->alone_ns / 1e3, team = (double)measured->team_ns / 1e3;
-    const bool is_alone = measured->alone_ns > 0 && alone * 100 < team * TEAM_GAIN;
+    const bool is_alone = measured->alone_ns > 0 && alone * 100 < team * (double)TEAM_GAIN;
     unsigned n = is_alone ? n_threads : cpu->n_domains < n_threads ? cpu->n_domains : n_threads;
     n = n > 0 ? n : 1;
     const char *what = is_alone ? "each core works alone" : "one for each last-level cache";

@@ -87,11 +87,11 @@ START_TEST(operations_are_two_a_weight_and_row)
     double weights =
         (double)(TINY_LAYERS * (e * (q + 2 * kv) + q * e + 3 * e * f) + e * TINY_VOCAB);
     struct record_work one = steps(1, 1, 1);
-    double residuals = 2.0 * TINY_LAYERS * (double)e; /* additions to the residual */
+    double residuals = 2.0 * (double)TINY_LAYERS * (double)e; /* additions to the residual */
     ck_assert(fabs(sum_of(&one, true).ops - 2 * weights - residuals) < 1e-6);
     struct record_cost cost;
     cost_of(&cost, model, KV_F16, SCOPE_ATTENTION, 0, &one);
-    ck_assert(fabs(cost.ops - 10.0 * TINY_HEADS * (4 * TINY_HEAD_DIM + 2)) < 1e-6);
+    ck_assert(fabs(cost.ops - (double)(10 * TINY_HEADS * (4 * TINY_HEAD_DIM + 2))) < 1e-6);
     ck_assert(fabs(cost.kv_bytes - (double)page_head_bytes(KV_F16, TINY_HEAD_DIM)) < 1e-6);
     model_destroy(model);
 }
