@@ -23,7 +23,6 @@ struct engine {
     struct engine_plan plan;
     struct worker_setup setup;
     struct worker **workers; /* [plan.n_workers], owned */
-    int32_t *end_ids;        /* owned */
     struct queue queue;
     struct progress progress;
     pthread_mutex_t abort_lock;
@@ -33,22 +32,6 @@ struct engine {
 };
 
 /* --- creation --- */
-
-static enum status find_end_ids(struct engine *e, const struct tokenizer *tokenizer,
-                                struct error *err)
-{
-    size_t n_vocab = tokenizer_n_vocab(tokenizer), n = 0;
-    for (size_t i = 0; i < n_vocab; i++)
-        n += tokenizer_is_end(tokenizer, (int32_t)i);
-    e->end_ids = calloc(n + 1, sizeof *e->end_ids);
-    if (!e->end_ids)
-        return error_no_memory(err, (n + 1) * sizeof *e->end_ids, "the end tokens");
-    for (size_t i = 0; i < n_vocab; i++)
-        if (tokenizer_is_end(tokenizer, (int32_t)i))
-            e->end_ids[e->setup.n_end_ids++] = (int32_t)i;
-    e->setup.end_ids = e->end_ids;
-    return STATUS_OK;
-}
 
 static enum status check_options(const struct engine_options *o, struct error *err)
 {
@@ -95,7 +78,8 @@ static enum status create(struct engine **out, const struct model *model,
                                      .line = queue_line(&e->queue),
                                      .progress = &e->progress};
     e->workers = calloc(plan.n_workers, sizeof *e->workers);
-    status = e->workers ? find_end_ids(e, tokenizer, err)
+    e->setup.n_end_ids = tokenizer_ends(tokenizer, &e->setup.end_ids);
+    status = e->workers ? STATUS_OK
                         : error_no_memory(err, plan.n_workers * sizeof *e->workers, "the workers");
     if (status == STATUS_OK)
         status = queue_init(&e->queue, e->workers, plan.n_workers, options, model->n_context,
@@ -154,7 +138,6 @@ void engine_destroy(struct engine *e)
     progress_free(&e->progress);
     pthread_mutex_destroy(&e->abort_lock);
     free(e->workers);
-    free(e->end_ids);
     free(e);
 }
 

@@ -31,7 +31,7 @@ struct worker_setup { /* what all workers share; borrowed, read-only */
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_options *options;
-    const int32_t *end_ids; /* [n_end_ids]: tokens that end a text */
+    const int32_t *end_ids; /* [n_end_ids]: tokens that end a text; the tokenizer's */
     size_t n_end_ids;
     size_t kv_bytes; /* of one worker */
     const char *abort_text;
