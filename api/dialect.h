@@ -10,6 +10,7 @@
 #include "api/errors.h"
 #include "api/generation.h"
 
+struct chat_template;
 struct field_table;
 
 struct generation_source { /* what decode reads; borrowed */
@@ -18,6 +19,7 @@ struct generation_source { /* what decode reads; borrowed */
     bool plain; /* Content-Type is text/plain */
     const struct tokenizer *tokenizer;
     const struct api_limits *limits;
+    const struct chat_template *chat; /* the model's; NULL: it has none */
 };
 
 struct dialect {

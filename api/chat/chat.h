@@ -1,0 +1,57 @@
+/* chat.h - conversations: a model's chat template, and the prompt that it makes of messages.
+ *
+ * Every chat API writes its conversation as JSON in OpenAI's shape and hands it over here, as text,
+ * so that numbers keep their spelling. The template (core/jinja) is parsed once, at load, and
+ * read-only from then on: any thread. Rendering is bounded in steps, memory, output and time.
+ *
+ * The rendered text carries which bytes came from the request. Those are text and never become
+ * control tokens; the template's own special tokens do.
+ */
+#pragma once
+
+#include "api/json/json.h"
+#include "base/error.h"
+#include "text/tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct chat_template;
+
+struct chat_request {                          /* borrowed for the call; checked JSON */
+    struct json_span messages;                 /* an array of OpenAI's messages */
+    struct json_span tools, documents, kwargs; /* n = 0: absent; kwargs: an object */
+    const struct chat_template *other; /* a template sent with the request; NULL: the model's */
+    bool add_generation_prompt;
+    bool continue_final_message; /* the prompt ends where the last message's content ends */
+    bool join_parts; /* lists of text parts become one string where the template takes no lists */
+};
+
+struct chat_prompt { /* chat_prompt_free it */
+    char *text;      /* UTF-8, not NUL-terminated; without the BOS that tokenizing adds */
+    size_t n_text;
+    struct chat_span { /* bytes [begin, end) that came from the request; ascending, apart */
+        size_t begin, end;
+    } *spans;
+    size_t n_spans;
+};
+
+/* Renders. STATUS_INVALID: the request's fault, or the template's own raise_exception (param names
+ * the field); STATUS_UNSUPPORTED: this template cannot be used (chat_template_fault);
+ * STATUS_TOO_LARGE: beyond a limit; STATUS_NO_MEMORY. */
+enum status chat_render(const struct chat_template *template, const struct chat_request *request,
+                        struct chat_prompt *out, struct error *err);
+void chat_prompt_free(struct chat_prompt *prompt); /* takes a zeroed one */
+
+/* The prompt's ids, malloc'ed for the caller: control tokens of the template's bytes alone, BOS as
+ * the model says and never twice. field: for errors. */
+enum status chat_tokenize(const struct chat_prompt *prompt, const char *field,
+                          const struct tokenizer *tokenizer, int32_t **ids, size_t *n_ids,
+                          struct error *err);
+
+/* NULL: conversations can be rendered. Else why not, a sentence (the 501's). Takes NULL: there is
+ * no template. */
+const char *chat_template_fault(const struct chat_template *template);
+/* The template's text, for /props. NULL where there is none. */
+const char *chat_template_source(const struct chat_template *template);
