@@ -33,7 +33,7 @@ struct chat_prompt { /* chat_prompt_free it */
     size_t n_text;
     struct chat_span { /* bytes [begin, end) that came from the request; ascending, apart */
         size_t begin, end;
-    } *spans;
+    } * spans;
     size_t n_spans;
 };
 
