@@ -16,7 +16,10 @@ void builder_defaults(struct builder_values *values)
 {
     *values = (struct builder_values){
         .add_special = true,
+        .n = 1,
+        .default_tokens = BUILDER_MAX_TOKENS,
         .n_logprobs = -1,
+        .n_prompt_logprobs = -1,
         .sampling = {.temperature = (float)SAMPLING_TEMPERATURE,
                      .top_k = SAMPLING_TOP_K,
                      .top_p = (float)SAMPLING_TOP_P,
@@ -93,7 +96,7 @@ static enum status fit_answer(struct build *b, struct error *err)
     const char *field = b->names->max_tokens;
     size_t left = b->limits->n_context - b->n_prompt, most = b->limits->max_output_tokens;
     if (!v->has_max_tokens) {
-        b->max_tokens = left < BUILDER_MAX_TOKENS ? left : BUILDER_MAX_TOKENS;
+        b->max_tokens = left < v->default_tokens ? left : (size_t)v->default_tokens;
         if (most != 0 && b->max_tokens > most)
             b->max_tokens = most;
     } else if (v->max_tokens > left) {
@@ -149,6 +152,9 @@ static void fill(struct job *job, const struct build *b)
     job->min_tokens = (size_t)v->min_tokens;
     job->ignore_eos = v->ignore_eos;
     job->n_logprobs = v->n_logprobs;
+    job->n_prompt_logprobs = v->n_prompt_logprobs;
+    job->keep_stop = v->keep_stop;
+    job->no_cache = v->no_cache;
     struct logit_bias *biases = job_biases(job); /* before sampling, which it is kept in */
     job->sampling = v->sampling;
     job->sampling.biases = biases;
@@ -187,6 +193,7 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
         .n_biases = v->sampling.n_biases,
         .max_piece = tokenizer_max_piece(b->tokenizer),
         .logprobs = v->n_logprobs >= 0,
+        .prompt_logprobs = v->n_prompt_logprobs >= 0,
         .profile = v->profile,
     };
     for (size_t i = 0; i < v->n_stops; i++)
@@ -195,6 +202,50 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
     if (status == STATUS_OK)
         fill(*out, b);
     return status;
+}
+
+/* The prompt as it was given, or the ids' text. */
+static enum status echo(struct choice *choice, const struct build *b, struct error *err)
+{
+    const struct builder_values *v = b->values;
+    if (v->text != NULL)
+        return generation_echo(choice, v->text, v->n_text, err);
+    size_t n = tokenizer_decode(b->tokenizer, b->prompt, b->n_prompt, NULL);
+    char *text = malloc(n + 1);
+    if (text == NULL)
+        return error_no_memory(err, n, "the prompt's text");
+    tokenizer_decode(b->tokenizer, b->prompt, b->n_prompt, text);
+    enum status status = generation_echo(choice, text, n, err);
+    free(text);
+    return status;
+}
+
+/* The prompt's choices, once it is ids. */
+static enum status add_choices(struct generation *g, struct build *b, struct error *err)
+{
+    size_t most = b->limits->max_choices;
+    if (g->n_choices + b->values->n > most)
+        return error_set_param(err, STATUS_INVALID, b->names->n,
+                               "a request may ask for %zu answers at most, all prompts together",
+                               most);
+    for (uint32_t i = 0; i < b->values->n; i++) {
+        struct job *job;
+        enum status status = make_job(&job, b, err);
+        if (status != STATUS_OK)
+            return status;
+        job->sampling.choice = i;
+        status = generation_add(g, job, err);
+        if (status != STATUS_OK) {
+            job_destroy(job);
+            return status;
+        }
+        if (b->values->echo)
+            status = echo(&g->choices[g->n_choices - 1], b, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    g->n_prompts++;
+    return STATUS_OK;
 }
 
 enum status builder_add(struct generation *g, const struct builder_values *values,
@@ -208,7 +259,6 @@ enum status builder_add(struct generation *g, const struct builder_values *value
                       .prompt = values->ids,
                       .n_prompt = values->n_ids};
     int32_t *ids = NULL;
-    struct job *job = NULL;
     enum status status = STATUS_OK;
     uint64_t begin_ns = clock_now_ns();
     if (values->text != NULL) {
@@ -218,15 +268,9 @@ enum status builder_add(struct generation *g, const struct builder_values *value
                                   &ids, &b.n_prompt, err);
         b.prompt = ids;
     }
-    uint64_t took_ns = clock_now_ns() - begin_ns;
+    g->tokenize_ns += clock_now_ns() - begin_ns;
     if (status == STATUS_OK)
-        status = make_job(&job, &b, err);
+        status = add_choices(g, &b, err);
     free(ids);
-    if (status == STATUS_OK)
-        status = generation_add(g, job, err);
-    if (status == STATUS_OK)
-        g->tokenize_ns += took_ns;
-    else
-        job_destroy(job);
     return status;
 }

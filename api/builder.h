@@ -20,10 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BUILDER_MAX_TOKENS = 128 }; /* when none are named and the context leaves as many */
+enum { BUILDER_MAX_TOKENS = 128 }; /* the native API's default_tokens */
 
 struct builder_names { /* the fields that an error can be about; static */
-    const char *prompt, *max_tokens, *min_tokens, *logit_bias;
+    const char *prompt, *max_tokens, *min_tokens, *logit_bias, *n;
 };
 
 struct builder_values { /* builder_defaults first; everything borrowed for the call */
@@ -33,11 +33,16 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
     bool parse_special; /* special tokens in the text become control tokens */
     const int32_t *ids; /* each within the vocabulary */
     size_t n_ids;
+    uint32_t n; /* answers to this prompt: choice i draws with the seed and i */
 
     bool has_max_tokens;
     uint64_t max_tokens, min_tokens;
+    uint64_t default_tokens; /* when none are named and the context leaves as many */
     bool ignore_eos, profile;
-    int n_logprobs;           /* -1: none */
+    bool echo;                         /* the choice keeps the prompt's text */
+    bool keep_stop;                    /* the stop string that ends the text stays in it */
+    bool no_cache;                     /* the prompt is computed anew */
+    int n_logprobs, n_prompt_logprobs; /* -1: none */
     struct sampling sampling; /* top_k and the window may be more than the model has; biases sorted
                                  by id, unique */
     const struct stop_string *stops; /* [n_stops], none empty */
@@ -49,9 +54,9 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
 /* base/sampling_defaults.h's sampling, BOS added, nothing else asked for. */
 void builder_defaults(struct builder_values *values);
 
-/* Builds the job and appends it to the generation as one more choice; adds to g->tokenize_ns. The
- * job's salt, arrived_ns and deadline_ns are still to be set, its seed where the generation has
- * none. */
+/* Builds n jobs for one prompt and appends them to the generation as choices (on failure some of
+ * them: the generation is freed then); adds to g->tokenize_ns and g->n_prompts. The jobs' salt,
+ * arrived_ns and deadline_ns are still to be set, their seed where the generation has none. */
 enum status builder_add(struct generation *g, const struct builder_values *values,
                         const struct builder_names *names, const struct tokenizer *tokenizer,
                         const struct api_limits *limits, struct error *err);

@@ -26,6 +26,7 @@ struct dialect {
     const char *name;                 /* "native" */
     const struct field_table *fields; /* that a body may hold; which have no effect is a column */
     const char *types[ANSWER_FORMS];  /* Content-Type by form */
+    bool on_pool;                     /* decoding takes long: never on the loop thread */
     const char *keep_alive;           /* what breaks a long silence of ANSWER_SSE; NULL: nothing */
 
     /* Fills the first part of a zeroed generation; on failure it stays zeroed. Errors as in
@@ -40,12 +41,11 @@ struct dialect {
     size_t (*whole_bound)(const struct generation *g);
     size_t (*whole)(const struct generation *g, char *out, size_t room);
 
-    /* The other forms: the least room with which event and last always advance; what is ready (0:
-     * nothing, or no room); and of finished jobs what is left, their endings or their errors. last
-     * is called until all choices are done. */
+    /* The other forms: the least room with which event always advances, and whatever is ready,
+     * endings and errors of finished jobs included (0: nothing, or no room). It sets g->complete
+     * with the last of it. */
     size_t (*event_min)(const struct generation *g);
     size_t (*event)(struct generation *g, char *out, size_t room);
-    size_t (*last)(struct generation *g, char *out, size_t room);
 
     /* An error as a body, NUL-terminated; param NULL or "": none. The message is cut where it does
      * not fit: still well-formed when room >= 1024. Returns its length; 0: no room. */

@@ -1,6 +1,8 @@
 /* generation.c - choices, and what every dialect says of a job. */
 #include "api/generation.h"
 
+#include "base/utf8.h"
+
 #include <stdlib.h>
 
 enum status generation_add(struct generation *g, struct job *job, struct error *err)
@@ -14,11 +16,26 @@ enum status generation_add(struct generation *g, struct job *job, struct error *
     return STATUS_OK;
 }
 
+enum status generation_echo(struct choice *choice, const char *text, size_t n, struct error *err)
+{
+    struct utf8_stream stream = {.n_held = 0};
+    choice->echo = malloc(3 * n + 4);
+    if (choice->echo == NULL)
+        return error_no_memory(err, 3 * n + 4, "the prompt's text");
+    choice->n_echo = utf8_stream_push(&stream, text, n, choice->echo);
+    choice->n_echo += utf8_stream_end(&stream, choice->echo + choice->n_echo);
+    return STATUS_OK;
+}
+
 void generation_free(struct generation *g, bool with_jobs)
 {
     for (size_t i = 0; with_jobs && i < g->n_choices; i++)
         job_destroy(g->choices[i].job);
+    for (size_t i = 0; i < g->n_choices; i++)
+        free(g->choices[i].echo);
     free(g->choices);
+    free(g->wishes);
+    g->wishes = NULL;
     g->choices = NULL;
     g->n_choices = 0;
 }
@@ -41,6 +58,35 @@ struct generation_ready generation_ready(const struct job *job)
     ready.n_tokens = atomic_load_explicit(&job->n_ready, memory_order_acquire);
     ready.n_text = ready.n_tokens > 0 ? job->tokens[ready.n_tokens - 1].text_end : 0;
     return ready;
+}
+
+bool generation_finished(const struct generation *g)
+{
+    for (size_t i = 0; i < g->n_choices; i++)
+        if (!atomic_load_explicit(&g->choices[i].job->finished, memory_order_acquire))
+            return false;
+    return true;
+}
+
+bool generation_has_news(const struct choice *choice)
+{
+    return atomic_load_explicit(&choice->job->n_ready, memory_order_acquire) >
+           choice->sent.n_tokens;
+}
+
+struct generation_usage generation_usage(const struct generation *g)
+{
+    struct generation_usage usage = {0, 0, 0};
+    size_t n_each = g->n_choices / g->n_prompts;
+    for (size_t i = 0; i < g->n_choices; i++) {
+        const struct job *job = g->choices[i].job;
+        usage.completion += job->n_completion;
+        if (i % n_each != 0) /* the same prompt again */
+            continue;
+        usage.prompt += job->n_prompt;
+        usage.cached += job->n_cached;
+    }
+    return usage;
 }
 
 /* ms from one reading of the clock to a later one; 0 where one of them was never taken. */

@@ -9,6 +9,8 @@
 #pragma once
 
 #include "api/accept.h"
+#include "api/chat/reasoning.h"
+#include "api/json/fields.h"
 #include "base/error.h"
 #include "engine/job.h"
 #include "profile/report.h"
@@ -24,6 +26,8 @@ struct api_limits {
     size_t n_context;                            /* positions of a sequence */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     size_t max_json_depth, max_json_nodes;
+    size_t max_choices; /* answers of one request, all prompts together */
+    bool reasoning;     /* what a template marks as reasoning is told apart from the answer */
 };
 
 struct generation_profile { /* what a request's profile says besides its steps */
@@ -47,18 +51,27 @@ enum { GENERATION_MODEL_MAX = 128 };
 struct choice { /* one of the answers */
     struct job *job;
     struct generation_mark sent;
+    struct reasoning reasoning; /* of chat dialects: how its text is told apart, and sent */
+    unsigned stage;             /* the dialect's own: what has been written before its text */
+    char *echo;                 /* the prompt's text, where it is echoed; owned */
+    size_t n_echo;
 };
 
 struct generation { /* zeroed first */
     /* --- set by decode --- */
-    struct choice *choices; /* [n_choices], owned; a job too, until it is submitted */
-    size_t n_choices;
-    bool stream;                            /* the answer comes in events */
-    bool profile;                           /* the jobs have profiles */
-    bool has_seed;                          /* else the service draws one for each job */
-    uint64_t deadline_ms;                   /* after arrival; 0: none */
-    uint64_t tokenize_ns;                   /* what turning the prompts into ids took */
+    struct choice *choices;      /* [n_choices], owned; a job too, until it is submitted */
+    size_t n_choices, n_prompts; /* n_choices / n_prompts of each prompt, in order */
+    bool stream;                 /* the answer comes in events */
+    bool profile;                /* the jobs have profiles */
+    bool has_seed;               /* else the service draws one for each job */
+    uint64_t deadline_ms;        /* after arrival; 0: none */
+    uint64_t tokenize_ns;        /* what turning the prompts into ids took */
     char asked_model[GENERATION_MODEL_MAX]; /* the model named, cut where longer; "": none was */
+    char ignored[FIELDS_NAME_MAX];          /* a field that a lenient dialect let be; "": none */
+    bool chat;                              /* messages, not a prompt */
+    bool echo;                              /* the prompt's text comes before the answer's */
+    bool include_usage;                     /* a stream says what it cost */
+    void *wishes;                           /* the dialect's own; malloc'ed, owned */
 
     /* --- set by the service; borrowed --- */
     const struct dialect *dialect;
@@ -68,10 +81,16 @@ struct generation { /* zeroed first */
     uint64_t created;  /* Unix seconds */
     const struct tokenizer *tokenizer;
     const struct generation_profile *measured; /* NULL: no profile was asked for */
+
+    /* --- the dialect's writers --- */
+    unsigned stage; /* zero at first: what has been written beside the choices */
+    bool complete;  /* of an answer in events: nothing more comes */
 };
 
 /* Appends a choice, which then owns the job. STATUS_NO_MEMORY: the job stays the caller's. */
 enum status generation_add(struct generation *g, struct job *job, struct error *err);
+/* Keeps the prompt's text with a choice: a copy, ill-formed parts as U+FFFD. */
+enum status generation_echo(struct choice *choice, const char *text, size_t n, struct error *err);
 /* Takes a zeroed one. with_jobs: they were never submitted. */
 void generation_free(struct generation *g, bool with_jobs);
 
@@ -86,6 +105,17 @@ struct generation_times { /* ms, with decimals; see the API's reference */
     double queue, prefill, decode, first_token, tokens_per_second;
 };
 void generation_times(const struct job *job, struct generation_times *out); /* of a finished job */
+
+/* Whether every job is finished. True: everything of theirs is final. */
+bool generation_finished(const struct generation *g);
+/* Whether a job has more tokens ready than were sent. */
+bool generation_has_news(const struct choice *choice);
+
+/* Tokens of all choices together; each prompt's counted once. */
+struct generation_usage {
+    size_t prompt, cached, completion;
+};
+struct generation_usage generation_usage(const struct generation *g); /* of finished jobs */
 
 const char *generation_finish_name(enum finish_reason reason); /* "stop", "length", "deadline" */
 /* Whether a finished job is an error (errors_of_job) instead of an answer. */

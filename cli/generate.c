@@ -139,7 +139,7 @@ static enum status make_job(struct completion *c, const char *prompt, size_t n_p
                                                .min_tokens = "min-tokens",
                                                .logit_bias = "logit-bias"};
     const struct settings *s = c->settings;
-    const struct api_limits limits = {.n_context = c->loaded.model->n_context};
+    const struct api_limits limits = {.n_context = c->loaded.model->n_context, .max_choices = 1};
     struct stop_string stops[SETTINGS_STOPS];
     struct builder_values values;
     struct generation g = {.choices = NULL};

@@ -29,6 +29,7 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_PROFILE = 1024,
 };
 
+enum reasoning_mode { REASONING_AUTO, REASONING_OFF };
 enum metrics_names { METRICS_SMALLMIND, METRICS_VLLM };
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -71,6 +72,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int metrics_names;                   /* enum metrics_names */
     const char *served_model_name;       /* NAME[,ALIAS...]; NULL: from the file's name */
     bool strict_model;
+    int reasoning; /* enum reasoning_mode */
     bool has_seed;
     uint64_t seed;
     int log_format, log_level; /* enum log_format, enum log_level */
@@ -78,6 +80,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
+    size_t max_choices;                          /* answers of one request */
     size_t max_body_memory;                      /* of all requests' bodies together */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     unsigned max_wait_seconds;                   /* predicted queue wait that is refused; 0: none */

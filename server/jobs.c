@@ -61,25 +61,52 @@ struct job *jobs_job(const struct job_entry *entry)
     return entry->job;
 }
 
-enum status jobs_submit(struct jobs *jobs, struct job *job, struct job_reader *reader,
-                        uint64_t *retry_ms, struct error *err)
+static void link_entry(struct jobs *jobs, struct job_entry *entry)
 {
-    struct job_entry *entry = calloc(1, sizeof *entry);
-    if (entry == NULL)
-        return error_no_memory(err, sizeof *entry, "the job's place in the registry");
-    enum status status = engine_submit(jobs->engine, job, retry_ms, err);
-    if (status != STATUS_OK) {
-        free(entry);
-        return status;
-    }
-    entry->job = job;
+    entry->prev = NULL;
     entry->next = jobs->first;
     if (entry->next != NULL)
         entry->next->prev = entry;
     jobs->first = entry;
     jobs->n++;
-    jobs_attach(entry, reader);
-    reader->ended = false; /* even of a job that is final by now, its first reader is told so */
+}
+
+static void free_list(struct job_entry *list)
+{
+    for (struct job_entry *next; list != NULL; list = next) {
+        next = list->next;
+        free(list);
+    }
+}
+
+enum status jobs_submit(struct jobs *jobs, struct job *const *list,
+                        struct job_reader *const *readers, size_t n, uint64_t *retry_ms,
+                        struct error *err)
+{
+    struct job_entry *entries = NULL;
+    for (size_t i = 0; i < n; i++) {
+        struct job_entry *entry = calloc(1, sizeof *entry);
+        if (entry == NULL) {
+            free_list(entries);
+            return error_no_memory(err, sizeof *entry, "the job's place in the registry");
+        }
+        entry->next = entries;
+        entries = entry;
+    }
+    enum status status = engine_submit_all(jobs->engine, list, n, retry_ms, err);
+    if (status != STATUS_OK) {
+        free_list(entries);
+        return status;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct job_entry *entry = entries;
+        entries = entry->next;
+        entry->job = list[i];
+        link_entry(jobs, entry);
+        jobs_attach(entry, readers[i]);
+        readers[i]->ended =
+            false; /* even of a job that is final by now, its first reader is told */
+    }
     return STATUS_OK;
 }
 

@@ -34,10 +34,11 @@ struct jobs { /* zeroed, but for the engine */
     size_t n, n_kept;
 };
 
-/* Queues a job and gives it its first reader. On success the job is the registry's; else it stays
- * the caller's: STATUS_NO_MEMORY, or what engine_submit says. */
-enum status jobs_submit(struct jobs *jobs, struct job *job, struct job_reader *reader,
-                        uint64_t *retry_ms, struct error *err);
+/* Queues the jobs of one request, all or none, and gives each its first reader. On success they are
+ * the registry's; else they stay the caller's: STATUS_NO_MEMORY, or what engine_submit_all says. */
+enum status jobs_submit(struct jobs *jobs, struct job *const *list,
+                        struct job_reader *const *readers, size_t n, uint64_t *retry_ms,
+                        struct error *err);
 
 /* One more reader. When the job is final already, reader->ended says so and end is not called. */
 void jobs_attach(struct job_entry *entry, struct job_reader *reader);

@@ -2,6 +2,7 @@
 #include "server/routes.h"
 
 #include "api/native/native.h"
+#include "api/openai/openai.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/ops.h"
@@ -18,6 +19,10 @@ enum {
 
 static const struct route routes[] = {
     {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
+    {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
+    {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
+    {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
+    {"/v1/models/*", "GET", get, ROUTE_MODEL, &ops_model, &openai_chat},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},
     {"/detokenize", "POST", post, WORK, &text_detokenize, NULL},
     {"/livez", "GET", get, PROBE, &ops_livez, NULL},

@@ -120,6 +120,8 @@ static void on_loaded(uv_work_t *work, int status)
         .max_output_tokens = s->max_output_tokens,
         .max_json_depth = s->max_json_depth,
         .max_json_nodes = s->max_json_nodes,
+        .max_choices = s->max_choices,
+        .reasoning = s->reasoning == REASONING_AUTO,
     };
     service->state = HEALTH_OK;
     const struct greeting greeting = {

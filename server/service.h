@@ -28,8 +28,9 @@ struct service {
     struct origin_rules origins;
     struct peer_networks proxies; /* whose X-Forwarded-For is believed */
 
-    enum health state;         /* LOADING, then OK, LEAVING, DRAINING */
-    struct loaded_model model; /* zeroed while loading, as are the next two */
+    enum health state;                /* LOADING, then OK, LEAVING, DRAINING */
+    struct loaded_model model;        /* zeroed while loading, as are the next three */
+    const struct chat_template *chat; /* the model's; NULL: it has none */
     struct engine *engine;
     struct api_limits limits;
     struct names names;     /* of the model */

@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,21 +28,42 @@ const char *fields_type_name(const struct cJSON *value)
     return cJSON_IsNull(value) ? "null" : cJSON_IsTrue(value) ? "true" : "false";
 }
 
+const struct field *fields_row(const struct field_table *table, size_t i)
+{
+    while (table != NULL && i >= table->n_fields) {
+        i -= table->n_fields;
+        table = table->more;
+    }
+    return table != NULL ? &table->fields[i] : NULL;
+}
+
+bool fields_has(const struct field_table *table, const struct fields_found *found, size_t offset)
+{
+    const struct field *field;
+    for (size_t i = 0; (field = fields_row(table, i)) != NULL; i++)
+        if (field->offset == offset && field->kind != FIELD_NONE &&
+            (found->seen[i / 64] >> i % 64 & 1))
+            return true;
+    return false;
+}
+
 const char *fields_meant(const struct field_table *table, const char *name)
 {
-    const char *names[64];
+    const char *names[FIELDS_MAX];
+    const struct field *field;
+    size_t n = 0;
     for (size_t i = 0; i < table->n_aliases; i++)
         if (strcmp(table->aliases[i].other, name) == 0)
             return table->aliases[i].name;
-    for (size_t i = 0; i < table->n_fields; i++)
-        names[i] = table->fields[i].name;
-    return nearest_name(name, names, table->n_fields);
+    while ((field = fields_row(table, n)) != NULL)
+        names[n++] = field->name;
+    return nearest_name(name, names, n);
 }
 
 void fields_default(const struct field_table *table, void *values)
 {
-    for (size_t i = 0; i < table->n_fields; i++) {
-        const struct field *field = &table->fields[i];
+    const struct field *field;
+    for (size_t i = 0; (field = fields_row(table, i)) != NULL; i++) {
         char *place = (char *)values + field->offset;
         switch (field->kind) {
         case FIELD_BOOL:
@@ -56,6 +78,11 @@ void fields_default(const struct field_table *table, void *values)
             break;
         case FIELD_ANY:
             *(const struct cJSON **)(void *)place = NULL;
+            break;
+        case FIELD_RAW:
+            *(struct json_span *)(void *)place = (struct json_span){NULL, 0};
+            break;
+        case FIELD_NONE:
             break;
         }
     }
@@ -166,6 +193,11 @@ static enum status read_field(const struct field *field, const struct field_limi
         return read_number(field, value, raw, place, err);
     case FIELD_SEED:
         return read_seed(field, value, raw, place, err);
+    case FIELD_RAW:
+        *(struct json_span *)place = raw;
+        return STATUS_OK;
+    case FIELD_NONE:
+        return STATUS_OK;
     case FIELD_ANY:
         break;
     }
@@ -173,83 +205,103 @@ static enum status read_field(const struct field *field, const struct field_limi
     return STATUS_OK;
 }
 
-/* The index of a name in the table; n_fields when it is unknown. */
-static size_t find(const struct field_table *table, const char *name)
+/* Asks for nothing: what a client that fills in every field of its API sends. */
+static bool asks_nothing(const struct cJSON *value)
 {
-    size_t i = 0;
-    while (i < table->n_fields && strcmp(table->fields[i].name, name) != 0)
-        i++;
-    return i;
+    if (cJSON_IsString(value))
+        return value->valuestring[0] == '\0';
+    if (cJSON_IsNumber(value))
+        return value->valuedouble == 0;
+    return cJSON_IsNull(value) || cJSON_IsFalse(value) ||
+           ((cJSON_IsArray(value) || cJSON_IsObject(value)) && value->child == NULL);
 }
 
-static enum status read_member(const struct field_table *table, const struct field_limits *limits,
-                               const struct cJSON *item, struct json_span name,
-                               struct json_span raw, void *values, uint64_t *present,
-                               uint64_t *seen, struct error *err)
+static enum status unknown(const struct field_table *table, const char *name,
+                           struct fields_found *found, struct error *err)
+{
+    char shown[NEAREST_MAX + 1];
+    if (table->lenient) {
+        if (found->ignored[0] == '\0')
+            snprintf(found->ignored, sizeof found->ignored, "%s", name);
+        return STATUS_OK;
+    }
+    snprintf(shown, sizeof shown, "%s", name);
+    const char *meant = fields_meant(table, name);
+    if (meant == NULL)
+        return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'", shown);
+    return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'; did you mean '%s'?",
+                           shown, meant);
+}
+
+struct reading { /* of a body */
+    const struct field_table *table;
+    const struct field_limits *limits;
+    void *values;
+    struct fields_found *found;
+    uint64_t present[FIELDS_MAX / 64]; /* rows that were there, null or not */
+};
+
+static enum status read_member(struct reading *r, const struct cJSON *item, struct json_span name,
+                               struct json_span raw, struct error *err)
 {
     if (json_has_nul(name))
         return error_set(err, STATUS_INVALID, "a field's name holds \\u0000, which no field has");
-    size_t i = find(table, item->string);
-    if (i == table->n_fields) {
-        char shown[NEAREST_MAX + 1];
-        snprintf(shown, sizeof shown, "%s", item->string);
-        const char *meant = fields_meant(table, item->string);
-        if (meant == NULL)
-            return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'", shown);
-        return error_set_param(err, STATUS_INVALID, shown, "unknown field '%s'; did you mean '%s'?",
-                               shown, meant);
-    }
-    const struct field *field = &table->fields[i];
-    uint64_t bit = UINT64_C(1) << i;
-    if (*present & bit)
+    size_t i = 0;
+    const struct field *field;
+    while ((field = fields_row(r->table, i)) != NULL && strcmp(field->name, item->string) != 0)
+        i++;
+    if (field == NULL)
+        return unknown(r->table, item->string, r->found, err);
+    assert(i < FIELDS_MAX);
+    uint64_t bit = UINT64_C(1) << i % 64;
+    if (r->present[i / 64] & bit)
         return error_set_param(err, STATUS_INVALID, field->name, "%s appears more than once",
                                field->name);
-    *present |= bit;
+    r->present[i / 64] |= bit;
     if (json_has_nul(raw))
         return error_set_param(err, STATUS_INVALID, field->name,
                                "%s holds the character \\u0000; texts must do without it",
                                field->name);
-    if (field->nullable && cJSON_IsNull(item))
+    if (field->refused != NULL)
+        return asks_nothing(item) ? STATUS_OK
+                                  : error_set_param(err, STATUS_UNSUPPORTED, field->name, "%s: %s",
+                                                    field->name, field->refused);
+    bool minus_one = field->minus_one && cJSON_IsNumber(item) && item->valuedouble == -1;
+    if (field->no_effect || minus_one || (field->nullable && cJSON_IsNull(item)))
         return STATUS_OK;
-    *seen |= bit;
-    return read_field(field, limits, item, raw, values, err);
+    r->found->seen[i / 64] |= bit;
+    return read_field(field, r->limits, item, raw, r->values, err);
 }
 
 enum status fields_read(const struct field_table *table, const struct field_limits *limits,
-                        const char *body, size_t n, void *values, uint64_t *seen,
-                        struct cJSON **root, struct error *err)
+                        const char *body, size_t n, void *values, struct fields_found *found,
+                        struct error *err)
 {
+    struct reading r = {.table = table, .limits = limits, .values = values, .found = found};
     fields_default(table, values);
     enum status status = json_check(body, n, limits->max_depth, limits->max_nodes, err);
     if (status != STATUS_OK)
         return status;
-    struct cJSON *tree = cJSON_ParseWithLength(body, n);
-    if (tree == NULL)
+    found->root = cJSON_ParseWithLength(body, n);
+    if (found->root == NULL)
         return error_no_memory(err, n, "a request's body");
-    uint64_t present = 0, found = 0;
-    if (!cJSON_IsObject(tree)) {
+    if (!cJSON_IsObject(found->root))
         status = error_set(err, STATUS_INVALID, "the body must be a JSON object, not %s",
-                           fields_type_name(tree));
-        goto fail;
-    }
+                           fields_type_name(found->root));
     /* cJSON keeps the members in the order of the text. */
-    const struct cJSON *item = tree->child;
+    const struct cJSON *item = found->root->child;
     struct json_span name, raw;
-    for (size_t at = 0; item != NULL && json_next_member(body, n, &at, &name, &raw);
-         item = item->next) {
-        status = read_member(table, limits, item, name, raw, values, &present, &found, err);
-        if (status != STATUS_OK)
-            goto fail;
-    }
-    *seen = found;
-    *root = tree;
-    return STATUS_OK;
-fail:
-    cJSON_Delete(tree);
+    for (size_t at = 0;
+         status == STATUS_OK && item != NULL && json_next_member(body, n, &at, &name, &raw);
+         item = item->next)
+        status = read_member(&r, item, name, raw, err);
+    if (status != STATUS_OK)
+        fields_free(found);
     return status;
 }
 
-void fields_free(struct cJSON *root)
+void fields_free(struct fields_found *found)
 {
-    cJSON_Delete(root);
+    cJSON_Delete(found->root);
+    *found = (struct fields_found){.root = NULL};
 }

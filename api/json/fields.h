@@ -22,6 +22,8 @@ enum field_kind {
     FIELD_NUMBER, /* double */
     FIELD_SEED,   /* uint64_t: a number up to 2^53 or a decimal string up to 2^64 - 1 */
     FIELD_ANY,    /* const struct cJSON *: decoded by its reader */
+    FIELD_RAW,    /* struct json_span: the value as it stands in the body; n = 0: absent */
+    FIELD_NONE,   /* stored nowhere: no_effect, or refused */
 };
 
 /* Where a maximum comes from that the table cannot know. */
@@ -31,23 +33,37 @@ struct field {
     const char *name;
     enum field_kind kind;
     enum field_bound bound;
-    double min, max; /* of UINT and NUMBER, inclusive; max only with BOUND_FIXED */
-    double initial;  /* the default of BOOL, UINT and NUMBER */
-    bool nullable;   /* null is the same as absent */
-    bool no_effect;  /* clients send it, and it cannot change the text: taken and let be */
-    size_t offset;   /* in the struct of values */
+    double min, max;     /* of UINT and NUMBER, inclusive; max only with BOUND_FIXED */
+    double initial;      /* the default of BOOL, UINT and NUMBER */
+    bool nullable;       /* null is the same as absent */
+    bool minus_one;      /* -1 is the same as absent */
+    bool no_effect;      /* clients send it, and it cannot change the text: taken and let be */
+    const char *refused; /* why it cannot be honoured: anything but null, false, 0 and what is empty
+                            is STATUS_UNSUPPORTED; NULL: it can */
+    size_t offset;       /* in the struct of values; several rows may share one */
 };
 
 struct field_alias { /* how other programs call a field */
     const char *other, *name;
 };
 
+enum { FIELDS_MAX = 192, FIELDS_NAME_MAX = 64 };
+
 struct field_table {
     const struct field *fields;
-    size_t n_fields; /* at most 64 */
+    size_t n_fields;
     const struct field_alias
         *aliases; /* [n_aliases]: not taken, but answered with the right name */
     size_t n_aliases;
+    const struct field_table *more; /* rows shared with other tables, after these; NULL: none.
+                                       FIELDS_MAX rows in all. */
+    bool lenient;                   /* unknown fields are let be instead of refused */
+};
+
+struct fields_found {               /* zeroed first; fields_free it */
+    struct cJSON *root;             /* owns what FIELD_ANY values point to */
+    uint64_t seen[FIELDS_MAX / 64]; /* one bit a row that was there (and not null) */
+    char ignored[FIELDS_NAME_MAX];  /* the first unknown field of a lenient table; "": none */
 };
 
 struct field_limits {
@@ -58,12 +74,16 @@ struct field_limits {
 /* Defaults into values. */
 void fields_default(const struct field_table *table, void *values);
 
-/* Reads a whole body over the defaults. *seen: one bit a field that was there (and not null).
- * *root owns what FIELD_ANY values point to: fields_free it. Errors as in request.h. */
+/* Reads a whole body over the defaults. On failure nothing is found. Errors as in native.h. */
 enum status fields_read(const struct field_table *table, const struct field_limits *limits,
-                        const char *body, size_t n, void *values, uint64_t *seen,
-                        struct cJSON **root, struct error *err);
-void fields_free(struct cJSON *root); /* takes NULL */
+                        const char *body, size_t n, void *values, struct fields_found *found,
+                        struct error *err);
+void fields_free(struct fields_found *found); /* takes a zeroed one */
+
+/* Whether the body had a row that stores there: offset is a member's of the values. */
+bool fields_has(const struct field_table *table, const struct fields_found *found, size_t offset);
+/* Row i: those of the table, then those of the tables after it. NULL: there are no more. */
+const struct field *fields_row(const struct field_table *table, size_t i);
 
 /* The field that an unknown name means: another program's name for it, or few typing slips away;
  * NULL: none. */

@@ -47,6 +47,9 @@ struct json_writer {
 void json_raw(struct json_writer *w, const char *text);               /* as it is */
 void json_string(struct json_writer *w, const char *bytes, size_t n); /* with quotes, escaped; each
                                                       maximal ill-formed part becomes one U+FFFD */
+/* Two texts as one string. */
+void json_string2(struct json_writer *w, const char *first, size_t n_first, const char *second,
+                  size_t n_second);
 void json_int(struct json_writer *w, int64_t value);
 void json_uint(struct json_writer *w, uint64_t value);
 void json_double(struct json_writer *w, double value, int decimals); /* not finite: null */

@@ -48,11 +48,9 @@ static void put_escaped(struct json_writer *w, const char *utf8, size_t n)
     put(w, utf8 + begin, n - begin);
 }
 
-void json_string(struct json_writer *w, const char *bytes, size_t n)
+/* In slices, so that ill-formed bytes can be replaced on the stack. */
+static void put_text(struct json_writer *w, const char *bytes, size_t n)
 {
-    size_t begin = w->n;
-    put(w, "\"", 1);
-    /* In slices, so that ill-formed bytes can be replaced on the stack. */
     enum { SLICE = 256 };
     struct utf8_stream stream = {.n_held = 0};
     char text[3 * (SLICE + 3)];
@@ -61,6 +59,20 @@ void json_string(struct json_writer *w, const char *bytes, size_t n)
         put_escaped(w, text, utf8_stream_push(&stream, bytes + i, n_slice, text));
     }
     put_escaped(w, text, utf8_stream_end(&stream, text));
+}
+
+void json_string(struct json_writer *w, const char *bytes, size_t n)
+{
+    json_string2(w, bytes, n, NULL, 0);
+}
+
+void json_string2(struct json_writer *w, const char *first, size_t n_first, const char *second,
+                  size_t n_second)
+{
+    size_t begin = w->n;
+    put(w, "\"", 1);
+    put_text(w, first, n_first);
+    put_text(w, second, n_second);
     put(w, "\"", 1);
     if (w->full)
         w->n = begin;

@@ -58,7 +58,7 @@ static size_t write_error(struct choice *choice, char *out, size_t room)
     struct api_error what = errors_of_job(choice->job);
     const char *text = err->text[0] != '\0' ? err->text : "the request was cancelled";
     json_raw(&w, "data: ");
-    native_put_error(&w, &what, text, strlen(text), err->param);
+    errors_put(&w, &what, text, strlen(text), err->param);
     json_raw(&w, "\n\n");
     if (w.full)
         return 0;
@@ -94,31 +94,17 @@ size_t native_event_min(const struct generation *g)
            native_token_bound(tokenizer_max_piece(g->tokenizer), g->choices[0].job->n_logprobs);
 }
 
-size_t native_event(struct generation *g, char *out, size_t room)
+/* What is left of a finished job: its last event, or its error. */
+static size_t write_ending(struct generation *g, const struct generation_ready *ready, char *out,
+                           size_t room)
 {
     struct choice *choice = &g->choices[0];
-    if (g->form == ANSWER_TEXT)
-        return write_text(choice, out, room);
-    struct generation_ready ready = generation_ready(choice->job);
-    if (choice->sent.done || ready.n_tokens <= choice->sent.n_tokens)
-        return 0;
-    return write_tokens(g, ready.n_tokens - choice->sent.n_tokens, out, room);
-}
-
-size_t native_last(struct generation *g, char *out, size_t room)
-{
-    struct choice *choice = &g->choices[0];
-    if (g->form == ANSWER_TEXT)
-        return write_text(choice, out, room);
-    struct generation_ready ready = generation_ready(choice->job);
-    if (choice->sent.done || !ready.finished)
-        return 0;
-    size_t n_left = ready.n_tokens - choice->sent.n_tokens;
+    size_t n_left = ready->n_tokens - choice->sent.n_tokens;
     if (generation_failed(choice->job))
         return n_left > 0 ? write_tokens(g, n_left, out, room) : write_error(choice, out, room);
     struct json_writer w = {.out = out, .room = room};
     struct generation_mark end = {
-        .n_tokens = (uint32_t)ready.n_tokens, .n_text = (uint32_t)ready.n_text, .done = true};
+        .n_tokens = (uint32_t)ready->n_tokens, .n_text = (uint32_t)ready->n_text, .done = true};
     put_event(&w, g, &choice->sent, &end);
     native_put_ending(&w, choice->job, g);
     json_raw(&w, "}\n\ndata: [DONE]\n\n");
@@ -126,4 +112,21 @@ size_t native_last(struct generation *g, char *out, size_t room)
         return write_tokens(g, n_left, out, room);
     choice->sent = end;
     return w.n;
+}
+
+size_t native_event(struct generation *g, char *out, size_t room)
+{
+    struct choice *choice = &g->choices[0];
+    struct generation_ready ready = generation_ready(choice->job);
+    size_t n = 0;
+    if (choice->sent.done)
+        n = 0;
+    else if (g->form == ANSWER_TEXT)
+        n = write_text(choice, out, room);
+    else if (ready.finished)
+        n = write_ending(g, &ready, out, room);
+    else if (ready.n_tokens > choice->sent.n_tokens)
+        n = write_tokens(g, ready.n_tokens - choice->sent.n_tokens, out, room);
+    g->complete = choice->sent.done;
+    return n;
 }

@@ -85,6 +85,7 @@ static void put_limits(struct json_writer *w, const struct info_limits *limits)
     json_name_uint(w, ",", "max_body_bytes", limits->max_body_bytes);
     json_name_uint(w, ",", "max_json_depth", limits->max_json_depth);
     json_name_uint(w, ",", "max_json_nodes", limits->max_json_nodes);
+    json_name_uint(w, ",", "max_choices", limits->max_choices);
     json_raw(w, "}");
 }
 

@@ -5,9 +5,6 @@
 #include "api/json/json.h"
 #include "api/native/native.h"
 
-/* {"error":{...}} */
-void native_put_error(struct json_writer *w, const struct api_error *what, const char *message,
-                      size_t n_message, const char *param);
 /* ,"tokens":[...] and, when asked for, ,"logprobs":[...] of tokens [begin, end) */
 void native_put_tokens(struct json_writer *w, const struct job *job,
                        const struct tokenizer *tokenizer, size_t begin, size_t end);
@@ -29,6 +26,3 @@ size_t native_whole_bound(const struct generation *g);
 size_t native_whole(const struct generation *g, char *out, size_t room);
 size_t native_event_min(const struct generation *g);
 size_t native_event(struct generation *g, char *out, size_t room);
-size_t native_last(struct generation *g, char *out, size_t room);
-size_t native_error(const struct api_error *what, const char *message, const char *param, char *out,
-                    size_t room);

@@ -24,7 +24,7 @@ static const struct field tokenize_rows[] = {
     {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
 };
 const struct field_table native_tokenize_fields = {
-    tokenize_rows, sizeof tokenize_rows / sizeof tokenize_rows[0], NULL, 0};
+    .fields = tokenize_rows, .n_fields = sizeof tokenize_rows / sizeof tokenize_rows[0]};
 
 struct detokenize_values {
     const struct cJSON *tokens;
@@ -34,7 +34,7 @@ static const struct field detokenize_rows[] = {
     {"tokens", FIELD_ANY, .offset = offsetof(struct detokenize_values, tokens)},
 };
 const struct field_table native_detokenize_fields = {
-    detokenize_rows, sizeof detokenize_rows / sizeof detokenize_rows[0], NULL, 0};
+    .fields = detokenize_rows, .n_fields = sizeof detokenize_rows / sizeof detokenize_rows[0]};
 
 static struct field_limits limits_of(const struct api_limits *limits)
 {
@@ -48,10 +48,9 @@ enum status native_tokenize(const char *body, size_t n, const struct tokenizer *
 {
     struct tokenize_values values;
     struct field_limits bounds = limits_of(limits);
-    struct cJSON *root = NULL;
-    uint64_t seen;
+    struct fields_found found = {.root = NULL};
     enum status status =
-        fields_read(&native_tokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+        fields_read(&native_tokenize_fields, &bounds, body, n, &values, &found, err);
     if (status != STATUS_OK)
         return status;
     const char *field = values.text != NULL ? "text" : "content";
@@ -76,7 +75,7 @@ enum status native_tokenize(const char *body, size_t n, const struct tokenizer *
     status = builder_tokenize(field, text->valuestring, strlen(text->valuestring), flags, tokenizer,
                               ids, n_ids, err);
 done:
-    fields_free(root);
+    fields_free(&found);
     return status;
 }
 
@@ -108,11 +107,10 @@ enum status native_detokenize(const char *body, size_t n, const struct tokenizer
 {
     struct detokenize_values values;
     struct field_limits bounds = limits_of(limits);
-    struct cJSON *root = NULL;
-    uint64_t seen;
+    struct fields_found found = {.root = NULL};
     struct id_list list = {NULL, 0};
     enum status status =
-        fields_read(&native_detokenize_fields, &bounds, body, n, &values, &seen, &root, err);
+        fields_read(&native_detokenize_fields, &bounds, body, n, &values, &found, err);
     if (status != STATUS_OK)
         return status;
     if (values.tokens == NULL)
@@ -127,7 +125,7 @@ enum status native_detokenize(const char *body, size_t n, const struct tokenizer
     if (status == STATUS_OK)
         status = decode(tokenizer, &list, text, n_text, err);
     free(list.ids);
-    fields_free(root);
+    fields_free(&found);
     return status;
 }
 

@@ -15,6 +15,7 @@ enum status {
     STATUS_CONTEXT,   /* more tokens than the context holds, or than the service takes */
     STATUS_FORMAT,    /* a file's bytes are not what they must be */
     STATUS_UNSUPPORTED, /* well-formed, and not built here */
+    STATUS_UNABLE,      /* nothing the caller sends can be served: the model lacks it */
     STATUS_IO,          /* the operating system refused: errno's text is in the error */
     STATUS_NO_MEMORY,
     STATUS_FULL,      /* a bounded place is taken: later may work */

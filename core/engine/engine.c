@@ -148,10 +148,16 @@ const struct engine_plan *engine_plan(const struct engine *engine)
 
 /* --- jobs --- */
 
+enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
+                              uint64_t *retry_ms, struct error *err)
+{
+    return queue_submit(&engine->queue, jobs, n, retry_ms, err);
+}
+
 enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
                           struct error *err)
 {
-    return queue_submit(&engine->queue, job, retry_ms, err);
+    return engine_submit_all(engine, &job, 1, retry_ms, err);
 }
 
 void engine_cancel(struct engine *engine, struct job *job)

@@ -33,11 +33,14 @@ void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with F
 
 const struct engine_plan *engine_plan(const struct engine *engine);
 
-/* Queues a job. STATUS_FULL: the queue is full; STATUS_TOO_LATE: its deadline cannot be met, or the
- * predicted wait exceeds max_wait_ms (both with *retry_ms, from the backlog and the measured rates:
- * whole seconds, >= 1000, no second told to more jobs than the queue has places); STATUS_STOPPING;
- * STATUS_INVALID: it could never fit the KV memory. The job then stays the
- * caller's. */
+/* Queues the jobs of one request: all of them, or none. STATUS_FULL: the queue is full;
+ * STATUS_TOO_LATE: its deadline cannot be met, or the predicted wait exceeds max_wait_ms (both with
+ * *retry_ms, from the backlog and the measured rates: whole seconds, >= 1000, no second told to
+ * more jobs than the queue has places); STATUS_STOPPING; STATUS_INVALID: one could never fit the KV
+ * memory, or they are more than the engine holds at once. The jobs then stay the caller's. */
+enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
+                              uint64_t *retry_ms, struct error *err);
+/* The same for one job. */
 enum status engine_submit(struct engine *engine, struct job *job, uint64_t *retry_ms,
                           struct error *err);
 

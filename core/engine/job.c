@@ -35,8 +35,9 @@ static bool text_bytes(const struct job_size *size, size_t *out)
 enum status job_create(struct job **out, const struct job_size *size, struct error *err)
 {
     size_t total = sizeof(struct job), n_text;
-    size_t prompt, biases, stops, borders, tokens, logprobs, profile, text;
-    size_t n_logprobs = size->logprobs ? size->max_tokens : 0, n_sequence;
+    size_t prompt, biases, stops, borders, tokens, logprobs, prompt_logprobs, profile, text;
+    size_t n_logprobs = size->logprobs ? size->max_tokens : 0;
+    size_t n_prompt_logprobs = size->prompt_logprobs ? size->n_prompt : 0, n_sequence;
     if (!text_bytes(size, &n_text) || !checked_add(size->n_prompt, size->max_tokens, &n_sequence) ||
         !add_part(&total, n_sequence, sizeof(int32_t), &prompt) ||
         !add_part(&total, size->n_biases, sizeof(struct logit_bias), &biases) ||
@@ -44,6 +45,7 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
         !add_part(&total, size->stop_bytes, 1, &stops) ||
         !add_part(&total, size->max_tokens, sizeof(struct token_record), &tokens) ||
         !add_part(&total, n_logprobs, sizeof(struct logprob_record), &logprobs) ||
+        !add_part(&total, n_prompt_logprobs, sizeof(struct logprob_record), &prompt_logprobs) ||
         !add_part(&total, size->profile, sizeof(struct job_profile), &profile) ||
         !add_part(&total, n_text, 1, &text))
         return error_set(err, STATUS_TOO_LARGE,
@@ -56,12 +58,14 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
     job->prompt = (const int32_t *)(void *)(base + prompt);
     job->n_prompt = size->n_prompt;
     job->max_tokens = size->max_tokens;
-    job->n_logprobs = -1;
+    job->n_logprobs = job->n_prompt_logprobs = -1;
     job->sampling.biases = (const struct logit_bias *)(void *)(base + biases);
     job->output.borders = (uint32_t *)(void *)(base + borders);
     job->stop_memory = base + stops;
     job->tokens = (struct token_record *)(void *)(base + tokens);
     job->logprobs = size->logprobs ? (struct logprob_record *)(void *)(base + logprobs) : NULL;
+    job->prompt_logprobs =
+        size->prompt_logprobs ? (struct logprob_record *)(void *)(base + prompt_logprobs) : NULL;
     job->profile = size->profile ? (struct job_profile *)(void *)(base + profile) : NULL;
     job->text = base + text;
     *out = job;

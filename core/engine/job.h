@@ -66,7 +66,10 @@ struct job {
     size_t max_tokens; /* >= 1; n_prompt + max_tokens <= context */
     size_t min_tokens;
     bool ignore_eos;
-    int n_logprobs; /* -1: none; 0..20 */
+    bool keep_stop;        /* the stop string that ends the text stays in it */
+    bool no_cache;         /* the prompt is computed anew, whatever the prefix cache has */
+    int n_logprobs;        /* -1: none; 0..20 */
+    int n_prompt_logprobs; /* likewise, of the prompt's tokens */
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];
     size_t n_stops;
@@ -78,9 +81,10 @@ struct job {
 
     /* --- the result: written by one worker --- */
     char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
-    struct token_record *tokens;     /* [max_tokens], owned */
-    struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
-    struct job_profile *profile;     /* NULL: not asked for; owned; final once finished */
+    struct token_record *tokens;            /* [max_tokens], owned */
+    struct logprob_record *logprobs;        /* [max_tokens] or NULL, owned */
+    struct logprob_record *prompt_logprobs; /* [n_prompt] or NULL, owned; the first is not filled */
+    struct job_profile *profile;            /* NULL: not asked for; owned; final once finished */
     _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to
                                  tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
@@ -123,10 +127,11 @@ struct job_size {
     size_t n_biases;
     size_t stop_bytes; /* of all stop strings together */
     size_t max_piece;  /* the tokenizer's */
-    bool logprobs, profile;
+    bool logprobs, prompt_logprobs, profile;
 };
 
-/* One allocation for everything; zeroed but for n_logprobs = -1. The submitter then copies its
+/* One allocation for everything; zeroed but for n_logprobs and
+ * n_prompt_logprobs = -1. The submitter then copies its
  * prompt, biases and stops into the places given: prompt is writable through job_prompt, biases
  * through job_biases, stop text through job_stop_bytes. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
 enum status job_create(struct job **out, const struct job_size *size, struct error *err);

@@ -251,40 +251,78 @@ static uint64_t late_by(const struct job *job, uint64_t first_token)
 
 /* --- in and out --- */
 
-static enum status admit(struct queue *q, struct job *job, uint64_t now, uint64_t *retry_ms,
-                         struct error *err)
+/* A single job that some worker has room for now. *placed: it was given to one. */
+static enum status admit_at_once(struct queue *q, struct job *job, uint64_t now, bool *placed,
+                                 uint64_t *retry_ms, struct error *err)
 {
-    if (q->stopping)
-        return error_set(err, STATUS_STOPPING, "the engine is stopping");
-    job->ticket = q->n_tickets++;
-    job->n_aborts = q->n_aborts;
     struct worker_offer offer;
     bool has_slot;
     int i = q->n == 0 ? choose(q, job, &offer, &has_slot) : -1;
-    if (i >= 0) {
-        size_t unread = offer.unread + job->n_prompt - offer.cached_pages * KV_PAGE;
-        uint64_t late = late_by(job, now + read_ns(q, (size_t)i, unread));
-        if (late > 0)
-            return refuse_deadline(q, now, late, retry_ms, err);
-        place(q, i, job);
+    *placed = false;
+    if (i < 0)
         return STATUS_OK;
-    }
-    if (q->n >= q->max_queue)
-        return refuse_full(q, now, retry_ms, err);
-    if (q->max_wait_ns > 0 || job->deadline_ns != 0) {
-        uint64_t wait = turn_ns(q, q->n);
-        if (q->max_wait_ns > 0 && wait > q->max_wait_ns)
-            return refuse_wait(q, now, wait, retry_ms, err);
-        uint64_t late = late_by(job, now + wait + read_ns(q, 0, job->n_prompt));
-        if (late > 0)
-            return refuse_deadline(q, now, late, retry_ms, err);
-    }
-    line_insert(q, job);
-    place_waiting(q);
+    size_t unread = offer.unread + job->n_prompt - offer.cached_pages * KV_PAGE;
+    uint64_t late = late_by(job, now + read_ns(q, (size_t)i, unread));
+    if (late > 0)
+        return refuse_deadline(q, now, late, retry_ms, err);
+    place(q, i, job);
+    *placed = true;
     return STATUS_OK;
 }
 
-enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, struct error *err)
+/* Free slots, where nobody waits for them. */
+static size_t free_slots(struct queue *q)
+{
+    size_t n = 0;
+    for (size_t i = 0; q->n == 0 && i < q->n_workers; i++) {
+        worker_load(q->workers[i], &q->loads[i], q->left_tokens);
+        n += q->max_batch - q->loads[i].n_running;
+    }
+    return n;
+}
+
+/* Whether the line takes them all, and the last of them in time. */
+static enum status admit_to_line(struct queue *q, struct job *const *jobs, size_t n, uint64_t now,
+                                 uint64_t *retry_ms, struct error *err)
+{
+    const struct job *last = jobs[n - 1];
+    size_t n_free = n > 1 ? free_slots(q) : 0;
+    if (q->n + n > q->max_queue + n_free)
+        return refuse_full(q, now, retry_ms, err);
+    if (q->max_wait_ns == 0 && last->deadline_ns == 0)
+        return STATUS_OK;
+    uint64_t wait = turn_ns(q, q->n + n - 1);
+    if (q->max_wait_ns > 0 && wait > q->max_wait_ns)
+        return refuse_wait(q, now, wait, retry_ms, err);
+    uint64_t late = late_by(last, now + wait + read_ns(q, 0, last->n_prompt));
+    return late > 0 ? refuse_deadline(q, now, late, retry_ms, err) : STATUS_OK;
+}
+
+static enum status admit(struct queue *q, struct job *const *jobs, size_t n, uint64_t now,
+                         uint64_t *retry_ms, struct error *err)
+{
+    if (q->stopping)
+        return error_set(err, STATUS_STOPPING, "the engine is stopping");
+    for (size_t i = 0; i < n; i++) {
+        jobs[i]->ticket = q->n_tickets++;
+        jobs[i]->n_aborts = q->n_aborts;
+    }
+    enum status status = STATUS_OK;
+    bool placed = false;
+    if (n == 1)
+        status = admit_at_once(q, jobs[0], now, &placed, retry_ms, err);
+    if (status != STATUS_OK || placed)
+        return status;
+    status = admit_to_line(q, jobs, n, now, retry_ms, err);
+    for (size_t i = 0; status == STATUS_OK && i < n; i++)
+        line_insert(q, jobs[i]);
+    if (status == STATUS_OK)
+        place_waiting(q);
+    return status;
+}
+
+/* What no state of the engine could ever serve. */
+static enum status check_size(const struct queue *q, const struct job *job, struct error *err)
 {
     size_t n = job->n_prompt + job->max_tokens;
     if (job->n_prompt == 0)
@@ -293,14 +331,32 @@ enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, s
         return error_set_param(err, STATUS_INVALID, "max_tokens",
                                "%zu prompt tokens and max_tokens %zu do not fit the context of %zu",
                                job->n_prompt, job->max_tokens, q->n_context);
-    if (kv_pages_for(n - 1) > q->worker_pages)
+    if (kv_pages_for(n - (job->max_tokens > 0)) > q->worker_pages)
         return error_set_param(err, STATUS_INVALID, "max_tokens",
                                "%zu prompt tokens and max_tokens %zu do not fit the KV memory of "
                                "%zu positions",
                                job->n_prompt, job->max_tokens, q->worker_pages * KV_PAGE);
-    output_begin(job);
+    return STATUS_OK;
+}
+
+enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uint64_t *retry_ms,
+                         struct error *err)
+{
+    size_t most = q->max_queue + q->n_workers * q->max_batch;
+    enum status status = STATUS_OK;
+    if (n > most)
+        return error_set_param(err, STATUS_INVALID, "n",
+                               "the request asks for %zu answers; with its queue this server holds "
+                               "%zu at once",
+                               n, most);
+    for (size_t i = 0; status == STATUS_OK && i < n; i++)
+        status = check_size(q, jobs[i], err);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < n; i++)
+        output_begin(jobs[i]);
     pthread_mutex_lock(&q->lock);
-    enum status status = admit(q, job, clock_now_ns(), retry_ms, err);
+    status = admit(q, jobs, n, clock_now_ns(), retry_ms, err);
     pthread_mutex_unlock(&q->lock);
     return status;
 }

@@ -47,8 +47,9 @@ enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_
                        struct progress *progress, struct error *err);
 void queue_free(struct queue *q); /* takes a zeroed one */
 
-/* engine_submit's contract. */
-enum status queue_submit(struct queue *q, struct job *job, uint64_t *retry_ms, struct error *err);
+/* engine_submit_all's contract. */
+enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uint64_t *retry_ms,
+                         struct error *err);
 void queue_cancel(struct queue *q, struct job *job); /* when it waits */
 /* Ends every waiting job: FINISH_CANCELLED, and no new one comes in; or FINISH_ERROR with a text
  * (borrowed), which is also the end of jobs that came in before and are given back later. */

@@ -29,6 +29,12 @@ enum stream_state {                   /* in this order */
                     STREAM_SENDING,   /* queued: headers are out, the reader is at work */
 };
 
+struct choice_reader { /* of one choice's job */
+    struct job_reader base;
+    struct stream *stream;
+    struct choice *choice;
+};
+
 struct stream {
     struct task task;
     struct stream *next, *prev;
@@ -37,9 +43,10 @@ struct stream {
     bool plain;         /* the body is the prompt itself */
     enum status status; /* of decoding, then of submitting */
     struct error error;
-    struct generation generation; /* its job: owned until it is submitted */
-    struct job_reader reader;     /* of the job, from then on */
-    uint64_t measuring_ns;        /* since when it waits for limits, then how long it did */
+    struct generation generation;  /* its jobs: owned until they are submitted */
+    struct choice_reader *readers; /* [n_choices] of the jobs, from then on; owned */
+    size_t n_running;              /* jobs that are not final */
+    uint64_t measuring_ns;         /* since when it waits for limits, then how long it did */
 
     struct generation_profile profile; /* when it was asked for */
     bool comment;                      /* one is due */
@@ -55,42 +62,44 @@ static bool is_submitted(const struct stream *s)
     return s->state >= STREAM_WAITING;
 }
 
-/* The native API has one choice; a dialect with more reads each of its jobs. */
-static struct choice *choice_of(struct stream *s)
-{
-    return &s->generation.choices[0];
-}
-
-/* Nothing of the worker's is read before this is true; everything of the job is final then. */
-static bool job_is_final(struct stream *s)
-{
-    return atomic_load_explicit(&choice_of(s)->job->finished, memory_order_acquire);
-}
-
 static void fill_log_line(struct stream *s)
 {
-    const struct job *job = choice_of(s)->job;
+    const struct generation *g = &s->generation;
+    const struct job *job = g->choices[0].job; /* whose times and end stand for all */
     struct log_request *line = &s->task.line;
     struct generation_times times;
+    struct generation_usage usage = generation_usage(g);
     generation_times(job, &times);
     line->generation = true;
     line->finish = generation_finish_name(job->finish);
-    line->prompt_tokens = job->n_prompt;
-    line->cached_tokens = job->n_cached;
-    line->completion_tokens = job->n_completion;
+    line->prompt_tokens = usage.prompt;
+    line->cached_tokens = usage.cached;
+    line->completion_tokens = usage.completion;
     line->queue_ms = times.queue;
     line->prefill_ms = times.prefill;
     line->decode_ms = times.decode;
 }
 
-/* Its request has ended, and its job is final. */
+static void detach_all(struct stream *s)
+{
+    for (size_t i = 0; i < s->generation.n_choices; i++)
+        jobs_detach(&s->task.service->jobs, &s->readers[i].base);
+}
+
+static void leave_all(struct stream *s)
+{
+    for (size_t i = 0; s->readers != NULL && i < s->generation.n_choices; i++)
+        jobs_leave(&s->task.service->jobs, &s->readers[i].base);
+}
+
+/* Its request has ended, and its jobs are final. */
 static void on_free(struct task *task)
 {
     struct stream *s = (struct stream *)task;
     struct service *service = task->service;
     if (is_submitted(s)) {
         fill_log_line(s);
-        jobs_detach(&service->jobs, &s->reader);
+        detach_all(s);
     }
     generation_free(&s->generation, !is_submitted(s));
     if (s->prev != NULL)
@@ -99,6 +108,7 @@ static void on_free(struct task *task)
         service->streams = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
+    free(s->readers);
     free(s->spill);
 }
 
@@ -107,7 +117,7 @@ static void on_left(struct task *task)
 {
     struct stream *s = (struct stream *)task;
     if (is_submitted(s))
-        jobs_leave(&task->service->jobs, &s->reader);
+        leave_all(s);
     else
         task->service->metrics.left_before_queue++;
 }
@@ -115,33 +125,50 @@ static void on_left(struct task *task)
 /* Its request has ended: with its answer, or in a way that only libmicrohttpd has seen. */
 static void on_end(struct task *task)
 {
-    struct stream *s = (struct stream *)task;
-    jobs_leave(&task->service->jobs, &s->reader);
+    leave_all((struct stream *)task);
 }
 
 /* --- the streaming forms --- */
 
+/* The first job that failed; NULL: none has. All are final. */
+static const struct job *failed_job(const struct generation *g)
+{
+    for (size_t i = 0; i < g->n_choices; i++)
+        if (generation_failed(g->choices[i].job))
+            return g->choices[i].job;
+    return NULL;
+}
+
+static void measure_all(struct stream *s)
+{
+    for (size_t i = 0; i < s->generation.n_choices; i++)
+        metrics_generation(&s->task.service->metrics, s->generation.choices[i].job, clock_now_ns());
+}
+
 /* The answer is complete but for being sent. */
 static void count(struct stream *s)
 {
-    const struct job *job = choice_of(s)->job;
     struct request *r = s->task.request;
     if (r->counted)
         return;
-    if (generation_failed(job)) {
-        request_count(r, errors_of_job(job).http);
+    if (!generation_finished(&s->generation)) { /* one failed while others ran */
+        request_count(r, errors_of_refusal(REFUSAL_INTERNAL).http);
         return;
     }
-    metrics_generation(&s->task.service->metrics, job, clock_now_ns());
+    const struct job *failed = failed_job(&s->generation);
+    if (failed != NULL) {
+        request_count(r, errors_of_job(failed).http);
+        return;
+    }
+    measure_all(s);
     request_count(r, MHD_HTTP_OK);
 }
 
 static size_t write_form(struct stream *s, char *out, size_t room)
 {
     struct generation *g = &s->generation;
-    bool finished = job_is_final(s);
-    size_t n = finished ? g->dialect->last(g, out, room) : g->dialect->event(g, out, room);
-    if (n == 0 && !finished && s->comment) {
+    size_t n = g->dialect->event(g, out, room);
+    if (n == 0 && !g->complete && s->comment) {
         size_t n_comment = strlen(g->dialect->keep_alive);
         n = n_comment <= room ? n_comment : 0;
         memcpy(out, g->dialect->keep_alive, n);
@@ -198,11 +225,11 @@ static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
         task_leave(&s->task);
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    if (choice_of(s)->sent.done)
+    if (s->generation.complete)
         count(s);
     if (n > 0)
         return n;
-    if (choice_of(s)->sent.done)
+    if (s->generation.complete)
         return MHD_CONTENT_READER_END_OF_STREAM;
     request_suspend(s->task.request);
     return 0;
@@ -254,9 +281,9 @@ static void put_timing(const struct stream *s, uint64_t write_ns, char *out, siz
 
 static enum MHD_Result answer_json(struct stream *s)
 {
-    const struct job *job = choice_of(s)->job;
     struct request *r = s->task.request;
-    if (generation_failed(job)) {
+    const struct job *job = failed_job(&s->generation);
+    if (job != NULL) {
         struct error why = job->error;
         if (why.text[0] == '\0')
             error_set(&why, STATUS_CANCELLED, "the request was cancelled");
@@ -273,7 +300,7 @@ static enum MHD_Result answer_json(struct stream *s)
     char *fitted = realloc(body, n > 0 ? n : 1);
     char timing[192];
     put_timing(s, clock_now_ns() - begin_ns, timing, sizeof timing);
-    metrics_generation(&s->task.service->metrics, job, clock_now_ns());
+    measure_all(s);
     return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
                                               .type = g->dialect->types[ANSWER_JSON],
                                               .body = fitted != NULL ? fitted : body,
@@ -292,12 +319,10 @@ static void decode_body(struct task *task) /* on the pool, when it is large */
                                              .n_body = task->n_body,
                                              .plain = s->plain,
                                              .tokenizer = service->model.tokenizer,
-                                             .limits = &service->limits};
+                                             .limits = &service->limits,
+                                             .chat = service->chat};
     s->status = s->generation.dialect->decode(&s->generation, &source, &s->error);
 }
-
-static bool on_news(struct job_reader *reader);
-static bool on_job_end(struct job_reader *reader);
 
 static struct stream *create(struct request *r)
 {
@@ -306,7 +331,6 @@ static struct stream *create(struct request *r)
         return NULL;
     struct service *service = r->service;
     s->plain = headers_plain_text(&r->headers);
-    s->reader = (struct job_reader){.news = on_news, .end = on_job_end};
     s->generation = (struct generation){.dialect = r->route->dialect,
                                         .id = s->task.id,
                                         .model = service->names.list[0],
@@ -341,25 +365,65 @@ static enum MHD_Result refuse(struct stream *s, uint64_t retry_ms)
     return request_refuse(s->task.request, errors_of_status(s->status), &s->error, retry_ms);
 }
 
-/* Queues the job, or answers why not. */
+/* What the jobs get from their request. */
+static void complete_jobs(struct stream *s)
+{
+    const struct request *r = s->task.request;
+    struct generation *g = &s->generation;
+    uint64_t seed = service_random(&r->service->random_seeds) >> 11; /* below 2^53 */
+    for (size_t i = 0; i < g->n_choices; i++) {
+        struct job *job = g->choices[i].job;
+        job->salt = r->salt;
+        job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
+        if (g->deadline_ms > 0 && g->deadline_ms < UINT64_MAX / 2000000)
+            job->deadline_ns = r->whole_ns + g->deadline_ms * 1000000;
+        if (!g->has_seed)
+            job->sampling.seed = seed;
+    }
+}
+
+static bool on_news(struct job_reader *reader);
+static bool on_job_end(struct job_reader *reader);
+
+/* Queues all jobs, or none of them. */
+static enum status queue_jobs(struct stream *s, uint64_t *retry_ms)
+{
+    struct generation *g = &s->generation;
+    size_t n = g->n_choices;
+    struct job **list = malloc(n * sizeof *list);
+    struct job_reader **readers = malloc(n * sizeof *readers);
+    s->readers = calloc(n, sizeof *s->readers);
+    enum status status = STATUS_OK;
+    if (list == NULL || readers == NULL || s->readers == NULL)
+        status = error_no_memory(&s->error, n * sizeof *s->readers, "a request's choices");
+    for (size_t i = 0; status == STATUS_OK && i < n; i++) {
+        s->readers[i] =
+            (struct choice_reader){{.news = on_news, .end = on_job_end}, s, &g->choices[i]};
+        readers[i] = &s->readers[i].base;
+        list[i] = g->choices[i].job;
+    }
+    if (status == STATUS_OK)
+        status = jobs_submit(&s->task.service->jobs, list, readers, n, retry_ms, &s->error);
+    if (status == STATUS_OK)
+        s->n_running = n;
+    free(list);
+    free(readers);
+    return status;
+}
+
+/* Queues the jobs, or answers why not. */
 static enum MHD_Result submit(struct stream *s)
 {
     struct request *r = s->task.request;
     struct service *service = r->service;
-    struct job *job = choice_of(s)->job;
     uint64_t retry_ms = 0;
     if (s->generation.profile)
         begin_profile(s);
-    job->salt = r->salt;
-    job->arrived_ns = r->whole_ns + s->measuring_ns; /* which its profile tells apart */
-    if (s->generation.deadline_ms > 0 && s->generation.deadline_ms < UINT64_MAX / 2000000)
-        job->deadline_ns = r->whole_ns + s->generation.deadline_ms * 1000000;
-    if (!s->generation.has_seed)
-        job->sampling.seed = service_random(&service->random_seeds) >> 11; /* below 2^53 */
+    complete_jobs(s);
     s->generation.form = s->generation.dialect->form(&s->generation, r->headers.accept);
-    s->status = jobs_submit(&service->jobs, job, &s->reader, &retry_ms, &s->error);
+    s->status = queue_jobs(s, &retry_ms);
     if (s->status == STATUS_OK) {
-        task_hold(&s->task); /* until the job is final */
+        task_hold(&s->task); /* until the jobs are final */
         s->state = STREAM_WAITING;
         if (s->generation.form != ANSWER_JSON)
             return start_stream(s);
@@ -400,6 +464,9 @@ static enum MHD_Result go_on(struct stream *s)
     task_drop_body(&s->task);
     if (s->status != STATUS_OK)
         return refuse(s, 0);
+    if (s->generation.ignored[0] != '\0')
+        log_line(LOG_DEBUG, "request %s: the field '%s' is not known and was let be", s->task.id,
+                 s->generation.ignored);
     if (names_another(s))
         return refuse_model(s);
     if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
@@ -415,11 +482,12 @@ static enum MHD_Result begin(struct request *r)
     struct stream *s = create(r);
     if (s == NULL)
         return MHD_NO;
-    if (s->task.n_body > INLINE_BODY && task_work(&s->task, decode_body, NULL)) {
+    bool here = s->task.n_body <= INLINE_BODY && !s->generation.dialect->on_pool;
+    if (!here && task_work(&s->task, decode_body, NULL)) {
         request_suspend(r);
         return MHD_YES;
     }
-    if (s->task.n_body <= INLINE_BODY)
+    if (here)
         decode_body(&s->task);
     return go_on(s);
 }
@@ -431,7 +499,7 @@ static enum MHD_Result resume(struct request *r, struct task *task)
         return go_on(s);
     if (s->state == STREAM_READY)
         return submit(s);
-    if (s->state == STREAM_WAITING && job_is_final(s))
+    if (s->state == STREAM_WAITING && s->n_running == 0)
         return answer_json(s);
     request_suspend(r);
     return MHD_YES;
@@ -442,35 +510,31 @@ const struct handler generate_handler = {
 
 /* --- all streams --- */
 
-static struct stream *stream_of(struct job_reader *reader)
-{
-    return (struct stream *)((char *)reader - offsetof(struct stream, reader));
-}
-
 static bool is_waiting(const struct stream *s)
 {
     return s->task.request != NULL && s->task.request->suspended;
 }
 
-static bool on_news(struct job_reader *reader)
+static bool on_news(struct job_reader *base)
 {
-    struct stream *s = stream_of(reader);
-    if (s->state != STREAM_SENDING || !is_waiting(s) ||
-        atomic_load_explicit(&choice_of(s)->job->n_ready, memory_order_acquire) <=
-            choice_of(s)->sent.n_tokens)
+    const struct choice_reader *reader = (struct choice_reader *)base;
+    struct stream *s = reader->stream;
+    if (s->state != STREAM_SENDING || !is_waiting(s) || !generation_has_news(reader->choice))
         return false;
     request_resume(s->task.request);
     return true;
 }
 
-static bool on_job_end(struct job_reader *reader)
+static bool on_job_end(struct job_reader *base)
 {
-    struct stream *s = stream_of(reader);
-    bool waiting = is_waiting(s);
-    if (waiting)
+    struct stream *s = ((struct choice_reader *)base)->stream;
+    s->n_running--;
+    bool resumes = is_waiting(s) && (s->n_running == 0 || s->state == STREAM_SENDING);
+    if (resumes)
         request_resume(s->task.request);
-    task_release(&s->task);
-    return waiting;
+    if (s->n_running == 0)
+        task_release(&s->task);
+    return resumes;
 }
 
 void streams_measured(struct service *service)

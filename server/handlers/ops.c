@@ -1,6 +1,7 @@
 /* ops.c - the handlers that answer at once: probes, /info, /metrics, /openapi.yaml. Loop thread. */
 #include "server/handlers/ops.h"
 
+#include "api/openai/openai.h"
 #include "base/clock.h"
 #include "embed/embed.h"
 #include "server/log.h"
@@ -8,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A worker whose step takes longer than this makes no progress. */
 static const uint64_t stalled_ns = 60u * 1000000000ull;
@@ -96,6 +98,7 @@ static enum MHD_Result answer_info(struct request *r)
                    .max_body_bytes = s->max_body_bytes,
                    .max_json_depth = s->max_json_depth,
                    .max_json_nodes = s->max_json_nodes,
+                   .max_choices = s->max_choices,
                    .max_prompt_tokens = s->max_prompt_tokens,
                    .max_output_tokens = s->max_output_tokens,
                    .max_queue = s->max_queue,
@@ -149,6 +152,45 @@ static enum MHD_Result answer_metrics(struct request *r)
                                               .memory = BODY_OWNED});
 }
 
+static struct model_card card_of(const struct service *service)
+{
+    return (struct model_card){.names = service->names.list,
+                               .n_names = service->names.n,
+                               .created = (uint64_t)service->metrics.start_unix,
+                               .model = service->model.model,
+                               .n_vocab = tokenizer_n_vocab(service->model.tokenizer)};
+}
+
+static enum MHD_Result answer_card(struct request *r, size_t (*write)(const struct model_card *card,
+                                                                      char *out, size_t room))
+{
+    struct model_card card = card_of(r->service);
+    char *body = malloc(MODELS_ROOM);
+    if (body == NULL)
+        return MHD_NO;
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = "application/json",
+                                              .body = body,
+                                              .n_body = write(&card, body, MODELS_ROOM),
+                                              .memory = BODY_OWNED});
+}
+
+static enum MHD_Result answer_models(struct request *r)
+{
+    return answer_card(r, openai_models);
+}
+
+static enum MHD_Result answer_model(struct request *r)
+{
+    const char *name = strrchr(r->path, '/') + 1;
+    struct error why;
+    if (names_has(&r->service->names, name))
+        return answer_card(r, openai_model);
+    error_set_param(&why, STATUS_INVALID, "model", "the model '%s' is not served here; '%s' is",
+                    name, r->service->names.list[0]);
+    return request_refuse(r, errors_of_refusal(REFUSAL_MODEL), &why, 0);
+}
+
 static enum MHD_Result answer_openapi(struct request *r)
 {
     union { /* the library takes what it only reads as not const */
@@ -162,6 +204,8 @@ static enum MHD_Result answer_openapi(struct request *r)
                                               .memory = BODY_STATIC});
 }
 
+const struct handler ops_models = {.begin = answer_models};
+const struct handler ops_model = {.begin = answer_model};
 const struct handler ops_livez = {.begin = answer_livez};
 const struct handler ops_readyz = {.begin = answer_readyz};
 const struct handler ops_health = {.begin = answer_health};

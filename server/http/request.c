@@ -190,8 +190,8 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
     access_find_client(r);
-    r->route = route_find(&r->service->routes, path);
-    if (r->route == NULL)
+    r->route = route_find(&r->service->routes, path, r->method);
+    if (r->route == NULL || route_is_open(r->route))
         snprintf(r->path, sizeof r->path, "%s", path);
     r->old = strcmp(version, "HTTP/1.0") == 0;
     if (!headers_check(h, version, &refusal, &why))

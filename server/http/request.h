@@ -33,7 +33,7 @@ struct request {
     struct headers headers;    /* borrowed from the connection's memory */
     char id[REQUEST_ID_MAX + 1];
     struct peer client; /* whom the log names */
-    char path[128];     /* of an unknown route, for the log; cut */
+    char path[128];     /* of an unknown route, or of one that ends in '*'; cut */
     uint64_t salt;      /* of its API key; 0 without keys */
     uint64_t begun_ns;  /* its headers were complete */
     uint64_t whole_ns;  /* its body was: a generation's arrival; 0: not yet */

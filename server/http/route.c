@@ -3,12 +3,34 @@
 
 #include <string.h>
 
-const struct route *route_find(const struct route_table *table, const char *path)
+static bool matches(const char *pattern, const char *path)
 {
-    for (size_t i = 0; i < table->n; i++)
-        if (strcmp(table->routes[i].path, path) == 0)
-            return &table->routes[i];
-    return NULL;
+    size_t n = strlen(pattern);
+    if (pattern[n - 1] != '*')
+        return strcmp(pattern, path) == 0;
+    return strncmp(pattern, path, n - 1) == 0 && path[n - 1] != '\0' &&
+           strchr(path + n - 1, '/') == NULL;
+}
+
+const struct route *route_find(const struct route_table *table, const char *path,
+                               const char *method)
+{
+    const struct route *found = NULL;
+    for (size_t i = 0; i < table->n; i++) {
+        const struct route *route = &table->routes[i];
+        if (!matches(route->path, path))
+            continue;
+        if (route_allows(route, method))
+            return route;
+        if (found == NULL)
+            found = route;
+    }
+    return found;
+}
+
+bool route_is_open(const struct route *route)
+{
+    return route->path[strlen(route->path) - 1] == '*';
 }
 
 bool route_allows(const struct route *route, const char *method)

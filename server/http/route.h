@@ -23,7 +23,7 @@ enum route_flags {
 struct dialect;
 
 struct route {
-    const char *path;   /* its label in metrics and log, too */
+    const char *path;   /* its label in metrics and log, too; a last '*' stands for one segment */
     const char *method; /* "GET" (HEAD comes with it) or "POST" */
     const char *allow;  /* what 405 and OPTIONS say */
     unsigned flags;
@@ -37,8 +37,12 @@ struct route_table {
     const struct dialect *dialect; /* of errors where no route has one */
 };
 
-/* Byte by byte; NULL: none has it. */
-const struct route *route_find(const struct route_table *table, const char *path);
+/* Byte by byte; of several with this path the one that allows the method, else the first. NULL:
+ * none has it. */
+const struct route *route_find(const struct route_table *table, const char *path,
+                               const char *method);
+/* Its path ends in '*'. */
+bool route_is_open(const struct route *route);
 bool route_allows(const struct route *route, const char *method);
 
 /* Its place among the metrics' routes; NULL: one after the last, "other". */

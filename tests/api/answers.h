@@ -37,7 +37,7 @@ static size_t whole(struct job *job, char *to, size_t room)
 }
 
 static size_t write_event(const struct job *job, struct generation_mark *mark, char *to,
-                          size_t room, enum answer_form form, bool last)
+                          size_t room, enum answer_form form)
 {
     struct generation g = ctx;
     union {
@@ -48,24 +48,20 @@ static size_t write_event(const struct job *job, struct generation_mark *mark, c
     g.choices = &choice;
     g.n_choices = 1;
     g.form = form;
-    size_t n = (last ? native_dialect.last : native_dialect.event)(&g, to, room);
+    size_t n = native_dialect.event(&g, to, room);
+    ck_assert(g.complete == choice.sent.done);
     *mark = choice.sent;
     return n;
 }
 
 static size_t event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
 {
-    return write_event(job, mark, to, room, ANSWER_SSE, false);
-}
-
-static size_t last_event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
-{
-    return write_event(job, mark, to, room, ANSWER_SSE, true);
+    return write_event(job, mark, to, room, ANSWER_SSE);
 }
 
 static size_t text_event(const struct job *job, struct generation_mark *mark, char *to, size_t room)
 {
-    return write_event(job, mark, to, room, ANSWER_TEXT, false);
+    return write_event(job, mark, to, room, ANSWER_TEXT);
 }
 
 static size_t event_min(int n_logprobs)
@@ -240,12 +236,12 @@ static void drain(struct collected *c, const struct job *job, struct generation_
     for (size_t n; (n = event(job, cursor, out, room)) > 0;)
         take(c, job, out, n);
     while (atomic_load(&job->finished) && !cursor->done) {
-        size_t n = last_event(job, cursor, out, room);
+        size_t n = event(job, cursor, out, room);
         ck_assert_uint_gt(n, 0);
         take(c, job, out, n);
     }
     ck_assert_uint_eq(event(job, cursor, out, room), 0);
-    ck_assert_uint_eq(last_event(job, cursor, out, room), 0);
+    ck_assert_uint_eq(event(job, cursor, out, room), 0);
 }
 
 static void check_collected(const struct collected *c, const struct job *job)

@@ -16,7 +16,7 @@
 
 static struct tokenizer *tokenizer; /* puts BOS in front */
 static const struct api_limits limits = {
-    .n_context = 512, .max_json_depth = 64, .max_json_nodes = 10000};
+    .n_context = 512, .max_json_depth = 64, .max_json_nodes = 10000, .max_choices = 64};
 
 static void setup(void)
 {

@@ -51,9 +51,9 @@ START_TEST(one_event_takes_every_token_that_is_ready)
     static const char second[] = "data: {\"text\":\"\xe2\x82\xac\",\"tokens\":[229,133,175]}\n\n";
     ck_assert_uint_eq(n, sizeof second - 1);
     ck_assert_mem_eq(out, second, n);
-    mini_finish(job, false, FINISH_LENGTH);
     ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
-    n = last_event(job, &cursor, out, sizeof out);
+    mini_finish(job, false, FINISH_LENGTH);
+    n = event(job, &cursor, out, sizeof out);
     static const char last[] =
         "data: {\"text\":\"\",\"tokens\":[],\"finish_reason\":\"length\",\"seed\":0,\"usage\":{";
     ck_assert_mem_eq(out, last, sizeof last - 1);
@@ -105,7 +105,7 @@ START_TEST(a_failure_ends_the_stream_with_its_error)
     ck_assert_uint_eq(c.n_events, 2);
     char out[4096];
     cursor = (struct generation_mark){.n_tokens = 1, .n_text = 1};
-    size_t n = last_event(job, &cursor, out, sizeof out - 1);
+    size_t n = event(job, &cursor, out, sizeof out - 1);
     out[n] = '\0';
     ck_assert_str_eq(out, "data: {\"error\":{\"code\":\"internal_error\",\"type\":\"server_error\","
                           "\"message\":\"a logit is not finite\",\"param\":null}}\n\n");

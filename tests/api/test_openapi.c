@@ -107,6 +107,8 @@ static void check_field(const char *property, const struct field *field)
         break;
     case FIELD_SEED:
     case FIELD_ANY:
+    case FIELD_RAW:
+    case FIELD_NONE:
         break;
     }
 }

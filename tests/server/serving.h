@@ -136,7 +136,7 @@ static inline void serving_load(void)
     must(names_init(&service->names, NULL, "builtin", serving.model->name, &err), &err);
     service->jobs.engine = service->engine;
     service->limits = (struct api_limits){
-        .n_context = serving.model->n_context, .max_json_depth = 64, .max_json_nodes = 10000};
+        .n_context = serving.model->n_context, .max_json_depth = 64, .max_json_nodes = 10000, .max_choices = 8};
 }
 
 static inline void serving_turn(void)

@@ -11,12 +11,23 @@ START_TEST(every_promised_route_is_there_with_its_method)
 {
     static const struct {
         const char *path, *method;
-    } promised[] = {{"/generate", "POST"},    {"/tokenize", "POST"}, {"/detokenize", "POST"},
-                    {"/livez", "GET"},        {"/readyz", "GET"},    {"/health", "GET"},
-                    {"/info", "GET"},         {"/metrics", "GET"},   {"/openapi.yaml", "GET"},
-                    {"/debug/profile", "GET"}};
+    } promised[] = {{"/generate", "POST"},
+                    {"/tokenize", "POST"},
+                    {"/detokenize", "POST"},
+                    {"/livez", "GET"},
+                    {"/readyz", "GET"},
+                    {"/health", "GET"},
+                    {"/info", "GET"},
+                    {"/metrics", "GET"},
+                    {"/openapi.yaml", "GET"},
+                    {"/debug/profile", "GET"},
+                    {"/v1/models", "GET"},
+                    {"/v1/models/some-name", "GET"},
+                    {"/v1/completions", "POST"},
+                    {"/v1/chat/completions", "POST"}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++) {
-        const struct route *route = route_find(&service_routes, promised[i].path);
+        const struct route *route =
+            route_find(&service_routes, promised[i].path, promised[i].method);
         ck_assert_msg(route != NULL, "%s", promised[i].path);
         ck_assert(route_allows(route, promised[i].method));
         ck_assert(route_allows(route, "OPTIONS"));
@@ -28,20 +39,20 @@ END_TEST
 
 START_TEST(head_comes_with_get_alone)
 {
-    ck_assert(route_allows(route_find(&service_routes, "/health"), "HEAD"));
-    ck_assert(!route_allows(route_find(&service_routes, "/generate"), "HEAD"));
-    ck_assert(!route_allows(route_find(&service_routes, "/generate"), "GET"));
-    ck_assert(!route_allows(route_find(&service_routes, "/health"), "POST"));
+    ck_assert(route_allows(route_find(&service_routes, "/health", "HEAD"), "HEAD"));
+    ck_assert(!route_allows(route_find(&service_routes, "/generate", "HEAD"), "HEAD"));
+    ck_assert(!route_allows(route_find(&service_routes, "/generate", "GET"), "GET"));
+    ck_assert(!route_allows(route_find(&service_routes, "/health", "POST"), "POST"));
 }
 END_TEST
 
 START_TEST(paths_are_matched_byte_by_byte)
 {
     static const char *const others[] = {
-        "",           "/nowhere",    "/Generate", "/generate/", "/%67enerate",
-        "//generate", "/generate?x", "generate"};
+        "",           "/nowhere",    "/Generate", "/generate/",  "/%67enerate",
+        "//generate", "/generate?x", "generate",  "/v1/models/", "/v1/models/a/b"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        ck_assert_msg(route_find(&service_routes, others[i]) == NULL, "%s", others[i]);
+        ck_assert_msg(route_find(&service_routes, others[i], "POST") == NULL, "%s", others[i]);
 }
 END_TEST
 

@@ -1,0 +1,70 @@
+/* asked.h - what a body can ask of a generation, whatever the dialect, and the way from there to
+ * jobs.
+ *
+ * Each dialect has a table of fields, with its own names and defaults, that fills a struct asked;
+ * from then on all dialects go the same way: asking_read, then asking_add for each prompt, then
+ * asking_end. Rows that a dialect lacks keep the values of asked_defaults. Any thread; holds
+ * nothing between calls.
+ */
+#pragma once
+
+#include "api/builder.h"
+#include "api/chat/chat.h"
+#include "api/dialect.h"
+#include "api/json/fields.h"
+#include "api/json/values.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct asked {
+    const struct cJSON *prompt, *stop, *stop_token_ids, *logit_bias, *model;
+    const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
+    struct json_span messages, documents, template_kwargs, reasoning_effort;
+    bool add_special, parse_special, ignore_eos, stream, profile;
+    bool echo, chat_logprobs, keep_stop, cache_prompt;
+    bool add_generation_prompt, continue_final;
+    uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
+    uint64_t logprobs, top_logprobs, n, best_of;
+    double temperature, top_p, min_p, typical_p;
+    double repetition_penalty, presence_penalty, frequency_penalty;
+};
+#define ASKED(member)      .offset = offsetof(struct asked, member)
+#define ASKED_WHOLE_WINDOW 16777216.0         /* of penalties: all that a context holds */
+#define ASKED_EXACT        9007199254740992.0 /* 2^53: what every JSON reader keeps */
+#define ASKED_LONGEST      1000000000.0       /* ms, 11 days: added to a clock, far from 64 bits */
+
+struct asking { /* a body on its way to jobs; zeroed first */
+    const struct generation_source *source;
+    const struct field_table *table;
+    struct asked values;
+    struct fields_found found;
+    struct stop_list stops;
+    struct stop_id_list stop_ids;
+    struct bias_list biases;
+    struct builder_names names;
+    struct builder_values builder; /* complete but for the prompt */
+};
+
+/* The native API's defaults, for what a table does not name. */
+void asked_defaults(struct asked *values);
+
+/* Reads the body by the table and checks what all dialects have alike. */
+enum status asking_read(struct asking *a, const struct field_table *table,
+                        const struct generation_source *source, struct error *err);
+/* Whether the body had the member (offsetof), and by which name: the table's first where it had
+ * none. */
+bool asking_has(const struct asking *a, size_t offset);
+const char *asking_name(const struct asking *a, size_t offset);
+
+/* One prompt more: a string or ids of the body's tree, or what a template made of messages. Each
+ * gives n choices. */
+enum status asking_add(struct asking *a, struct generation *g, const struct cJSON *prompt,
+                       struct error *err);
+/* Renders, and appends. The generation is a chat then. STATUS_UNABLE: there is no template. */
+enum status asking_add_chat(struct asking *a, struct generation *g,
+                            const struct chat_request *request, const char *field,
+                            struct error *err);
+/* What the generation takes over when all is well; frees the rest in any case. */
+void asking_end(struct asking *a, struct generation *g, enum status status);

@@ -1,0 +1,30 @@
+/* openai.h - OpenAI's API: two rows of the dialect table, and its list of models.
+ *
+ * POST /v1/completions and POST /v1/chat/completions, with the fields that vLLM and llama.cpp's
+ * server add to them. Unknown fields are let be, since clients and routers add their own; a known
+ * one that cannot be honoured is refused by name. Decoders on any thread, writers on the loop
+ * thread; errors as in api/native/native.h. Knows nothing of sockets.
+ */
+#pragma once
+
+#include "api/dialect.h"
+#include "api/json/fields.h"
+#include "model/model.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+extern const struct dialect openai_completions, openai_chat;
+extern const struct field_table openai_completion_fields, openai_chat_fields;
+
+struct model_card {           /* what /v1/models says; borrowed */
+    const char *const *names; /* [n_names], the first is the model's, the others its aliases */
+    size_t n_names;
+    uint64_t created; /* Unix seconds: when it was loaded */
+    const struct model *model;
+    size_t n_vocab;
+};
+enum { MODELS_ROOM = 8192 };
+/* The list of one model, or the model alone (GET /v1/models/{id}). 0: no room. */
+size_t openai_models(const struct model_card *card, char *out, size_t room);
+size_t openai_model(const struct model_card *card, char *out, size_t room);

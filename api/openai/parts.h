@@ -1,0 +1,28 @@
+/* parts.h - what whole answers and events of OpenAI's API write alike. Inside api/openai alone. */
+#pragma once
+
+#include "api/json/json.h"
+#include "api/openai/openai.h"
+
+/* "id":...,"object":OBJECT,"created":...,"model":...,"system_fingerprint":... after the brace. */
+void openai_put_head(struct json_writer *w, const struct generation *g, const char *object);
+size_t openai_head_bound(const struct generation *g);
+/* The name of an ending. */
+const char *openai_finish(const struct job *job);
+/* ,"usage":{...} of finished jobs; at most OPENAI_USAGE_BOUND bytes. */
+enum { OPENAI_USAGE_BOUND = 320 };
+void openai_put_usage(struct json_writer *w, const struct generation *g);
+
+/* ,"logprobs":... of tokens [begin, end), in the shape of chats or of completions, where the echoed
+ * prompt's come first; null where none were asked for. */
+void openai_put_logprobs(struct json_writer *w, const struct generation *g,
+                         const struct choice *choice, size_t begin, size_t end);
+/* Bytes that one token, and an echoed prompt, add at most. */
+size_t openai_token_bound(const struct generation *g, const struct job *job);
+size_t openai_echo_bound(const struct generation *g, const struct choice *choice);
+
+/* The dialect's writers. */
+size_t openai_whole_bound(const struct generation *g);
+size_t openai_whole(const struct generation *g, char *out, size_t room);
+size_t openai_event_min(const struct generation *g);
+size_t openai_event(struct generation *g, char *out, size_t room);
