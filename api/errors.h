@@ -1,11 +1,9 @@
 /* errors.h - what a failure is in HTTP: the one place where a status becomes a number and a code.
  *
- * Each dialect writes them in its own shape; OpenAI's, which the native API shares, is here. Pure;
- * any thread. Knows nothing of sockets.
+ * Each dialect writes them in its own shape. Pure; any thread. Knows nothing of sockets.
  */
 #pragma once
 
-#include "api/json/json.h"
 #include "base/error.h"
 #include "engine/job.h"
 
@@ -46,10 +44,3 @@ struct api_error errors_of_refusal(enum refusal refusal);
 
 /* A job that ended with FINISH_ERROR or FINISH_CANCELLED; its text is job->error.text. */
 struct api_error errors_of_job(const struct job *job);
-
-/* {"error":{"code","type","message","param"}}, param null where NULL or "". */
-void errors_put(struct json_writer *w, const struct api_error *what, const char *message,
-                size_t n_message, const char *param);
-/* The same as a body: struct dialect's error. */
-size_t errors_write(const struct api_error *what, const char *message, const char *param, char *out,
-                    size_t room);

@@ -9,8 +9,7 @@
 #pragma once
 
 #include "api/accept.h"
-#include "api/chat/reasoning.h"
-#include "api/json/fields.h"
+#include "api/reasoning.h"
 #include "base/error.h"
 #include "engine/job.h"
 #include "profile/report.h"
@@ -46,7 +45,7 @@ struct generation_mark { /* how far a job has been sent; zeroed to begin */
     bool done;       /* its last event is written: nothing more comes */
 };
 
-enum { GENERATION_MODEL_MAX = 128 };
+enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64 };
 
 struct choice { /* one of the answers */
     struct job *job;
@@ -67,7 +66,7 @@ struct generation { /* zeroed first */
     uint64_t deadline_ms;        /* after arrival; 0: none */
     uint64_t tokenize_ns;        /* what turning the prompts into ids took */
     char asked_model[GENERATION_MODEL_MAX]; /* the model named, cut where longer; "": none was */
-    char ignored[FIELDS_NAME_MAX];          /* a field that a lenient dialect let be; "": none */
+    char ignored[GENERATION_FIELD_MAX];     /* a field that a lenient dialect let be; "": none */
     bool chat;                              /* messages, not a prompt */
     bool echo;                              /* the prompt's text comes before the answer's */
     bool include_usage;                     /* a stream says what it cost */

@@ -233,7 +233,7 @@ static enum status unknown(const struct field_table *table, const char *name,
                            shown, meant);
 }
 
-struct reading { /* of a body */
+struct body_reading { /* of a body */
     const struct field_table *table;
     const struct field_limits *limits;
     void *values;
@@ -241,8 +241,8 @@ struct reading { /* of a body */
     uint64_t present[FIELDS_MAX / 64]; /* rows that were there, null or not */
 };
 
-static enum status read_member(struct reading *r, const struct cJSON *item, struct json_span name,
-                               struct json_span raw, struct error *err)
+static enum status read_member(struct body_reading *r, const struct cJSON *item,
+                               struct json_span name, struct json_span raw, struct error *err)
 {
     if (json_has_nul(name))
         return error_set(err, STATUS_INVALID, "a field's name holds \\u0000, which no field has");
@@ -277,7 +277,7 @@ enum status fields_read(const struct field_table *table, const struct field_limi
                         const char *body, size_t n, void *values, struct fields_found *found,
                         struct error *err)
 {
-    struct reading r = {.table = table, .limits = limits, .values = values, .found = found};
+    struct body_reading r = {.table = table, .limits = limits, .values = values, .found = found};
     fields_default(table, values);
     enum status status = json_check(body, n, limits->max_depth, limits->max_nodes, err);
     if (status != STATUS_OK)

@@ -2,7 +2,7 @@
  * table. Loop thread or libuv's pool; holds nothing between calls. */
 #include "api/native/parts.h"
 
-#include "api/asked.h"
+#include "api/asked/asked.h"
 #include "base/sampling_defaults.h"
 
 /* clang-format off */
@@ -132,5 +132,5 @@ const struct dialect native_dialect = {
     .whole = native_whole,
     .event_min = native_event_min,
     .event = native_event,
-    .error = errors_write,
+    .error = json_error,
 };

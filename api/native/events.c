@@ -58,7 +58,7 @@ static size_t write_error(struct choice *choice, char *out, size_t room)
     struct api_error what = errors_of_job(choice->job);
     const char *text = err->text[0] != '\0' ? err->text : "the request was cancelled";
     json_raw(&w, "data: ");
-    errors_put(&w, &what, text, strlen(text), err->param);
+    json_error_put(&w, &what, text, strlen(text), err->param);
     json_raw(&w, "\n\n");
     if (w.full)
         return 0;

@@ -2,6 +2,7 @@
  * the same. Inside api/native alone. */
 #pragma once
 
+#include "api/json/error_body.h"
 #include "api/json/json.h"
 #include "api/native/native.h"
 

@@ -2,7 +2,7 @@
  * fields, and the rows of the dialect table. Any thread; holds nothing between calls. */
 #include "api/openai/parts.h"
 
-#include "api/asked.h"
+#include "api/asked/asked.h"
 
 #include <cjson/cJSON.h>
 
@@ -301,7 +301,7 @@ static enum answer_form form(const struct generation *g, const char *accept)
         {[ANSWER_JSON] = "application/json", [ANSWER_SSE] = "text/event-stream; charset=utf-8"},   \
     .keep_alive = ": keep-alive\n\n", .form = form, .whole_bound = openai_whole_bound,             \
     .whole = openai_whole, .event_min = openai_event_min, .event = openai_event,                   \
-    .error = errors_write
+    .error = json_error
 
 const struct dialect openai_completions = {.name = "openai completions",
                                            .fields = &openai_completion_fields,

@@ -153,7 +153,7 @@ static bool write_error(struct json_writer *w, struct generation *g, const struc
     struct api_error what = errors_of_job(job);
     size_t before = w->n;
     json_raw(w, "data: ");
-    errors_put(w, &what, text, strlen(text), job->error.param);
+    json_error_put(w, &what, text, strlen(text), job->error.param);
     json_raw(w, "\n\n");
     g->complete = keep(w, before);
     return false;

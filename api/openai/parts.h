@@ -1,6 +1,7 @@
 /* parts.h - what whole answers and events of OpenAI's API write alike. Inside api/openai alone. */
 #pragma once
 
+#include "api/json/error_body.h"
 #include "api/json/json.h"
 #include "api/openai/openai.h"
 

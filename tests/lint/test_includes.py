@@ -20,8 +20,12 @@ MODEL = [*GGUF, "core/profile", "core/model"]
 FORWARD = [*MODEL, "core/forward"]
 ENGINE = [*FORWARD, *TEXT, "core/engine"]
 JSON = [*ENGINE, "api", "api/json"]
-NATIVE = [*JSON, "api/native"]
-REPORT = [*NATIVE, "report", "embed"]
+CHAT = [*JSON, "core/jinja", "api/chat"]
+ASKED = [*CHAT, "api/asked"]
+NATIVE = [*ASKED, "api/native"]
+OPENAI = [*ASKED, "api/openai"]
+DIALECTS = [*NATIVE, *OPENAI]
+REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
 HANDLERS = [*HTTP, "server/handlers"]
@@ -43,7 +47,10 @@ MAY = {
     "embed": [],
     "api": ENGINE,
     "api/json": JSON,
+    "api/chat": CHAT,
+    "api/asked": ASKED,
     "api/native": NATIVE,
+    "api/openai": OPENAI,
     "report": REPORT,
     "server": HANDLERS,
     "server/http": HTTP,
@@ -57,7 +64,7 @@ MAY = {
 LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
-    "cjson/": ["api/json", "api/native", "report"],
+    "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "report"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }

@@ -1,5 +1,5 @@
 /* asked.c - from a body's values to the request builder. Any thread. */
-#include "api/asked.h"
+#include "api/asked/asked.h"
 
 #include "base/clock.h"
 #include "base/sampling_defaults.h"

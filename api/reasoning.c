@@ -1,6 +1,6 @@
 /* reasoning.c - finds the tags in a growing text, holding back what could be the beginning of one.
  * Pure; any thread. */
-#include "api/chat/reasoning.h"
+#include "api/reasoning.h"
 
 #include <string.h>
 

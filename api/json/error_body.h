@@ -1,0 +1,12 @@
+/* error_body.h - an error as the native API and OpenAI's write it. Pure; any thread. */
+#pragma once
+
+#include "api/errors.h"
+#include "api/json/json.h"
+
+/* {"error":{"code","type","message","param"}}, param null where NULL or "". */
+void json_error_put(struct json_writer *w, const struct api_error *what, const char *message,
+                    size_t n_message, const char *param);
+/* The same as a body: struct dialect's error. */
+size_t json_error(const struct api_error *what, const char *message, const char *param, char *out,
+                  size_t room);
