@@ -157,6 +157,7 @@ static void fill(struct job *job, const struct build *b)
     job->no_cache = v->no_cache;
     struct logit_bias *biases = job_biases(job); /* before sampling, which it is kept in */
     job->sampling = v->sampling;
+    job->sampling.penalties_from = v->answer_only ? b->n_prompt : 0;
     job->sampling.biases = biases;
     /* The defaults may be more than a small model has. */
     if (job->sampling.top_k > n_vocab)

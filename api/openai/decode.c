@@ -182,7 +182,7 @@ static enum status read_shared(struct asking *a, const struct field_table *table
     if (status == STATUS_OK)
         status = read_usage(&a->values, g, err);
     a->builder.no_cache = !a->values.cache_prompt;
-    a->builder.sampling.answer_only = true;
+    a->builder.answer_only = true;
     return status;
 }
 

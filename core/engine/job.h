@@ -63,11 +63,12 @@ struct job {
     /* --- the request: written before engine_submit, read-only after --- */
     const int32_t *prompt; /* [n_prompt], owned; its worker writes what it samples after it */
     size_t n_prompt;
-    size_t max_tokens; /* >= 1; n_prompt + max_tokens <= context */
+    size_t max_tokens; /* n_prompt + max_tokens <= context; 0: the prompt is read, that is all */
     size_t min_tokens;
     bool ignore_eos;
     bool keep_stop;        /* the stop string that ends the text stays in it */
     bool no_cache;         /* the prompt is computed anew, whatever the prefix cache has */
+    bool progress;         /* n_read is kept, and announced with each step */
     int n_logprobs;        /* -1: none; 0..20 */
     int n_prompt_logprobs; /* likewise, of the prompt's tokens */
     struct sampling sampling;
@@ -89,11 +90,14 @@ struct job {
                                  tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
     _Atomic bool cancelled;   /* set by the loop thread through engine_cancel */
+    _Atomic uint32_t n_read;  /* with progress: prompt tokens that are there, cached or computed */
     _Atomic int phase;        /* enum job_phase: waiting, given to a worker, first token made */
 
     /* --- final once finished --- */
     enum finish_reason finish;
     struct error error;  /* when FINISH_ERROR */
+    int stop_index;      /* of stops: the one that ended the text; -1: none did */
+    int32_t stop_id;     /* the token that did, an EOS or one of stop_ids; -1: none */
     size_t n_tokens;     /* records in tokens (an EOS that ended the text is not among them) */
     size_t n_text;       /* bytes of text */
     size_t n_completion; /* tokens sampled, that EOS included */

@@ -29,6 +29,7 @@ void output_begin(struct job *job)
     job->output.n_raw = job->output.n_split = 0;
     job->output.n_passed = job->output.n_ready = 0;
     job->n_tokens = job->n_text = 0;
+    job->stop_index = job->stop_id = -1;
 }
 
 /* Moves every search on by one byte; the length of the longest stop string that it completes, or 0.
@@ -45,6 +46,8 @@ static size_t search_byte(struct job *job, char byte)
         n += stop->bytes[n] == byte;
         job->output.matched[s] = n;
         if (n == stop->n) {
+            if (n > complete)
+                job->stop_index = (int)s;
             complete = n > complete ? n : complete;
             job->output.matched[s] = border[n - 1];
         }
@@ -68,7 +71,7 @@ static bool search(struct job *job, size_t n_new)
         size_t length = search_byte(job, job->text[job->output.n_raw++]);
         if (length == 0)
             continue;
-        cut(job, job->output.n_raw - length);
+        cut(job, job->output.n_raw - (job->keep_stop ? 0 : length));
         return true;
     }
     return false;
@@ -123,8 +126,10 @@ static bool stops_at_name(struct job *job, struct gguf_string name)
         bool follows =
             before == 0 || (job->output.utf8.n_held == 0 && before <= n_text &&
                             memcmp(job->text + n_text - before, stop->bytes, before) == 0);
-        if (follows && stop->n > longest)
+        if (follows && stop->n > longest) {
             longest = stop->n;
+            job->stop_index = (int)s;
+        }
     }
     if (longest == 0)
         return false;

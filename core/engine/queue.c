@@ -306,6 +306,8 @@ static enum status admit(struct queue *q, struct job *const *jobs, size_t n, uin
     for (size_t i = 0; i < n; i++) {
         jobs[i]->ticket = q->n_tickets++;
         jobs[i]->n_aborts = q->n_aborts;
+        if (jobs[i]->no_cache || jobs[i]->prompt_logprobs) /* shares its prefix with no other */
+            jobs[i]->salt ^= (jobs[i]->ticket + 1) * UINT64_C(0x9e3779b97f4a7c15);
     }
     enum status status = STATUS_OK;
     bool placed = false;
@@ -327,7 +329,7 @@ static enum status check_size(const struct queue *q, const struct job *job, stru
     size_t n = job->n_prompt + job->max_tokens;
     if (job->n_prompt == 0)
         return error_set_param(err, STATUS_INVALID, "prompt", "the prompt has no tokens: give one");
-    if (job->max_tokens == 0 || n > q->n_context)
+    if (n > q->n_context)
         return error_set_param(err, STATUS_INVALID, "max_tokens",
                                "%zu prompt tokens and max_tokens %zu do not fit the context of %zu",
                                job->n_prompt, job->max_tokens, q->n_context);

@@ -59,8 +59,19 @@ static void count_finished(struct worker *w, const struct job *job)
 {
     if (job->finish == FINISH_CANCELLED)
         add(&w->counters.cancelled[atomic_load_explicit(&job->phase, memory_order_relaxed)], 1);
-    else if (job->finish == FINISH_STOP || job->finish == FINISH_LENGTH)
+    else if ((job->finish == FINISH_STOP || job->finish == FINISH_LENGTH) && job->max_tokens > 0)
         rates_finished(&w->rates, job->n_completion, job->max_tokens);
+}
+
+/* How far the prompt is read, for a job that is watched. True: it has moved. */
+static bool tell_progress(struct slot *slot)
+{
+    struct job *job = slot->job;
+    size_t n = slot->kv.n_positions < job->n_prompt ? slot->kv.n_positions : job->n_prompt;
+    if (!job->progress || n <= atomic_load_explicit(&job->n_read, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&job->n_read, (uint32_t)n, memory_order_release);
+    return true;
 }
 
 /* Commits what the step computed and takes out the sequences that have ended; then publishes
@@ -94,6 +105,7 @@ static void settle(struct worker *w)
     bool news = w->n_done > 0;
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = active(w, i);
+        news |= tell_progress(slot);
         if (!slot->sampled)
             continue;
         struct job *job = slot->job;
@@ -130,18 +142,36 @@ struct step_tokens { /* of one step */
     size_t n_again;  /* of n_read: read before */
 };
 
+/* The row's logits are asked for: to draw the next token, or for the prompt's log-probabilities. */
+static bool wants_logits(const struct slot *slot, size_t position)
+{
+    const struct job *job = slot->job;
+    return position + 1 == slot->n_tokens || (job->prompt_logprobs && position + 1 < job->n_prompt);
+}
+
 /* The positions are there already. */
 static void add_rows(struct worker *w, struct slot *slot, size_t n)
 {
     size_t first = slot->kv.n_positions;
     slot->n_rows = n;
-    for (size_t i = 0; i < n; i++)
-        w->rows[w->n_rows++] = (struct row){.token = slot->tokens[first + i],
-                                            .position = (uint32_t)(first + i),
+    for (size_t i = first; i < first + n; i++) {
+        bool wants = wants_logits(slot, i);
+        w->rows[w->n_rows++] = (struct row){.token = slot->tokens[i],
+                                            .position = (uint32_t)i,
                                             .seq = &slot->kv,
-                                            .wants_logits = first + i + 1 == slot->n_tokens};
-    if (first + n == slot->n_tokens)
-        w->sampling[w->n_sampling++] = (uint32_t)(slot - w->slots);
+                                            .wants_logits = wants};
+        if (wants)
+            w->wanted[w->n_wanted++] = (struct wanted){(uint32_t)(slot - w->slots), (uint32_t)i};
+    }
+}
+
+/* How many rows of sequence i may want logits: those after it keep one each. */
+static size_t logits_left(struct worker *w, size_t i)
+{
+    size_t n_later = 0;
+    for (size_t k = i + 1; k < w->n_active; k++)
+        n_later += !is_decoding(active(w, k));
+    return w->setup->options->max_batch - w->n_wanted - n_later;
 }
 
 /* Under the lock: the youngest sequence gives its slot and pages back. Its tokens stay with the
@@ -224,7 +254,7 @@ static struct step_tokens read_given(struct worker *w, struct slot *slot, size_t
 static struct step_tokens build_rows(struct worker *w, uint64_t now)
 {
     struct step_tokens sum = {0};
-    w->n_rows = w->n_sampling = w->n_preempted = 0;
+    w->n_rows = w->n_wanted = w->n_preempted = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
         if (!is_decoding(active(w, i)) || !grow(w, i))
@@ -236,7 +266,10 @@ static struct step_tokens build_rows(struct worker *w, uint64_t now)
     for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
         if (is_decoding(active(w, i)))
             continue;
-        struct step_tokens one = read_given(w, active(w, i), budget - sum.n_read, now);
+        size_t most = budget - sum.n_read;
+        if (active(w, i)->job->prompt_logprobs && logits_left(w, i) < most)
+            most = logits_left(w, i);
+        struct step_tokens one = read_given(w, active(w, i), most, now);
         sum.n_read += one.n_read;
         sum.n_again += one.n_again;
     }
@@ -268,14 +301,34 @@ static void end_out_of_range(struct worker *w)
 
 /* --- the samples --- */
 
-/* Sequence i of those that sample; any thread of the team, with its own sampler. */
+static void record_logprobs(struct worker *w, struct sampler *sampler, float *logits, int32_t id,
+                            int n_top, struct logprob_record *out)
+{
+    size_t n_vocab = w->setup->model->shape.n_vocab, n = (size_t)n_top;
+    out->n_top = (uint32_t)(n < n_vocab ? n : n_vocab);
+    out->logprob = sampler_logprobs(sampler, logits, id, out->n_top, out->top);
+}
+
+static bool is_sample(const struct worker *w, const struct wanted *wanted)
+{
+    return wanted->position + 1 == w->slots[wanted->slot].n_tokens;
+}
+
+/* The i-th logits that are wanted; any thread of the team, with its own sampler. */
 static void sample(struct worker *w, size_t i, struct sampler *sampler)
 {
-    struct slot *slot = &w->slots[w->sampling[i]];
+    const struct wanted *wanted = &w->wanted[i];
+    struct slot *slot = &w->slots[wanted->slot];
     struct job *job = slot->job;
     float *logits = forward_logits(w->forward, i);
+    if (!is_sample(w, wanted)) {
+        size_t next = wanted->position + 1;
+        record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs,
+                        &job->prompt_logprobs[next]);
+        return;
+    }
     slot->sampled = false;
-    if (slot->finish != FINISH_NONE)
+    if (slot->finish != FINISH_NONE || job->max_tokens == 0)
         return;
     const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
                                        {job->stop_ids, job->n_stop_ids}};
@@ -289,10 +342,8 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     }
     if (job->n_logprobs < 0 || !job->logprobs)
         return;
-    struct logprob_record *record = &job->logprobs[job->n_tokens];
-    size_t n_vocab = w->setup->model->shape.n_vocab, n_top = (size_t)job->n_logprobs;
-    record->n_top = (uint32_t)(n_top < n_vocab ? n_top : n_vocab);
-    record->logprob = sampler_logprobs(sampler, logits, slot->sample, record->n_top, record->top);
+    record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs,
+                    &job->logprobs[job->n_tokens]);
 }
 
 static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
@@ -304,7 +355,7 @@ static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
 
 static void sample_all(struct worker *w)
 {
-    uint32_t n = (uint32_t)w->n_sampling;
+    uint32_t n = (uint32_t)w->n_wanted;
     if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
         step_profile_wait(w);
         recorder_cut(w->recorder, CUT_DESCRIBE); /* the wait is the recorder's own */
@@ -324,6 +375,10 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
         output_end(job);
         return;
     }
+    if (job->max_tokens == 0) { /* the prompt was all */
+        slot->finish = FINISH_LENGTH;
+        return;
+    }
     if (job->first_token_ns == 0) {
         job->first_token_ns = now;
         atomic_store_explicit(&job->phase, JOB_DECODE, memory_order_relaxed);
@@ -333,6 +388,7 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
     add(&w->counters.generated, 1);
     if (tokenizer_is_end(w->setup->tokenizer, slot->sample) || output_ends_at(job, slot->sample)) {
         output_end(job);
+        job->stop_id = slot->sample;
         slot->finish = FINISH_STOP;
         return;
     }
@@ -406,8 +462,9 @@ void worker_step(struct worker *w)
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
-    for (size_t i = 0; i < w->n_sampling; i++)
-        take_sample(w, &w->slots[w->sampling[i]], now);
+    for (size_t i = 0; i < w->n_wanted; i++)
+        if (is_sample(w, &w->wanted[i]))
+            take_sample(w, &w->slots[w->wanted[i].slot], now);
     recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), &tokens, now - begin);
     rates_step(&w->rates, tokens.n_decode, tokens.n_read, now - begin);

@@ -43,7 +43,7 @@ static void count_row(struct record_work *work, const struct row *row, bool last
 static void measure_work(const struct worker *w, struct record_work *out)
 {
     struct record_work work = {
-        .n_steps = 1, .n_rows = (double)w->n_rows, .n_sampled = (double)w->n_sampling};
+        .n_steps = 1, .n_rows = (double)w->n_rows, .n_sampled = (double)w->n_wanted};
     for (size_t i = 0; i < w->n_rows; i++)
         count_row(&work, &w->rows[i], i + 1 == w->n_rows || w->rows[i + 1].seq != w->rows[i].seq);
     work.n_steps_wanted = work.n_wanted > 0;

@@ -38,12 +38,12 @@ static enum status take_arena(struct worker *w, struct error *err)
     w->order = arena_alloc(&w->arena, n_slots, sizeof *w->order);
     w->free_slots = arena_alloc(&w->arena, n_slots, sizeof *w->free_slots);
     w->arrivals = arena_alloc(&w->arena, n_slots, sizeof *w->arrivals);
-    w->sampling = arena_alloc(&w->arena, n_slots, sizeof *w->sampling);
+    w->wanted = arena_alloc(&w->arena, n_slots, sizeof *w->wanted);
     w->done = arena_alloc(&w->arena, n_slots, sizeof *w->done);
     w->preempted = arena_alloc(&w->arena, n_slots, sizeof *w->preempted);
     w->rows = arena_alloc(&w->arena, n_rows, sizeof *w->rows);
     w->samplers = arena_alloc(&w->arena, w->n_threads, sizeof(struct sampler *));
-    if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->sampling || !w->done ||
+    if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->wanted || !w->done ||
         !w->preempted || !w->rows || !w->samplers)
         return error_no_memory(err, bytes, "a worker's tables");
     for (size_t i = 0; i < n_slots; i++)
@@ -221,7 +221,8 @@ void worker_destroy(struct worker *w)
 
 static size_t positions_of(const struct job *job)
 {
-    return job->n_prompt + job->max_tokens - 1; /* the last token is never computed */
+    /* The last token is never computed. */
+    return job->n_prompt + job->max_tokens - (job->max_tokens > 0);
 }
 
 /* The tokens to read: its prompt, and after a preemption its answer so far. */

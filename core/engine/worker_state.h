@@ -36,6 +36,11 @@ struct slot { /* the place of one running sequence */
         left_tokens; /* still to read, still to make at most; for forecasts */
 };
 
+struct wanted { /* logits of one row of this step: a sample, or the log-probability of the prompt's
+                   next token */
+    uint32_t slot, position;
+};
+
 struct worker_counters { /* one writer: the worker's thread; relaxed */
     _Atomic uint64_t generated, prompt_computed, prompt_cached, cancelled[3];
     _Atomic uint64_t preemptions, recomputed;
@@ -73,8 +78,8 @@ struct worker {
     size_t n_active;
     struct row *rows; /* [max_batch + step_tokens] */
     size_t n_rows;
-    uint32_t *sampling; /* [n_sampling] slots that sample in this step, in the rows' order */
-    size_t n_sampling;
+    struct wanted *wanted; /* [n_wanted] of this step, in the rows' order; at most max_batch */
+    size_t n_wanted;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
     struct job **preempted; /* [n_preempted] in this step: to be given back */

@@ -120,7 +120,9 @@ static void apply_penalties(struct sampler *s, float *logits, const struct sampl
     if (p->repetition_penalty == 1.0f && p->presence_penalty == 0.0f &&
         p->frequency_penalty == 0.0f)
         return;
-    size_t n = n_tokens < p->repetition_window ? n_tokens : p->repetition_window;
+    size_t n = n_tokens > p->penalties_from ? n_tokens - p->penalties_from : 0;
+    if (n > p->repetition_window)
+        n = p->repetition_window;
     const int32_t *window = tokens + (n_tokens - n);
     for (size_t i = 0; i < n; i++)
         if (valid_id(s, window[i]))

@@ -34,7 +34,7 @@ struct sampling { /* one request's parameters, checked by the API; ranges as in 
     float repetition_penalty;      /* 1 = off */
     uint32_t repetition_window;    /* tokens, prompt included; for all three penalties */
     float presence_penalty, frequency_penalty;
-    bool answer_only; /* the three penalties look at the answer's tokens alone */
+    size_t penalties_from; /* the three penalties look at no token before it: 0, or n_prompt */
     uint64_t seed;
     uint32_t choice; /* which of a request's parallel answers: each has its own stream of draws */
     const struct logit_bias *biases; /* sorted by id, unique; borrowed from the job */

@@ -96,7 +96,8 @@ struct request {
     const int32_t *stop_ids; /* [n_stop_ids] */
     size_t n_stop_ids;
     uint64_t salt;
-    bool profile;
+    bool profile, keep_stop, no_cache, progress, answer_only, prompt_logprobs;
+    float presence_penalty;
 };
 
 static inline struct request simple(size_t n_prompt, size_t max_tokens, uint32_t prompt_seed)
@@ -128,6 +129,7 @@ static inline struct job *job_of(const struct request *r)
                             .stop_bytes = r->stop ? strlen(r->stop) : 0,
                             .max_piece = tokenizer_max_piece(world.tokenizer),
                             .logprobs = r->n_logprobs >= 0,
+                            .prompt_logprobs = r->prompt_logprobs,
                             .profile = r->profile};
     struct job *job;
     struct error err;
@@ -147,6 +149,12 @@ static inline struct job *job_of(const struct request *r)
     job->sampling.repetition_window = 64;
     job->sampling.seed = r->seed;
     job->salt = r->salt;
+    job->sampling.presence_penalty = r->presence_penalty;
+    job->sampling.penalties_from = r->answer_only ? r->n_prompt : 0;
+    job->keep_stop = r->keep_stop;
+    job->no_cache = r->no_cache;
+    job->progress = r->progress;
+    job->n_prompt_logprobs = r->prompt_logprobs ? 3 : -1;
     job->n_stop_ids = r->n_stop_ids;
     for (size_t i = 0; i < r->n_stop_ids; i++)
         job->stop_ids[i] = r->stop_ids[i];

@@ -1,0 +1,248 @@
+/* test_engine_wishes.c - what APIs ask of a job beside its tokens: prompts alone, the prompt's
+ * log-probabilities, penalties over the answer, kept stop strings, prompts computed anew. Each
+ * alone as in a crowd, bit for bit.
+ */
+#include "engine_test.h"
+
+enum { PROMPT = 70, CROWD = 7 };
+
+/* The request's job, alone on an engine of its own or in the middle of a crowd. */
+static struct job *run_in_crowd(struct engine *engine, const struct request *r)
+{
+    struct job *crowd[CROWD], *job;
+    for (size_t i = 0; i < CROWD; i++) {
+        struct request other = simple(5 + 9 * i, 30, (uint32_t)(100 + i));
+        other.prompt_logprobs = i % 3 == 1;
+        crowd[i] = job_of(&other);
+        submit(engine, crowd[i]);
+    }
+    job = run_request(engine, r);
+    for (size_t i = 0; i < CROWD; i++) {
+        wait_finished(engine, crowd[i]);
+        job_destroy(crowd[i]);
+    }
+    return job;
+}
+
+static void same_prompt_logprobs(const struct job *a, const struct job *b, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        const struct logprob_record *p = &a->prompt_logprobs[i], *q = &b->prompt_logprobs[i];
+        ck_assert_uint_eq(p->n_top, 3);
+        ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
+        ck_assert_int_eq(memcmp(p->top, q->top, 3 * sizeof *p->top), 0);
+    }
+}
+
+START_TEST(a_prompt_alone_is_read_and_nothing_is_made)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(PROMPT, 0, 3);
+    struct job *job = run_in_crowd(engine, &r);
+    ck_assert_int_eq(job->finish, FINISH_LENGTH);
+    ck_assert_uint_eq(job->n_completion + job->n_tokens + job->n_text, 0);
+    ck_assert_uint_eq(job->first_token_ns, 0);
+    ck_assert_uint_ne(job->started_ns, 0);
+    job_destroy(job);
+    r.max_tokens = 4; /* what it has read is there for others */
+    job = run_request(engine, &r);
+    ck_assert_uint_eq(job->n_cached, PROMPT / KV_PAGE * KV_PAGE);
+    job_destroy(job);
+    r = simple(world.model->n_context, 0, 4); /* a whole context of prompt */
+    job = run_request(engine, &r);
+    ck_assert_int_eq(job->finish, FINISH_LENGTH);
+    job_destroy(job);
+    engine_destroy(engine);
+}
+END_TEST
+
+/* The log-probability that a prompt's token has is the one that it had when it was made. */
+START_TEST(a_prompt_has_the_logprobs_of_its_making)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(20, 40, 8);
+    r.n_logprobs = 3;
+    struct job *made = run_request(engine, &r);
+    struct request again = simple(20 + 40, 1, 8);
+    again.prompt_logprobs = true;
+    struct job *read = job_of(&again);
+    memcpy(job_prompt(read), job_prompt(made), 60 * sizeof(int32_t));
+    submit(engine, read);
+    wait_finished(engine, read);
+    ck_assert_uint_eq(read->n_cached, 0); /* though the cache has most of it */
+    for (size_t i = 0; i < 40; i++) {
+        const struct logprob_record *p = &made->logprobs[i], *q = &read->prompt_logprobs[20 + i];
+        ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
+        ck_assert_int_eq(memcmp(p->top, q->top, 3 * sizeof *p->top), 0);
+    }
+    ck_assert_uint_eq(read->prompt_logprobs[0].n_top, 0);
+    job_destroy(made);
+    job_destroy(read);
+    engine_destroy(engine);
+}
+END_TEST
+
+START_TEST(prompt_logprobs_do_not_depend_on_chunks_threads_or_company)
+{
+    struct request r = simple(PROMPT, 3, 21);
+    r.prompt_logprobs = true;
+    r.n_logprobs = 2;
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct job *right = run_request(engine, &r);
+    engine_destroy(engine);
+    static const struct {
+        unsigned threads;
+        size_t step_tokens, max_batch;
+    } ways[] = {{1, 1, 8}, {2, 7, 2}, {2, 512, 1}, {1, 64, 16}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        o = options_of(1, ways[i].threads);
+        o.step_tokens = ways[i].step_tokens;
+        o.max_batch = ways[i].max_batch;
+        engine = engine_open(&o);
+        struct job *job = run_in_crowd(engine, &r);
+        same_answer(right, job);
+        same_prompt_logprobs(right, job, PROMPT);
+        job_destroy(job);
+        engine_destroy(engine);
+    }
+    job_destroy(right);
+}
+END_TEST
+
+/* KV memory for two of these at a time: the younger ones give way and are read again. */
+START_TEST(prompt_logprobs_survive_preemption)
+{
+    enum { N = 6 };
+    struct engine_options o = options_of(1, 1);
+    struct job *right[N], *jobs[N];
+    struct engine *engine = engine_open(&o);
+    struct request r[N];
+    for (size_t i = 0; i < N; i++) {
+        r[i] = simple(90, 150, (uint32_t)(40 + i));
+        r[i].prompt_logprobs = true;
+        right[i] = run_request(engine, &r[i]);
+    }
+    size_t page = 0;
+    struct engine_stats stats;
+    engine_stats(engine, &stats);
+    page = o.kv_bytes / stats.kv.n_pages;
+    engine_destroy(engine);
+    o.kv_bytes = page * kv_pages_for(2 * 240);
+    engine = engine_open(&o);
+    for (size_t i = 0; i < N; i++) {
+        jobs[i] = job_of(&r[i]);
+        submit(engine, jobs[i]);
+    }
+    for (size_t i = 0; i < N; i++) {
+        wait_finished(engine, jobs[i]);
+        same_answer(right[i], jobs[i]);
+        same_prompt_logprobs(right[i], jobs[i], 90);
+        job_destroy(right[i]);
+        job_destroy(jobs[i]);
+    }
+    engine_stats(engine, &stats);
+    ck_assert_uint_gt(stats.preemptions, 0);
+    engine_destroy(engine);
+}
+END_TEST
+
+START_TEST(penalties_can_leave_the_prompt_out)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(50, 30, 5), bare = r;
+    r.presence_penalty = 2;
+    r.temperature = 0;
+    struct job *both = run_request(engine, &r);
+    r.answer_only = true;
+    struct job *alone = run_request(engine, &r), *crowd = run_in_crowd(engine, &r);
+    same_answer(alone, crowd);
+    bool same = both->n_text == alone->n_text && !memcmp(both->text, alone->text, both->n_text);
+    ck_assert(!same);
+    bare.temperature = 0; /* the first token has no answer before it: no penalty counts */
+    struct job *plain = run_request(engine, &bare);
+    ck_assert_int_eq(plain->tokens[0].id, alone->tokens[0].id);
+    job_destroy(plain);
+    job_destroy(both);
+    job_destroy(alone);
+    job_destroy(crowd);
+    engine_destroy(engine);
+}
+END_TEST
+
+START_TEST(a_stop_string_is_known_and_may_stay)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(12, 60, 17);
+    struct job *whole = run_request(engine, &r);
+    ck_assert_int_eq(whole->stop_index, -1);
+    ck_assert_int_eq(whole->stop_id, -1);
+    ck_assert_uint_ge(whole->n_text, 24);
+    char stop[5] = "";
+    memcpy(stop, whole->text + 20, 4);
+    size_t at = (size_t)((char *)memmem(whole->text, whole->n_text, stop, 4) - whole->text);
+    r.stop = stop;
+    struct job *cut = run_request(engine, &r);
+    r.keep_stop = true;
+    struct job *kept = run_request(engine, &r);
+    ck_assert_int_eq(cut->finish, FINISH_STOP);
+    ck_assert_int_eq(cut->stop_index, 0);
+    ck_assert_uint_eq(cut->n_text, at);
+    ck_assert_uint_eq(kept->n_text, at + 4);
+    ck_assert_mem_eq(kept->text, whole->text, at + 4);
+    ck_assert_uint_eq(kept->tokens[kept->n_tokens - 1].text_end, at + 4);
+    r = simple(12, 60, 17);
+    r.stop_ids = &whole->tokens[5].id;
+    r.n_stop_ids = 1;
+    struct job *by_id = run_request(engine, &r);
+    ck_assert_int_eq(by_id->stop_id, whole->tokens[5].id);
+    ck_assert_int_eq(by_id->stop_index, -1);
+    job_destroy(whole);
+    job_destroy(cut);
+    job_destroy(kept);
+    job_destroy(by_id);
+    engine_destroy(engine);
+}
+END_TEST
+
+START_TEST(a_prompt_can_be_computed_anew_and_watched)
+{
+    struct engine_options o = options_of(1, 1);
+    o.step_tokens = 16;
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(PROMPT, 5, 30);
+    struct job *first = run_request(engine, &r), *second = run_request(engine, &r);
+    r.no_cache = true;
+    r.progress = true;
+    struct job *anew = run_request(engine, &r);
+    ck_assert_uint_eq(second->n_cached, PROMPT / KV_PAGE * KV_PAGE);
+    ck_assert_uint_eq(anew->n_cached, 0);
+    ck_assert_uint_eq(anew->n_read, PROMPT);
+    same_answer(first, anew);
+    job_destroy(first);
+    job_destroy(second);
+    job_destroy(anew);
+    engine_destroy(engine);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine/wishes");
+    TCase *tcase = tcase_create("wishes");
+    tcase_add_unchecked_fixture(tcase, world_open, world_close);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, a_prompt_alone_is_read_and_nothing_is_made);
+    tcase_add_test(tcase, a_prompt_has_the_logprobs_of_its_making);
+    tcase_add_test(tcase, prompt_logprobs_do_not_depend_on_chunks_threads_or_company);
+    tcase_add_test(tcase, prompt_logprobs_survive_preemption);
+    tcase_add_test(tcase, penalties_can_leave_the_prompt_out);
+    tcase_add_test(tcase, a_stop_string_is_known_and_may_stay);
+    tcase_add_test(tcase, a_prompt_can_be_computed_anew_and_watched);
+    suite_add_tcase(suite, tcase);
+    return run_suite(suite);
+}
