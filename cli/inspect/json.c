@@ -187,6 +187,7 @@ static void print_file(struct json_writer *w, const struct inspection *i)
     json_raw(w, "{\"file\":");
     json_string(w, i->path, strlen(i->path));
     number(w, "bytes", gguf_size(i->gguf));
+    number(w, "files", gguf_n_parts(i->gguf));
     number(w, "gguf_version", gguf_version(i->gguf));
     number(w, "keys", gguf_n_values(i->gguf));
     number(w, "tensors", gguf_n_tensors(i->gguf));

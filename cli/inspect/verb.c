@@ -52,6 +52,8 @@ static void print_file(FILE *out, const struct inspection *i)
     char size[32];
     fprintf(out, "%s\n", i->name[0] != '\0' ? i->name : i->arch);
     line(out, "file", "%s, %s", i->path, size_text((double)gguf_size(i->gguf), size));
+    if (gguf_n_parts(i->gguf) > 1)
+        line(out, "split", "in %zu files, of which this is the first", gguf_n_parts(i->gguf));
     line(out, "format", "GGUF version %" PRIu32 ", %zu keys, %zu tensors", gguf_version(i->gguf),
          gguf_n_values(i->gguf), gguf_n_tensors(i->gguf));
     line(out, "architecture", "%s", i->arch);

@@ -2,10 +2,11 @@
  * checked.
  *
  * Takes (bytes, size), so that any truncation can be tested in-process; gguf_map opens a file that
- * way. The reader never trusts a length, a count or an offset, allocates in proportion to the bytes
- * it was given, and says in each refusal which key or tensor is at fault and what would be right.
- * Knows the container only: what a key means is model.h's and tokenizer.h's business. Any thread;
- * read-only once open.
+ * way, and with the first file of a split model (NAME-00001-of-0000N.gguf) all of them. The reader
+ * never trusts a length, a count or an offset, allocates in proportion to the bytes it was given,
+ * and says in each refusal which key or tensor is at fault and what would be right. Knows the
+ * container only: what a key means is model.h's and tokenizer.h's business. Any thread; read-only
+ * once open.
  */
 #pragma once
 
@@ -55,6 +56,7 @@ struct gguf_tensor {
     const uint8_t *data; /* borrowed, there after gguf_fetch; in range, aligned in the file,
                             overlapping no other */
     size_t n_bytes;
+    size_t part; /* which of a split model's files it lies in; 0 */
 };
 
 struct gguf; /* opaque */
@@ -63,7 +65,8 @@ struct gguf; /* opaque */
 enum status gguf_open(struct gguf **out, const uint8_t *bytes, size_t size, struct error *err);
 
 /* Opens a regular file, of which only the header is read; STATUS_IO too. Tensors are brought in one
- * by one (gguf_fetch). */
+ * by one (gguf_fetch). Where it is the first file of a split model the others are opened too: the
+ * tensors of all stand in one list, keys are the first one's. */
 enum status gguf_map(struct gguf **out, const char *path, struct error *err);
 void gguf_close(struct gguf *gguf); /* takes NULL */
 
@@ -76,7 +79,8 @@ enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
 
 uint32_t gguf_version(const struct gguf *gguf);
-size_t gguf_size(const struct gguf *gguf);      /* bytes of the file */
+size_t gguf_size(const struct gguf *gguf);      /* bytes of the file, or of all files */
+size_t gguf_n_parts(const struct gguf *gguf);   /* files; 1: it is whole */
 size_t gguf_alignment(const struct gguf *gguf); /* of each tensor's data; a power of two */
 size_t gguf_n_values(const struct gguf *gguf);
 const struct gguf_value *gguf_value_at(const struct gguf *gguf, size_t i);

@@ -1,8 +1,8 @@
 /* internal.h - what the GGUF reader's files share: the open file, and a cursor that never
  * leaves it.
  *
- * reader.c owns the file, the header and the tensors; values.c owns keys and values. Included by
- * them and cursor.c alone.
+ * reader.c owns the file, the header and the tensors; values.c owns keys and values; open.c joins
+ * the files of a split model. Included by them and cursor.c alone.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ enum {
         1 << 20, /* bytes: chat templates are the longest, and stay below a tenth of it */
     GGUF_MAX_ARRAY = 16 << 20,               /* elements: the largest vocabularies have 260,000 */
     GGUF_MAX_METADATA = 256 << 20,           /* bytes in front of the tensors' data */
+    GGUF_MAX_PARTS = 512,                    /* files of one split model, each an open descriptor */
     GGUF_MIN_VALUE = 8 + 1 + 4 + 1,          /* bytes of the smallest key and value */
     GGUF_MIN_TENSOR = 8 + 1 + 4 + 8 + 4 + 8, /* bytes of the smallest tensor description */
 };
@@ -44,6 +45,10 @@ struct gguf {
     struct gguf_tensor *tensors; /* [n_tensors], in the file's order; owned */
     size_t n_tensors;
     uint32_t *tensors_by_name; /* [n_tensors], sorted; owned */
+
+    /* Of a split model the first file holds the tensors of all; the others keep their bytes. */
+    struct gguf **others; /* [n_others], parts 1 and on; owned */
+    size_t n_others;
 };
 
 struct gguf_cursor {
@@ -51,6 +56,15 @@ struct gguf_cursor {
     size_t pos;     /* <= size and <= GGUF_MAX_METADATA */
     char what[112]; /* what is being read, for messages: "key 'general.name'" */
 };
+
+/* --- reader.c --- */
+
+/* Each opens one file alone, whatever it says of others. */
+enum status gguf_open_alone(struct gguf **out, const uint8_t *bytes, size_t size,
+                            struct error *err);
+enum status gguf_map_alone(struct gguf **out, const char *path, struct error *err);
+/* Makes the index by name of all tensors; a name given twice is STATUS_FORMAT. */
+enum status gguf_index_tensors(struct gguf *g, struct error *err);
 
 /* --- cursor.c --- */
 

@@ -203,6 +203,24 @@ static int compare_places(const void *a, const void *b, void *tensors)
     return (x > y) - (x < y);
 }
 
+enum status gguf_index_tensors(struct gguf *g, struct error *err)
+{
+    uint32_t *index = realloc(g->tensors_by_name, (g->n_tensors + 1) * sizeof index[0]);
+    if (index == NULL)
+        return error_no_memory(err, g->n_tensors * sizeof index[0], "the index of tensors");
+    g->tensors_by_name = index;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        index[i] = (uint32_t)i;
+    qsort_r(index, g->n_tensors, sizeof index[0], compare_names, g->tensors);
+    for (size_t i = 1; i < g->n_tensors; i++) {
+        const char *name = g->tensors[index[i]].name;
+        if (strcmp(g->tensors[index[i - 1]].name, name) == 0)
+            return error_set_param(err, STATUS_FORMAT, name, "tensor '%s' appears more than once",
+                                   name);
+    }
+    return STATUS_OK;
+}
+
 /* Finds names given twice and data that overlap by sorting: n log n, whatever the file says. Leaves
  * the index by name. */
 static enum status sort_tensors(struct gguf *g, size_t data_start, struct error *err)
@@ -228,14 +246,7 @@ static enum status sort_tensors(struct gguf *g, size_t data_start, struct error 
             err, STATUS_FORMAT,
             "%zu bytes follow the last tensor; only padding to a multiple of %zu is allowed",
             n_after, g->alignment);
-    qsort_r(index, g->n_tensors, sizeof index[0], compare_names, g->tensors);
-    for (size_t i = 1; i < g->n_tensors; i++) {
-        const char *name = g->tensors[index[i]].name;
-        if (strcmp(g->tensors[index[i - 1]].name, name) == 0)
-            return error_set_param(err, STATUS_FORMAT, name, "tensor '%s' appears more than once",
-                                   name);
-    }
-    return STATUS_OK;
+    return gguf_index_tensors(g, err);
 }
 
 /* Places each tensor's data: aligned, inside the file. */
@@ -297,7 +308,7 @@ static enum status new_gguf(struct gguf **out, struct error *err)
     return STATUS_OK;
 }
 
-enum status gguf_open(struct gguf **out, const uint8_t *bytes, size_t size, struct error *err)
+enum status gguf_open_alone(struct gguf **out, const uint8_t *bytes, size_t size, struct error *err)
 {
     struct gguf *g;
     enum status status = new_gguf(&g, err);
@@ -332,7 +343,7 @@ static enum status open_file(struct gguf *g, const char *path, struct error *err
     return STATUS_OK;
 }
 
-enum status gguf_map(struct gguf **out, const char *path, struct error *err)
+enum status gguf_map_alone(struct gguf **out, const char *path, struct error *err)
 {
     struct gguf *g;
     enum status status = new_gguf(&g, err);
@@ -355,6 +366,9 @@ void gguf_close(struct gguf *gguf)
     free(gguf->values_by_key);
     free(gguf->tensors);
     free(gguf->tensors_by_name);
+    for (size_t i = 0; i < gguf->n_others; i++)
+        gguf_close(gguf->others[i]);
+    free(gguf->others);
     if (gguf->reserved != NULL)
         munmap(gguf->reserved, gguf->size);
     if (gguf->fd >= 0)
@@ -362,8 +376,15 @@ void gguf_close(struct gguf *gguf)
     free(gguf);
 }
 
+/* The file that a tensor lies in. */
+static const struct gguf *part_of(const struct gguf *gguf, const struct gguf_tensor *tensor)
+{
+    return tensor->part == 0 ? gguf : gguf->others[tensor->part - 1];
+}
+
 enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor, struct error *err)
 {
+    gguf = part_of(gguf, tensor);
     if (gguf->reserved == NULL)
         return STATUS_OK;
     struct stat now;
@@ -380,6 +401,7 @@ enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor
 
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor)
 {
+    gguf = part_of(gguf, tensor);
     if (gguf->reserved == NULL)
         return;
     /* Whole pages only: the first and last may hold a neighbour's bytes, or the header's. */
@@ -396,7 +418,15 @@ uint32_t gguf_version(const struct gguf *gguf)
 
 size_t gguf_size(const struct gguf *gguf)
 {
-    return gguf->size;
+    size_t size = gguf->size;
+    for (size_t i = 0; i < gguf->n_others; i++)
+        size += gguf->others[i]->size;
+    return size;
+}
+
+size_t gguf_n_parts(const struct gguf *gguf)
+{
+    return 1 + gguf->n_others;
 }
 
 size_t gguf_alignment(const struct gguf *gguf)

@@ -298,29 +298,19 @@ static enum status check_key(struct reader *r, const struct arch *arch, const st
  * formats. */
 static enum status check_general(struct reader *r)
 {
-    static const struct {
-        const char *key;
-        uint64_t low, high;
-        const char *what;
-    } numbers[] = {
-        {"split.count", 0, 1, "the model is split over several files; one whole file is supported"},
-        {"general.quantization_version", 2, 2,
-         "blocks of another quantization version; version 2 is supported"},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        uint64_t value = numbers[i].low;
-        bool found;
-        enum status status = gguf_get_u64(r->gguf, numbers[i].key, &value, &found, r->err);
-        if (status != STATUS_OK)
-            return status;
-        if (value < numbers[i].low || value > numbers[i].high)
-            return error_set_param(r->err, STATUS_UNSUPPORTED, numbers[i].key,
-                                   "key '%s' is %llu: %s", numbers[i].key,
-                                   (unsigned long long)value, numbers[i].what);
-    }
-    struct gguf_string type = {"model", 5};
+    static const char version_key[] = "general.quantization_version";
+    uint64_t version = 2;
     bool found;
-    enum status status = gguf_get_string(r->gguf, "general.type", &type, &found, r->err);
+    enum status status = gguf_get_u64(r->gguf, version_key, &version, &found, r->err);
+    if (status != STATUS_OK)
+        return status;
+    if (version != 2)
+        return error_set_param(r->err, STATUS_UNSUPPORTED, version_key,
+                               "key '%s' is %llu: blocks of another quantization version; version "
+                               "2 is supported",
+                               version_key, (unsigned long long)version);
+    struct gguf_string type = {"model", 5};
+    status = gguf_get_string(r->gguf, "general.type", &type, &found, r->err);
     if (status == STATUS_OK && (type.n != 5 || memcmp(type.bytes, "model", 5) != 0))
         return error_set_param(r->err, STATUS_UNSUPPORTED, "general.type",
                                "the file is of type '%.*s', not a model",

@@ -1,4 +1,4 @@
-"""Small changes to a GGUF file's header: strings added, tensors left out."""
+"""Small changes to a GGUF file: strings added, tensors left out, cut into a split model."""
 import struct
 
 STRING, ARRAY = 8, 9
@@ -94,3 +94,44 @@ def vocabulary_of(source, out, architecture=None):
         head = head.replace(encode("llama"), encode(architecture), 1)
     out.write_bytes(head)
     return out
+
+
+def tensors_of(data):
+    """Each tensor's description (name, whole, offset's place in it) and its bytes' beginning."""
+    at, list_end, data_begin = layout(data)
+    found = []
+    while at < list_end:
+        end = skip_string(data, at)
+        end += 4 + 8 * struct.unpack_from("<I", data, end)[0] + 4
+        found.append((bytes(data[at:end]), struct.unpack_from("<Q", data, end)[0] + data_begin))
+        at = end + 8
+    return found
+
+
+def split(source, folder, name, n_parts, first_empty=False):
+    """The file cut as gguf-split does it; returns the parts' paths, the first one first."""
+    data = source.read_bytes()
+    keys_end = layout(data)[0]
+    version, n_tensors, n_keys = struct.unpack_from("<IQQ", data, 4)
+    tensors = tensors_of(data)
+    begins = sorted(begin for _, begin in tensors) + [len(data)]
+    n_holding = n_parts - 1 if first_empty else n_parts
+    shares = [tensors[i * len(tensors) // n_holding:(i + 1) * len(tensors) // n_holding]
+              for i in range(n_holding)]
+    paths = []
+    for part, share in enumerate(([[]] if first_empty else []) + shares):
+        keys = b"".join([encode("split.no"), struct.pack("<IH", 2, part),
+                         encode("split.count"), struct.pack("<IH", 2, n_parts),
+                         encode("split.tensors.count"), struct.pack("<Ii", 5, len(tensors))])
+        old_keys = data[24:keys_end] if part == 0 else b""
+        head = b"GGUF" + struct.pack("<IQQ", version, len(share), 3 + (n_keys if part == 0 else 0))
+        head += old_keys + keys
+        body = b""
+        for description, begin in share:
+            head += description + struct.pack("<Q", len(body))
+            body += data[begin:begins[begins.index(begin) + 1]]
+            body += bytes(-len(body) % ALIGNMENT)
+        path = folder / f"{name}-{part + 1:05}-of-{n_parts:05}.gguf"
+        path.write_bytes(head + bytes(-len(head) % ALIGNMENT) + body)
+        paths.append(path)
+    return paths

@@ -97,7 +97,9 @@ static enum status plan_tensors(struct quantizing *w, struct error *err)
 
 static bool is_replaced(const struct gguf_value *v)
 {
-    static const char *const keys[] = {"general.quantization_version", "general.file_type"};
+    /* Those of a split model have no successor: it becomes one file. */
+    static const char *const keys[] = {"general.quantization_version", "general.file_type",
+                                       "split.no", "split.count", "split.tensors.count"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (v->key.n == strlen(keys[i]) && memcmp(v->key.bytes, keys[i], v->key.n) == 0)
             return true;

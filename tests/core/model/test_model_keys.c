@@ -309,9 +309,6 @@ END_TEST
 
 START_TEST(files_that_are_no_whole_model_are_refused)
 {
-    builder_u32(b, "split.count", 2);
-    refused(STATUS_UNSUPPORTED, "split.count", "split over several files");
-    builder_u32(b, "split.count", 1);
     builder_u32(b, "general.quantization_version", 1);
     refused(STATUS_UNSUPPORTED, "general.quantization_version", "version 2");
     builder_u32(b, "general.quantization_version", 2);
