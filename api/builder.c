@@ -205,18 +205,25 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
     return status;
 }
 
-/* The prompt as it was given, or the ids' text. */
+/* The prompt as it was given, or the ids' text, in which control tokens have none. */
 static enum status echo(struct choice *choice, const struct build *b, struct error *err)
 {
     const struct builder_values *v = b->values;
     if (v->text != NULL)
         return generation_echo(choice, v->text, v->n_text, err);
-    size_t n = tokenizer_decode(b->tokenizer, b->prompt, b->n_prompt, NULL);
-    char *text = malloc(n + 1);
-    if (text == NULL)
-        return error_no_memory(err, n, "the prompt's text");
-    tokenizer_decode(b->tokenizer, b->prompt, b->n_prompt, text);
-    enum status status = generation_echo(choice, text, n, err);
+    size_t n_ids = 0, most = b->n_prompt * tokenizer_max_piece(b->tokenizer);
+    int32_t *ids = malloc((b->n_prompt + 1) * sizeof *ids);
+    char *text = malloc(most + 1);
+    enum status status = STATUS_OK;
+    if (ids == NULL || text == NULL)
+        status = error_no_memory(err, most, "the prompt's text");
+    for (size_t i = 0; status == STATUS_OK && i < b->n_prompt; i++)
+        if (!tokenizer_is_control(b->tokenizer, b->prompt[i]))
+            ids[n_ids++] = b->prompt[i];
+    if (status == STATUS_OK)
+        status =
+            generation_echo(choice, text, tokenizer_decode(b->tokenizer, ids, n_ids, text), err);
+    free(ids);
     free(text);
     return status;
 }
