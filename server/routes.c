@@ -6,6 +6,7 @@
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/ops.h"
+#include "server/handlers/page.h"
 #include "server/handlers/text.h"
 #include "server/metrics.h"
 
@@ -18,6 +19,7 @@ enum {
 };
 
 static const struct route routes[] = {
+    {"/", "GET", get, ROUTE_OPEN, &page_handler, NULL},
     {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
     {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},

@@ -76,7 +76,7 @@ static void copy_reason(const char *text, char *out, size_t room)
 /* Probes, scrapes and a balancer's OPTIONS, as long as they get what they ask for or a state. */
 static bool is_quiet(const struct request *r)
 {
-    if (r->route == NULL)
+    if (r->route == NULL || strcmp(r->method, "OPTIONS") == 0)
         return r->status == MHD_HTTP_NO_CONTENT;
     return (r->route->flags & ROUTE_QUIET) &&
            (r->status < MHD_HTTP_BAD_REQUEST || r->status == MHD_HTTP_SERVICE_UNAVAILABLE);

@@ -30,6 +30,7 @@ static const struct field {
     {"Access-Control-Request-Headers", offsetof(struct headers, asked_headers), false},
     {"Access-Control-Request-Private-Network", offsetof(struct headers, asked_private), false},
     {"X-Request-Id", offsetof(struct headers, request_id), false},
+    {"If-None-Match", offsetof(struct headers, if_none_match), false},
 };
 
 /* tchar of RFC 9110, section 5.6.2 */
@@ -296,6 +297,25 @@ const char *headers_key(const struct headers *h)
         return NULL;
     const char *key = h->authorization + 7;
     return key + strspn(key, " ");
+}
+
+bool headers_has_etag(const char *list, const char *etag)
+{
+    size_t n_etag = strlen(etag);
+    for (const char *item = list; item != NULL && *item != '\0';) {
+        item += strspn(item, ", \t");
+        if (*item == '*')
+            return true;
+        if (strncmp(item, "W/", 2) == 0) /* the server or a proxy may have weakened ours */
+            item += 2;
+        const char *close = *item == '"' ? strchr(item + 1, '"') : NULL;
+        if (close == NULL)
+            return false;
+        if ((size_t)(close + 1 - item) == n_etag && memcmp(item, etag, n_etag) == 0)
+            return true;
+        item = close + 1;
+    }
+    return false;
 }
 
 bool headers_plain_text(const struct headers *h)

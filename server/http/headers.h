@@ -18,6 +18,7 @@ struct headers { /* zero it, take every field, then check. Strings: borrowed for
     const char *host, *origin, *fetch_site, *fetch_mode;
     const char *authorization, *api_key;
     const char *accept, *content_type, *content_encoding, *expect, *request_id;
+    const char *if_none_match;
     const char *length, *transfer;
     const char *asked_headers, *asked_private; /* by a preflight */
     const char *authority;                     /* of a target that is a whole URL; wins over Host */
@@ -61,6 +62,10 @@ bool headers_asked(const struct headers *h, char out[HEADERS_ASKED_MAX]);
 
 /* The key that a request presents (X-Api-Key, or Authorization: Bearer); NULL: none. */
 const char *headers_key(const struct headers *h);
+
+/* Whether an If-None-Match names the entity tag; they are compared weakly. list NULL: it does
+ * not. */
+bool headers_has_etag(const char *list, const char *etag);
 
 bool headers_plain_text(const struct headers *h); /* Content-Type is text/plain */
 

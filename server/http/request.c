@@ -138,7 +138,7 @@ static void check_body(struct request *r)
 /* OPTIONS for the whole server, as load balancers ask it. */
 static bool is_for_server(const struct request *r, const char *path)
 {
-    return strcmp(r->method, "OPTIONS") == 0 && (strcmp(path, "*") == 0 || strcmp(path, "/") == 0);
+    return strcmp(r->method, "OPTIONS") == 0 && strcmp(path, "*") == 0;
 }
 
 /* Who asks for what: everything that the headers decide and that leaves the connection usable. */

@@ -11,7 +11,8 @@ START_TEST(every_promised_route_is_there_with_its_method)
 {
     static const struct {
         const char *path, *method;
-    } promised[] = {{"/generate", "POST"},
+    } promised[] = {{"/", "GET"},
+                    {"/generate", "POST"},
                     {"/tokenize", "POST"},
                     {"/detokenize", "POST"},
                     {"/livez", "GET"},
@@ -56,14 +57,15 @@ START_TEST(paths_are_matched_byte_by_byte)
 }
 END_TEST
 
-START_TEST(only_the_probes_need_no_key)
+START_TEST(only_the_probes_and_the_page_need_no_key)
 {
     for (size_t i = 0; i < service_routes.n; i++) {
         const char *path = service_routes.routes[i].path;
         bool probe =
             !strcmp(path, "/livez") || !strcmp(path, "/readyz") || !strcmp(path, "/health");
+        bool page = !strcmp(path, "/"); /* it asks for a key itself */
         unsigned flags = service_routes.routes[i].flags;
-        ck_assert_msg(((flags & ROUTE_OPEN) != 0) == probe, "%s", path);
+        ck_assert_msg(((flags & ROUTE_OPEN) != 0) == (probe || page), "%s", path);
         ck_assert_msg(((flags & ROUTE_PROBE) != 0) == probe, "%s", path);
     }
 }
@@ -100,7 +102,7 @@ int main(void)
     tcase_add_test(tcase, every_promised_route_is_there_with_its_method);
     tcase_add_test(tcase, head_comes_with_get_alone);
     tcase_add_test(tcase, paths_are_matched_byte_by_byte);
-    tcase_add_test(tcase, only_the_probes_need_no_key);
+    tcase_add_test(tcase, only_the_probes_and_the_page_need_no_key);
     tcase_add_test(tcase, each_route_has_its_place_and_label);
     tcase_add_test(tcase, retry_after_is_whole_seconds_rounded_up);
     suite_add_tcase(suite, tcase);

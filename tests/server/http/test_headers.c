@@ -302,6 +302,23 @@ START_TEST(cross_site_requests_are_foreign_but_for_navigation_to_the_page)
 }
 END_TEST
 
+START_TEST(etags_are_compared_weakly_in_a_list)
+{
+    static const char etag[] = "\"abc\"";
+    static const char *const matching[] = {"\"abc\"",          "W/\"abc\"", "*",
+                                           "\"x\", \"abc\"",   " \"abc\"",  "W/\"x\",W/\"abc\"",
+                                           "\"x\" ,, \"abc\"", ", *"};
+    static const char *const others[] = {"",          "abc",  "\"abc",     "\"abcd\"",
+                                         "\"ab\"",    "w/\"", "x \"abc\"", "\"abc, def\"",
+                                         "\"x\" abc", ",",    "W/*",       "\"\\\"abc\""};
+    for (size_t i = 0; i < sizeof matching / sizeof matching[0]; i++)
+        ck_assert_msg(headers_has_etag(matching[i], etag), "%s", matching[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        ck_assert_msg(!headers_has_etag(others[i], etag), "%s", others[i]);
+    ck_assert(!headers_has_etag(NULL, etag));
+}
+END_TEST
+
 START_TEST(a_key_comes_as_bearer_or_by_its_own_header)
 {
     struct headers h = HEADERS({"Authorization", "bearer  abc"});
@@ -362,6 +379,7 @@ int main(void)
     tcase_add_test(tcase, a_target_that_is_a_url_says_which_host_is_meant);
     tcase_add_test(tcase, a_preflight_is_granted_what_it_asks_for);
     tcase_add_test(tcase, cross_site_requests_are_foreign_but_for_navigation_to_the_page);
+    tcase_add_test(tcase, etags_are_compared_weakly_in_a_list);
     tcase_add_test(tcase, a_key_comes_as_bearer_or_by_its_own_header);
     tcase_add_test(tcase, text_plain_may_have_parameters);
     tcase_add_test(tcase, a_request_id_is_echoed_only_when_it_is_harmless);
