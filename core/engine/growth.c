@@ -25,8 +25,7 @@ static bool grow(struct growth *g)
     g->n_tries++;
     pthread_cond_broadcast(g->changed);
     pthread_mutex_unlock(g->lock);
-    if (grew)
-        g->grown(g->ctx);
+    g->tried(g->ctx, grew);
     return grew;
 }
 
@@ -44,13 +43,13 @@ static void *run(void *arg)
 }
 
 enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
-                         pthread_cond_t *changed, void (*grown)(void *ctx), void *ctx,
+                         pthread_cond_t *changed, void (*tried)(void *ctx, bool grew), void *ctx,
                          struct error *err)
 {
     g->kv = kv;
     g->lock = lock;
     g->changed = changed;
-    g->grown = grown;
+    g->tried = tried;
     g->ctx = ctx;
     size_t n = wanted(g, true);
     if (!kv_take_memory(kv, n))

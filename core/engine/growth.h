@@ -3,8 +3,8 @@
  * The thread that takes pages asks (growth_ask); this one then takes and faults in the next step's
  * memory, for which a compute thread waits only when no page is left (growth_wait), and hands the
  * pages over under the worker's lock.
- * Where the system has no more, the cache stays as it is and the next question tries again. Knows
- * nothing of jobs.
+ * Where the system has no more, the cache stays as it is, which is told, and the next question
+ * tries again. Knows nothing of jobs.
  */
 #pragma once
 
@@ -17,9 +17,10 @@
 
 struct growth { /* the caller's storage, zeroed */
     struct kv *kv;
-    pthread_mutex_t *lock;    /* guards kv; borrowed */
-    pthread_cond_t *changed;  /* broadcast after each attempt; borrowed */
-    void (*grown)(void *ctx); /* called without the lock: there are more pages */
+    pthread_mutex_t *lock;   /* guards kv; borrowed */
+    pthread_cond_t *changed; /* broadcast after each attempt; borrowed */
+    /* Called without the lock, after each attempt: there are more pages, or there is no memory. */
+    void (*tried)(void *ctx, bool grew);
     void *ctx;
     pthread_t thread;
     bool has_thread;
@@ -32,7 +33,7 @@ struct growth { /* the caller's storage, zeroed */
 /* Takes the first step's memory at once and starts the thread for what may follow.
  * STATUS_NO_MEMORY, STATUS_IO. */
 enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
-                         pthread_cond_t *changed, void (*grown)(void *ctx), void *ctx,
+                         pthread_cond_t *changed, void (*tried)(void *ctx, bool grew), void *ctx,
                          struct error *err);
 void growth_stop(struct growth *g); /* joins the thread; takes a zeroed one */
 

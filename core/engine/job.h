@@ -111,6 +111,7 @@ struct job {
     char *stop_memory;  /* what job_stop_bytes hands out */
     uint64_t ticket;    /* its place in the order of arrival */
     unsigned overtaken; /* times a later job went first */
+    unsigned n_denials; /* attempts to get memory for it that failed, while nothing ran */
     unsigned n_aborts;  /* of the queue, when it came in */
     size_t n_counted;   /* prompt tokens that the counters know: read again, they count no more */
     struct {            /* output.c's state */

@@ -23,6 +23,7 @@ struct engine_options {
                          * at most a quarter of the memory the process may use, at least one) */
     size_t kv_contexts; /* 0: automatic (8, or one for each worker there may come to be; 1 GB at
                          * most) */
+    size_t kv_step_bytes; /* by which a worker's KV memory grows; 0: automatic */
     bool prefix_cache;
     size_t step_tokens;      /* cap of prompt tokens in one step */
     size_t max_batch;        /* sequences in one step of one worker */

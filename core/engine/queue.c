@@ -372,10 +372,11 @@ static void count_cancelled(struct queue *q, const struct job *job)
     atomic_fetch_add_explicit(&q->n_cancelled[phase], 1, memory_order_relaxed);
 }
 
-/* Out of the line, not under the lock: what it may have is complete. */
+/* Out of the line, not under the lock: what it may have is complete. why NULL: no error, or it is
+ * there. */
 static void end_job(struct job *job, enum finish_reason reason, const char *why)
 {
-    if (reason == FINISH_ERROR)
+    if (reason == FINISH_ERROR && why)
         error_set(&job->error, STATUS_STOPPING, "%s", why);
     output_end(job);
     output_finish(job, reason);
@@ -462,6 +463,46 @@ static void has_room(void *ctx)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* No worker runs anything: what has no room now will never have it. */
+static bool all_idle(struct queue *q, const struct job *job)
+{
+    for (size_t i = 0; i < q->n_workers; i++) {
+        struct worker_offer offer;
+        if (worker_look(q->workers[i], job, &offer) || offer.n_running > 0)
+            return false;
+    }
+    return true;
+}
+
+/* Ends the waiting jobs that the pages there cannot hold, when nothing runs whose end would give
+ * back more. The first attempt that a job hears of may have begun before it came; to look at it
+ * again asks for another. */
+static void no_memory(void *ctx)
+{
+    struct queue *q = ctx;
+    struct job *ended = NULL, *before = NULL, *next;
+    pthread_mutex_lock(&q->lock);
+    for (struct job *job = q->head; job; job = next) {
+        next = job->next;
+        if (!all_idle(q, job) || ++job->n_denials < 2) {
+            before = job;
+            continue;
+        }
+        line_remove(q, job, before);
+        job->next = ended;
+        ended = job;
+    }
+    place_waiting(q);
+    pthread_mutex_unlock(&q->lock);
+    for (struct job *job = ended; job; job = job->next)
+        error_set(
+            &job->error, STATUS_NO_MEMORY,
+            "the system has no memory for the keys and values of %zu prompt tokens; a shorter "
+            "prompt may fit",
+            job->n_prompt);
+    end_list(q, ended, FINISH_ERROR, NULL);
+}
+
 /* While a worker gives it back a job is in no list: what would have ended it meanwhile does so now.
  */
 static enum finish_reason end_meanwhile(const struct queue *q, const struct job *job)
@@ -492,6 +533,9 @@ static void take_back(void *ctx, struct job *job)
 
 struct worker_line queue_line(struct queue *q)
 {
-    return (struct worker_line){
-        .ctx = q, .has_room = has_room, .gives_back = take_back, .step_begins = expire};
+    return (struct worker_line){.ctx = q,
+                                .has_room = has_room,
+                                .no_memory = no_memory,
+                                .gives_back = take_back,
+                                .step_begins = expire};
 }

@@ -74,11 +74,11 @@ static enum status take_recorder(struct worker *w, struct error *err)
     return status;
 }
 
-/* There are more pages: what waits may fit. */
-static void on_grown(void *ctx)
+/* There are more pages, and what waits may fit; or there is no memory for them. */
+static void on_tried(void *ctx, bool grew)
 {
-    struct worker *w = ctx;
-    w->setup->line.has_room(w->setup->line.ctx);
+    const struct worker_line *line = &((struct worker *)ctx)->setup->line;
+    (grew ? line->has_room : line->no_memory)(line->ctx);
 }
 
 static enum status take_memory(struct worker *w, struct error *err)
@@ -91,9 +91,9 @@ static enum status take_memory(struct worker *w, struct error *err)
         status = take_arena(w, err);
     if (status == STATUS_OK)
         status = kv_create_growing(&w->kv, s->model, o->kv_type, s->kv_bytes, o->max_batch,
-                                   o->prefix_cache, err);
+                                   o->prefix_cache, o->kv_step_bytes, err);
     if (status == STATUS_OK)
-        status = growth_start(&w->growth, w->kv, &w->lock, &w->changed, on_grown, w, err);
+        status = growth_start(&w->growth, w->kv, &w->lock, &w->changed, on_tried, w, err);
     if (status == STATUS_OK)
         status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
                                 o->max_batch + o->step_tokens, o->max_batch, err);

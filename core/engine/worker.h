@@ -21,6 +21,7 @@ struct worker;
 struct worker_line { /* where its jobs come from; called without the worker's lock */
     void *ctx;
     void (*has_room)(void *ctx); /* a place or pages have become free: waiting jobs may be placed */
+    void (*no_memory)(void *ctx); /* the system has none for the pages that some job lacks */
     /* The job had to give its pages to an older one: it goes on, here or elsewhere, when it is
      * placed again. */
     void (*gives_back)(void *ctx, struct job *job);

@@ -122,8 +122,10 @@ static enum status carve(struct kv *kv, size_t budget_bytes, struct error *err)
 }
 
 /* A whole context, where that is neither very little nor very much memory at once. */
-static size_t step_pages(size_t context_pages, size_t page_bytes)
+static size_t step_pages(size_t asked_bytes, size_t context_pages, size_t page_bytes)
 {
+    if (asked_bytes > 0)
+        return (asked_bytes + page_bytes - 1) / page_bytes;
     const size_t least = (STEP_MIB_MIN * MIB + page_bytes - 1) / page_bytes;
     const size_t most = STEP_MIB_MAX * MIB / page_bytes;
     size_t n = context_pages < most ? context_pages : most;
@@ -132,7 +134,7 @@ static size_t step_pages(size_t context_pages, size_t page_bytes)
 
 static enum status create(struct kv **out, const struct model *model, enum kv_type type,
                           size_t budget_bytes, size_t max_sequences, bool prefix_cache,
-                          bool growing, struct error *err)
+                          bool growing, size_t step_bytes, struct error *err)
 {
     const struct shape *shape = &model->shape;
     size_t page_bytes = kv_page_bytes(shape, type);
@@ -154,7 +156,7 @@ static enum status create(struct kv **out, const struct model *model, enum kv_ty
     kv->n_tables = max_sequences;
     kv->table_pages = kv_pages_for(model->n_context);
     kv->n_there = growing ? 0 : kv->n_pages;
-    kv->step_pages = growing ? step_pages(kv->table_pages, page_bytes) : 0;
+    kv->step_pages = growing ? step_pages(step_bytes, kv->table_pages, page_bytes) : 0;
     enum status status = carve(kv, budget_bytes, err);
     if (status != STATUS_OK) {
         kv_destroy(kv);
@@ -172,14 +174,15 @@ enum status kv_create(struct kv **out, const struct model *model, enum kv_type t
                       size_t budget_bytes, size_t max_sequences, bool prefix_cache,
                       struct error *err)
 {
-    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, false, err);
+    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, false, 0, err);
 }
 
 enum status kv_create_growing(struct kv **out, const struct model *model, enum kv_type type,
                               size_t budget_bytes, size_t max_sequences, bool prefix_cache,
-                              struct error *err)
+                              size_t step_bytes, struct error *err)
 {
-    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, true, err);
+    return create(out, model, type, budget_bytes, max_sequences, prefix_cache, true, step_bytes,
+                  err);
 }
 
 void kv_destroy(struct kv *kv)

@@ -61,10 +61,11 @@ static inline size_t kv_pages_for(size_t n_positions)
 enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
                       size_t budget_bytes, size_t max_sequences, bool prefix_cache,
                       struct error *err);
-/* The same as address space alone: it has no page until kv_grow has taken memory for some. */
+/* The same as address space alone: it has no page until kv_grow has taken memory for some.
+ * step_bytes: by which it wants to grow; 0: a whole context, within bounds. */
 enum status kv_create_growing(struct kv **out, const struct model *model, enum kv_type type,
                               size_t budget_bytes, size_t max_sequences, bool prefix_cache,
-                              struct error *err);
+                              size_t step_bytes, struct error *err);
 void kv_destroy(struct kv *kv); /* takes NULL */
 
 /* --- growth: memory is taken ahead of need, in steps of a whole context or some tens of MiB --- */

@@ -3,6 +3,8 @@
  */
 #include "engine_test.h"
 
+#include <sys/resource.h>
+
 enum { JOBS = 16 };
 
 static size_t there(struct engine *engine)
@@ -15,7 +17,7 @@ START_TEST(a_fresh_engine_has_taken_a_step_of_its_memory)
     struct engine_options o = options_of(1 + (unsigned)_i, 2);
     struct engine *engine = engine_open(&o);
     struct engine_stats s = stats_of(engine);
-    ck_assert_uint_ge(s.kv.n_there, kv_pages_for(world.model->n_context));
+    ck_assert_uint_ge(s.kv.n_there, o.n_workers * kv_pages_for(world.model->n_context));
     ck_assert_uint_lt(s.kv.n_there, s.kv.n_pages / 2);
     ck_assert_uint_eq(s.kv.n_used + s.kv.n_cached, 0);
     struct request r = simple(4, 20, 1);
@@ -85,6 +87,72 @@ START_TEST(memory_grows_up_to_its_limit_and_no_further)
 }
 END_TEST
 
+static struct rlimit no_more_memory(void)
+{
+    struct rlimit limit, none;
+    ck_assert_int_eq(getrlimit(RLIMIT_DATA, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1 << 20; /* less than there is: no page more can be had */
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    return limit;
+}
+
+/* Where the system gives no more, jobs take turns. */
+START_TEST(without_more_memory_whole_contexts_take_turns)
+{
+    struct engine_options o = options_of(1 + (unsigned)_i, 2);
+    struct engine *engine = engine_open(&o);
+    struct request large = simple(world.model->n_context - 8, 4, 1), small = simple(20, 4, 2);
+    struct job *jobs[JOBS];
+    for (size_t i = 0; i < JOBS; i++) {
+        large.prompt_seed = (uint32_t)i; /* none shares another's pages */
+        jobs[i] = job_of(i % 2 ? &small : &large);
+    }
+    struct rlimit limit = no_more_memory();
+    size_t before = there(engine);
+    for (size_t i = 0; i < JOBS; i++)
+        submit(engine, jobs[i]);
+    for (size_t i = 0; i < JOBS; i++)
+        wait_finished(engine, jobs[i]);
+    ck_assert_uint_eq(there(engine), before);
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    for (size_t i = 0; i < JOBS; i++) {
+        ck_assert_int_eq(jobs[i]->finish, FINISH_LENGTH);
+        job_destroy(jobs[i]);
+    }
+    engine_destroy(engine);
+}
+END_TEST
+
+/* A prompt larger than the pages there, when the system gives no more and nothing runs whose end
+ * would help, does not wait for ever. */
+START_TEST(a_prompt_that_finds_no_memory_ends_with_an_error)
+{
+    struct engine_options o = options_of(1 + (unsigned)_i, 2);
+    o.kv_step_bytes = 1;                          /* a page of 16 positions */
+    o.kv_bytes = o.n_workers * ((size_t)3 << 19); /* below a huge page: taken in small ones */
+    struct engine *engine = engine_open(&o);
+    struct request large = simple(400, 4, 1), small = simple(20, 4, 2);
+    struct job *jobs[] = {job_of(&large), job_of(&small), job_of(&large), job_of(&small)};
+    struct rlimit limit = no_more_memory();
+    for (size_t i = 0; i < 4; i++)
+        submit(engine, jobs[i]);
+    for (size_t i = 0; i < 4; i++)
+        wait_finished(engine, jobs[i]);
+    ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(jobs[i]->finish, i % 2 ? FINISH_LENGTH : FINISH_ERROR);
+        ck_assert(i % 2 || jobs[i]->error.status == STATUS_NO_MEMORY);
+        job_destroy(jobs[i]);
+    }
+    ck_assert_uint_eq(stats_of(engine).queued, 0);
+    struct job *again = run_request(engine, &large); /* there is memory again */
+    ck_assert_int_eq(again->finish, FINISH_LENGTH);
+    job_destroy(again);
+    engine_destroy(engine);
+}
+END_TEST
+
 START_TEST(an_engine_may_end_while_it_grows)
 {
     for (uint32_t i = 0; i < 8; i++) {
@@ -111,6 +179,8 @@ int main(void)
     tcase_add_loop_test(tc, a_fresh_engine_has_taken_a_step_of_its_memory, 0, 2);
     tcase_add_loop_test(tc, more_jobs_than_memory_that_is_there_are_all_served_alike, 0, 2);
     tcase_add_test(tc, memory_grows_up_to_its_limit_and_no_further);
+    tcase_add_loop_test(tc, without_more_memory_whole_contexts_take_turns, 0, 2);
+    tcase_add_loop_test(tc, a_prompt_that_finds_no_memory_ends_with_an_error, 0, 2);
     tcase_add_test(tc, an_engine_may_end_while_it_grows);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

@@ -218,7 +218,7 @@ static void open_growing(size_t n_pages)
     struct error err;
     size_t page = kv_page_bytes(&model.shape, KV_F16);
     ck_assert_int_eq(
-        kv_create_growing(&kv, &model, KV_F16, n_pages * page, MAX_SEQUENCES, true, &err),
+        kv_create_growing(&kv, &model, KV_F16, n_pages * page, MAX_SEQUENCES, true, 0, &err),
         STATUS_OK);
 }
 
