@@ -1,0 +1,27 @@
+/* loop.h - the `loop` variable: where a for loop stands. In the heap's thread. */
+#pragma once
+
+#include "jinja/args.h"
+#include "jinja/iterate.h"
+
+struct jinja_macro;
+
+struct jinja_loop {
+    struct jinja_iter *iter;
+    struct jinja_value over; /* what is walked through; its length where it has one */
+    bool has_length, has_next, has_changed;
+    size_t index, length, depth; /* from 0 */
+    struct jinja_value before, now, next, changed;
+};
+
+/* Moves on; false at the end. */
+bool loop_next(struct jinja_loop *loop);
+bool loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop, const struct jinja_text *name,
+                    struct jinja_value *out);
+extern const struct jinja_function loop_methods[];
+extern const size_t loop_n_methods;
+
+struct jinja_macro_name { /* the beginning of a macro (evaluate.h) */
+    const struct jinja_text *name;
+};
+const struct jinja_text *loop_macro_name(const struct jinja_macro *macro);
