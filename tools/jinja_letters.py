@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes core/jinja/letters_data.h: what Python's str methods know about characters.
+"""Writes core/jinja/library/letters_data.h: what Python's str methods know about characters.
 
 Runs of characters with the same flags (str.isalpha() and its like), and the case mappings that
 str.upper(), lower(), title() and casefold() use: runs with one distance, and the few characters
@@ -68,12 +68,17 @@ def lines(cells):
     yield line
 
 
+def several_row(cp, to):
+    return f"{{{cp:#x}, {{{', '.join(hex(c) for c in to)}}}}}"
+
+
 def main():
     out = [
         "/* letters_data.h - characters as Python's str knows them (Unicode "
         f"{unicodedata.unidata_version}).",
         " *", " * Made by tools/jinja_letters.py; do not edit.", " */", "#pragma once", "",
-        "/* clang-format off */", "static const struct {", "    uint32_t first, last;", "    uint16_t flags;",
+        "/* clang-format off */",
+        "static const struct {", "    uint32_t first, last;", "    uint16_t flags;",
         "} letters_runs[] = {",
         *lines(f"{{{a:#x}, {b:#x}, {f:#x}}}" for a, b, f in flag_runs()), "};", ""]
     for name, convert in [("upper", str.upper), ("lower", str.lower), ("title", str.title),
@@ -82,8 +87,7 @@ def main():
         out += [f"static const struct letters_shift letters_{name}[] = {{",
                 *lines(f"{{{a:#x}, {b:#x}, {s}, {d}}}" for a, b, s, d in runs), "};", ""]
         out += [f"static const struct letters_several letters_{name}_several[] = {{",
-                *lines(f"{{{cp:#x}, {{{', '.join(hex(c) for c in to)}}}}}"
-                       for cp, to in (several or [(0, [0])])), "};", ""]
+                *lines(several_row(cp, to) for cp, to in several or [(0, [0])]), "};", ""]
     sys.stdout.write("\n".join(out).rstrip() + "\n")
 
 

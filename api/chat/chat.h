@@ -11,6 +11,8 @@
 
 #include "api/json/json.h"
 #include "base/error.h"
+#include "gguf/gguf.h"
+#include "jinja/value.h"
 #include "text/tokenizer/tokenizer.h"
 
 #include <stdbool.h>
@@ -18,6 +20,22 @@
 #include <stdint.h>
 
 struct chat_template;
+
+struct chat_source { /* what a template is made of; borrowed for the call. bytes NULL: none */
+    struct gguf_string text, tool_text; /* tool_text: used where a request has tools */
+    const struct tokenizer *tokenizer;  /* its BOS and EOS are variables; may be NULL */
+    struct jinja_limits limits;         /* of each rendering */
+};
+
+/* A template that cannot be used is made nevertheless, with its fault. STATUS_NO_MEMORY. */
+enum status chat_template_create(struct chat_template **out, const struct chat_source *source,
+                                 struct error *err);
+void chat_template_destroy(struct chat_template *template); /* takes NULL */
+
+/* A well-known template by name ("chatml"); bytes NULL: there is none of that name. */
+struct gguf_string chat_builtin(const char *name);
+/* "chatml gemma ...", for messages. */
+const char *chat_builtin_names(void);
 
 struct chat_request {                          /* borrowed for the call; checked JSON */
     struct json_span messages;                 /* an array of OpenAI's messages */
@@ -31,14 +49,12 @@ struct chat_request {                          /* borrowed for the call; checked
 struct chat_prompt { /* chat_prompt_free it */
     char *text;      /* UTF-8, not NUL-terminated; without the BOS that tokenizing adds */
     size_t n_text;
-    struct chat_span { /* bytes [begin, end) that came from the request; ascending, apart */
-        size_t begin, end;
-    } * spans;
+    struct tokenizer_span *spans; /* that came from the request; ascending, apart */
     size_t n_spans;
 };
 
 /* Renders. STATUS_INVALID: the request's fault, or the template's own raise_exception (param names
- * the field); STATUS_UNSUPPORTED: this template cannot be used (chat_template_fault);
+ * the field); STATUS_UNABLE: this template cannot be used (chat_template_fault);
  * STATUS_TOO_LARGE: beyond a limit; STATUS_NO_MEMORY. */
 enum status chat_render(const struct chat_template *template, const struct chat_request *request,
                         struct chat_prompt *out, struct error *err);
@@ -53,5 +69,5 @@ enum status chat_tokenize(const struct chat_prompt *prompt, const char *field,
 /* NULL: conversations can be rendered. Else why not, a sentence (the 501's). Takes NULL: there is
  * no template. */
 const char *chat_template_fault(const struct chat_template *template);
-/* The template's text, for /props. NULL where there is none. */
+/* The template's text, NUL-terminated, for /props. NULL where there is none. */
 const char *chat_template_source(const struct chat_template *template);

@@ -18,6 +18,11 @@ typedef struct jinja_value (*jinja_builtin)(struct jinja_heap *heap, struct jinj
                                             const struct jinja_value *a,
                                             const struct jinja_args *args);
 
+/* A built-in function's head. */
+#define JINJA_METHOD(name)                                                                         \
+    struct jinja_value name(struct jinja_heap *heap, struct jinja_value self,                      \
+                            const struct jinja_value *a, const struct jinja_args *args)
+
 struct jinja_function {
     const char *name;
     jinja_builtin run;

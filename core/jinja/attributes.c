@@ -5,8 +5,8 @@
 #include "jinja/attributes.h"
 
 #include "jinja/iterate.h"
+#include "jinja/library/strings.h"
 #include "jinja/loop.h"
-#include "jinja/strings.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -151,7 +151,7 @@ static const struct jinja_function *method_of(struct jinja_value v, const struct
     case JINJA_CYCLER:
         return FIND(cycler_methods);
     case JINJA_LOOP:
-        return args_find(loop_methods, loop_n_methods, name->bytes, name->n);
+        return args_find(jinja_loop_methods, jinja_loop_n_methods, name->bytes, name->n);
     default:
         return NULL;
     }
@@ -200,7 +200,7 @@ static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
         return found != NULL;
     }
     if (v.kind == JINJA_LOOP)
-        return loop_attribute(heap, v.loop, name, out);
+        return jinja_loop_attribute(heap, v.loop, name, out);
     if (v.kind == JINJA_TUPLE && v.list->group &&
         (jinja_is(name, "grouper") || jinja_is(name, "list"))) {
         *out = v.list->items[jinja_is(name, "list")];
@@ -211,7 +211,7 @@ static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
         return true;
     }
     if (v.kind == JINJA_MACRO && jinja_is(name, "name")) {
-        *out = jinja_string(loop_macro_name(v.macro));
+        *out = jinja_string(jinja_loop_macro_name(v.macro));
         return true;
     }
     if ((v.kind == JINJA_INT || v.kind == JINJA_BOOL) &&

@@ -298,7 +298,7 @@ static struct jinja_value concatenate(struct jinja_run *run, const struct jinja_
     struct jinja_builder b = {.heap = run->heap};
     for (const struct jinja_node *part = node->a; part != NULL; part = part->next) {
         struct jinja_value v = evaluate(run, part);
-        print_str(&b, v);
+        jinja_print_str(&b, v);
     }
     return jinja_string(jinja_finish(&b));
 }

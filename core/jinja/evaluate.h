@@ -2,7 +2,7 @@
 #pragma once
 
 #include "jinja/args.h"
-#include "jinja/parser.h"
+#include "jinja/syntax/parser.h"
 #include "jinja/text.h"
 
 struct jinja_scope { /* names that are set in a block */

@@ -2,8 +2,8 @@
  * raise_exception and strftime_now. In the heap's thread. */
 #include "jinja/evaluate.h"
 
-#include "jinja/dates.h"
 #include "jinja/iterate.h"
+#include "jinja/library/dates.h"
 #include "jinja/print.h"
 
 #include <string.h>
@@ -100,7 +100,7 @@ FUNCTION(joiner)
 FUNCTION(raise_exception)
 {
     (void)self, (void)args;
-    const struct jinja_text *text = print_text(heap, a[0]);
+    const struct jinja_text *text = jinja_print_text(heap, a[0]);
     jinja_at_line(heap, 0);
     jinja_fail(heap, "%.*s", (int)(text->n < 300 ? text->n : 300), text->bytes);
 }

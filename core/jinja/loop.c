@@ -3,7 +3,7 @@
 
 #include "jinja/text.h"
 
-bool loop_next(struct jinja_loop *loop)
+bool jinja_loop_next(struct jinja_loop *loop)
 {
     struct jinja_value v;
     if (loop->has_next) {
@@ -39,8 +39,8 @@ static size_t length(struct jinja_heap *heap, struct jinja_loop *loop)
     return loop->length;
 }
 
-bool loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop, const struct jinja_text *name,
-                    struct jinja_value *out)
+bool jinja_loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop,
+                          const struct jinja_text *name, struct jinja_value *out)
 {
     size_t number;
     if (jinja_is(name, "index"))
@@ -96,13 +96,13 @@ static struct jinja_value changed(struct jinja_heap *heap, struct jinja_value se
     return jinja_bool(true);
 }
 
-const struct jinja_function loop_methods[] = {
+const struct jinja_function jinja_loop_methods[] = {
     {"cycle", cycle, NULL, 0, "LoopContext"},
     {"changed", changed, NULL, 0, "LoopContext"},
 };
-const size_t loop_n_methods = sizeof loop_methods / sizeof loop_methods[0];
+const size_t jinja_loop_n_methods = sizeof jinja_loop_methods / sizeof jinja_loop_methods[0];
 
-const struct jinja_text *loop_macro_name(const struct jinja_macro *macro)
+const struct jinja_text *jinja_loop_macro_name(const struct jinja_macro *macro)
 {
     return ((const struct jinja_macro_name *)(const void *)macro)->name;
 }

@@ -15,13 +15,13 @@ struct jinja_loop {
 };
 
 /* Moves on; false at the end. */
-bool loop_next(struct jinja_loop *loop);
-bool loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop, const struct jinja_text *name,
-                    struct jinja_value *out);
-extern const struct jinja_function loop_methods[];
-extern const size_t loop_n_methods;
+bool jinja_loop_next(struct jinja_loop *loop);
+bool jinja_loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop,
+                          const struct jinja_text *name, struct jinja_value *out);
+extern const struct jinja_function jinja_loop_methods[];
+extern const size_t jinja_loop_n_methods;
 
 struct jinja_macro_name { /* the beginning of a macro (evaluate.h) */
     const struct jinja_text *name;
 };
-const struct jinja_text *loop_macro_name(const struct jinja_macro *macro);
+const struct jinja_text *jinja_loop_macro_name(const struct jinja_macro *macro);

@@ -1,8 +1,8 @@
 /* operators.c - what Python's operators do with values of any type. In the heap's thread. */
 #include "jinja/operators.h"
 
-#include "jinja/format.h"
 #include "jinja/iterate.h"
+#include "jinja/library/format.h"
 #include "jinja/numbers.h"
 #include "jinja/text.h"
 

@@ -3,7 +3,7 @@
 #include "jinja/print.h"
 
 #include "jinja/iterate.h"
-#include "jinja/letters.h"
+#include "jinja/library/letters.h"
 #include "jinja/numbers.h"
 
 #include <inttypes.h>
@@ -90,7 +90,7 @@ static void add_items(struct jinja_builder *b, struct jinja_value v, const char 
     for (size_t i = 0; jinja_next(iter, &item); i++) {
         if (i > 0)
             jinja_add_chars(b, ", ");
-        print_repr(b, item);
+        jinja_print_repr(b, item);
     }
     if (v.kind == JINJA_TUPLE && v.list->n == 1)
         jinja_add_chars(b, ",");
@@ -103,9 +103,9 @@ static void add_dict(struct jinja_builder *b, const struct jinja_dict *dict)
     for (size_t i = 0; i < dict->n; i++) {
         if (i > 0)
             jinja_add_chars(b, ", ");
-        print_repr(b, dict->pairs[i].key);
+        jinja_print_repr(b, dict->pairs[i].key);
         jinja_add_chars(b, ": ");
-        print_repr(b, dict->pairs[i].value);
+        jinja_print_repr(b, dict->pairs[i].value);
     }
     jinja_add_chars(b, "}");
 }
@@ -150,7 +150,7 @@ static void add_object(struct jinja_builder *b, struct jinja_value v)
     }
 }
 
-void print_repr(struct jinja_builder *b, struct jinja_value v)
+void jinja_print_repr(struct jinja_builder *b, struct jinja_value v)
 {
     jinja_enter(b->heap);
     if (v.kind == JINJA_STRING && v.text->markup) {
@@ -162,12 +162,12 @@ void print_repr(struct jinja_builder *b, struct jinja_value v)
     } else if (v.kind == JINJA_UNDEFINED) {
         jinja_add_chars(b, "Undefined");
     } else {
-        print_str(b, v);
+        jinja_print_str(b, v);
     }
     jinja_leave(b->heap);
 }
 
-void print_str(struct jinja_builder *b, struct jinja_value v)
+void jinja_print_str(struct jinja_builder *b, struct jinja_value v)
 {
     switch ((int)v.kind) {
     case JINJA_ABSENT:
@@ -192,21 +192,21 @@ void print_str(struct jinja_builder *b, struct jinja_value v)
     }
 }
 
-const struct jinja_text *print_text(struct jinja_heap *heap, struct jinja_value v)
+const struct jinja_text *jinja_print_text(struct jinja_heap *heap, struct jinja_value v)
 {
     if (v.kind == JINJA_STRING)
         return jinja_marked(heap, v.text, false);
     struct jinja_builder b = {.heap = heap};
-    print_str(&b, v);
+    jinja_print_str(&b, v);
     return jinja_finish(&b);
 }
 
-const struct jinja_text *print_soft(struct jinja_heap *heap, struct jinja_value v)
+const struct jinja_text *jinja_print_soft(struct jinja_heap *heap, struct jinja_value v)
 {
-    return v.kind == JINJA_STRING ? v.text : print_text(heap, v);
+    return v.kind == JINJA_STRING ? v.text : jinja_print_text(heap, v);
 }
 
-static void new_line(struct jinja_builder *b, const struct print_json *how, size_t depth)
+static void new_line(struct jinja_builder *b, const struct jinja_print_json *how, size_t depth)
 {
     if (how->indent == NULL)
         return;
@@ -214,11 +214,11 @@ static void new_line(struct jinja_builder *b, const struct print_json *how, size
     jinja_add_repeated(b, how->indent, depth);
 }
 
-static void add_json(struct jinja_builder *b, struct jinja_value v, const struct print_json *how,
-                     size_t depth);
+static void add_json(struct jinja_builder *b, struct jinja_value v,
+                     const struct jinja_print_json *how, size_t depth);
 
 static void add_json_key(struct jinja_builder *b, struct jinja_value key,
-                         const struct print_json *how)
+                         const struct jinja_print_json *how)
 {
     if (key.kind == JINJA_STRING) {
         add_json(b, key, how, 0);
@@ -253,7 +253,7 @@ static struct jinja_pair *sorted_pairs(struct jinja_heap *heap, const struct jin
 }
 
 static void add_json_dict(struct jinja_builder *b, const struct jinja_dict *dict,
-                          const struct print_json *how, size_t depth)
+                          const struct jinja_print_json *how, size_t depth)
 {
     const struct jinja_pair *pairs = how->sort_keys ? sorted_pairs(b->heap, dict) : dict->pairs;
     jinja_add_chars(b, "{");
@@ -271,7 +271,7 @@ static void add_json_dict(struct jinja_builder *b, const struct jinja_dict *dict
 }
 
 static void add_json_list(struct jinja_builder *b, const struct jinja_list *list,
-                          const struct print_json *how, size_t depth)
+                          const struct jinja_print_json *how, size_t depth)
 {
     jinja_add_chars(b, "[");
     for (size_t i = 0; i < list->n; i++) {
@@ -292,11 +292,11 @@ static void add_json_float(struct jinja_builder *b, struct jinja_value v)
     else if (v.number - v.number != 0) /* not finite */
         jinja_add_chars(b, v.number > 0 ? "Infinity" : v.number < 0 ? "-Infinity" : "NaN");
     else
-        print_str(b, v);
+        jinja_print_str(b, v);
 }
 
-static void add_json(struct jinja_builder *b, struct jinja_value v, const struct print_json *how,
-                     size_t depth)
+static void add_json(struct jinja_builder *b, struct jinja_value v,
+                     const struct jinja_print_json *how, size_t depth)
 {
     jinja_enter(b->heap);
     switch ((int)v.kind) {
@@ -308,7 +308,7 @@ static void add_json(struct jinja_builder *b, struct jinja_value v, const struct
         break;
     case JINJA_INT:
     case JINJA_BIGINT:
-        print_str(b, v);
+        jinja_print_str(b, v);
         break;
     case JINJA_FLOAT:
         add_json_float(b, v);
@@ -329,7 +329,8 @@ static void add_json(struct jinja_builder *b, struct jinja_value v, const struct
     jinja_leave(b->heap);
 }
 
-void print_json(struct jinja_builder *b, struct jinja_value v, const struct print_json *how)
+void jinja_print_json(struct jinja_builder *b, struct jinja_value v,
+                      const struct jinja_print_json *how)
 {
     add_json(b, v, how, 0);
 }

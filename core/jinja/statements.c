@@ -109,7 +109,7 @@ static void render_for(struct jinja_run *run, const struct jinja_node *node)
     loop->index = SIZE_MAX;
     bool any = false;
     evaluate_open(run, scope);
-    while (loop_next(loop)) {
+    while (jinja_loop_next(loop)) {
         any = true;
         scope->n = 0;
         if (run->special.loop != NULL)
@@ -168,7 +168,7 @@ static void render_scope(struct jinja_run *run, const struct jinja_node *node)
     evaluate_open(run, new_scope(run));
     if (node->kind == JINJA_N_FILTER_BLOCK) {
         struct jinja_value text = evaluate_body(run, node->c);
-        print_str(run->out, evaluate_filters(run, node->b, text));
+        jinja_print_str(run->out, evaluate_filters(run, node->b, text));
     } else {
         statements_render(run, node->c);
     }
@@ -184,7 +184,7 @@ static void render_statement(struct jinja_run *run, const struct jinja_node *nod
     case JINJA_N_OUTPUT: {
         struct jinja_value v = evaluate(run, node->a);
         jinja_at_line(run->heap, node->line);
-        print_str(run->out, v);
+        jinja_print_str(run->out, v);
         break;
     }
     case JINJA_N_IF:
@@ -203,7 +203,7 @@ static void render_statement(struct jinja_run *run, const struct jinja_node *nod
         evaluate_set(run, node->name, make_macro(run, node));
         break;
     case JINJA_N_CALL_BLOCK:
-        print_str(run->out, evaluate_call(run, node->b, make_macro(run, node)));
+        jinja_print_str(run->out, evaluate_call(run, node->b, make_macro(run, node)));
         break;
     case JINJA_N_FILTER_BLOCK:
     case JINJA_N_SCOPE:

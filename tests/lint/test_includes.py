@@ -35,6 +35,7 @@ CLI = [*HANDLERS, "cli"]
 # in.
 MAY = {
     "core/base": [],
+    "core/jinja": BASE,
     "core/math": BASE,
     "core/profile": MATH,
     "core/gguf": MATH,

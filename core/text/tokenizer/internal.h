@@ -86,6 +86,7 @@ struct special {
 struct special_match {
     uint32_t start; /* byte of the text */
     int32_t id;
+    bool crosses; /* it reaches over a plain part's border (special_find_around) */
 };
 
 struct special_matches {
@@ -151,6 +152,11 @@ enum status special_build(struct tokenizer *t, struct error *err);
 void special_free(struct special *special);
 enum status special_find(const struct special *special, const char *text, size_t n, bool any,
                          struct special_matches *matches, struct error *err);
+/* All kinds, but control tokens (and the unknown one) only where no byte lies in a plain part; a
+ * user-defined one that begins in another part than it ends in gives way to a control token. */
+enum status special_find_around(const struct tokenizer *t, const char *text, size_t n,
+                                const struct tokenizer_span *plain, size_t n_plain,
+                                struct special_matches *matches, struct error *err);
 
 /* merge.c: one encoding's working memory, grown on demand and reused from word to word.
  */

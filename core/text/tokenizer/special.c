@@ -215,9 +215,72 @@ enum status special_find(const struct special *special, const char *text, size_t
         int32_t id = any ? special->nodes[node].any : special->nodes[node].user;
         if (id == TOKEN_NONE)
             continue;
-        enum status status = append(matches, (struct special_match){(uint32_t)i, id}, err);
+        enum status status = append(matches, (struct special_match){(uint32_t)i, id, false}, err);
         if (status != STATUS_OK)
             return status;
     }
+    return STATUS_OK;
+}
+
+/* The longest token that begins here and may: a control token only within n_free bytes. */
+static int32_t longest_allowed(const struct tokenizer *t, int32_t node, size_t n_free)
+{
+    const struct special *special = &t->special;
+    int32_t user = special->nodes[node].user;
+    size_t n_user = user == TOKEN_NONE ? 0 : strings_at(&t->entries, (size_t)user).n;
+    for (; node != 0 && special->nodes[node].any != TOKEN_NONE; node = special->nodes[node].fail) {
+        int32_t id = special->nodes[node].any;
+        size_t n = strings_at(&t->entries, (size_t)id).n;
+        if (n <= n_user)
+            break;
+        if (n <= n_free)
+            return id;
+    }
+    return user;
+}
+
+/* Takes out the user-defined tokens that reach over a border into a control token. Starts descend.
+ */
+static void give_way(const struct tokenizer *t, struct special_matches *matches)
+{
+    size_t kept = 0, control = SIZE_MAX; /* where the next control token begins */
+    for (size_t i = 0; i < matches->n; i++) {
+        struct special_match match = matches->items[i];
+        size_t end = match.start + strings_at(&t->entries, (size_t)match.id).n;
+        bool user = t->types[match.id] == TOKEN_USER_DEFINED;
+        if (user && match.crosses && end > control)
+            continue;
+        if (!user)
+            control = match.start;
+        matches->items[kept++] = match;
+    }
+    matches->n = kept;
+}
+
+enum status special_find_around(const struct tokenizer *t, const char *text, size_t n,
+                                const struct tokenizer_span *plain, size_t n_plain,
+                                struct special_matches *matches, struct error *err)
+{
+    const struct special *special = &t->special;
+    matches->n = 0;
+    if (!special->has_any)
+        return STATUS_OK;
+    int32_t node = 0;
+    size_t after = n; /* where the next plain part begins */
+    for (size_t i = n; i-- > 0;) {
+        while (n_plain > 0 && plain[n_plain - 1].begin > i)
+            after = plain[--n_plain].begin;
+        bool inside = n_plain > 0 && plain[n_plain - 1].end > i;
+        size_t border = inside ? plain[n_plain - 1].end : after;
+        node = step(special, node, (uint8_t)text[i]);
+        int32_t id = longest_allowed(t, node, inside ? 0 : border - i);
+        if (id == TOKEN_NONE)
+            continue;
+        bool crosses = strings_at(&t->entries, (size_t)id).n > border - i;
+        enum status status = append(matches, (struct special_match){(uint32_t)i, id, crosses}, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    give_way(t, matches);
     return STATUS_OK;
 }

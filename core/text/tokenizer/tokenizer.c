@@ -213,8 +213,9 @@ static bool ends_with(const struct tokenizer *t, const struct special_matches *m
     return last->id == id && last->start + strings_at(&t->entries, (size_t)id).n == n_bytes;
 }
 
-enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
-                             unsigned flags, int32_t *ids, size_t *n_ids, struct error *err)
+static enum status encode(const struct tokenizer *t, const char *text, size_t n_bytes,
+                          unsigned flags, const struct tokenizer_span *plain, size_t n_plain,
+                          int32_t *ids, size_t *n_ids, struct error *err)
 {
     if (n_bytes > TOKENIZER_MAX_TEXT)
         return error_set(err, STATUS_TOO_LARGE, "the text has %zu bytes; at most %d are allowed",
@@ -225,8 +226,10 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     struct merger merger = {.t = t, .ids = ids};
     struct special_matches matches = {0};
     struct pretokenizer_run *run = NULL;
-    enum status status =
-        special_find(&t->special, text, n_bytes, flags & TOKENIZER_PARSE_SPECIAL, &matches, err);
+    enum status status = n_plain == 0
+                             ? special_find(&t->special, text, n_bytes,
+                                            flags & TOKENIZER_PARSE_SPECIAL, &matches, err)
+                             : special_find_around(t, text, n_bytes, plain, n_plain, &matches, err);
     if (status == STATUS_OK && t->pretokenizer)
         status = pretokenizer_run_create(&run, t->pretokenizer, err);
     if (status == STATUS_OK) {
@@ -244,6 +247,20 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     free(matches.items);
     merger_free(&merger);
     return status;
+}
+
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
+                             unsigned flags, int32_t *ids, size_t *n_ids, struct error *err)
+{
+    return encode(t, text, n_bytes, flags, NULL, 0, ids, n_ids, err);
+}
+
+enum status tokenizer_encode_around(const struct tokenizer *t, const char *text, size_t n_bytes,
+                                    unsigned flags, const struct tokenizer_span *plain,
+                                    size_t n_plain, int32_t *ids, size_t *n_ids, struct error *err)
+{
+    return encode(t, text, n_bytes, flags | TOKENIZER_PARSE_SPECIAL, plain, n_plain, ids, n_ids,
+                  err);
 }
 
 struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control)

@@ -55,6 +55,16 @@ size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes);
 enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n_bytes,
                              unsigned flags, int32_t *ids, size_t *n_ids, struct error *err);
 
+struct tokenizer_span { /* bytes [begin, end) of a text */
+    size_t begin, end;
+};
+/* The same with TOKENIZER_PARSE_SPECIAL, but plain parts of the text (ascending, apart) are text
+ * and nothing else: a control token needs all of its bytes outside of them. The text is still one:
+ * words reach over the parts' borders as they do anywhere. */
+enum status tokenizer_encode_around(const struct tokenizer *t, const char *text, size_t n_bytes,
+                                    unsigned flags, const struct tokenizer_span *plain,
+                                    size_t n_plain, int32_t *ids, size_t *n_ids, struct error *err);
+
 /* The bytes of one token, borrowed from the tokenizer; control tokens: their name when
  * with_control, else nothing. An id outside the vocabulary: nothing. Bytes of one token need not be
  * whole characters. */

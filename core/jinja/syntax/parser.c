@@ -2,7 +2,7 @@
  *
  * What jinja2 has and templates of models do not need (other files, blocks of inheritance,
  * recursive loops) is refused by name, with its line. */
-#include "jinja/grammar.h"
+#include "jinja/syntax/grammar.h"
 
 #include "jinja/text.h"
 

@@ -1,5 +1,5 @@
 /* grammar.c - tokens and nodes for the parser. In the heap of the template that is read. */
-#include "jinja/grammar.h"
+#include "jinja/syntax/grammar.h"
 
 #include "jinja/text.h"
 

@@ -1,12 +1,12 @@
 /* filters_text.c - filters that make strings and numbers of values. In the heap's thread. */
-#include "jinja/filters.h"
+#include "jinja/library/filters.h"
 
-#include "jinja/format.h"
 #include "jinja/iterate.h"
-#include "jinja/letters.h"
+#include "jinja/library/format.h"
+#include "jinja/library/letters.h"
+#include "jinja/library/strings.h"
 #include "jinja/numbers.h"
 #include "jinja/print.h"
-#include "jinja/strings.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -26,25 +26,25 @@ static bool is_given(struct jinja_value v)
 FILTER(upper)
 {
     (void)a, (void)args;
-    return jinja_string(letters_text(heap, print_soft(heap, self), LETTERS_TO_UPPER));
+    return jinja_string(letters_text(heap, jinja_print_soft(heap, self), LETTERS_TO_UPPER));
 }
 
 FILTER(lower)
 {
     (void)a, (void)args;
-    return jinja_string(letters_text(heap, print_soft(heap, self), LETTERS_TO_LOWER));
+    return jinja_string(letters_text(heap, jinja_print_soft(heap, self), LETTERS_TO_LOWER));
 }
 
 FILTER(capitalize)
 {
     (void)a, (void)args;
-    return jinja_string(strings_capitalize(heap, print_soft(heap, self)));
+    return jinja_string(strings_capitalize(heap, jinja_print_soft(heap, self)));
 }
 
 FILTER(title)
 {
     (void)a, (void)args;
-    const struct jinja_text *text = print_soft(heap, self);
+    const struct jinja_text *text = jinja_print_soft(heap, self);
     struct jinja_builder b = {.heap = heap};
     int before = -1;
     for (size_t at = 0, size; at < text->n; at += size) {
@@ -61,38 +61,39 @@ FILTER(trim)
 {
     (void)args;
     const struct jinja_text *chars = is_given(a[0]) ? args_text(heap, a[0]) : NULL;
-    return jinja_string(strings_strip(heap, print_soft(heap, self), chars, STRINGS_BOTH));
+    return jinja_string(strings_strip(heap, jinja_print_soft(heap, self), chars, STRINGS_BOTH));
 }
 
 FILTER(replace)
 {
     (void)args;
-    return jinja_string(strings_replace(heap, print_text(heap, self), print_text(heap, a[0]),
-                                        print_text(heap, a[1]), args_int(heap, a[2], -1)));
+    return jinja_string(strings_replace(heap, jinja_print_text(heap, self),
+                                        jinja_print_text(heap, a[0]), jinja_print_text(heap, a[1]),
+                                        args_int(heap, a[2], -1)));
 }
 
 FILTER(string)
 {
     (void)a, (void)args;
-    return jinja_string(print_soft(heap, self));
+    return jinja_string(jinja_print_soft(heap, self));
 }
 
 FILTER(safe)
 {
     (void)a, (void)args;
-    return jinja_string(jinja_marked(heap, print_text(heap, self), true));
+    return jinja_string(jinja_marked(heap, jinja_print_text(heap, self), true));
 }
 
 FILTER(escape)
 {
     (void)a, (void)args;
-    return jinja_string(jinja_escape(heap, print_soft(heap, self)));
+    return jinja_string(jinja_escape(heap, jinja_print_soft(heap, self)));
 }
 
 FILTER(forceescape)
 {
     (void)a, (void)args;
-    return jinja_string(jinja_escape(heap, print_text(heap, self)));
+    return jinja_string(jinja_escape(heap, jinja_print_text(heap, self)));
 }
 
 FILTER(join)
@@ -102,17 +103,18 @@ FILTER(join)
     struct jinja_iter *iter = jinja_iterate(heap, self);
     for (struct jinja_value v; jinja_next(iter, &v);) {
         v = is_given(a[1]) ? filters_dig(heap, v, a[1], (struct jinja_value){0}) : v;
-        jinja_push(heap, &items, jinja_string(print_text(heap, v)));
+        jinja_push(heap, &items, jinja_string(jinja_print_text(heap, v)));
     }
     struct jinja_value none = jinja_chars(heap, "");
-    const struct jinja_text *between = print_text(heap, a[0].kind == JINJA_ABSENT ? none : a[0]);
+    const struct jinja_text *between =
+        jinja_print_text(heap, a[0].kind == JINJA_ABSENT ? none : a[0]);
     return jinja_string(strings_join(heap, between, items.items, items.n));
 }
 
 FILTER(center)
 {
     (void)args;
-    return jinja_string(strings_center(heap, print_soft(heap, self), args_int(heap, a[0], 80),
+    return jinja_string(strings_center(heap, jinja_print_soft(heap, self), args_int(heap, a[0], 80),
                                        jinja_text_new(heap, " ", 1, false)));
 }
 
@@ -128,7 +130,7 @@ FILTER(format)
             jinja_dict_set(heap, dict, args->named[i].key, args->named[i].value);
         values = jinja_dict_value(dict);
     }
-    return jinja_string(format_percent(heap, print_soft(heap, self), values));
+    return jinja_string(format_percent(heap, jinja_print_soft(heap, self), values));
 }
 
 FILTER(indent)
@@ -183,7 +185,7 @@ FILTER(truncate_text)
 FILTER(wordcount)
 {
     (void)a, (void)args;
-    const struct jinja_text *text = print_soft(heap, self);
+    const struct jinja_text *text = jinja_print_soft(heap, self);
     int64_t n = 0;
     bool inside = false;
     for (size_t at = 0, size; at < text->n; at += size) {
@@ -215,7 +217,7 @@ FILTER(urlencode)
     (void)a, (void)args;
     struct jinja_builder b = {.heap = heap};
     if (self.kind == JINJA_STRING || !jinja_can_iterate(self)) {
-        add_quoted(&b, print_text(heap, self), false);
+        add_quoted(&b, jinja_print_text(heap, self), false);
         return jinja_string(jinja_finish(&b));
     }
     struct jinja_view items = {.dict = self.kind == JINJA_DICT ? self.dict : NULL,
@@ -228,9 +230,9 @@ FILTER(urlencode)
             jinja_fail(heap, "urlencode needs pairs");
         if (b.n > 0)
             jinja_add_chars(&b, "&");
-        add_quoted(&b, print_text(heap, parts.items[0]), true);
+        add_quoted(&b, jinja_print_text(heap, parts.items[0]), true);
         jinja_add_chars(&b, "=");
-        add_quoted(&b, print_text(heap, parts.items[1]), true);
+        add_quoted(&b, jinja_print_text(heap, parts.items[1]), true);
     }
     return jinja_string(jinja_finish(&b));
 }
@@ -402,7 +404,8 @@ FILTER(to_json)
 {
     (void)args;
     struct jinja_builder b = {.heap = heap}, blanks = {.heap = heap};
-    struct print_json how = {.ascii = args_bool(a[0], false), .sort_keys = args_bool(a[3], false)};
+    struct jinja_print_json how = {.ascii = args_bool(a[0], false),
+                                   .sort_keys = args_bool(a[3], false)};
     if (a[1].kind == JINJA_STRING) {
         how.indent = a[1].text;
     } else if (is_given(a[1])) {
@@ -420,14 +423,14 @@ FILTER(to_json)
         how.comma = args_text(heap, two.items[0]);
         how.colon = args_text(heap, two.items[1]);
     }
-    print_json(&b, self, &how);
+    jinja_print_json(&b, self, &how);
     return jinja_string(jinja_finish(&b));
 }
 
 FILTER(striptags)
 {
     (void)a, (void)args;
-    const struct jinja_text *text = print_text(heap, self);
+    const struct jinja_text *text = jinja_print_text(heap, self);
     struct jinja_builder b = {.heap = heap};
     for (size_t at = 0; at < text->n;) {
         size_t from = at;

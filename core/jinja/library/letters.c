@@ -1,5 +1,5 @@
 /* letters.c - searches the tables of characters, and converts texts' case. Pure; any thread. */
-#include "jinja/letters.h"
+#include "jinja/library/letters.h"
 
 #include "base/utf8.h"
 
@@ -13,7 +13,7 @@ struct letters_several {
     uint32_t from, to[3];
 };
 
-#include "jinja/letters_data.h"
+#include "jinja/library/letters_data.h"
 
 unsigned letters_flags(uint32_t cp)
 {

@@ -1,10 +1,10 @@
 /* expressions.c - reads expressions, with Jinja's precedence:
  * if-else, or, and, not, comparisons, + -, ~, * / // %, **, signs, then what follows a value.
  * In the heap of the template that is read. */
-#include "jinja/grammar.h"
+#include "jinja/syntax/grammar.h"
 
 #include "jinja/attributes.h"
-#include "jinja/filters.h"
+#include "jinja/library/filters.h"
 #include "jinja/text.h"
 
 #include <string.h>

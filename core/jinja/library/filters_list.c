@@ -1,10 +1,10 @@
 /* filters_list.c - filters that take lists and dicts apart and put them in order. In the heap's
  * thread. */
-#include "jinja/filters.h"
+#include "jinja/library/filters.h"
 
 #include "jinja/attributes.h"
 #include "jinja/iterate.h"
-#include "jinja/letters.h"
+#include "jinja/library/letters.h"
 #include "jinja/operators.h"
 #include "jinja/print.h"
 

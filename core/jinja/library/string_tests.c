@@ -1,8 +1,8 @@
 /* string_tests.c - the str methods that answer yes or no. In the heap's thread. */
-#include "jinja/string_tests.h"
+#include "jinja/library/string_tests.h"
 
-#include "jinja/letters.h"
-#include "jinja/strings.h"
+#include "jinja/library/letters.h"
+#include "jinja/library/strings.h"
 #include "jinja/text.h"
 
 /* Every character has one of the flags, and there is one. */
@@ -18,7 +18,7 @@ static struct jinja_value all_have(struct jinja_heap *heap, const struct jinja_t
 }
 
 #define ALL_HAVE(name, flags)                                                                      \
-    JINJA_TEST(name)                                                                               \
+    JINJA_METHOD(name)                                                                             \
     {                                                                                              \
         (void)a, (void)args;                                                                       \
         return all_have(heap, self.text, flags);                                                   \
@@ -30,13 +30,13 @@ ALL_HAVE(tests_isdigit, LETTERS_DIGIT)
 ALL_HAVE(tests_isnumeric, LETTERS_NUMERIC)
 ALL_HAVE(tests_isspace, LETTERS_SPACE)
 
-JINJA_TEST(tests_isascii)
+JINJA_METHOD(tests_isascii)
 {
     (void)heap, (void)a, (void)args;
     return jinja_bool(self.text->n == self.text->n_chars);
 }
 
-JINJA_TEST(tests_isidentifier)
+JINJA_METHOD(tests_isidentifier)
 {
     (void)heap, (void)a, (void)args;
     for (size_t at = 0, size; at < self.text->n; at += size) {
@@ -61,19 +61,19 @@ bool strings_has_case(const struct jinja_text *text, bool upper)
     return any;
 }
 
-JINJA_TEST(tests_islower)
+JINJA_METHOD(tests_islower)
 {
     (void)heap, (void)a, (void)args;
     return jinja_bool(strings_has_case(self.text, false));
 }
 
-JINJA_TEST(tests_isupper)
+JINJA_METHOD(tests_isupper)
 {
     (void)heap, (void)a, (void)args;
     return jinja_bool(strings_has_case(self.text, true));
 }
 
-JINJA_TEST(tests_isprintable)
+JINJA_METHOD(tests_isprintable)
 {
     (void)heap, (void)a, (void)args;
     for (size_t at = 0, size; at < self.text->n; at += size)
@@ -82,7 +82,7 @@ JINJA_TEST(tests_isprintable)
     return jinja_bool(true);
 }
 
-JINJA_TEST(tests_istitle)
+JINJA_METHOD(tests_istitle)
 {
     (void)heap, (void)a, (void)args;
     bool inside = false, any = false;

@@ -1,5 +1,5 @@
 /* dates.c - strftime by our own table, so that no C library's locale or extensions show. */
-#include "jinja/dates.h"
+#include "jinja/library/dates.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 /* format.c - "%s" % v and "{}".format(v). In the heap's thread.
  *
  * Fields reach into dicts and lists, not into methods. Widths and precisions are bounded. */
-#include "jinja/format.h"
+#include "jinja/library/format.h"
 
+#include "jinja/library/strings.h"
 #include "jinja/numbers.h"
 #include "jinja/print.h"
-#include "jinja/strings.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -199,7 +199,7 @@ static void add_field(struct jinja_builder *b, struct jinja_value v, const struc
     if (jinja_is_number(v) && !(v.kind == JINJA_BOOL && spec->n == 0))
         add_number(b, v, &how);
     else if (v.kind == JINJA_STRING || spec->n == 0)
-        add_text_field(b, print_text(b->heap, v), &how);
+        add_text_field(b, jinja_print_text(b->heap, v), &how);
     else
         jinja_fail(b->heap, "unsupported format string for a value of type '%s'",
                    jinja_type_name(v));
@@ -289,9 +289,9 @@ static void add_replaced(struct jinja_builder *b, const struct jinja_text *field
         char conversion = end + 1 < field->n ? field->bytes[end + 1] : '\0';
         struct jinja_builder converted = {.heap = b->heap};
         if (conversion == 'r')
-            print_repr(&converted, v);
+            jinja_print_repr(&converted, v);
         else if (conversion == 's')
-            print_str(&converted, v);
+            jinja_print_str(&converted, v);
         else
             jinja_fail(b->heap, "a conversion in format() must be !s or !r");
         v = jinja_string(jinja_finish(&converted));
@@ -384,7 +384,7 @@ static void add_percent(struct jinja_builder *b, struct jinja_value v, struct sp
     struct jinja_builder text = {.heap = b->heap};
     char type = spec->type;
     if (type == 's' || type == 'r') {
-        (type == 's' ? print_str : print_repr)(&text, v);
+        (type == 's' ? jinja_print_str : jinja_print_repr)(&text, v);
         spec->type = 0;
         spec->zero = false;
         spec->align = spec->align == '<' ? '<' : '>';

@@ -1,7 +1,7 @@
 /* grammar.h - what the files of the parser share. */
 #pragma once
 
-#include "jinja/parser.h"
+#include "jinja/syntax/parser.h"
 
 _Noreturn void grammar_fault(struct jinja_parser *p, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -1,6 +1,6 @@
 /* filters.c - finds filters and tests by name, and the filters that use others: map, select and
  * their like, which answer generators. In the heap's thread. */
-#include "jinja/filters.h"
+#include "jinja/library/filters.h"
 
 #include "jinja/iterate.h"
 

@@ -1,9 +1,9 @@
 /* tests.c - what may stand after `is`. In the heap's thread. */
-#include "jinja/filters.h"
 #include "jinja/iterate.h"
+#include "jinja/library/filters.h"
+#include "jinja/library/strings.h"
 #include "jinja/operators.h"
 #include "jinja/print.h"
-#include "jinja/strings.h"
 
 #define TEST(name, answer)                                                                         \
     static struct jinja_value name(struct jinja_heap *heap, struct jinja_value self,               \
@@ -60,8 +60,8 @@ TEST(iterable, jinja_can_iterate(self))
 TEST(callable, is_callable(self))
 TEST(sameas, is_same(heap, self, a[0]))
 TEST(escaped, self.kind == JINJA_STRING && self.text->markup)
-TEST(lower, strings_has_case(print_text(heap, self), false))
-TEST(upper, strings_has_case(print_text(heap, self), true))
+TEST(lower, strings_has_case(jinja_print_text(heap, self), false))
+TEST(upper, strings_has_case(jinja_print_text(heap, self), true))
 TEST(in, operators_compare(heap, "in", self, a[0]))
 TEST(equal, operators_compare(heap, "==", self, a[0]))
 TEST(unequal, operators_compare(heap, "!=", self, a[0]))

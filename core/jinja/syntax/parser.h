@@ -3,7 +3,7 @@
 #pragma once
 
 #include "jinja/args.h"
-#include "jinja/lexer.h"
+#include "jinja/syntax/lexer.h"
 
 enum jinja_node_kind {
     /* expressions */

@@ -3,10 +3,10 @@
  * Line ends become \n and one at the very end goes, as jinja2 reads a template; then a newline
  * after a tag, and blanks between a line's begin and a tag (not an output), are dropped.
  */
-#include "jinja/lexer.h"
+#include "jinja/syntax/lexer.h"
 
 #include "base/utf8.h"
-#include "jinja/letters.h"
+#include "jinja/library/letters.h"
 #include "jinja/numbers.h"
 #include "jinja/text.h"
 
