@@ -128,8 +128,7 @@ static size_t step_pages(size_t asked_bytes, size_t context_pages, size_t page_b
         return (asked_bytes + page_bytes - 1) / page_bytes;
     const size_t least = (STEP_MIB_MIN * MIB + page_bytes - 1) / page_bytes;
     const size_t most = STEP_MIB_MAX * MIB / page_bytes;
-    size_t n = context_pages < most ? context_pages : most;
-    return n > least ? n : least;
+    return context_pages > most ? most : context_pages > least ? context_pages : least;
 }
 
 static enum status create(struct kv **out, const struct model *model, enum kv_type type,
@@ -151,8 +150,7 @@ static enum status create(struct kv **out, const struct model *model, enum kv_ty
     kv->block_bytes = page_head_bytes(type, shape->head_dim);
     kv->page_bytes = page_bytes;
     kv->n_pages = budget_bytes / page_bytes;
-    if (kv->n_pages >= NONE)
-        kv->n_pages = NONE - 1;
+    kv->n_pages = kv->n_pages < NONE ? kv->n_pages : NONE - 1;
     kv->n_tables = max_sequences;
     kv->table_pages = kv_pages_for(model->n_context);
     kv->n_there = growing ? 0 : kv->n_pages;
@@ -187,10 +185,10 @@ enum status kv_create_growing(struct kv **out, const struct model *model, enum k
 
 void kv_destroy(struct kv *kv)
 {
-    if (!kv)
-        return;
-    arena_free(&kv->store);
-    arena_free(&kv->meta);
+    if (kv) {
+        arena_free(&kv->store);
+        arena_free(&kv->meta);
+    }
     free(kv);
 }
 

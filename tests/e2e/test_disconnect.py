@@ -5,6 +5,7 @@ Held throughout: one idle keep-alive connection, older than all others.
 import random
 import signal
 import socket
+import time
 
 import pytest
 
@@ -252,6 +253,45 @@ def test_a_reader_that_takes_nothing_is_closed_and_cancelled(serve):
         and not service_has_peer(service, sock),
     )
     sock.close()
+
+
+def ask_for_much(service):
+    """A client that has asked for some megabytes at once, not in a stream."""
+    connection = service.connect()
+    connection.send(service.build("POST", "/tokenize", {"text": "a b " * 900000}))
+    poll("its answer is on its way", lambda: service.metrics().value(
+        "smallmind_requests_total", route="/tokenize", code="200") == 1)
+    return connection
+
+
+def open_connections(service):
+    return service.metrics().value("smallmind_connections", state="open")
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])  # the kernel notices only the first by itself
+def test_a_client_that_takes_nothing_of_a_whole_answer_is_closed(serve, tmp_path, over):
+    service = serve("--stall-seconds", 1, unix=str(tmp_path / "socket") if over == "unix" else None)
+    connection = ask_for_much(service)
+    assert open_connections(service) == 2
+    poll("closed", lambda: open_connections(service) == 1)
+    connection.close()
+    assert service.answer(prompt="Once", max_tokens=2)["tokens"]
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+def test_a_client_that_takes_it_slowly_is_not(serve, tmp_path, over):
+    """It takes a little every few tenths of a second, for longer than a stall is borne."""
+    service = serve("--stall-seconds", 1, unix=str(tmp_path / "socket") if over == "unix" else None)
+    connection = ask_for_much(service)
+    begin, received = time.monotonic(), b""
+    while time.monotonic() < begin + 3:
+        received += connection.sock.recv(65536)
+        time.sleep(0.2)
+    while not received.endswith(b"]}\n"):
+        part = connection.sock.recv(1 << 20)
+        assert part, "cut"
+        received += part
+    connection.close()
 
 
 def service_has_peer(service, sock):
