@@ -28,6 +28,7 @@ struct dialect {
     const char *types[ANSWER_FORMS];  /* Content-Type by form */
     bool on_pool;                     /* decoding takes long: never on the loop thread */
     const char *keep_alive;           /* what breaks a long silence of ANSWER_SSE; NULL: nothing */
+    const char *id_header;            /* also carries the request's id, beside X-Request-Id; NULL */
 
     /* Fills the first part of a zeroed generation; on failure it stays zeroed. Errors as in
      * native.h. */

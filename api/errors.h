@@ -12,6 +12,7 @@ struct api_error {
     unsigned http;    /* 400 ... */
     const char *code; /* "invalid_value", "context_length_exceeded", "queue_full", ... static */
     const char *type; /* "invalid_request_error", "overloaded_error", "server_error", ... static */
+    const char *id;   /* the request's, borrowed; NULL: not told */
 };
 struct api_error errors_of_status(enum status status);
 

@@ -89,6 +89,21 @@ struct generation_usage generation_usage(const struct generation *g)
     return usage;
 }
 
+size_t generation_thought_tokens(const struct choice *choice)
+{
+    const struct job *job = choice->job;
+    struct reasoning r = choice->reasoning;
+    size_t n = 0;
+    reasoning_advance(&r, job->text, job->n_text, true);
+    if (r.thought[1] == r.thought[0])
+        return 0;
+    if (r.stage != REASONING_OVER)
+        return job->n_completion;
+    while (n < job->n_tokens && job->tokens[n].text_end <= r.answer[0])
+        n++;
+    return n;
+}
+
 /* ms from one reading of the clock to a later one; 0 where one of them was never taken. */
 static double span_ms(uint64_t begin_ns, uint64_t end_ns)
 {

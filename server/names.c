@@ -78,3 +78,12 @@ bool names_has(const struct names *names, const char *name)
             return true;
     return false;
 }
+
+bool names_refuse(const struct names *names, bool strict, const char *asked, struct error *err)
+{
+    if (!strict || asked[0] == '\0' || names_has(names, asked))
+        return false;
+    error_set_param(err, STATUS_INVALID, "model", "the model '%s' is not served here; '%s' is",
+                    asked, names->list[0]);
+    return true;
+}

@@ -23,3 +23,6 @@ struct names {
 enum status names_init(struct names *names, const char *given, const char *path,
                        const char *builtin, struct error *err);
 bool names_has(const struct names *names, const char *name);
+/* Whether a request for this model ("": it named none) must be refused, and in which words; strict:
+ * as --strict-model says. */
+bool names_refuse(const struct names *names, bool strict, const char *asked, struct error *err);

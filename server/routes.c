@@ -1,6 +1,7 @@
 /* routes.c - the table of routes. Read-only. */
 #include "server/routes.h"
 
+#include "api/anthropic/anthropic.h"
 #include "api/native/native.h"
 #include "api/openai/openai.h"
 #include "server/handlers/generate.h"
@@ -23,6 +24,8 @@ static const struct route routes[] = {
     {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
     {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
+    {"/v1/messages", "POST", post, WORK, &generate_handler, &anthropic_messages},
+    {"/v1/messages/count_tokens", "POST", post, WORK, &text_count, &anthropic_count},
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
     {"/v1/models/*", "GET", get, ROUTE_MODEL, &ops_model, &openai_chat},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},

@@ -198,6 +198,38 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
     return status;
 }
 
+enum status asking_join_kwargs(const struct asking *a, const char *members, char **out,
+                               struct json_span *kwargs, struct error *err)
+{
+    struct json_span given = a->values.template_kwargs, effort = a->values.reasoning_effort;
+    *kwargs = given;
+    if (given.n > 0 && given.at[0] != '{')
+        return error_set_param(err, STATUS_INVALID, NAME(a, template_kwargs),
+                               "%s must be an object", NAME(a, template_kwargs));
+    if (effort.n > 0 && effort.at[0] != '"')
+        return error_set_param(err, STATUS_INVALID, NAME(a, reasoning_effort),
+                               "%s must be a string", NAME(a, reasoning_effort));
+    if (effort.n == 0 && members[0] == '\0')
+        return STATUS_OK;
+    size_t room = strlen(members) + effort.n + given.n + 64;
+    char *text = malloc(room);
+    if (text == NULL)
+        return error_no_memory(err, room, "a template's variables");
+    int n =
+        snprintf(text, room, "{%s%s%.*s%s", members, effort.n > 0 ? "\"reasoning_effort\":" : "",
+                 (int)effort.n, effort.n > 0 ? effort.at : "", effort.n > 0 ? "," : "");
+    const char *rest = given.n > 0 ? given.at + 1 : "}";
+    size_t n_rest = given.n > 0 ? given.n - 1 : 1, space = 0;
+    while (strchr(" \t\r\n", rest[space]) != NULL)
+        space++;
+    if (rest[space] == '}')
+        n--; /* the comma */
+    memcpy(text + n, rest, n_rest);
+    *out = text;
+    *kwargs = (struct json_span){text, (size_t)n + n_rest};
+    return STATUS_OK;
+}
+
 void asking_end(struct asking *a, struct generation *g, enum status status)
 {
     if (status == STATUS_OK) {

@@ -21,7 +21,8 @@
 struct asked {
     const struct cJSON *prompt, *stop, *stop_token_ids, *logit_bias, *model;
     const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
-    struct json_span messages, documents, template_kwargs, reasoning_effort;
+    const struct cJSON *reasoning, *include;
+    struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt;
     bool add_generation_prompt, continue_final;
@@ -34,6 +35,9 @@ struct asked {
 #define ASKED_WHOLE_WINDOW 16777216.0         /* of penalties: all that a context holds */
 #define ASKED_EXACT        9007199254740992.0 /* 2^53: what every JSON reader keeps */
 #define ASKED_LONGEST      1000000000.0       /* ms, 11 days: added to a clock, far from 64 bits */
+
+/* What inference servers add to the APIs of others (seed, min_p, ignore_eos, ...): for .more. */
+extern const struct field_table asked_extras;
 
 struct asking { /* a body on its way to jobs; zeroed first */
     const struct generation_source *source;
@@ -66,5 +70,9 @@ enum status asking_add(struct asking *a, struct generation *g, const struct cJSO
 enum status asking_add_chat(struct asking *a, struct generation *g,
                             const struct chat_request *request, const char *field,
                             struct error *err);
+/* The template's variables: the dialect's own members ("\"a\":1,", or ""), the effort of reasoning,
+ * then those of the request. *out: the memory of them, the caller's; NULL where none was needed. */
+enum status asking_join_kwargs(const struct asking *a, const char *members, char **out,
+                               struct json_span *kwargs, struct error *err);
 /* What the generation takes over when all is well; frees the rest in any case. */
 void asking_end(struct asking *a, struct generation *g, enum status status);

@@ -20,8 +20,8 @@ void json_error_put(struct json_writer *w, const struct api_error *what, const c
     json_raw(w, "}}");
 }
 
-size_t json_error(const struct api_error *what, const char *message, const char *param, char *out,
-                  size_t room)
+size_t json_error_fit(json_error_writer *put, const struct api_error *what, const char *message,
+                      const char *param, char *out, size_t room)
 {
     struct json_writer w;
     size_t n_message = strlen(message);
@@ -29,7 +29,7 @@ size_t json_error(const struct api_error *what, const char *message, const char 
         return 0;
     for (;;) {
         w = (struct json_writer){.out = out, .room = room - 1};
-        json_error_put(&w, what, message, n_message, param);
+        put(&w, what, message, n_message, param);
         json_raw(&w, "\n");
         if (!w.full || n_message == 0)
             break;
@@ -41,4 +41,10 @@ size_t json_error(const struct api_error *what, const char *message, const char 
         w.n = 0;
     out[w.n] = '\0';
     return w.n;
+}
+
+size_t json_error(const struct api_error *what, const char *message, const char *param, char *out,
+                  size_t room)
+{
+    return json_error_fit(json_error_put, what, message, param, out, room);
 }

@@ -7,6 +7,12 @@
 /* {"error":{"code","type","message","param"}}, param null where NULL or "". */
 void json_error_put(struct json_writer *w, const struct api_error *what, const char *message,
                     size_t n_message, const char *param);
-/* The same as a body: struct dialect's error. */
+/* How a dialect writes an error's object. */
+typedef void json_error_writer(struct json_writer *w, const struct api_error *what,
+                               const char *message, size_t n_message, const char *param);
+/* An error as a body, the message cut where it does not fit: for struct dialect's error. */
+size_t json_error_fit(json_error_writer *put, const struct api_error *what, const char *message,
+                      const char *param, char *out, size_t room);
+/* The same with json_error_put. */
 size_t json_error(const struct api_error *what, const char *message, const char *param, char *out,
                   size_t room);

@@ -348,6 +348,30 @@ bool json_next_member(const char *text, size_t n, size_t *at, struct json_span *
     return true;
 }
 
+bool json_next_element(const char *text, size_t n, size_t *at, struct json_span *value)
+{
+    struct scan s = {text, n, *at, NULL};
+    skip_space(&s);
+    if (*at == 0 && !at_char(&s, '['))
+        return false;
+    if (at_char(&s, ']') || s.at >= n)
+        return false;
+    s.at++; /* the bracket before the first element, the comma before the others */
+    skip_space(&s);
+    if (at_char(&s, ']')) /* an empty array */
+        return false;
+    size_t end = skip_value(text, n, s.at);
+    *value = (struct json_span){text + s.at, end - s.at};
+    *at = end;
+    return true;
+}
+
+bool json_is_string(struct json_span value, const char *text)
+{
+    size_t n = strlen(text);
+    return value.n == n + 2 && value.at[0] == '"' && memcmp(value.at + 1, text, n) == 0;
+}
+
 bool json_has_nul(struct json_span part)
 {
     for (size_t i = 0; i + 1 < part.n; i++) {

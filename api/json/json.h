@@ -30,6 +30,11 @@ struct json_span { /* a part of the text, as it stands there; borrowed */
 bool json_next_member(const char *text, size_t n, size_t *at, struct json_span *name,
                       struct json_span *value);
 
+/* The same for the elements of an array. */
+bool json_next_element(const char *text, size_t n, size_t *at, struct json_span *value);
+/* Whether a value is the string of this text, which needs no escapes. */
+bool json_is_string(struct json_span value, const char *text);
+
 /* Does an escape in this part of checked text stand for the NUL character? */
 bool json_has_nul(struct json_span part);
 

@@ -16,14 +16,9 @@ enum { COMPLETION_TOKENS = 16 }; /* OpenAI's default of max_tokens */
     {                                                                                              \
         (name), FIELD_NONE, .no_effect = true                                                      \
     }
-#define LATER(name)                                                                                \
-    {                                                                                              \
-        (name), FIELD_NONE, .refused = "this server does not support it"                           \
-    }
-static const char one_way[] = "only plain sampling is supported";
 
 /* clang-format off */
-/* Fields that both have: OpenAI's, then those of vLLM and llama.cpp's server. */
+/* Fields that both have; those of vLLM and llama.cpp's server come after them. */
 static const struct field shared_rows[] = {
     {"model", FIELD_ANY, .nullable = true, ASKED(model)},
     {"stream", FIELD_BOOL, .nullable = true, ASKED(stream)},
@@ -37,40 +32,12 @@ static const struct field shared_rows[] = {
     {"frequency_penalty", FIELD_NUMBER, .min = -2, .max = 2, .nullable = true,
      ASKED(frequency_penalty)},
     {"logit_bias", FIELD_ANY, .nullable = true, ASKED(logit_bias)},
-    {"seed", FIELD_SEED, .nullable = true, ASKED(seed)},
-    {"top_k", FIELD_UINT, BOUND_VOCABULARY, .minus_one = true, .nullable = true, ASKED(top_k)},
-    {"min_p", FIELD_NUMBER, .max = 1, .nullable = true, ASKED(min_p)},
-    {"typical_p", FIELD_NUMBER, .max = 1, .initial = 1, .nullable = true, ASKED(typical_p)},
-    {"repetition_penalty", FIELD_NUMBER, .min = 0.1, .max = 10, .initial = 1, .nullable = true,
-     ASKED(repetition_penalty)},
-    {"repeat_penalty", FIELD_NUMBER, .min = 0.1, .max = 10, .initial = 1, .nullable = true,
-     ASKED(repetition_penalty)},
-    {"repeat_last_n", FIELD_UINT, BOUND_CONTEXT, .initial = ASKED_WHOLE_WINDOW, .minus_one = true,
-     .nullable = true, ASKED(repetition_window)},
-    {"ignore_eos", FIELD_BOOL, .nullable = true, ASKED(ignore_eos)},
-    {"min_tokens", FIELD_UINT, .max = ASKED_EXACT, .nullable = true, ASKED(min_tokens)},
-    {"stop_token_ids", FIELD_ANY, .nullable = true, ASKED(stop_token_ids)},
-    {"include_stop_str_in_output", FIELD_BOOL, .nullable = true, ASKED(keep_stop)},
-    {"deadline_ms", FIELD_UINT, .min = 1, .max = ASKED_LONGEST, .nullable = true,
-     ASKED(deadline_ms)},
-    {"cache_prompt", FIELD_BOOL, .initial = true, .nullable = true, ASKED(cache_prompt)},
     IGNORED("user"), IGNORED("metadata"), IGNORED("store"), IGNORED("service_tier"),
     IGNORED("safety_identifier"), IGNORED("prompt_cache_key"), IGNORED("prompt_cache_retention"),
-    IGNORED("priority"), IGNORED("request_id"), IGNORED("id_slot"), IGNORED("cache_salt"),
-    IGNORED("skip_special_tokens"), IGNORED("spaces_between_special_tokens"),
-    {"use_beam_search", FIELD_NONE, .refused = one_way},
-    {"length_penalty", FIELD_NONE, .no_effect = true}, /* of beams alone */
-    {"mirostat", FIELD_NONE, .refused = one_way},
-    {"dry_multiplier", FIELD_NONE, .refused = one_way},
-    {"xtc_probability", FIELD_NONE, .refused = one_way},
-    {"dynatemp_range", FIELD_NONE, .refused = one_way},
-    LATER("grammar"), LATER("json_schema"), LATER("guided_json"),
-    LATER("guided_regex"), LATER("guided_choice"), LATER("guided_grammar"),
-    LATER("structured_outputs"), LATER("logits_processors"), LATER("truncate_prompt_tokens"),
-    LATER("prompt_logprobs"), LATER("return_tokens_as_token_ids"),
 };
 static const struct field_table shared = {.fields = shared_rows,
-                                          .n_fields = sizeof shared_rows / sizeof shared_rows[0]};
+                                          .n_fields = sizeof shared_rows / sizeof shared_rows[0],
+                                          .more = &asked_extras};
 
 static const struct field completion_rows[] = {
     {"prompt", FIELD_ANY, ASKED(prompt)},
@@ -222,35 +189,6 @@ static enum status decode_completion(struct generation *g, const struct generati
     return status;
 }
 
-/* {"reasoning_effort":...} and the request's own variables, as one object's text. */
-static enum status join_kwargs(const struct asked *v, char **out, struct json_span *kwargs,
-                               struct error *err)
-{
-    static const char name[] = "{\"reasoning_effort\":";
-    struct json_span given = v->template_kwargs, effort = v->reasoning_effort;
-    *kwargs = given;
-    if (given.n > 0 && given.at[0] != '{')
-        return error_set_param(err, STATUS_INVALID, "chat_template_kwargs",
-                               "chat_template_kwargs must be an object");
-    if (effort.n == 0)
-        return STATUS_OK;
-    if (effort.at[0] != '"')
-        return error_set_param(err, STATUS_INVALID, "reasoning_effort",
-                               "reasoning_effort must be a string");
-    size_t room = sizeof name + effort.n + given.n + 2;
-    *out = malloc(room);
-    if (*out == NULL)
-        return error_no_memory(err, room, "a template's variables");
-    const char *rest = given.n > 0 ? given.at + 1 : "}";
-    size_t n_rest = given.n > 0 ? given.n - 1 : 1, space = 0;
-    while (space < n_rest && strchr(" \t\r\n", rest[space]) != NULL)
-        space++;
-    int n = snprintf(*out, room, "%s%.*s%s%.*s", name, (int)effort.n, effort.at,
-                     rest[space] == '}' ? "" : ",", (int)n_rest, rest);
-    *kwargs = (struct json_span){*out, (size_t)n};
-    return STATUS_OK;
-}
-
 static enum status add_messages(struct asking *a, struct generation *g, struct error *err)
 {
     const struct asked *v = &a->values;
@@ -265,7 +203,7 @@ static enum status add_messages(struct asking *a, struct generation *g, struct e
     if (v->messages.n == 0)
         return error_set_param(err, STATUS_INVALID, "messages",
                                "messages is missing: give an array of messages");
-    enum status status = join_kwargs(v, &joined, &request.kwargs, err);
+    enum status status = asking_join_kwargs(a, "", &joined, &request.kwargs, err);
     if (status == STATUS_OK)
         status = asking_add_chat(a, g, &request, "messages", err);
     free(joined);

@@ -176,8 +176,19 @@ static size_t write_form(struct stream *s, char *out, size_t room)
     return n;
 }
 
+/* What it holds has been sent. Most dialects ask for the same room all along. */
+static bool grow_spill(struct stream *s, size_t room)
+{
+    if (s->spill_room >= room)
+        return true;
+    free(s->spill);
+    s->spill = malloc(room);
+    s->spill_room = s->spill != NULL ? room : 0;
+    return s->spill != NULL;
+}
+
 /* Writes what is ready: into the room offered, or where that is short of one event, into memory of
- * our own, taken once. */
+ * our own. */
 static ssize_t write_ready(struct stream *s, char *out, size_t room)
 {
     size_t least = s->generation.dialect->event_min(&s->generation);
@@ -185,11 +196,7 @@ static ssize_t write_ready(struct stream *s, char *out, size_t room)
     if (s->spill_at == s->n_spill) {
         if (room >= least)
             return (ssize_t)write_form(s, out, room);
-        if (s->spill == NULL) {
-            s->spill = malloc(least);
-            s->spill_room = least;
-        }
-        if (s->spill == NULL)
+        if (!grow_spill(s, least))
             return -1;
         s->spill_at = 0;
         s->n_spill = write_form(s, s->spill, s->spill_room);
@@ -439,24 +446,6 @@ static enum MHD_Result submit(struct stream *s)
     return refuse(s, retry_ms);
 }
 
-/* The model it names is not the one served, and that matters. */
-static bool names_another(const struct stream *s)
-{
-    const struct service *service = s->task.service;
-    const char *asked = s->generation.asked_model;
-    return service->settings->strict_model && asked[0] != '\0' &&
-           !names_has(&service->names, asked);
-}
-
-static enum MHD_Result refuse_model(struct stream *s)
-{
-    s->state = STREAM_REFUSED;
-    error_set_param(&s->error, STATUS_INVALID, "model",
-                    "the model '%s' is not served here; '%s' is", s->generation.asked_model,
-                    s->task.service->names.list[0]);
-    return request_refuse(s->task.request, errors_of_refusal(REFUSAL_MODEL), &s->error, 0);
-}
-
 /* Its body is decoded. A request that wants a profile waits for the limits that it is held against,
  * but never one with a deadline. */
 static enum MHD_Result go_on(struct stream *s)
@@ -467,8 +456,12 @@ static enum MHD_Result go_on(struct stream *s)
     if (s->generation.ignored[0] != '\0')
         log_line(LOG_DEBUG, "request %s: the field '%s' is not known and was let be", s->task.id,
                  s->generation.ignored);
-    if (names_another(s))
-        return refuse_model(s);
+    const struct service *service = s->task.service;
+    if (names_refuse(&service->names, service->settings->strict_model, s->generation.asked_model,
+                     &s->error)) {
+        s->state = STREAM_REFUSED;
+        return request_refuse(s->task.request, errors_of_refusal(REFUSAL_MODEL), &s->error, 0);
+    }
     if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
         return submit(s);
     s->state = STREAM_MEASURING;

@@ -1,7 +1,8 @@
-/* text.c - the handlers of /tokenize and /detokenize. Loop thread, but for work(), which may be
- * on the pool. */
+/* text.c - the handlers of /tokenize, /detokenize and counts of tokens. Loop thread, but for
+ * work(), which may be on the pool. */
 #include "server/handlers/text.h"
 
+#include "api/dialect.h"
 #include "api/native/native.h"
 #include "server/service.h"
 
@@ -12,7 +13,9 @@ enum { INLINE_BODY = 4096 }; /* bytes of a body that are worked on at once, on t
 struct text_task {
     struct task task;
     enum status (*run)(struct text_task *text);
+    const struct dialect *dialect; /* the route's; NULL: it has none of its own */
     enum status status;
+    bool other_model; /* it names a model that is not served, and that matters */
     struct error error;
     char *answer; /* owned until it is sent */
     size_t n_answer;
@@ -54,6 +57,28 @@ static enum status run_detokenize(struct text_task *task)
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }
 
+static enum status run_count(struct text_task *task)
+{
+    const struct service *service = task->task.service;
+    struct generation g = {.dialect = task->dialect};
+    const struct generation_source source = {.body = task->task.body,
+                                             .n_body = task->task.n_body,
+                                             .tokenizer = service->model.tokenizer,
+                                             .limits = &service->limits,
+                                             .chat = service->chat};
+    enum status status = task->dialect->decode(&g, &source, &task->error);
+    if (status != STATUS_OK)
+        return status;
+    task->other_model =
+        names_refuse(&service->names, service->settings->strict_model, g.asked_model, &task->error);
+    size_t room = task->dialect->whole_bound(&g);
+    task->answer = malloc(room);
+    if (task->answer != NULL)
+        task->n_answer = task->dialect->whole(&g, task->answer, room);
+    generation_free(&g, true);
+    return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
+}
+
 static void work(struct task *task)
 {
     struct text_task *text = (struct text_task *)task;
@@ -68,6 +93,8 @@ static enum MHD_Result answer(struct request *r, struct task *task)
         return MHD_YES;
     }
     task_drop_body(task);
+    if (text->other_model)
+        return request_refuse(r, errors_of_refusal(REFUSAL_MODEL), &text->error, 0);
     char *body = text->answer;
     text->answer = NULL;
     if (text->status != STATUS_OK)
@@ -85,7 +112,9 @@ static enum MHD_Result begin(struct request *r, enum status (*run)(struct text_t
     if (text == NULL)
         return MHD_NO;
     text->run = run;
-    if (text->task.n_body <= INLINE_BODY)
+    text->dialect = r->route->dialect;
+    bool here = text->dialect == NULL || !text->dialect->on_pool;
+    if (here && text->task.n_body <= INLINE_BODY)
         work(&text->task);
     else
         task_work(&text->task, work, NULL);
@@ -102,6 +131,11 @@ static enum MHD_Result begin_detokenize(struct request *r)
     return begin(r, run_detokenize);
 }
 
+static enum MHD_Result begin_count(struct request *r)
+{
+    return begin(r, run_count);
+}
+
 static void on_free(struct task *task)
 {
     free(((struct text_task *)task)->answer);
@@ -110,3 +144,4 @@ static void on_free(struct task *task)
 const struct handler text_tokenize = {.begin = begin_tokenize, .resume = answer, .free = on_free};
 const struct handler text_detokenize = {
     .begin = begin_detokenize, .resume = answer, .free = on_free};
+const struct handler text_count = {.begin = begin_count, .resume = answer, .free = on_free};

@@ -234,13 +234,17 @@ static void answer_past_library(struct conn *conn, const char *id, uint64_t begu
                                 const struct error *why)
 {
     char body[1024], text[2048];
+    what.id = id;
     size_t n_body = dialect->error(&what, why->text, why->param, body, sizeof body);
-    int n = snprintf(text, sizeof text,
-                     "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
-                     "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
-                     "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n\r\n%s",
-                     what.http, MHD_get_reason_phrase_for(what.http), id, ms_since(begun_ns),
-                     n_body, body);
+    int n =
+        snprintf(text, sizeof text,
+                 "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
+                 "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
+                 "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n",
+                 what.http, MHD_get_reason_phrase_for(what.http), id, ms_since(begun_ns), n_body);
+    if (dialect->id_header != NULL)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s: %s\r\n", dialect->id_header, id);
+    n += snprintf(text + n, sizeof text - (size_t)n, "\r\n%s", body);
     conn_answer_last(conn, text, (size_t)n);
 }
 
@@ -404,8 +408,10 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
     char text[256];
     snprintf(text, sizeof text, "%s%stotal;dur=%.3f", timing != NULL ? timing : "",
              timing != NULL ? ", " : "", ms_since(r->begun_ns));
+    const char *id_header = dialect_of(r)->id_header;
     bool ok = response_header(response, "X-Request-Id", r->id) &&
-              response_header(response, "Server-Timing", text);
+              response_header(response, "Server-Timing", text) &&
+              (id_header == NULL || response_header(response, id_header, r->id));
     const struct origin_rules *rules = &r->service->origins;
     if (rules->allow_origins != NULL &&
         rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */
@@ -479,6 +485,7 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
                             .body = body,
                             .memory = BODY_COPY,
                             .retry_ms = retry_ms};
+    what.id = r->id;
     answer.n_body = dialect_of(r)->error(&what, why->text, why->param, body, sizeof body);
     if (what.http == MHD_HTTP_METHOD_NOT_ALLOWED)
         answer.allow = r->route->allow;

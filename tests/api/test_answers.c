@@ -46,7 +46,7 @@ END_TEST
 START_TEST(an_error_is_one_object)
 {
     char out[1024];
-    struct api_error what = {400, "invalid_value", "invalid_request_error"};
+    struct api_error what = {.http = 400, .code = "invalid_value", .type = "invalid_request_error"};
     size_t n = native_dialect.error(&what, "top_p is \"2\"\n", "top_p", out, sizeof out);
     ck_assert_str_eq(out,
                      "{\"error\":{\"code\":\"invalid_value\",\"type\":\"invalid_request_error\","

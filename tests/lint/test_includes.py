@@ -24,7 +24,8 @@ CHAT = [*JSON, "core/jinja", "api/chat"]
 ASKED = [*CHAT, "api/asked"]
 NATIVE = [*ASKED, "api/native"]
 OPENAI = [*ASKED, "api/openai"]
-DIALECTS = [*NATIVE, *OPENAI]
+ANTHROPIC = [*ASKED, "api/anthropic"]
+DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -52,6 +53,7 @@ MAY = {
     "api/asked": ASKED,
     "api/native": NATIVE,
     "api/openai": OPENAI,
+    "api/anthropic": ANTHROPIC,
     "report": REPORT,
     "server": HANDLERS,
     "server/http": HTTP,
@@ -65,7 +67,8 @@ MAY = {
 LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
-    "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "report"],
+    "cjson/": ["api/json", "api/asked", "api/native", "api/openai",
+               "api/anthropic", "report"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }

@@ -1,0 +1,30 @@
+/* turns.h - writes a conversation in OpenAI's shape, as api/chat reads it, from the parts of a body
+ * whose API has another shape.
+ *
+ * Texts are copied as they stand in the body, escapes included. Turns of one role that follow each
+ * other become one. Any thread; the memory is the caller's conversation until turns_free.
+ */
+#pragma once
+
+#include "api/json/json.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct turns { /* zeroed first */
+    char *memory;
+    struct json_writer text, thoughts; /* the array; what the turn's model thought, unquoted */
+    const char *role;                  /* of the turn under way; NULL: none is */
+    struct json_span first;            /* its first text, until there is a second */
+    size_t n_texts, n_turns;
+};
+
+/* n_source: bytes of all that will be copied. */
+enum status turns_begin(struct turns *t, size_t n_source, struct error *err);
+void turns_role(struct turns *t, const char *role); /* static; the turn that the texts belong to */
+void turns_text(struct turns *t, struct json_span string);
+void turns_thought(struct turns *t, struct json_span string); /* of earlier reasoning */
+/* The array. n_turns says of how many turns. */
+struct json_span turns_end(struct turns *t);
+void turns_free(struct turns *t); /* takes a zeroed one */
