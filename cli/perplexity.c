@@ -98,7 +98,7 @@ static enum status run_window(struct evaluation *e, const int32_t *window, struc
 {
     struct kv_seq seq = {0};
     size_t n_cached;
-    if (!kv_begin(e->kv, &seq, 0, window, e->n_window, e->n_window, &n_cached))
+    if (!kv_begin(e->kv, &seq, 0, SIZE_MAX, window, e->n_window, e->n_window, &n_cached))
         return error_set(err, STATUS_INTERNAL, "the KV memory does not hold one window");
     enum status status = STATUS_OK;
     for (size_t first = 0; first < e->n_window && status == STATUS_OK; first += e->n_rows) {

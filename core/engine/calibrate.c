@@ -50,7 +50,7 @@ static uint64_t best_step(struct trial *t)
     static const int32_t token = 0;
     struct kv_seq seq = {0};
     size_t n_cached;
-    if (!kv_begin(t->kv, &seq, 0, &token, 1, STEPS, &n_cached))
+    if (!kv_begin(t->kv, &seq, 0, SIZE_MAX, &token, 1, STEPS, &n_cached))
         return 0;
     uint64_t best = 0, begin = clock_now_ns(), end = begin;
     for (uint32_t i = 0; i < STEPS && end - begin < TRIAL_NS; i++) {

@@ -33,8 +33,9 @@ void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with F
 
 const struct engine_plan *engine_plan(const struct engine *engine);
 
-/* Queues the jobs of one request: all of them, or none. STATUS_FULL: the queue is full;
- * STATUS_TOO_LATE: its deadline cannot be met, or the predicted wait exceeds max_wait_ms (both with
+/* Queues the jobs of one request, n >= 1: all of them, or none. STATUS_FULL: there are fewer places
+ * than jobs, in the queue and, where none waits, free slots; STATUS_TOO_LATE: its deadline cannot
+ * be met, or the predicted wait exceeds max_wait_ms, judged for the last of them (both with
  * *retry_ms, from the backlog and the measured rates: whole seconds, >= 1000, no second told to
  * more jobs than the queue has places); STATUS_STOPPING; STATUS_INVALID: one could never fit the KV
  * memory, or they are more than the engine holds at once. The jobs then stay the caller's. */

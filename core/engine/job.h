@@ -82,22 +82,25 @@ struct job {
 
     /* --- the result: written by one worker --- */
     char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
-    struct token_record *tokens;            /* [max_tokens], owned */
-    struct logprob_record *logprobs;        /* [max_tokens] or NULL, owned */
-    struct logprob_record *prompt_logprobs; /* [n_prompt] or NULL, owned; the first is not filled */
-    struct job_profile *profile;            /* NULL: not asked for; owned; final once finished */
+    struct token_record *tokens;     /* [max_tokens], owned */
+    struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
+    struct logprob_record
+        *prompt_logprobs; /* [n_prompt] or NULL, owned; complete when the first token is ready, or
+                             the job final; the first has none: n_top and logprob are 0 */
+    struct job_profile *profile; /* NULL: not asked for; owned; final once finished */
     _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to
                                  tokens[n_ready-1].text_end */
     _Atomic bool finished;    /* release: everything below is final */
     _Atomic bool cancelled;   /* set by the loop thread through engine_cancel */
-    _Atomic uint32_t n_read;  /* with progress: prompt tokens that are there, cached or computed */
+    _Atomic uint32_t n_read;  /* with progress: prompt tokens that are there, cached or computed; */
+    _Atomic uint32_t n_found; /* of them, found in the prefix cache; read it after n_read */
     _Atomic int phase;        /* enum job_phase: waiting, given to a worker, first token made */
 
     /* --- final once finished --- */
     enum finish_reason finish;
     struct error error;  /* when FINISH_ERROR */
     int stop_index;      /* of stops: the one that ended the text; -1: none did */
-    int32_t stop_id;     /* the token that did, an EOS or one of stop_ids; -1: none */
+    int32_t stop_id;     /* the token that did, an EOS or one of stop_ids; TOKEN_NONE: none did */
     size_t n_tokens;     /* records in tokens (an EOS that ended the text is not among them) */
     size_t n_text;       /* bytes of text */
     size_t n_completion; /* tokens sampled, that EOS included */
@@ -113,7 +116,8 @@ struct job {
     unsigned overtaken; /* times a later job went first */
     unsigned n_denials; /* attempts to get memory for it that failed, while nothing ran */
     unsigned n_aborts;  /* of the queue, when it came in */
-    size_t n_counted;   /* prompt tokens that the counters know: read again, they count no more */
+    size_t n_counted;   /* prompt tokens that the counters know, and whose log-probabilities there
+                           are: read again after a preemption, they count no more */
     struct {            /* output.c's state */
         struct utf8_stream utf8;
         size_t n_raw;      /* bytes written to text, held back ones included */
@@ -135,12 +139,17 @@ struct job_size {
     bool logprobs, prompt_logprobs, profile;
 };
 
-/* One allocation for everything; zeroed but for n_logprobs and
- * n_prompt_logprobs = -1. The submitter then copies its
- * prompt, biases and stops into the places given: prompt is writable through job_prompt, biases
- * through job_biases, stop text through job_stop_bytes. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+/* One allocation for everything; zeroed but for n_logprobs and n_prompt_logprobs = -1. The
+ * submitter then copies its prompt, biases and stops into the places given: prompt is writable
+ * through job_prompt, biases through job_biases, stop text through job_stop_bytes.
+ * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
 enum status job_create(struct job **out, const struct job_size *size, struct error *err);
 void job_destroy(struct job *job);    /* takes NULL; only when never submitted, or finished */
 int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, then its worker's */
 struct logit_bias *job_biases(struct job *job);
 char *job_stop_bytes(struct job *job);
+
+static inline bool job_wants_prompt_logprobs(const struct job *job)
+{
+    return job->prompt_logprobs && job->n_prompt_logprobs >= 0;
+}

@@ -29,7 +29,8 @@ void output_begin(struct job *job)
     job->output.n_raw = job->output.n_split = 0;
     job->output.n_passed = job->output.n_ready = 0;
     job->n_tokens = job->n_text = 0;
-    job->stop_index = job->stop_id = -1;
+    job->stop_index = -1;
+    job->stop_id = TOKEN_NONE;
 }
 
 /* Moves every search on by one byte; the length of the longest stop string that it completes, or 0.
@@ -64,7 +65,8 @@ static void cut(struct job *job, size_t n_text)
         job->tokens[i].text_end = (uint32_t)n_text;
 }
 
-/* Searches the text's new bytes. True: a stop string is complete, and the text is cut before it. */
+/* Searches the text's new bytes. True: a stop string is complete, and the text is cut before it, or
+ * after it where it is kept. */
 static bool search(struct job *job, size_t n_new)
 {
     for (size_t end = job->output.n_raw + n_new; job->output.n_raw < end;) {
@@ -102,6 +104,8 @@ static void advance(struct job *job)
     size_t held = 0;
     for (size_t s = 0; s < job->n_stops; s++)
         held = job->output.matched[s] > held ? job->output.matched[s] : held;
+    if (job->keep_stop) /* nothing of it is taken back */
+        held = 0;
     assert(held <= job->output.n_raw); /* a stop string matches only what was written */
     const size_t n_safe = job->output.n_raw - held; /* never shrinks: nothing passed comes back */
     const size_t limit = job->n_tokens - job->output.n_split;
@@ -135,7 +139,8 @@ static bool stops_at_name(struct job *job, struct gguf_string name)
         return false;
     if (output_end(job)) /* half a character became text, and completed another one */
         return true;
-    cut(job, job->n_text - (longest - name.n));
+    if (!job->keep_stop)
+        cut(job, job->n_text - (longest - name.n));
     return true;
 }
 
@@ -189,6 +194,8 @@ uint32_t output_n_ready(const struct job *job)
 void output_finish(struct job *job, enum finish_reason reason)
 {
     job->finish = reason;
+    if (reason != FINISH_STOP) /* it had ended before what was held back completed one */
+        job->stop_index = -1;
     if (reason == FINISH_CANCELLED)
         job->cancelled_in = (enum job_phase)atomic_load_explicit(&job->phase, memory_order_relaxed);
     atomic_store_explicit(&job->n_ready, (uint32_t)job->n_tokens, memory_order_release);

@@ -4,9 +4,9 @@
  * The text is defined byte by byte, so cutting it into tokens differently cannot change it:
  * ill-formed bytes become U+FFFD, and generation stops at the first byte that completes a stop
  * string (of several completed by the same byte, the longest counts); the text then ends before
- * that string. Text that may still be the beginning of a stop string, or of a character, is held
- * back. Work per byte is bounded by the number of stop strings. Called by the worker that runs the
- * job.
+ * that string, or with it where the job keeps it. Text that may still be the beginning of a stop
+ * string, or of a character, is held back. Work per byte is bounded by the number of stop strings.
+ * Called by the worker that runs the job.
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 void output_begin(struct job *job);
 
 /* Appends a token's record and bytes to the job. Returns true when a stop string is complete: the
- * text then ends before it and the output is final. A control token has no text, yet it completes a
+ * text ends there and the output is final. A control token has no text, yet it completes a
  * stop string that ends with its whole name, when what comes before the name is the text's end. */
 bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id);
 

@@ -11,8 +11,10 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MS_NS UINT64_C(1000000)
+#define MS_NS  UINT64_C(1000000)
+#define FAR_NS (UINT64_MAX / 2) /* later than anything that is predicted */
 
 enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
                        const struct engine_options *options, size_t n_context, size_t worker_pages,
@@ -197,6 +199,28 @@ static uint64_t turn_ns(struct queue *q, size_t n)
     return forecast_next(&q->forecast) + beyond;
 }
 
+/* When the last of a group gets its place after the line; n_free places are there at once. */
+static uint64_t group_turn_ns(struct queue *q, struct job *const *jobs, size_t n, size_t n_free)
+{
+    forecast_running(q);
+    for (size_t i = 0; i < n_free; i++)
+        forecast_add_place(&q->forecast, 0);
+    for (const struct job *job = q->head; job; job = job->next)
+        forecast_take(&q->forecast, job_ns(q, job));
+    for (size_t i = 0; i + 1 < n; i++)
+        forecast_take(&q->forecast, job_ns(q, jobs[i]));
+    return forecast_next(&q->forecast);
+}
+
+/* When n of the running sequences have ended. */
+static uint64_t ends_ns(struct queue *q, size_t n)
+{
+    forecast_running(q);
+    for (size_t i = 1; i < n && i < q->forecast.n_places; i++)
+        forecast_take(&q->forecast, FAR_NS);
+    return forecast_next(&q->forecast);
+}
+
 /* How long worker i takes for so many prompt tokens, beside what runs there. */
 static uint64_t read_ns(struct queue *q, size_t i, size_t n_tokens)
 {
@@ -213,11 +237,20 @@ static void set_retry_after(struct queue *q, uint64_t now, uint64_t wait_ns, uin
     *retry_ms = 1000 * forecast_tell(&q->forecast, now, wait_ns + wait_ns / 2, per_second);
 }
 
-static enum status refuse_full(struct queue *q, uint64_t now, uint64_t *retry_ms, struct error *err)
+/* n_over: by how many places it was too full. */
+static enum status refuse_full(struct queue *q, size_t n, size_t n_over, uint64_t now,
+                               uint64_t *retry_ms, struct error *err)
 {
     /* The first one told may come when the first that waits has been placed, the second with the
-     * second, ... */
-    set_retry_after(q, now, turn_ns(q, forecast_told(&q->forecast, now)), retry_ms);
+     * second, ...; and a group when as many have been as it lacks places. */
+    size_t n_told = forecast_told(&q->forecast, now);
+    uint64_t wait = q->n == 0 && n > 1 ? ends_ns(q, n_over) : turn_ns(q, n_told + n_over - 1);
+    set_retry_after(q, now, wait, retry_ms);
+    if (n > 1)
+        return error_set(err, STATUS_FULL,
+                         "the queue is too full for the request's %zu answers: %zu wait, and there "
+                         "is room for %zu more",
+                         n, q->n, n - n_over);
     return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", q->n);
 }
 
@@ -281,6 +314,22 @@ static size_t free_slots(struct queue *q)
     return n;
 }
 
+/* Prompt tokens that are read before the last of a group begins its answer, from when it has its
+ * place: those of its group that are given places with it. One prompt several times is read once.
+ */
+static size_t group_tokens(struct job *const *jobs, size_t n, size_t n_free)
+{
+    const struct job *last = jobs[n - 1];
+    size_t sum = last->n_prompt;
+    for (size_t i = 1; i < n && i < n_free; i++) {
+        const struct job *job = jobs[n - 1 - i];
+        bool same = job->n_prompt == last->n_prompt &&
+                    memcmp(job->prompt, last->prompt, last->n_prompt * sizeof *last->prompt) == 0;
+        sum += same ? 0 : job->n_prompt;
+    }
+    return sum;
+}
+
 /* Whether the line takes them all, and the last of them in time. */
 static enum status admit_to_line(struct queue *q, struct job *const *jobs, size_t n, uint64_t now,
                                  uint64_t *retry_ms, struct error *err)
@@ -288,13 +337,13 @@ static enum status admit_to_line(struct queue *q, struct job *const *jobs, size_
     const struct job *last = jobs[n - 1];
     size_t n_free = n > 1 ? free_slots(q) : 0;
     if (q->n + n > q->max_queue + n_free)
-        return refuse_full(q, now, retry_ms, err);
+        return refuse_full(q, n, q->n + n - (q->max_queue + n_free), now, retry_ms, err);
     if (q->max_wait_ns == 0 && last->deadline_ns == 0)
         return STATUS_OK;
-    uint64_t wait = turn_ns(q, q->n + n - 1);
+    uint64_t wait = group_turn_ns(q, jobs, n, n_free);
     if (q->max_wait_ns > 0 && wait > q->max_wait_ns)
         return refuse_wait(q, now, wait, retry_ms, err);
-    uint64_t late = late_by(last, now + wait + read_ns(q, 0, last->n_prompt));
+    uint64_t late = late_by(last, now + wait + read_ns(q, 0, group_tokens(jobs, n, n_free)));
     return late > 0 ? refuse_deadline(q, now, late, retry_ms, err) : STATUS_OK;
 }
 
@@ -306,8 +355,6 @@ static enum status admit(struct queue *q, struct job *const *jobs, size_t n, uin
     for (size_t i = 0; i < n; i++) {
         jobs[i]->ticket = q->n_tickets++;
         jobs[i]->n_aborts = q->n_aborts;
-        if (jobs[i]->no_cache || jobs[i]->prompt_logprobs) /* shares its prefix with no other */
-            jobs[i]->salt ^= (jobs[i]->ticket + 1) * UINT64_C(0x9e3779b97f4a7c15);
     }
     enum status status = STATUS_OK;
     bool placed = false;
@@ -344,6 +391,7 @@ static enum status check_size(const struct queue *q, const struct job *job, stru
 enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uint64_t *retry_ms,
                          struct error *err)
 {
+    assert(n > 0);
     size_t most = q->max_queue + q->n_workers * q->max_batch;
     enum status status = STATUS_OK;
     if (n > most)

@@ -10,6 +10,7 @@
 #include "engine/worker_state.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { WARM_UP_TOKENS = 32, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
@@ -70,6 +71,7 @@ static bool tell_progress(struct slot *slot)
     size_t n = slot->kv.n_positions < job->n_prompt ? slot->kv.n_positions : job->n_prompt;
     if (!job->progress || n <= atomic_load_explicit(&job->n_read, memory_order_relaxed))
         return false;
+    atomic_store_explicit(&job->n_found, (uint32_t)job->n_cached, memory_order_relaxed);
     atomic_store_explicit(&job->n_read, (uint32_t)n, memory_order_release);
     return true;
 }
@@ -79,6 +81,7 @@ static bool tell_progress(struct slot *slot)
 static void settle(struct worker *w)
 {
     size_t n = 0;
+    bool news = false;
     w->n_done = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
@@ -86,6 +89,7 @@ static void settle(struct worker *w)
         if (slot->n_rows > 0 && slot->finish != FINISH_ERROR) /* no other may find what is wrong */
             kv_commit(w->kv, &slot->kv, slot->tokens, slot->kv.n_positions + slot->n_rows);
         slot->n_rows = 0;
+        news |= tell_progress(slot);
         if (slot->finish == FINISH_NONE) {
             w->order[n++] = w->order[i];
             continue;
@@ -102,10 +106,9 @@ static void settle(struct worker *w)
     if (w->n_done > 0)
         w->setup->line.has_room(w->setup->line.ctx);
 
-    bool news = w->n_done > 0;
+    news |= w->n_done > 0;
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = active(w, i);
-        news |= tell_progress(slot);
         if (!slot->sampled)
             continue;
         struct job *job = slot->job;
@@ -142,20 +145,14 @@ struct step_tokens { /* of one step */
     size_t n_again;  /* of n_read: read before */
 };
 
-/* The row's logits are asked for: to draw the next token, or for the prompt's log-probabilities. */
-static bool wants_logits(const struct slot *slot, size_t position)
-{
-    const struct job *job = slot->job;
-    return position + 1 == slot->n_tokens || (job->prompt_logprobs && position + 1 < job->n_prompt);
-}
-
-/* The positions are there already. */
-static void add_rows(struct worker *w, struct slot *slot, size_t n)
+/* The positions are there already. The logits that are asked for: to draw the next token, and of
+ * the prompt from n_known on, whose next tokens' log-probabilities are wanted. */
+static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_known)
 {
     size_t first = slot->kv.n_positions;
     slot->n_rows = n;
     for (size_t i = first; i < first + n; i++) {
-        bool wants = wants_logits(slot, i);
+        bool wants = i + 1 == slot->n_tokens || (i >= n_known && i + 1 < slot->job->n_prompt);
         w->rows[w->n_rows++] = (struct row){.token = slot->tokens[i],
                                             .position = (uint32_t)i,
                                             .seq = &slot->kv,
@@ -171,7 +168,7 @@ static size_t logits_left(struct worker *w, size_t i)
     size_t n_later = 0;
     for (size_t k = i + 1; k < w->n_active; k++)
         n_later += !is_decoding(active(w, k));
-    return w->setup->options->max_batch - w->n_wanted - n_later;
+    return w->n_logits - w->n_wanted - n_later;
 }
 
 /* Under the lock: the youngest sequence gives its slot and pages back. Its tokens stay with the
@@ -228,9 +225,11 @@ static size_t count_new(struct job *job, size_t n_positions)
     return n_new;
 }
 
-/* The next n tokens of those it was placed with; returns how many, for the counters. */
-static struct step_tokens read_given(struct worker *w, struct slot *slot, size_t most, uint64_t now)
+/* The next of the tokens that sequence i was placed with, at most so many; returns how many, for
+ * the counters. */
+static struct step_tokens read_given(struct worker *w, size_t i, size_t most, uint64_t now)
 {
+    struct slot *slot = active(w, i);
     struct job *job = slot->job;
     if (job->started_ns == 0)
         job->started_ns = now;
@@ -240,11 +239,18 @@ static struct step_tokens read_given(struct worker *w, struct slot *slot, size_t
     add(&w->counters.prompt_cached, n_found);
     job->n_cached += n_found;
     size_t left = slot->n_given - slot->kv.n_positions, n = left < most ? left : most;
+    size_t n_known = job->n_prompt;
+    if (job_wants_prompt_logprobs(job)) {
+        n_known = job->n_counted;
+        size_t n_again = n_known > slot->kv.n_positions ? n_known - slot->kv.n_positions : 0;
+        size_t n_most = n_again + logits_left(w, i);
+        n = n < n_most ? n : n_most;
+    }
     size_t n_new = count_new(job, slot->kv.n_positions + n);
     bool extended = kv_extend(w->kv, &slot->kv, n);
     assert(extended); /* promised */
     (void)extended;
-    add_rows(w, slot, n);
+    add_rows(w, slot, n, n_known);
     atomic_store_explicit(&slot->left_prompt, (uint32_t)(left - n), memory_order_relaxed);
     return (struct step_tokens){.n_read = n, .n_again = n - n_new};
 }
@@ -259,17 +265,14 @@ static struct step_tokens build_rows(struct worker *w, uint64_t now)
     for (size_t i = 0; i < w->n_active; i++) {
         if (!is_decoding(active(w, i)) || !grow(w, i))
             continue;
-        add_rows(w, active(w, i), 1);
+        add_rows(w, active(w, i), 1, SIZE_MAX);
         sum.n_decode++;
     }
     size_t budget = rates_prompt_budget(&w->rates, sum.n_decode, w->setup->options->step_tokens);
     for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
         if (is_decoding(active(w, i)))
             continue;
-        size_t most = budget - sum.n_read;
-        if (active(w, i)->job->prompt_logprobs && logits_left(w, i) < most)
-            most = logits_left(w, i);
-        struct step_tokens one = read_given(w, active(w, i), most, now);
+        struct step_tokens one = read_given(w, i, budget - sum.n_read, now);
         sum.n_read += one.n_read;
         sum.n_again += one.n_again;
     }
@@ -323,8 +326,12 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     float *logits = forward_logits(w->forward, i);
     if (!is_sample(w, wanted)) {
         size_t next = wanted->position + 1;
-        record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs,
-                        &job->prompt_logprobs[next]);
+        struct error ignored;
+        struct logprob_record *record = &job->prompt_logprobs[next];
+        if (sampler_check(sampler, logits, &ignored) == STATUS_OK)
+            record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs, record);
+        else
+            record->logprob = NAN; /* take_samples ends the sequence */
         return;
     }
     slot->sampled = false;
@@ -387,8 +394,8 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
     job->n_completion++;
     add(&w->counters.generated, 1);
     if (tokenizer_is_end(w->setup->tokenizer, slot->sample) || output_ends_at(job, slot->sample)) {
-        output_end(job);
-        job->stop_id = slot->sample;
+        if (!output_end(job)) /* else a stop string had ended it before */
+            job->stop_id = slot->sample;
         slot->finish = FINISH_STOP;
         return;
     }
@@ -399,6 +406,20 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
         slot->finish = output_end(job) ? FINISH_STOP : FINISH_LENGTH;
     atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
                           memory_order_relaxed);
+}
+
+/* Of all that were wanted, in the rows' order. */
+static void take_samples(struct worker *w, uint64_t now)
+{
+    for (size_t i = 0; i < w->n_wanted; i++) {
+        struct slot *slot = &w->slots[w->wanted[i].slot];
+        size_t next = w->wanted[i].position + 1;
+        if (is_sample(w, &w->wanted[i]))
+            take_sample(w, slot, now);
+        else if (slot->finish == FINISH_NONE && isnan(slot->job->prompt_logprobs[next].logprob) &&
+                 sampler_check(w->samplers[0], forward_logits(w->forward, i), &slot->job->error))
+            slot->finish = FINISH_ERROR;
+    }
 }
 
 /* --- the step --- */
@@ -462,9 +483,7 @@ void worker_step(struct worker *w)
     sample_all(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
-    for (size_t i = 0; i < w->n_wanted; i++)
-        if (is_sample(w, &w->wanted[i]))
-            take_sample(w, &w->slots[w->wanted[i].slot], now);
+    take_samples(w, now);
     recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), &tokens, now - begin);
     rates_step(&w->rates, tokens.n_decode, tokens.n_read, now - begin);
@@ -482,7 +501,8 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
     struct kv_seq seq = {0};
     size_t n_cached;
     pthread_mutex_lock(&w->lock); /* the thread that takes memory looks in */
-    bool fits = kv_begin(w->kv, &seq, 0, tokens, n, n, &n_cached) && kv_extend(w->kv, &seq, n);
+    bool fits =
+        kv_begin(w->kv, &seq, 0, SIZE_MAX, tokens, n, n, &n_cached) && kv_extend(w->kv, &seq, n);
     pthread_mutex_unlock(&w->lock);
     if (!fits)
         return 0; /* the worker does not start */

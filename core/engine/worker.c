@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOGITS_ROWS = 64, LOGITS_MIB = 16 };
+
 static void helper_start(void)
 {
     cpu_set_float_mode();
@@ -23,14 +25,24 @@ static void helper_start(void)
 
 /* --- memory --- */
 
+/* Rows of one step whose logits are kept: one for each sequence, or as many as LOGITS_MIB hold, so
+ * that a prompt's log-probabilities do not read the output matrix for every few tokens. */
+static size_t logits_rows(const struct engine_options *o, size_t n_vocab)
+{
+    size_t n = ((size_t)LOGITS_MIB << 20) / (n_vocab * sizeof(float));
+    n = n < LOGITS_ROWS ? n : LOGITS_ROWS;
+    n = n < o->step_tokens ? n : o->step_tokens;
+    return n > o->max_batch ? n : o->max_batch;
+}
+
 static enum status take_arena(struct worker *w, struct error *err)
 {
     const struct engine_options *o = w->setup->options;
-    size_t n_slots = o->max_batch, n_rows = n_slots + o->step_tokens;
+    size_t n_slots = o->max_batch, n_rows = n_slots + o->step_tokens, n_logits = w->n_logits;
     size_t bytes =
-        n_slots * (sizeof(struct slot) + 4 * sizeof(uint32_t) + 2 * sizeof(struct job *)) +
-        n_rows * sizeof(struct row) + w->n_threads * sizeof(struct sampler *) +
-        (n_slots + 16) * ARENA_ALIGN;
+        n_slots * (sizeof(struct slot) + 3 * sizeof(uint32_t) + 2 * sizeof(struct job *)) +
+        n_logits * sizeof(struct wanted) + n_rows * sizeof(struct row) +
+        w->n_threads * sizeof(struct sampler *) + (n_slots + 16) * ARENA_ALIGN;
     enum status status = arena_init(&w->arena, bytes, "a worker's tables", err);
     if (status != STATUS_OK)
         return status;
@@ -38,7 +50,7 @@ static enum status take_arena(struct worker *w, struct error *err)
     w->order = arena_alloc(&w->arena, n_slots, sizeof *w->order);
     w->free_slots = arena_alloc(&w->arena, n_slots, sizeof *w->free_slots);
     w->arrivals = arena_alloc(&w->arena, n_slots, sizeof *w->arrivals);
-    w->wanted = arena_alloc(&w->arena, n_slots, sizeof *w->wanted);
+    w->wanted = arena_alloc(&w->arena, n_logits, sizeof *w->wanted);
     w->done = arena_alloc(&w->arena, n_slots, sizeof *w->done);
     w->preempted = arena_alloc(&w->arena, n_slots, sizeof *w->preempted);
     w->rows = arena_alloc(&w->arena, n_rows, sizeof *w->rows);
@@ -85,6 +97,7 @@ static enum status take_memory(struct worker *w, struct error *err)
 {
     const struct worker_setup *s = w->setup;
     const struct engine_options *o = s->options;
+    w->n_logits = logits_rows(o, s->model->shape.n_vocab);
     enum status status =
         team_create(&w->team, w->n_threads, forward_max_phases(s->model), helper_start, err);
     if (status == STATUS_OK)
@@ -96,7 +109,7 @@ static enum status take_memory(struct worker *w, struct error *err)
         status = growth_start(&w->growth, w->kv, &w->lock, &w->changed, on_tried, w, err);
     if (status == STATUS_OK)
         status = forward_create(&w->forward, s->model, o->kernels, w->kv, w->team,
-                                o->max_batch + o->step_tokens, o->max_batch, err);
+                                o->max_batch + o->step_tokens, w->n_logits, err);
     for (unsigned i = 0; status == STATUS_OK && i < w->n_threads; i++)
         status = sampler_create(&w->samplers[i], s->model->shape.n_vocab, o->kernels, err);
     if (status == STATUS_OK)
@@ -231,14 +244,22 @@ static size_t given_of(const struct job *job)
     return job->n_prompt + job->n_tokens;
 }
 
+/* How many of them the prefix cache may give. Where all of the prompt must be computed for the job,
+ * those it was before a preemption. */
+static size_t shared_max(const struct job *job)
+{
+    bool anew = job->no_cache || job_wants_prompt_logprobs(job);
+    return anew && job->n_counted < job->n_prompt ? job->n_counted : SIZE_MAX;
+}
+
 bool worker_look(struct worker *w, const struct job *job, struct worker_offer *out)
 {
     *out = (struct worker_offer){0};
     size_t n_cached = 0;
     pthread_mutex_lock(&w->lock);
     out->has_slot = w->n_free_slots > 0;
-    bool fits = out->has_slot &&
-                kv_fits(w->kv, job->salt, job->prompt, given_of(job), positions_of(job), &n_cached);
+    bool fits = out->has_slot && kv_fits(w->kv, job->salt, shared_max(job), job->prompt,
+                                         given_of(job), positions_of(job), &n_cached);
     if (out->has_slot && !fits)
         growth_ask(&w->growth, true);
     out->n_running = atomic_load_explicit(&w->n_running, memory_order_relaxed);
@@ -260,8 +281,9 @@ static void fill_slot(struct slot *slot, struct job *job, size_t n_cached)
     atomic_store_explicit(&slot->aborted, false, memory_order_relaxed);
     atomic_store_explicit(&slot->left_prompt, (uint32_t)(slot->n_given - n_cached),
                           memory_order_relaxed);
-    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
-                          memory_order_relaxed);
+    /* A prompt alone holds its place too. */
+    size_t left = job->max_tokens > 0 ? job->max_tokens - job->n_tokens : 1;
+    atomic_store_explicit(&slot->left_tokens, (uint32_t)left, memory_order_relaxed);
     if (job->first_token_ns == 0)
         atomic_store_explicit(&job->phase, JOB_PREFILL, memory_order_relaxed);
 }
@@ -274,7 +296,7 @@ bool worker_place(struct worker *w, struct job *job)
         uint32_t i = w->free_slots[w->n_free_slots - 1];
         struct slot *slot = &w->slots[i];
         size_t n_cached;
-        placed = kv_begin(w->kv, &slot->kv, job->salt, job->prompt, given_of(job),
+        placed = kv_begin(w->kv, &slot->kv, job->salt, shared_max(job), job->prompt, given_of(job),
                           positions_of(job), &n_cached);
         if (placed) {
             w->n_free_slots--;

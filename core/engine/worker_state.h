@@ -78,8 +78,8 @@ struct worker {
     size_t n_active;
     struct row *rows; /* [max_batch + step_tokens] */
     size_t n_rows;
-    struct wanted *wanted; /* [n_wanted] of this step, in the rows' order; at most max_batch */
-    size_t n_wanted;
+    struct wanted *wanted; /* [n_wanted] of this step, in the rows' order; n_logits at most */
+    size_t n_wanted, n_logits;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
     struct job **preempted; /* [n_preempted] in this step: to be given back */

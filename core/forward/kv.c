@@ -383,10 +383,11 @@ static uint32_t page_take(struct kv *kv)
 
 /* --- sequences --- */
 
-/* Full pages that may come from the cache: the last token is always computed. */
-static size_t shareable_pages(const struct kv *kv, size_t n_tokens)
+/* Full pages that may come from the cache: the last token must be computed for its logits. */
+static size_t shareable_pages(const struct kv *kv, size_t n_tokens, size_t n_shared_max)
 {
-    return kv->prefix_cache && n_tokens > 0 ? (n_tokens - 1) / KV_PAGE : 0;
+    size_t n = kv->prefix_cache && n_tokens > 0 ? n_tokens - 1 : 0;
+    return (n < n_shared_max ? n : n_shared_max) / KV_PAGE;
 }
 
 struct match { /* of a prompt with the index */
@@ -395,11 +396,10 @@ struct match { /* of a prompt with the index */
     uint64_t hash;
 };
 
-/* pages: filled with the pages found, or NULL. */
-static struct match find_prefix(const struct kv *kv, uint64_t salt, const int32_t *tokens,
-                                size_t n_tokens, uint32_t *pages)
+/* limit: pages at most; pages: filled with those found, or NULL. */
+static struct match find_prefix(const struct kv *kv, uint64_t salt, size_t limit,
+                                const int32_t *tokens, uint32_t *pages)
 {
-    size_t limit = shareable_pages(kv, n_tokens);
     struct match m = {.hash = ROOT_HASH};
     for (uint32_t page = NONE; m.n_pages < limit; m.n_pages++) {
         const int32_t *part = tokens + m.n_pages * KV_PAGE;
@@ -413,11 +413,6 @@ static struct match find_prefix(const struct kv *kv, uint64_t salt, const int32_
         m.hash = hash;
     }
     return m;
-}
-
-size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens)
-{
-    return find_prefix(kv, salt, tokens, n_tokens, NULL).n_pages * KV_PAGE;
 }
 
 struct need { /* of a sequence that would begin, in pages */
@@ -450,26 +445,28 @@ static bool can_begin(const struct kv *kv, const struct match *m, struct need ne
     return kv->n_promised + n_new + reserve <= kv->n_free + kv->n_cached - m->n_revived;
 }
 
-bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
-             size_t n_positions_max, size_t *n_cached)
+bool kv_fits(const struct kv *kv, uint64_t salt, size_t n_shared_max, const int32_t *tokens,
+             size_t n_tokens, size_t n_positions_max, size_t *n_cached)
 {
     struct need need;
     if (!need_of(kv, n_tokens, n_positions_max, &need))
         return false;
-    struct match m = find_prefix(kv, salt, tokens, n_tokens, NULL);
+    size_t limit = shareable_pages(kv, n_tokens, n_shared_max);
+    struct match m = find_prefix(kv, salt, limit, tokens, NULL);
     *n_cached = m.n_pages * KV_PAGE;
     return can_begin(kv, &m, need);
 }
 
-bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
-              size_t n_tokens, size_t n_positions_max, size_t *n_cached)
+bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, size_t n_shared_max,
+              const int32_t *tokens, size_t n_tokens, size_t n_positions_max, size_t *n_cached)
 {
     struct need need;
     if (!need_of(kv, n_tokens, n_positions_max, &need))
         return false;
     uint32_t table = kv->free_tables[kv->n_free_tables - 1];
     uint32_t *pages = kv->tables + table * kv->table_pages;
-    struct match m = find_prefix(kv, salt, tokens, n_tokens, pages);
+    size_t limit = shareable_pages(kv, n_tokens, n_shared_max);
+    struct match m = find_prefix(kv, salt, limit, tokens, pages);
     if (!can_begin(kv, &m, need))
         return false;
     for (size_t i = 0; i < m.n_pages; i++)
@@ -483,18 +480,19 @@ bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *t
                            .n_promised = need.n_now - m.n_pages,
                            .n_growth = need.n_most - need.n_now,
                            .salt = salt,
+                           .n_shared_max = n_shared_max,
                            .hash = m.hash,
                            .n_hashed = m.n_pages,
                            .table = table};
     *n_cached = m.n_pages * KV_PAGE;
-    count_query(kv, n_tokens, *n_cached);
+    count_query(kv, n_shared_max > 0 ? n_tokens : 0, *n_cached);
     publish(kv);
     return true;
 }
 
 size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_tokens)
 {
-    size_t limit = shareable_pages(kv, n_tokens), before = seq->n_pages;
+    size_t limit = shareable_pages(kv, n_tokens, seq->n_shared_max), before = seq->n_pages;
     if (seq->n_positions != seq->n_pages * KV_PAGE || seq->n_hashed != seq->n_pages)
         return 0;
     while (seq->n_pages < limit && seq->n_promised > 0) {

@@ -32,9 +32,10 @@ struct kv_seq {         /* one sequence's view; the caller's storage, zeroed bef
     size_t n_promised;  /* pages that are kept for it */
     size_t n_growth;    /* pages that it may come to need besides */
     uint64_t salt;
-    uint64_t hash;   /* of the n_hashed pages */
-    size_t n_hashed; /* leading full pages that stand in the index */
-    uint32_t table;  /* which page table it holds */
+    size_t n_shared_max; /* tokens that it may take from others */
+    uint64_t hash;       /* of the n_hashed pages */
+    size_t n_hashed;     /* leading full pages that stand in the index */
+    uint32_t table;      /* which page table it holds */
 };
 
 struct kv_stats {
@@ -79,20 +80,18 @@ bool kv_take_memory(struct kv *kv, size_t n_pages);
 /* Then, under the owner's lock: they are pages like all others. */
 void kv_grow(struct kv *kv, size_t n_pages);
 
-/* Tokens of the longest cached prefix of full pages, at most n_tokens - 1 (the last token must be
- * computed for its logits). Takes nothing and changes nothing. */
-size_t kv_match(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens);
 /* The answer that kv_begin would give, changing nothing: for choosing among several caches. */
-bool kv_fits(const struct kv *kv, uint64_t salt, const int32_t *tokens, size_t n_tokens,
-             size_t n_positions_max, size_t *n_cached);
+bool kv_fits(const struct kv *kv, uint64_t salt, size_t n_shared_max, const int32_t *tokens,
+             size_t n_tokens, size_t n_positions_max, size_t *n_cached);
 
 /* Starts a sequence of n_tokens that will use at most n_positions_max positions: shares the cached
- * prefix's pages and promises the rest of those tokens'. Returns false, with nothing changed, while
- * tables or pages are lacking: the promised ones, and beside other sequences some for all to grow,
- * unless the most that all can come to need is there. Alone it is never refused what fits the whole
- * memory. *n_cached: tokens found (seq->n_positions too). */
-bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, const int32_t *tokens,
-              size_t n_tokens, size_t n_positions_max, size_t *n_cached);
+ * prefix's pages (those of n_shared_max tokens at most) and promises the rest of those tokens'.
+ * Returns false, with nothing changed, while tables or pages are lacking: the promised ones, and
+ * beside other sequences some for all to grow, unless the most that all can come to need is there.
+ * Alone it is never refused what fits the whole memory. *n_cached: tokens found (seq->n_positions
+ * too). */
+bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, size_t n_shared_max,
+              const int32_t *tokens, size_t n_tokens, size_t n_positions_max, size_t *n_cached);
 /* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile,
  * when seq stands at a page's border; tokens, n_tokens: all that it began with. Returns the tokens
  * gained (n_positions grows by them), still below n_tokens. */

@@ -341,12 +341,20 @@ static void apply_ban(struct sampler *s, float *logits, const struct sampler_ids
     }
 }
 
+enum status sampler_check(const struct sampler *s, const float *logits, struct error *err)
+{
+    if (!s->kernels->all_finite(logits, s->n_vocab))
+        return error_set(err, STATUS_INTERNAL, "the model's logits are not finite");
+    return STATUS_OK;
+}
+
 enum status sampler_draw(struct sampler *s, float *logits, const struct sampling *params,
                          const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
                          size_t n_ban, int32_t *id, struct error *err)
 {
-    if (!s->kernels->all_finite(logits, s->n_vocab))
-        return error_set(err, STATUS_INTERNAL, "the model's logits are not finite");
+    enum status status = sampler_check(s, logits, err);
+    if (status != STATUS_OK)
+        return status;
     apply_biases(s, logits, params);
     apply_penalties(s, logits, params, tokens, n_tokens);
     for (size_t i = 0; i < n_ban; i++)

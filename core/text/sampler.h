@@ -66,6 +66,9 @@ enum status sampler_draw(struct sampler *sampler, float *logits, const struct sa
                          const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
                          size_t n_ban, int32_t *id, struct error *err);
 
+/* STATUS_INTERNAL when a logit is not finite: neither a draw nor log-probabilities can be had. */
+enum status sampler_check(const struct sampler *sampler, const float *logits, struct error *err);
+
 /* In the model's own distribution: the log-probability of id, and the n_top <= n_vocab highest
  * (ties: the lowest id first). logits: finite, as the model gave them, before or after
  * sampler_draw. */

@@ -188,6 +188,13 @@ static inline struct job *run_request(struct engine *engine, const struct reques
     return job;
 }
 
+static inline void same_logprobs(const struct logprob_record *p, const struct logprob_record *q)
+{
+    ck_assert_uint_eq(p->n_top, q->n_top);
+    ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
+    ck_assert_int_eq(memcmp(p->top, q->top, p->n_top * sizeof *p->top), 0);
+}
+
 /* Everything a client sees, bit for bit. */
 static inline void same_answer(const struct job *a, const struct job *b)
 {
@@ -199,12 +206,15 @@ static inline void same_answer(const struct job *a, const struct job *b)
     for (size_t i = 0; i < a->n_tokens; i++) {
         ck_assert_int_eq(a->tokens[i].id, b->tokens[i].id);
         ck_assert_uint_eq(a->tokens[i].text_end, b->tokens[i].text_end);
-        if (a->n_logprobs < 0)
-            continue;
-        const struct logprob_record *p = &a->logprobs[i], *q = &b->logprobs[i];
-        ck_assert_uint_eq(p->n_top, q->n_top);
-        ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
-        ck_assert_int_eq(memcmp(p->top, q->top, p->n_top * sizeof *p->top), 0);
+        if (a->n_logprobs >= 0)
+            same_logprobs(&a->logprobs[i], &b->logprobs[i]);
+    }
+    ck_assert_int_eq(a->stop_index, b->stop_index);
+    ck_assert_int_eq(a->stop_id, b->stop_id);
+    ck_assert_int_eq(job_wants_prompt_logprobs(a), job_wants_prompt_logprobs(b));
+    for (size_t i = 0; job_wants_prompt_logprobs(a) && i < a->n_prompt; i++) {
+        ck_assert_uint_eq(a->prompt_logprobs[i].n_top, i > 0 ? (uint32_t)a->n_prompt_logprobs : 0);
+        same_logprobs(&a->prompt_logprobs[i], &b->prompt_logprobs[i]);
     }
 }
 

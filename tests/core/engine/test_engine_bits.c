@@ -30,6 +30,13 @@ static void make_requests(void)
         r->typical_p = i % 8 == 5 ? 0.7f : 1;
         r->repetition_penalty = i % 6 == 1 ? 1.3f : 1;
         r->stop = stops[i % (sizeof stops / sizeof *stops)];
+        r->keep_stop = i % 2 == 1;
+        r->prompt_logprobs = i % 5 == 3;
+        r->no_cache = i % 7 == 4;
+        r->answer_only = i % 6 == 1;
+        r->progress = i % 4 == 2;
+        if (i % 10 == 8) /* its prompt is all */
+            r->max_tokens = r->min_tokens = 0;
     }
 }
 

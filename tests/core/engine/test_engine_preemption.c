@@ -29,6 +29,13 @@ static void make_requests(void)
         r->repetition_penalty = i % 2 == 1 ? 1.2f : 1;
         r->stop = stops[i % (sizeof stops / sizeof *stops)];
         r->salt = i % 2;
+        r->prompt_logprobs = i % 4 == 3 || i % 10 == 1;
+        r->no_cache = i % 9 == 4;
+        r->progress = i % 3 == 1;
+        if (i % 14 == 12) { /* its prompt is all */
+            r->max_tokens = r->min_tokens = 0;
+            r->n_prompt = 150;
+        }
     }
 }
 
@@ -78,6 +85,8 @@ static void look(struct reader *reader, const struct job *job)
     memcpy(reader->text, job->text, end);
     reader->n_ready = n;
     reader->n_text = end;
+    for (size_t i = 1; n > 0 && job_wants_prompt_logprobs(job) && i < job->n_prompt; i++)
+        ck_assert(job->prompt_logprobs[i].n_top == 3 && job->prompt_logprobs[i].logprob <= 0);
 }
 
 static struct engine_stats all_together(const struct engine_options *o)

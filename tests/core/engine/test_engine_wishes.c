@@ -24,16 +24,6 @@ static struct job *run_in_crowd(struct engine *engine, const struct request *r)
     return job;
 }
 
-static void same_prompt_logprobs(const struct job *a, const struct job *b, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        const struct logprob_record *p = &a->prompt_logprobs[i], *q = &b->prompt_logprobs[i];
-        ck_assert_uint_eq(p->n_top, 3);
-        ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
-        ck_assert_int_eq(memcmp(p->top, q->top, 3 * sizeof *p->top), 0);
-    }
-}
-
 START_TEST(a_prompt_alone_is_read_and_nothing_is_made)
 {
     struct engine_options o = options_of(1, 1);
@@ -72,11 +62,8 @@ START_TEST(a_prompt_has_the_logprobs_of_its_making)
     submit(engine, read);
     wait_finished(engine, read);
     ck_assert_uint_eq(read->n_cached, 0); /* though the cache has most of it */
-    for (size_t i = 0; i < 40; i++) {
-        const struct logprob_record *p = &made->logprobs[i], *q = &read->prompt_logprobs[20 + i];
-        ck_assert_int_eq(memcmp(&p->logprob, &q->logprob, sizeof p->logprob), 0);
-        ck_assert_int_eq(memcmp(p->top, q->top, 3 * sizeof *p->top), 0);
-    }
+    for (size_t i = 0; i < 40; i++)
+        same_logprobs(&made->logprobs[i], &read->prompt_logprobs[20 + i]);
     ck_assert_uint_eq(read->prompt_logprobs[0].n_top, 0);
     job_destroy(made);
     job_destroy(read);
@@ -104,7 +91,6 @@ START_TEST(prompt_logprobs_do_not_depend_on_chunks_threads_or_company)
         engine = engine_open(&o);
         struct job *job = run_in_crowd(engine, &r);
         same_answer(right, job);
-        same_prompt_logprobs(right, job, PROMPT);
         job_destroy(job);
         engine_destroy(engine);
     }
@@ -139,7 +125,6 @@ START_TEST(prompt_logprobs_survive_preemption)
     for (size_t i = 0; i < N; i++) {
         wait_finished(engine, jobs[i]);
         same_answer(right[i], jobs[i]);
-        same_prompt_logprobs(right[i], jobs[i], 90);
         job_destroy(right[i]);
         job_destroy(jobs[i]);
     }
@@ -230,6 +215,107 @@ START_TEST(a_prompt_can_be_computed_anew_and_watched)
 }
 END_TEST
 
+/* What is computed anew is there for others, and stands in the cache once. */
+START_TEST(a_prompt_computed_anew_is_cached_for_others)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(PROMPT, 4, 31), anew = r;
+    anew.no_cache = _i == 0;
+    anew.prompt_logprobs = _i == 1;
+    job_destroy(run_request(engine, &anew));
+    size_t n_cached = stats_of(engine).kv.n_cached;
+    for (int i = 0; i < 3; i++) {
+        struct job *job = run_request(engine, &anew);
+        ck_assert_uint_eq(job->n_cached, 0);
+        job_destroy(job);
+    }
+    struct engine_stats stats = stats_of(engine);
+    ck_assert_uint_eq(stats.kv.n_cached, n_cached);
+    ck_assert_uint_eq(stats.kv.hit_tokens, 0);
+    ck_assert_uint_eq(stats.kv.query_tokens, 0); /* the cache was not asked */
+    struct job *job = run_request(engine, &r);
+    ck_assert_uint_eq(job->n_cached, PROMPT / KV_PAGE * KV_PAGE);
+    job_destroy(job);
+    engine_destroy(engine);
+}
+END_TEST
+
+/* A young prompt is read in small steps while older answers take the memory. */
+START_TEST(prompt_logprobs_survive_preemption_within_the_prompt)
+{
+    enum { N = 5, LENGTH = 260 };
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(LENGTH, 0, 77);
+    r.prompt_logprobs = true;
+    struct job *right = run_request(engine, &r), *older[N], *job;
+    engine_destroy(engine);
+    o.kv_bytes = 16 * kv_page_bytes(&world.model->shape, o.kv_type);
+    o.step_tokens = 4;
+    o.prefix_cache = _i == 0;
+    engine = engine_open(&o);
+    for (size_t i = 0; i < N; i++) {
+        struct request old = simple(4, 250, (uint32_t)(60 + i));
+        older[i] = queue_job(engine, &old);
+    }
+    job = queue_job(engine, &r);
+    wait_finished(engine, job);
+    same_answer(right, job);
+    for (size_t i = 0; i < N; i++) {
+        wait_finished(engine, older[i]);
+        job_destroy(older[i]);
+    }
+    ck_assert_uint_gt(stats_of(engine).preemptions, 0);
+    job_destroy(right);
+    job_destroy(job);
+    engine_destroy(engine);
+}
+END_TEST
+
+/* n_read grows with the steps and ends at the whole prompt, even where the prompt is all. */
+START_TEST(a_prompt_is_watched_to_its_end)
+{
+    struct engine_options o = options_of(1, 1);
+    o.step_tokens = 16;
+    struct engine *engine = engine_open(&o);
+    for (size_t max_tokens = 0; max_tokens < 3; max_tokens++) {
+        struct request r = simple(PROMPT, max_tokens, 32);
+        r.progress = true;
+        struct job *job = run_request(engine, &r);
+        ck_assert_uint_eq(job->n_read, PROMPT);
+        ck_assert_uint_eq(job->n_found, job->n_cached);
+        ck_assert_uint_eq(job->n_found, max_tokens > 0 ? PROMPT / KV_PAGE * KV_PAGE : 0);
+        r.progress = false;
+        struct job *unwatched = run_request(engine, &r);
+        ck_assert_uint_eq(unwatched->n_read, 0);
+        job_destroy(unwatched);
+        job_destroy(job);
+    }
+    engine_destroy(engine);
+}
+END_TEST
+
+/* A job says by its number whether it wants them. */
+START_TEST(places_alone_ask_for_nothing)
+{
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct request r = simple(PROMPT, 2, 33);
+    job_destroy(run_request(engine, &r));
+    r.prompt_logprobs = true;
+    struct job *job = job_of(&r);
+    job->n_prompt_logprobs = -1;
+    submit(engine, job);
+    wait_finished(engine, job);
+    ck_assert_uint_eq(job->n_cached, PROMPT / KV_PAGE * KV_PAGE);
+    for (size_t i = 0; i < PROMPT; i++)
+        ck_assert_uint_eq(job->prompt_logprobs[i].n_top, 0);
+    job_destroy(job);
+    engine_destroy(engine);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine/wishes");
@@ -243,6 +329,10 @@ int main(void)
     tcase_add_test(tcase, penalties_can_leave_the_prompt_out);
     tcase_add_test(tcase, a_stop_string_is_known_and_may_stay);
     tcase_add_test(tcase, a_prompt_can_be_computed_anew_and_watched);
+    tcase_add_loop_test(tcase, a_prompt_computed_anew_is_cached_for_others, 0, 2);
+    tcase_add_loop_test(tcase, prompt_logprobs_survive_preemption_within_the_prompt, 0, 2);
+    tcase_add_test(tcase, a_prompt_is_watched_to_its_end);
+    tcase_add_test(tcase, places_alone_ask_for_nothing);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

@@ -40,6 +40,13 @@ static void teardown(void)
     kv_destroy(kv);
 }
 
+/* Tokens of the longest cached prefix. */
+static size_t kv_match(const struct kv *cache, uint64_t salt, const int32_t *tokens, size_t n)
+{
+    size_t limit = shareable_pages(cache, n, SIZE_MAX);
+    return find_prefix(cache, salt, limit, tokens, NULL).n_pages * KV_PAGE;
+}
+
 static void fill(int32_t *tokens, size_t n, int32_t first)
 {
     for (size_t i = 0; i < n; i++)
@@ -51,7 +58,7 @@ static size_t run_sequence(uint64_t salt, const int32_t *tokens, size_t n)
 {
     struct kv_seq seq = {0};
     size_t n_cached;
-    ck_assert(kv_begin(kv, &seq, salt, tokens, n, n, &n_cached));
+    ck_assert(kv_begin(kv, &seq, salt, SIZE_MAX, tokens, n, n, &n_cached));
     ck_assert_uint_eq(seq.n_positions, n_cached);
     kv_extend(kv, &seq, n - n_cached);
     kv_commit(kv, &seq, tokens, n);
@@ -147,8 +154,9 @@ static void begin_random(struct live *l, uint64_t *state)
     }
     name_positions(l, l->n_prompt);
     size_t expected = kv_match(kv, l->salt, l->tokens, l->n_prompt), seen;
-    bool fits = kv_fits(kv, l->salt, l->tokens, l->n_prompt, l->n_max, &seen);
-    l->on = kv_begin(kv, &l->seq, l->salt, l->tokens, l->n_prompt, l->n_max, &l->n_cached);
+    bool fits = kv_fits(kv, l->salt, SIZE_MAX, l->tokens, l->n_prompt, l->n_max, &seen);
+    l->on =
+        kv_begin(kv, &l->seq, l->salt, SIZE_MAX, l->tokens, l->n_prompt, l->n_max, &l->n_cached);
     ck_assert_int_eq(fits, l->on);
     if (!l->on)
         return;

@@ -42,7 +42,7 @@ static void open_context(size_t n_heads, size_t n_kv_heads, enum kv_type type)
     ck_assert_int_eq(kv_create(&kv, &model, type, budget, SEQUENCES, false, &err), STATUS_OK);
     for (size_t s = 0; s < SEQUENCES; s++) {
         seqs[s] = (struct kv_seq){0};
-        ck_assert(kv_begin(kv, &seqs[s], 0, (const int32_t[]){1}, 1, CONTEXT, &n_cached));
+        ck_assert(kv_begin(kv, &seqs[s], 0, SIZE_MAX, (const int32_t[]){1}, 1, CONTEXT, &n_cached));
         kv_extend(kv, &seqs[s], CONTEXT);
         for (size_t i = 0; i < CONTEXT * LAYERS * n_kv_heads; i++) {
             size_t pos = i % CONTEXT, layer = i / CONTEXT % LAYERS, head = i / CONTEXT / LAYERS;

@@ -89,7 +89,7 @@ static void seq_begin(struct rig *rig, struct kv_seq *seq, const int32_t *tokens
 {
     size_t n_cached = 0;
     memset(seq, 0, sizeof *seq);
-    ck_assert(kv_begin(rig->kv, seq, 0, tokens, n, MAX_TOKENS, &n_cached));
+    ck_assert(kv_begin(rig->kv, seq, 0, SIZE_MAX, tokens, n, MAX_TOKENS, &n_cached));
 }
 
 /* Runs tokens [from, to) of one sequence in one step; only the last row wants logits. */

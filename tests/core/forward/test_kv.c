@@ -72,12 +72,12 @@ START_TEST(live_sequences_share_pages)
     size_t n_cached;
     fill(tokens, 100, 1);
     open_pages(6, true); /* two sequences of 4 pages: only with three of them shared */
-    ck_assert(kv_begin(kv, &a, 0, tokens, 100, 128, &n_cached));
-    ck_assert(!kv_begin(kv, &b, 0, tokens, 100, 128, &n_cached));
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
+    ck_assert(!kv_begin(kv, &b, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
     kv_extend(kv, &a, 100);
     kv_commit(kv, &a, tokens, 100);
-    ck_assert(kv_fits(kv, 0, tokens, 100, 128, &n_cached));
-    ck_assert(kv_begin(kv, &b, 0, tokens, 100, 128, &n_cached));
+    ck_assert(kv_fits(kv, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
+    ck_assert(kv_begin(kv, &b, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
     ck_assert_uint_eq(n_cached, 96);
     for (size_t i = 0; i < 3; i++)
         ck_assert_uint_eq(a.pages[i], b.pages[i]);
@@ -97,8 +97,8 @@ START_TEST(pages_made_twice_at_once_become_one)
     size_t n_cached;
     fill(tokens, 100, 1);
     open_pages(16, true);
-    ck_assert(kv_begin(kv, &a, 0, tokens, 100, 128, &n_cached));
-    ck_assert(kv_begin(kv, &b, 0, tokens, 100, 128, &n_cached));
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
+    ck_assert(kv_begin(kv, &b, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
     kv_extend(kv, &a, 100);
     kv_extend(kv, &b, 100);
     kv_commit(kv, &a, tokens, 100);
@@ -120,8 +120,8 @@ START_TEST(a_prompt_being_read_gains_what_another_has_read_meanwhile)
     size_t n_cached;
     fill(tokens, 130, 1);
     open_pages(16, true);
-    ck_assert(kv_begin(kv, &a, 0, tokens, 130, 140, &n_cached));
-    ck_assert(kv_begin(kv, &b, 0, tokens, 130, 140, &n_cached));
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens, 130, 140, &n_cached));
+    ck_assert(kv_begin(kv, &b, 0, SIZE_MAX, tokens, 130, 140, &n_cached));
     kv_extend(kv, &a, 130);
     kv_extend(kv, &b, 32);
     kv_commit(kv, &a, tokens, 130);
@@ -172,12 +172,12 @@ START_TEST(no_table_no_sequence)
     size_t n_cached;
     open_pages(64, true);
     for (size_t i = 0; i < MAX_SEQUENCES; i++)
-        ck_assert(kv_begin(kv, &seqs[i], 0, &token, 1, 1, &n_cached));
-    ck_assert(!kv_begin(kv, &seqs[MAX_SEQUENCES], 0, &token, 1, 1, &n_cached));
+        ck_assert(kv_begin(kv, &seqs[i], 0, SIZE_MAX, &token, 1, 1, &n_cached));
+    ck_assert(!kv_begin(kv, &seqs[MAX_SEQUENCES], 0, SIZE_MAX, &token, 1, 1, &n_cached));
     for (size_t i = 0; i < MAX_SEQUENCES; i++)
         kv_end(kv, &seqs[i]);
-    ck_assert(kv_begin(kv, &seqs[0], 0, &token, 1, 1, &n_cached));
-    ck_assert(!kv_begin(kv, &seqs[1], 0, &token, 1, CONTEXT + 1, &n_cached));
+    ck_assert(kv_begin(kv, &seqs[0], 0, SIZE_MAX, &token, 1, 1, &n_cached));
+    ck_assert(!kv_begin(kv, &seqs[1], 0, SIZE_MAX, &token, 1, CONTEXT + 1, &n_cached));
     kv_end(kv, &seqs[0]);
 }
 END_TEST

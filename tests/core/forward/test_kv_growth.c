@@ -9,10 +9,10 @@ START_TEST(what_was_promised_is_there_however_full_it_is)
     size_t n_cached;
     fill(tokens, 512, 1);
     open_pages(10, true);
-    run_sequence(0, tokens, 320);                                /* ten cached pages */
-    ck_assert(kv_begin(kv, &a, 9, tokens, 200, 200, &n_cached)); /* promises 7 */
-    ck_assert(!kv_begin(kv, &b, 9, tokens + 100, 100, 100, &n_cached));
-    ck_assert(kv_begin(kv, &b, 9, tokens + 100, 96, 96, &n_cached));
+    run_sequence(0, tokens, 320);                                          /* ten cached pages */
+    ck_assert(kv_begin(kv, &a, 9, SIZE_MAX, tokens, 200, 200, &n_cached)); /* promises 7 */
+    ck_assert(!kv_begin(kv, &b, 9, SIZE_MAX, tokens + 100, 100, 100, &n_cached));
+    ck_assert(kv_begin(kv, &b, 9, SIZE_MAX, tokens + 100, 96, 96, &n_cached));
     ck_assert(kv_extend(kv, &b, 96));
     ck_assert(kv_extend(kv, &a, 200));
     ck_assert_uint_eq(stats_now().n_used, 10);
@@ -28,8 +28,9 @@ START_TEST(growth_takes_what_is_free_and_never_what_is_promised)
     size_t n_cached;
     fill(tokens, 512, 1);
     open_pages(10, true);
-    ck_assert(kv_begin(kv, &a, 0, tokens, 32, 320, &n_cached)); /* one page now, ten in the end */
-    ck_assert(kv_begin(kv, &b, 9, tokens, 128, 128, &n_cached));
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens, 32, 320,
+                       &n_cached)); /* one page now, ten in the end */
+    ck_assert(kv_begin(kv, &b, 9, SIZE_MAX, tokens, 128, 128, &n_cached));
     ck_assert(kv_extend(kv, &a, 32));
     kv_commit(kv, &a, tokens, 32);
     ck_assert(kv_extend(kv, &a, 160)); /* ten, less four promised, less one */
@@ -58,7 +59,7 @@ START_TEST(growth_gives_up_the_prefix_cache_first)
     open_pages(10, true);
     run_sequence(0, others, 320);
     ck_assert_uint_eq(stats_now().n_cached, 10);
-    ck_assert(kv_begin(kv, &a, 0, tokens, 1, 320, &n_cached));
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens, 1, 320, &n_cached));
     for (size_t n = 0; n < 320; n++) {
         ck_assert(kv_extend(kv, &a, 1));
         kv_commit(kv, &a, tokens, n + 1);
@@ -77,16 +78,16 @@ START_TEST(a_sequence_begins_where_all_have_room_to_grow)
     open_pages(8, false);
     /* However little is there now: what can never run out needs no reserve. */
     for (size_t i = 0; i < 4; i++)
-        ck_assert(kv_begin(kv, &seqs[i], 0, tokens, 33, 64, &n_cached));
+        ck_assert(kv_begin(kv, &seqs[i], 0, SIZE_MAX, tokens, 33, 64, &n_cached));
     for (size_t i = 0; i < 4; i++)
         kv_end(kv, &seqs[i]);
     /* Alone it may come to need everything; a second one must leave a page to each. */
-    ck_assert(kv_begin(kv, &seqs[0], 0, tokens, 128, 256, &n_cached));
-    ck_assert(!kv_begin(kv, &seqs[1], 0, tokens, 65, 256, &n_cached)); /* 4 + 3 + 2 > 8 */
-    ck_assert(kv_begin(kv, &seqs[1], 0, tokens, 64, 256, &n_cached));
+    ck_assert(kv_begin(kv, &seqs[0], 0, SIZE_MAX, tokens, 128, 256, &n_cached));
+    ck_assert(!kv_begin(kv, &seqs[1], 0, SIZE_MAX, tokens, 65, 256, &n_cached)); /* 4 + 3 + 2 > 8 */
+    ck_assert(kv_begin(kv, &seqs[1], 0, SIZE_MAX, tokens, 64, 256, &n_cached));
     kv_end(kv, &seqs[0]);
     kv_end(kv, &seqs[1]);
-    ck_assert(!kv_begin(kv, &seqs[0], 0, tokens, 1, 257, &n_cached)); /* never */
+    ck_assert(!kv_begin(kv, &seqs[0], 0, SIZE_MAX, tokens, 1, 257, &n_cached)); /* never */
 }
 END_TEST
 
@@ -130,19 +131,19 @@ START_TEST(a_growing_cache_has_what_was_taken_and_no_more)
     open_growing(1000);
     ck_assert_uint_eq(stats_now().n_there, 0);
     ck_assert_uint_eq(stats_now().n_pages, 1000);
-    ck_assert(!kv_begin(kv, &seq, 0, tokens, 1, 1, &n_cached));
+    ck_assert(!kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 1, 1, &n_cached));
     size_t step = kv_wants(kv, false);
     ck_assert_uint_ge(step, 2 * MIB / kv->page_bytes);
     grow_by(3);
     ck_assert_uint_eq(stats_now().n_there, 3);
-    ck_assert(kv_begin(kv, &seq, 0, tokens, 96, 96, &n_cached));
+    ck_assert(kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 96, 96, &n_cached));
     kv_extend(kv, &seq, 96);
     for (size_t i = 0; i < 3; i++)
         memset(kv_block(kv, seq.pages[i], 0, 0), 1, kv->page_bytes); /* they are memory */
     struct kv_seq other = {0};
-    ck_assert(!kv_fits(kv, 0, tokens, 1, 1, &n_cached));
+    ck_assert(!kv_fits(kv, 0, SIZE_MAX, tokens, 1, 1, &n_cached));
     grow_by(1);
-    ck_assert(kv_begin(kv, &other, 0, tokens, 1, 1, &n_cached));
+    ck_assert(kv_begin(kv, &other, 0, SIZE_MAX, tokens, 1, 1, &n_cached));
     kv_commit(kv, &seq, tokens, 96);
     kv_end(kv, &seq);
     kv_end(kv, &other);
@@ -167,7 +168,8 @@ START_TEST(memory_is_wanted_ahead_of_need_and_while_a_job_waits)
     grow_by(step);
     ck_assert_uint_eq(kv_wants(kv, false), 0);
     ck_assert_uint_eq(kv_wants(kv, true), step);
-    ck_assert(kv_begin(kv, &seq, 0, tokens, 1, 33, &n_cached)); /* promised, not yet taken */
+    ck_assert(
+        kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 1, 33, &n_cached)); /* promised, not yet taken */
     ck_assert_uint_eq(kv_wants(kv, false), step);
     kv_end(kv, &seq);
     ck_assert_uint_eq(kv_wants(kv, false), 0);

@@ -81,7 +81,7 @@ static void begin(struct rig *rig, struct sequence *s)
     size_t n_cached;
     s->kv = (struct kv_seq){0};
     s->n = 0;
-    ck_assert(kv_begin(rig->kv, &s->kv, 0, s->tokens, 1, LENGTH, &n_cached));
+    ck_assert(kv_begin(rig->kv, &s->kv, 0, SIZE_MAX, s->tokens, 1, LENGTH, &n_cached));
 }
 
 /* The next tokens of some sequences in one step, n[s] of each; every row's logits are wanted, and
