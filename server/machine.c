@@ -4,8 +4,6 @@
 #include "base/clock.h"
 #include "engine/stats.h"
 #include "report/profile_document.h"
-#include "server/handlers/generate.h"
-#include "server/handlers/live.h"
 #include "server/service.h"
 
 static bool is_busy(const struct engine_stats *stats)
@@ -43,8 +41,7 @@ static void on_measured(uv_work_t *work, int status)
         m->limits = m->found.limits;
         m->measured_ns = clock_now_ns();
     }
-    live_measured(service);
-    streams_measured(service);
+    m->measured(service);
     service_settled(service);
 }
 

@@ -17,8 +17,9 @@
 
 struct service;
 
-struct machine { /* zeroed first */
-    bool known;  /* limits holds something */
+struct machine {                               /* zeroed first, but for measured */
+    void (*measured)(struct service *service); /* after each measuring, successful or not */
+    bool known;                                /* limits holds something */
     bool measuring;
     uint64_t measured_ns;        /* CLOCK_MONOTONIC */
     struct report_limits limits; /* of one worker */
@@ -30,6 +31,6 @@ struct machine { /* zeroed first */
     } found;
 };
 
-/* False: they are being measured now. When they have been, or could not be, all streams and the
- * profile that wait are called (streams_measured, live_measured). */
+/* False: they are being measured now. measured is called when they have been, or could not
+ * be. */
 bool machine_ready(struct service *service);

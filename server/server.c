@@ -20,8 +20,6 @@
 /* After a drain's time is over: for the last events to reach their clients, before connections are
  * cut. */
 enum { FAREWELL_MS = 2000 };
-/* Retry-After while the model is loaded. */
-enum { LOADING_BACK_MS = 2000 };
 
 /* How far the end has come. */
 enum ending {
@@ -47,22 +45,6 @@ struct life { /* of one server_run */
     } loaded;
     uint64_t begun_ns;
 };
-
-uint64_t service_random(uint64_t *state)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-uint64_t service_back_ms(const struct service *service)
-{
-    uint64_t now = loop_now_ms(&service->loop);
-    if (service->state == HEALTH_DRAINING || service->state == HEALTH_LEAVING)
-        return service->drain_end_ms > now ? service->drain_end_ms - now : 1;
-    return LOADING_BACK_MS;
-}
 
 /* --- loading --- */
 
@@ -138,13 +120,6 @@ static void on_loaded(uv_work_t *work, int status)
 }
 
 /* --- draining --- */
-
-void service_settled(struct service *service)
-{
-    if (service->state == HEALTH_DRAINING && service->http.n_tasks == 0 &&
-        !service->machine.measuring && service->http.n_answering == 0)
-        loop_stop(&service->loop);
-}
 
 static void on_limit(uv_timer_t *timer);
 
@@ -332,11 +307,19 @@ static enum status read_settings(struct service *service, const struct settings 
     return status;
 }
 
+/* Profiles that waited for the machine's limits go on. */
+static void on_measured(struct service *service)
+{
+    live_measured(service);
+    streams_measured(service);
+}
+
 static enum status start(struct life *life, const struct settings *settings, struct error *err)
 {
     struct service *service = &life->service;
     service->settings = settings;
     service->routes = service_routes;
+    service->machine.measured = on_measured;
     service->state = HEALTH_LOADING;
     metrics_init(&service->metrics);
     if (getrandom(&service->random_ids, sizeof service->random_ids, 0) < 0 ||

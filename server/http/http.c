@@ -30,39 +30,7 @@ static struct conn *conn_of(struct MHD_Connection *mhd)
     return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-void conn_enter(struct conn *conn, enum conn_phase phase)
-{
-    conn->phase = phase;
-    conn->since_ms = loop_now_ms(&conn->service->loop);
-    conn->peek = true;
-    if (phase != CONN_WAITING)
-        conn->fresh = false;
-}
-
-void conn_cut(struct conn *conn)
-{
-    if (!conn->cut)
-        conn->service->http.n_cut++;
-    conn->cut = true;
-    transport_cut(conn->fd);
-}
-
-void conn_ends(struct conn *conn)
-{
-    conn->ending = true;
-    MHD_set_connection_option(conn->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
-                              conn->service->http.timeout + 1);
-}
-
 /* --- what the library reads --- */
-
-void conn_answer_last(struct conn *conn, const char *bytes, size_t n)
-{
-    transport_send(conn->fd, bytes, n);
-    transport_finish(conn->fd);
-    guard_end(&conn->guard);
-    conn_enter(conn, CONN_LEAVING);
-}
 
 /* Nothing of what the guard has refused has reached the library. It is answered once the messages
  * before it are. */
@@ -133,34 +101,23 @@ static struct conn *find_oldest(const struct http *http, const struct conn *newe
     return conn;
 }
 
-static size_t n_live(const struct http *http)
-{
-    return http->n_conns - http->n_cut;
-}
-
 static void make_place(struct http *http, struct conn *newest)
 {
-    if (!http->full && n_live(http) >= http->limit) {
+    if (!http->full && conn_n_live(http) >= http->limit) {
         http->full = true;
         log_line(LOG_WARN,
                  "all %zu connections are taken (--max-connections): idle ones give way, requests "
                  "beyond them get 503, probes are answered",
                  http->limit);
     }
-    if (n_live(http) <= http->limit)
+    if (conn_n_live(http) <= http->limit)
         return;
     struct conn *victim = find_victim(http, newest);
     newest->reserve = victim == NULL;
-    if (victim == NULL && n_live(http) > http->limit + http->reserve)
+    if (victim == NULL && conn_n_live(http) > http->limit + http->reserve)
         victim = find_oldest(http, newest);
     if (victim != NULL)
         conn_cut(victim);
-}
-
-bool conn_is_over(const struct conn *conn)
-{
-    const struct http *http = &conn->service->http;
-    return conn->reserve && n_live(http) > http->limit;
 }
 
 /* Told again only after a tenth of the places has been free. */
@@ -263,7 +220,7 @@ static const struct accept_events accept_events = {
     .has_room = has_room, .take = on_client, .taken = on_clients};
 
 /* A request's first line is here; only now is its target whole. */
-void conn_request_begun(struct conn *conn, struct request *r)
+static void request_begun(struct conn *conn, struct request *r)
 {
     conn->request = r;
     TAILQ_REMOVE(&conn->service->http.idle, conn, in_idle);
@@ -271,7 +228,7 @@ void conn_request_begun(struct conn *conn, struct request *r)
         conn->reserve = false;
 }
 
-void conn_request_over(struct conn *conn)
+static void request_over(struct conn *conn)
 {
     conn->request = NULL;
     TAILQ_INSERT_TAIL(&conn->service->http.idle, conn, in_idle);
@@ -320,6 +277,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
         *place = request_begin(conn, method);
     if (*place == NULL)
         return MHD_NO;
+    if (first)
+        request_begun(conn, *place);
     enum MHD_Result result = pass_on(*place, first ? url : NULL, version, data, n_data);
     if (result == MHD_NO) /* the library closes it from inside, and would forget it */
         conn_ends(conn);
@@ -332,8 +291,11 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **place,
     (void)mhd;
     (void)code;
     struct service *service = cls;
-    if (*place != NULL)
+    if (*place != NULL) {
+        struct conn *conn = ((struct request *)*place)->conn;
         request_end(*place);
+        request_over(conn);
+    }
     *place = NULL;
     loop_again(&service->loop);
 }

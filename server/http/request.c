@@ -52,7 +52,6 @@ struct request *request_begin(struct conn *conn, const char *method)
     r->mhd = conn->mhd;
     r->method = method_name(method);
     r->begun_ns = clock_now_ns();
-    conn_request_begun(conn, r);
     return r;
 }
 
@@ -503,14 +502,6 @@ void request_suspend(struct request *r)
     MHD_suspend_connection(r->mhd);
 }
 
-void request_resume(struct request *r)
-{
-    if (!r->suspended)
-        return;
-    r->suspended = false;
-    MHD_resume_connection(r->mhd);
-}
-
 void request_count(struct request *r, unsigned status)
 {
     if (r->counted)
@@ -538,7 +529,6 @@ void request_end(struct request *r)
         log_access(&line);
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
-    conn_request_over(r->conn);
     request_drop_body(r);
     free(r);
 }

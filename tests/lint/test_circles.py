@@ -11,7 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Whose circles count; widen it room by room, never with an exception for a file.
-ROOMS = ["api", "cli", "config", "core", "report"]
+ROOMS = ["api", "cli", "config", "core", "report", "server"]
 ALL = ["api", "cli", "config", "core", "embed", "report", "server"]
 
 SILENT = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)

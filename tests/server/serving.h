@@ -135,6 +135,7 @@ static inline void serving_load(void)
          &err);
     must(names_init(&service->names, NULL, "builtin", serving.model->name, &err), &err);
     service->jobs.engine = service->engine;
+    service->machine.measured = streams_measured;
     service->limits = (struct api_limits){.n_context = serving.model->n_context,
                                           .max_json_depth = 64,
                                           .max_json_nodes = 10000,
