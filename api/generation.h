@@ -25,8 +25,9 @@ struct api_limits {
     size_t n_context;                            /* positions of a sequence */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     size_t max_json_depth, max_json_nodes;
-    size_t max_choices; /* answers of one request, all prompts together */
-    bool reasoning;     /* what a template marks as reasoning is told apart from the answer */
+    size_t max_choices;     /* answers of one request, all prompts together */
+    bool request_templates; /* chat templates that are sent with requests are taken */
+    bool reasoning;         /* what a template marks as reasoning is told apart from the answer */
 };
 
 struct generation_profile { /* what a request's profile says besides its steps */

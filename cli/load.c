@@ -3,6 +3,7 @@
 
 #include "embed/embed.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The same error, said of this file. */
@@ -53,6 +54,31 @@ static enum status of_option_or_file(const char *model, struct error *err)
     return error_set_param(err, cause.status, "--context", "--context: %s", cause.text);
 }
 
+/* A string of the file that outlives it. What is no string counts as none. */
+static enum status copy_key(struct gguf_string *out, const struct gguf *gguf, const char *key,
+                            struct error *err)
+{
+    struct gguf_string text;
+    bool found = false;
+    if (gguf_get_string(gguf, key, &text, &found, NULL) != STATUS_OK || !found)
+        return STATUS_OK;
+    char *copy = malloc(text.n + 1);
+    if (copy == NULL)
+        return error_no_memory(err, text.n, "the chat template");
+    memcpy(copy, text.bytes, text.n);
+    *out = (struct gguf_string){copy, text.n};
+    return STATUS_OK;
+}
+
+static void free_text(struct gguf_string text)
+{
+    union { /* what copy_key made: only lent as const */
+        const char *lent;
+        char *owned;
+    } bytes = {.lent = text.bytes};
+    free(bytes.owned);
+}
+
 static enum status load_file(struct loaded *loaded, const struct settings *settings,
                              struct error *err)
 {
@@ -68,11 +94,11 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
         if (status != STATUS_OK)
             of_option_or_file(settings->model, err);
     }
-    struct gguf_string text;
-    loaded->has_template = status == STATUS_OK &&
-                           gguf_get_string(gguf, "tokenizer.chat_template", &text,
-                                           &loaded->has_template, NULL) == STATUS_OK &&
-                           loaded->has_template;
+    if (status == STATUS_OK)
+        status = copy_key(&loaded->template, gguf, "tokenizer.chat_template", err);
+    if (status == STATUS_OK)
+        status = copy_key(&loaded->tool_template, gguf, "tokenizer.chat_template.tool_use", err);
+    loaded->has_template = loaded->template.bytes != NULL;
     gguf_close(gguf);
     return status;
 }
@@ -125,5 +151,7 @@ void load_free(struct loaded *loaded)
 {
     model_destroy(loaded->model);
     tokenizer_destroy(loaded->tokenizer);
+    free_text(loaded->template);
+    free_text(loaded->tool_template);
     *loaded = (struct loaded){0};
 }

@@ -20,9 +20,10 @@
 struct loaded {
     struct cpu cpu;
     const struct kernels *kernels;
-    struct model *model;         /* owned */
-    struct tokenizer *tokenizer; /* owned */
-    bool has_template;           /* the file has a chat template */
+    struct model *model;                        /* owned */
+    struct tokenizer *tokenizer;                /* owned */
+    bool has_template;                          /* the file has a chat template */
+    struct gguf_string template, tool_template; /* owned; bytes NULL: none */
 };
 
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.

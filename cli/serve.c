@@ -24,7 +24,9 @@ static enum status load_for_server(void *ctx, struct loaded_model *out, struct e
     *out = (struct loaded_model){.model = serving->loaded.model,
                                  .tokenizer = serving->loaded.tokenizer,
                                  .kernels = serving->loaded.kernels,
-                                 .cpu = &serving->loaded.cpu};
+                                 .cpu = &serving->loaded.cpu,
+                                 .template = serving->loaded.template,
+                                 .tool_template = serving->loaded.tool_template};
     return STATUS_OK;
 }
 

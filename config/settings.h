@@ -72,7 +72,8 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int metrics_names;                   /* enum metrics_names */
     const char *served_model_name;       /* NAME[,ALIAS...]; NULL: from the file's name */
     bool strict_model;
-    int reasoning; /* enum reasoning_mode */
+    const char *chat_template; /* a well-known one's name, or a file; NULL: the model's */
+    int reasoning;             /* enum reasoning_mode */
     bool has_seed;
     uint64_t seed;
     int log_format, log_level; /* enum log_format, enum log_level */
@@ -80,6 +81,8 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
+    bool request_templates; /* those sent with requests are taken */
+    size_t template_steps, template_depth, template_memory, template_output, template_ms;
     size_t max_choices;                          /* answers of one request */
     size_t max_body_memory;                      /* of all requests' bodies together */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */

@@ -29,6 +29,7 @@ static const struct route routes[] = {
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
     {"/v1/models/*", "GET", get, ROUTE_MODEL, &ops_model, &openai_chat},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},
+    {"/apply-template", "POST", post, WORK, &text_apply_template, NULL},
     {"/detokenize", "POST", post, WORK, &text_detokenize, NULL},
     {"/livez", "GET", get, PROBE, &ops_livez, NULL},
     {"/readyz", "GET", get, PROBE, &ops_readyz, NULL},

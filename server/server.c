@@ -11,6 +11,7 @@
 #include "server/routes.h"
 #include "server/service.h"
 #include "server/signals.h"
+#include "server/templates.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ struct life { /* of one server_run */
     struct { /* the loader's, until on_loaded */
         struct loaded_model model;
         struct engine *engine;
+        struct chat_template *chat;
         enum status status;
         struct error error;
     } loaded;
@@ -60,6 +62,8 @@ static void load(uv_work_t *work) /* on libuv's pool */
     struct loaded_model *model = &life->loaded.model;
     struct error *err = &life->loaded.error;
     life->loaded.status = life->load(life->ctx, model, err);
+    if (life->loaded.status == STATUS_OK)
+        life->loaded.status = templates_load(&life->loaded.chat, s, model, err);
     if (life->loaded.status != STATUS_OK)
         return;
     struct engine_options options = {
@@ -96,6 +100,7 @@ static void on_loaded(uv_work_t *work, int status)
     if (s->served_model_name == NULL) /* the built-in model has no file: its name is known now */
         (void)names_init(&service->names, NULL, s->model, service->model.model->name, NULL);
     service->engine = service->jobs.engine = life->loaded.engine;
+    service->chat = life->loaded.chat;
     service->limits = (struct api_limits){
         .n_context = service->model.model->n_context,
         .max_prompt_tokens = s->max_prompt_tokens,
@@ -104,6 +109,7 @@ static void on_loaded(uv_work_t *work, int status)
         .max_json_nodes = s->max_json_nodes,
         .max_choices = s->max_choices,
         .reasoning = s->reasoning == REASONING_AUTO,
+        .request_templates = s->request_templates,
     };
     service->state = HEALTH_OK;
     const struct greeting greeting = {
@@ -383,6 +389,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     listener_close(&service->listener);
     metrics_free(&service->metrics);
     keys_free(service->keys);
+    chat_template_destroy(life->loaded.chat);
     free(life);
     if (status == STATUS_OK)
         log_line(LOG_INFO, "stopped");

@@ -30,7 +30,7 @@ struct service {
 
     enum health state;                /* LOADING, then OK, LEAVING, DRAINING */
     struct loaded_model model;        /* zeroed while loading, as are the next three */
-    const struct chat_template *chat; /* the model's; NULL: it has none */
+    const struct chat_template *chat; /* the model's; a fault where it has none */
     struct engine *engine;
     struct api_limits limits;
     struct names names;     /* of the model */

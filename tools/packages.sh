@@ -50,6 +50,7 @@ look() {
             library_of check check
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
+            "${PYTHON:-python3}" -c 'import jinja2' 2>/dev/null || lacks python3-jinja2
             ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip

@@ -167,20 +167,43 @@ enum status asking_add(struct asking *a, struct generation *g, const struct cJSO
     return status;
 }
 
+enum status asked_template(const char *field, const struct cJSON *value,
+                           const struct chat_template *model, const struct api_limits *limits,
+                           struct chat_template **out, struct error *err)
+{
+    if (!cJSON_IsString(value))
+        return error_set_param(err, STATUS_INVALID, field, "%s must be a string, not %s", field,
+                               fields_type_name(value));
+    if (!limits->request_templates)
+        return error_set_param(err, STATUS_UNSUPPORTED, field,
+                               "%s: this server takes no templates from requests "
+                               "(--request-templates)",
+                               field);
+    if (model == NULL)
+        return error_set(err, STATUS_UNABLE, "%s", chat_template_fault(model));
+    return chat_template_other(out, model, value->valuestring, strlen(value->valuestring), err);
+}
+
 enum status asking_add_chat(struct asking *a, struct generation *g,
                             const struct chat_request *request, const char *field,
                             struct error *err)
 {
-    const struct chat_template *template =
-        request->other != NULL ? request->other : a->source->chat;
-    const char *fault = chat_template_fault(template);
-    if (fault != NULL)
-        return error_set(err, STATUS_UNABLE, "%s", fault);
+    struct chat_template *own = NULL; /* that the body brings */
+    enum status status = STATUS_OK;
+    if (a->values.chat_template != NULL && request->other == NULL)
+        status = asked_template("chat_template", a->values.chat_template, a->source->chat,
+                                a->source->limits, &own, err);
+    if (status != STATUS_OK)
+        return status;
+    struct chat_request asked = *request;
+    if (own != NULL)
+        asked.other = own;
+    const struct chat_template *template = asked.other != NULL ? asked.other : a->source->chat;
     struct chat_prompt prompt = {.text = NULL};
     struct builder_values values = a->builder;
     int32_t *ids = NULL;
     uint64_t begin_ns = clock_now_ns();
-    enum status status = chat_render(template, request, &prompt, err);
+    status = chat_render(template, &asked, &prompt, err);
     if (status == STATUS_OK)
         status = chat_tokenize(&prompt, field, a->source->tokenizer, &ids, &values.n_ids, err);
     g->tokenize_ns += clock_now_ns() - begin_ns;
@@ -188,13 +211,15 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
     a->names.prompt = field;
     if (status == STATUS_OK)
         status = builder_add(g, &values, &a->names, a->source->tokenizer, a->source->limits, err);
-    const struct reasoning_tags *tags =
-        a->source->limits->reasoning ? reasoning_find(chat_template_source(template)) : NULL;
+    const struct reasoning_tags *tags = NULL;
+    if (status == STATUS_OK && a->source->limits->reasoning)
+        tags = reasoning_find(chat_template_source(template));
     for (size_t i = 0; status == STATUS_OK && i < g->n_choices; i++)
         reasoning_begin(&g->choices[i].reasoning, tags, prompt.text, prompt.n_text);
     g->chat = true;
     free(ids);
     chat_prompt_free(&prompt);
+    chat_template_destroy(own);
     return status;
 }
 

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct asked {
+    const struct cJSON *chat_template;
     const struct cJSON *prompt, *stop, *stop_token_ids, *logit_bias, *model;
     const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
     const struct cJSON *reasoning, *include;
@@ -74,5 +75,10 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
  * then those of the request. *out: the memory of them, the caller's; NULL where none was needed. */
 enum status asking_join_kwargs(const struct asking *a, const char *members, char **out,
                                struct json_span *kwargs, struct error *err);
+/* A template that the body brings, for the model that `model` is of. STATUS_UNSUPPORTED where the
+ * settings take none; STATUS_INVALID. */
+enum status asked_template(const char *field, const struct cJSON *value,
+                           const struct chat_template *model, const struct api_limits *limits,
+                           struct chat_template **out, struct error *err);
 /* What the generation takes over when all is well; frees the rest in any case. */
 void asking_end(struct asking *a, struct generation *g, enum status status);

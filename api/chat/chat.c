@@ -31,7 +31,7 @@ const char *chat_template_fault(const struct chat_template *template)
 
 const char *chat_template_source(const struct chat_template *template)
 {
-    return template == NULL ? NULL : template->source;
+    return template == NULL || template->plain == NULL ? NULL : template->source;
 }
 
 void chat_template_destroy(struct chat_template *template)
@@ -314,6 +314,29 @@ static enum status parse(struct chat_template *template, struct jinja_template *
     return STATUS_OK;
 }
 
+/* Parses both texts, and finds out what a message's content may be. */
+static enum status prepare(struct chat_template *template, struct gguf_string text,
+                           struct gguf_string tool_text, struct error *err)
+{
+    enum status status = STATUS_OK;
+    template->source = copy_text(text.bytes, text.n);
+    if (template->bos == NULL || template->eos == NULL || template->source == NULL)
+        return error_no_memory(err, text.n, "the chat template");
+    if (text.bytes == NULL)
+        template->fault = copy_text(NONE, strlen(NONE));
+    if (text.bytes == NULL)
+        return template->fault == NULL ? error_no_memory(err, sizeof NONE, "an error") : STATUS_OK;
+    status = parse(template, &template->plain, text, err);
+    if (status == STATUS_OK && tool_text.bytes != NULL)
+        status = parse(template, &template->tools, tool_text, err);
+    if (status != STATUS_OK || template->fault != NULL)
+        return status;
+    template->takes_strings = probe(template, "[{\"role\":\"user\",\"content\":\"hUb7q\"}]");
+    template->takes_lists = probe(
+        template, "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hUb7q\"}]}]");
+    return STATUS_OK;
+}
+
 enum status chat_template_create(struct chat_template **out, const struct chat_source *source,
                                  struct error *err)
 {
@@ -325,27 +348,31 @@ enum status chat_template_create(struct chat_template **out, const struct chat_s
     template->bos = token_text(t, t == NULL ? TOKEN_NONE : tokenizer_bos(t));
     template->eos = token_text(t, t == NULL ? TOKEN_NONE : tokenizer_eos(t));
     template->adds_bos = t != NULL &&tokenizer_adds_bos(t);
-    bool any = source->text.bytes != NULL;
-    template->source = any ? copy_text(source->text.bytes, source->text.n) : NULL;
-    if (!any)
-        template->fault = copy_text(NONE, strlen(NONE));
-    enum status status = STATUS_OK;
-    if (template->bos == NULL || template->eos == NULL || (any && template->source == NULL) ||
-        (!any && template->fault == NULL))
-        status = error_no_memory(err, source->text.n, "the chat template");
-    if (status == STATUS_OK && any)
-        status = parse(template, &template->plain, source->text, err);
-    if (status == STATUS_OK && any && source->tool_text.bytes != NULL)
-        status = parse(template, &template->tools, source->tool_text, err);
-    if (status != STATUS_OK) {
+    enum status status = prepare(template, source->text, source->tool_text, err);
+    if (status != STATUS_OK)
         chat_template_destroy(template);
-        return status;
-    }
-    if (template->fault == NULL) {
-        template->takes_strings = probe(template, "[{\"role\":\"user\",\"content\":\"hUb7q\"}]");
-        template->takes_lists = probe(
-            template, "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hUb7q\"}]}]");
-    }
-    *out = template;
-    return STATUS_OK;
+    else
+        *out = template;
+    return status;
+}
+
+enum status chat_template_other(struct chat_template **out, const struct chat_template *model,
+                                const char *text, size_t n, struct error *err)
+{
+    struct chat_template *template = calloc(1, sizeof *template);
+    if (template == NULL)
+        return error_no_memory(err, sizeof *template, "the chat template");
+    template->limits = model->limits;
+    template->bos = copy_text(model->bos, strlen(model->bos));
+    template->eos = copy_text(model->eos, strlen(model->eos));
+    template->adds_bos = model->adds_bos;
+    enum status status =
+        prepare(template, (struct gguf_string){text, n}, (struct gguf_string){NULL, 0}, err);
+    if (status == STATUS_OK && template->fault != NULL)
+        status = error_set_param(err, STATUS_INVALID, "chat_template", "%s", template->fault);
+    if (status != STATUS_OK)
+        chat_template_destroy(template);
+    else
+        *out = template;
+    return status;
 }

@@ -32,6 +32,10 @@ enum status chat_template_create(struct chat_template **out, const struct chat_s
                                  struct error *err);
 void chat_template_destroy(struct chat_template *template); /* takes NULL */
 
+/* One that was sent with a request, for the same model. A fault is STATUS_INVALID here. */
+enum status chat_template_other(struct chat_template **out, const struct chat_template *model,
+                                const char *text, size_t n, struct error *err);
+
 /* A well-known template by name ("chatml"); bytes NULL: there is none of that name. */
 struct gguf_string chat_builtin(const char *name);
 /* "chatml gemma ...", for messages. */

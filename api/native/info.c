@@ -4,6 +4,8 @@
 #include "api/json/json.h"
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* The tokens that end a generation. */
 static void put_ends(struct json_writer *w, const struct tokenizer *tokenizer)
 {
@@ -22,8 +24,6 @@ static void put_ends(struct json_writer *w, const struct tokenizer *tokenizer)
     }
     json_raw(w, "]");
 }
-
-#include <string.h>
 
 static void put_model(struct json_writer *w, const struct info *info)
 {
@@ -103,9 +103,22 @@ static void put_calibration(struct json_writer *w, const struct calibration *c)
     json_raw(w, "}");
 }
 
+static void put_template(struct json_writer *w, const char *fault)
+{
+    json_name(w, ",", "chat_template");
+    json_name_bool(w, "{", "usable", fault == NULL);
+    json_name(w, ",", "fault");
+    if (fault == NULL)
+        json_raw(w, "null");
+    else
+        json_string(w, fault, strlen(fault));
+    json_raw(w, "}");
+}
+
 static void put_plan(struct json_writer *w, const struct info *info)
 {
     const struct engine_plan *plan = info->plan;
+    put_template(w, info->template_fault);
     json_name_text(w, ",", "version", info->version);
     json_name_text(w, ",", "kernels", info->kernels);
     json_name_text(w, ",", "cpu", info->cpu->name);

@@ -33,6 +33,7 @@ struct info { /* everything borrowed */
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_plan *plan;
+    const char *template_fault; /* why chats cannot be rendered; NULL: they can */
     struct info_limits limits;
 };
 

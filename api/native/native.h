@@ -23,7 +23,7 @@
 extern const struct dialect native_dialect;
 
 extern const struct field_table native_generate_fields, native_tokenize_fields,
-    native_detokenize_fields;
+    native_detokenize_fields, native_template_fields;
 
 /* POST /tokenize: *ids is malloc'ed for the caller. POST /detokenize: *text is malloc'ed, valid
  * UTF-8, not NUL-terminated (a byte of it may be NUL). */
@@ -39,3 +39,11 @@ size_t native_tokens_bound(size_t n_ids);
 size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room);
 size_t native_text_bound(size_t n_text);
 size_t native_text(const char *text, size_t n_text, char *out, size_t room);
+
+/* POST /apply-template: *text, the prompt of a conversation, is malloc'ed. On libuv's pool.
+ * STATUS_UNABLE: the model's template cannot be used. Then {"prompt"}. */
+enum status native_apply_template(const char *body, size_t n, const struct chat_template *model,
+                                  const struct api_limits *limits, char **text, size_t *n_text,
+                                  struct error *err);
+size_t native_prompt_bound(size_t n_text);
+size_t native_prompt(const char *text, size_t n_text, char *out, size_t room);

@@ -76,8 +76,10 @@ static enum status measure(struct profile *p, const struct profile_plan *plan, s
 {
     enum status status =
         sessions_measure(&p->parts, &p->loaded, p->settings, plan, &p->engine, &p->bar, err);
-    const struct loaded_model model = {p->loaded.model, p->loaded.tokenizer, p->loaded.kernels,
-                                       &p->loaded.cpu};
+    const struct loaded_model model = {.model = p->loaded.model,
+                                       .tokenizer = p->loaded.tokenizer,
+                                       .kernels = p->loaded.kernels,
+                                       .cpu = &p->loaded.cpu};
     if (status == STATUS_OK)
         status =
             profile_build(&p->parts, &model, p->engine, (enum kv_type)p->settings->kv_type, err);

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "gguf/gguf.h"
+
 struct cpu;
 struct kernels;
 struct model;
@@ -14,4 +16,5 @@ struct loaded_model {
     const struct tokenizer *tokenizer;
     const struct kernels *kernels;
     const struct cpu *cpu;
+    struct gguf_string template, tool_template; /* of chats, as in the file; bytes NULL: none */
 };

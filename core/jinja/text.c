@@ -1,6 +1,7 @@
 /* text.c - strings with their origins. Owned by the heap's thread; knows nothing of templates. */
 #include "jinja/text.h"
 
+#include "base/checked.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -13,8 +14,10 @@ static void reserve(struct jinja_builder *b, size_t n)
         jinja_fail_as(b->heap, STATUS_TOO_LARGE, "its text is longer than %zu bytes, the limit",
                       b->limit);
     size_t room = b->room < 48 ? 48 : b->room;
-    while (room - b->n < n)
-        room = room > SIZE_MAX / 2 ? SIZE_MAX : room * 2;
+    while (room - b->n < n && room <= SIZE_MAX / 2)
+        room *= 2;
+    if (room - b->n < n)
+        room = SIZE_MAX; /* refused by the heap */
     b->bytes = jinja_grow(b->heap, b->bytes, b->room, room);
     b->room = room;
 }
@@ -86,8 +89,15 @@ void jinja_add_text(struct jinja_builder *b, const struct jinja_text *text)
 
 void jinja_add_repeated(struct jinja_builder *b, const struct jinja_text *text, size_t times)
 {
-    for (size_t i = 0; text->n > 0 && i < times; i++) {
-        jinja_steps(b->heap, 1);
+    size_t n;
+    if (text->n == 0 || times == 0)
+        return;
+    if (!checked_mul(text->n, times, &n))
+        n = SIZE_MAX;
+    reserve(b, n); /* or it is too much already */
+    for (size_t i = 0; i < times; i++) {
+        if (i % 16 == 0)
+            jinja_steps(b->heap, 1);
         jinja_add_text(b, text);
     }
 }

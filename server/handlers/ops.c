@@ -1,6 +1,7 @@
 /* ops.c - the handlers that answer at once: probes, /info, /metrics, /openapi.yaml. Loop thread. */
 #include "server/handlers/ops.h"
 
+#include "api/chat/chat.h"
 #include "api/openai/openai.h"
 #include "base/clock.h"
 #include "embed/embed.h"
@@ -93,6 +94,7 @@ static enum MHD_Result answer_info(struct request *r)
         .model = service->model.model,
         .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
+        .template_fault = chat_template_fault(service->chat),
         .limits = {.max_connections = s->max_connections,
                    .max_header_bytes = s->max_header_bytes,
                    .max_body_bytes = s->max_body_bytes,

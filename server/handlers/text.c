@@ -1,5 +1,5 @@
-/* text.c - the handlers of /tokenize, /detokenize and counts of tokens. Loop thread, but for
- * work(), which may be on the pool. */
+/* text.c - the handlers of /tokenize, /detokenize, /apply-template and counts of tokens. Loop
+ * thread, but for work(), which may be on the pool. */
 #include "server/handlers/text.h"
 
 #include "api/dialect.h"
@@ -79,6 +79,23 @@ static enum status run_count(struct text_task *task)
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }
 
+static enum status run_apply_template(struct text_task *task)
+{
+    const struct service *service = task->task.service;
+    char *text = NULL;
+    size_t n_text = 0;
+    enum status status = native_apply_template(task->task.body, task->task.n_body, service->chat,
+                                               &service->limits, &text, &n_text, &task->error);
+    if (status != STATUS_OK)
+        return status;
+    size_t room = native_prompt_bound(n_text);
+    task->answer = malloc(room);
+    if (task->answer != NULL)
+        task->n_answer = native_prompt(text, n_text, task->answer, room);
+    free(text);
+    return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
+}
+
 static void work(struct task *task)
 {
     struct text_task *text = (struct text_task *)task;
@@ -106,14 +123,16 @@ static enum MHD_Result answer(struct request *r, struct task *task)
                                               .memory = BODY_OWNED});
 }
 
-static enum MHD_Result begin(struct request *r, enum status (*run)(struct text_task *text))
+/* on_pool: always, however short the body. */
+static enum MHD_Result begin(struct request *r, enum status (*run)(struct text_task *text),
+                             bool on_pool)
 {
     struct text_task *text = task_create(r, sizeof *text);
     if (text == NULL)
         return MHD_NO;
     text->run = run;
     text->dialect = r->route->dialect;
-    bool here = text->dialect == NULL || !text->dialect->on_pool;
+    bool here = !on_pool && (text->dialect == NULL || !text->dialect->on_pool);
     if (here && text->task.n_body <= INLINE_BODY)
         work(&text->task);
     else
@@ -123,17 +142,22 @@ static enum MHD_Result begin(struct request *r, enum status (*run)(struct text_t
 
 static enum MHD_Result begin_tokenize(struct request *r)
 {
-    return begin(r, run_tokenize);
+    return begin(r, run_tokenize, false);
 }
 
 static enum MHD_Result begin_detokenize(struct request *r)
 {
-    return begin(r, run_detokenize);
+    return begin(r, run_detokenize, false);
+}
+
+static enum MHD_Result begin_apply_template(struct request *r)
+{
+    return begin(r, run_apply_template, true);
 }
 
 static enum MHD_Result begin_count(struct request *r)
 {
-    return begin(r, run_count);
+    return begin(r, run_count, false);
 }
 
 static void on_free(struct task *task)
@@ -145,3 +169,5 @@ const struct handler text_tokenize = {.begin = begin_tokenize, .resume = answer,
 const struct handler text_detokenize = {
     .begin = begin_detokenize, .resume = answer, .free = on_free};
 const struct handler text_count = {.begin = begin_count, .resume = answer, .free = on_free};
+const struct handler text_apply_template = {
+    .begin = begin_apply_template, .resume = answer, .free = on_free};

@@ -1,9 +1,9 @@
 /* text.h - what is answered from a body's text alone, without the engine: /tokenize, /detokenize,
- * and the count of a prompt's tokens. Large bodies, and those whose dialect says so, on libuv's
- * pool, small ones at once. Loop thread. */
+ * /apply-template, and the count of a prompt's tokens. Long work on libuv's pool, small bodies at
+ * once. Loop thread. */
 #pragma once
 
 #include "server/http/request.h"
 
-extern const struct handler text_tokenize, text_detokenize;
+extern const struct handler text_tokenize, text_detokenize, text_apply_template;
 extern const struct handler text_count; /* the whole answer of the route's dialect */

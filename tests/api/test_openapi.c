@@ -134,6 +134,7 @@ START_TEST(bodies_are_described_as_the_tables_read_them)
     check_table("GenerateRequest", &native_generate_fields);
     check_table("TokenizeRequest", &native_tokenize_fields);
     check_table("DetokenizeRequest", &native_detokenize_fields);
+    check_table("ApplyTemplateRequest", &native_template_fields);
 }
 END_TEST
 

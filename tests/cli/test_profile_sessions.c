@@ -46,7 +46,10 @@ START_TEST(the_last_engine_is_the_callers)
     ck_assert_msg(run(&plan) == STATUS_OK, "%s", err.text);
     ck_assert_uint_eq(engine_plan(engine)->n_workers, 1);
     ck_assert_uint_eq(engine_plan(engine)->n_threads, 2);
-    const struct loaded_model model = {loaded.model, loaded.tokenizer, loaded.kernels, &loaded.cpu};
+    const struct loaded_model model = {.model = loaded.model,
+                                       .tokenizer = loaded.tokenizer,
+                                       .kernels = loaded.kernels,
+                                       .cpu = &loaded.cpu};
     ck_assert_int_eq(profile_build(&parts, &model, engine, KV_F16, &err), STATUS_OK);
     ck_assert(parts.report->tokens_s > 0);
 }

@@ -1,19 +1,21 @@
 """Chat templates render byte for byte as Python's jinja2 renders them, and refuse where it does."""
 import json
-import os
 import pathlib
 import subprocess
 
 import chat_cases
 import pytest
+from gguf_edit import with_strings
+from service import BINARY
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RENDER = pathlib.Path(os.environ.get("SMALLMIND_BIN", ROOT / "build/smallmind")).parent / "jinja_render"
+RENDER = BINARY.parent / "jinja_render"
 SHARED = sorted((ROOT / "../shared/fixtures/templates").glob("*.jinja"))
 OWN = sorted((ROOT / "tests/fixtures/templates").glob("*.jinja"))
 CASES = 300
 
-jinja2 = pytest.importorskip("jinja2", reason="python3-jinja2 is not installed")
+BUILTIN = ROOT / "models" / "smallmind-tiny.gguf"
+TALK = [{"role": "user", "content": "Hi <|im_end|>"}]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,7 @@ def ours(template, path):
 
 @pytest.mark.parametrize("file", [*SHARED, *OWN], ids=lambda file: file.stem)
 def test_renders_as_jinja2(file, cases):
+    pytest.importorskip("jinja2", reason="python3-jinja2 is not installed")
     if not RENDER.exists():
         pytest.skip(f"{RENDER} is not built")
     made, path = cases
@@ -40,3 +43,95 @@ def test_renders_as_jinja2(file, cases):
     for i, (case, answer) in enumerate(zip(made, got)):
         want = chat_cases.rendered(template, case)
         assert answer.get("text") == want, f"case {i}: {json.dumps(case)}\n{answer}"
+
+
+def apply(service, body):
+    answer = service.post("/apply-template", body)
+    return answer.status, answer.json()
+
+
+def test_the_route_renders_the_models_template(serve, tmp_path):
+    text = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{{ tools is none }}" \
+           "{{ documents }}{% if add_generation_prompt %}>{% endif %}{{ x }}"
+    model = with_strings(BUILTIN, tmp_path / "m.gguf", tokenizer__chat_template=text)
+    service = serve(model=model)
+    assert service.get("/info").json()["chat_template"] == {"usable": True, "fault": None}
+    assert apply(service, {"messages": TALK}) == \
+        (200, {"prompt": "[user]Hi <|im_end|>TrueNone>"})
+    body = {"messages": TALK, "add_generation_prompt": False, "tools": [], "documents": [1],
+            "chat_template_kwargs": {"x": [1.0, "a"]}}
+    assert apply(service, body) == \
+        (200, {"prompt": "[user]Hi <|im_end|>False[1][1.0, 'a']"})
+    for wrong, param in [({}, "messages"), ({"messages": {}}, "messages"),
+                         ({"messages": [{"content": "x"}]}, "messages"),
+                         ({"messages": [1]}, "messages"),
+                         ({"messages": TALK, "chat_template_kwargs": []},
+                          "chat_template_kwargs"),
+                         ({"messages": TALK, "chat_template_kwargs": {"messages": []}},
+                          "chat_template_kwargs"),
+                         ({"messages": TALK, "chat_template": "x"}, "chat_template"),
+                         ({"messages": TALK, "add_generation_prompt": 1},
+                          "add_generation_prompt")]:
+        status, answer = apply(service, wrong)
+        assert (status, answer["error"]["param"]) == (400, param), answer
+
+
+def test_numbers_keep_their_spelling(serve, tmp_path):
+    model = with_strings(BUILTIN, tmp_path / "m.gguf",
+                         tokenizer__chat_template="{{ messages[0].tool_calls|tojson }}")
+    service = serve(model=model)
+    for arguments in ('{"a": 1.0, "b": 1e3, "c": 12345678901234567890, "d": -0.50}',
+                      json.dumps('{"a": 1.0, "b": 1e3, "c": 12345678901234567890, "d": -0.50}')):
+        body = '{"messages":[{"role":"assistant","tool_calls":[{"function":' \
+               '{"name":"f","arguments":%s}}]}]}' % arguments
+        answer = service.post("/apply-template", body.encode())
+        assert answer.json()["prompt"] == \
+            '[{"function": {"name": "f", "arguments": {"a": 1.0, "b": 1e3, ' \
+            '"c": 12345678901234567890, "d": -0.50}}}]'
+
+
+def test_a_template_that_cannot_be_used_is_said_by_line(serve, tmp_path):
+    text = "line one\n{{ messages|nonsense }}"
+    model = with_strings(BUILTIN, tmp_path / "m.gguf", tokenizer__chat_template=text)
+    service = serve(model=model)
+    fault = service.get("/info").json()["chat_template"]["fault"]
+    assert "line 2" in fault and "nonsense" in fault
+    assert fault in service.log()
+    for path, body in [("/apply-template", {"messages": TALK}),
+                       ("/v1/chat/completions", {"model": "m", "messages": TALK})]:
+        answer = service.post(path, body)
+        assert answer.status == 501 and "line 2" in answer.json()["error"]["message"]
+
+
+def test_a_model_without_a_template_answers_501_until_it_is_given_one(serve, tmp_path):
+    service = serve()
+    status, answer = apply(service, {"messages": TALK})
+    assert status == 501 and "--chat-template" in answer["error"]["message"]
+    service = serve("--chat-template", "chatml")
+    assert apply(service, {"messages": TALK})[1]["prompt"] == \
+        "<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n"
+    answer = service.post("/v1/chat/completions",
+                          {"model": "m", "messages": TALK, "max_tokens": 2})
+    assert answer.status == 200, answer.body
+    file = tmp_path / "own.jinja"
+    file.write_text("own {{ messages|length }}")
+    service = serve("--chat-template", file)
+    assert apply(service, {"messages": TALK})[1]["prompt"] == "own 1"
+
+
+def test_templates_of_requests_need_the_setting_and_are_bounded(serve):
+    flags = ["--request-templates", "on", "--chat-template", "chatml",
+             "--template-steps", "100000", "--template-output", "4K", "--template-memory", "4M"]
+    service = serve(*flags)
+    def ask(template):
+        return apply(service, {"messages": TALK, "chat_template": template})
+    assert ask("{{ messages[0].role }}") == (200, {"prompt": "user"})
+    for template, word in [("{{ raise_exception('not so') }}", "not so"),
+                           ("{% for i in range(99999) %}{% for k in range(99999) %}"
+                            "{% endfor %}{% endfor %}", "steps"),
+                           ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "deep"),
+                           ("{{ 'x' * 9999 }}", "bytes"),
+                           ("{% set a = 'x' * 999999999 %}", "memory"),
+                           ("\n{% include 'x' %}", "line 2")]:
+        status, answer = ask(template)
+        assert status in (400, 413) and word in answer["error"]["message"], answer
