@@ -13,7 +13,13 @@ enum { ACCEPT_TYPES_MAX = 8 };
  * nothing decides, or it wants none of them, the first. n_types: 1..ACCEPT_TYPES_MAX */
 size_t accept_choose(const char *accept, const char *const *types, size_t n_types);
 
-enum answer_form { ANSWER_JSON, ANSWER_SSE, ANSWER_TEXT, ANSWER_FORMS };
+enum answer_form {
+    ANSWER_JSON,
+    ANSWER_SSE,
+    ANSWER_TEXT,
+    ANSWER_LINES, /* of JSON, one an event */
+    ANSWER_FORMS
+};
 
 /* What form the answer has: the stream field wins, else an Accept header that prefers
  * text/event-stream or text/plain to JSON (RFC 9110 quality values, then order; NULL: absent). */

@@ -40,7 +40,7 @@ static_assert(sizeof per_token_values / sizeof per_token_values[0] <= HISTOGRAM_
 /* Every code that the service answers with; what is not here counts with the last one. */
 static const unsigned codes[METRICS_CODES] = {200, 204, 400, 401, 403, 404, 405,
                                               411, 413, 415, 417, 429, 431, CODE_CLIENT_LEFT,
-                                              503, 505, 500};
+                                              501, 503, 505, 500};
 
 static const char *const reject_names[REJECT_REASONS] = {"queue_full", "deadline", "draining",
                                                          "too_large", "body_memory"};

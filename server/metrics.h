@@ -23,7 +23,7 @@ enum reject_reason {
     REJECT_REASONS
 };
 
-enum { METRICS_ROUTES_MAX = 72, METRICS_CODES = 17 };
+enum { METRICS_ROUTES_MAX = 72, METRICS_CODES = 18 };
 enum {
     CODE_CLIENT_LEFT = 499
 }; /* never sent: the client was gone before its answer was complete */

@@ -71,10 +71,19 @@ enum status names_init(struct names *names, const char *given, const char *path,
     return status;
 }
 
+/* Its length without ":latest", which some clients put after every name that has no tag. */
+static size_t untagged(const char *name)
+{
+    static const char tag[] = ":latest";
+    size_t n = strlen(name), n_tag = sizeof tag - 1;
+    return n > n_tag && strcmp(name + n - n_tag, tag) == 0 ? n - n_tag : n;
+}
+
 bool names_has(const struct names *names, const char *name)
 {
+    size_t n = untagged(name);
     for (size_t i = 0; i < names->n; i++)
-        if (strcmp(names->list[i], name) == 0)
+        if (untagged(names->list[i]) == n && memcmp(names->list[i], name, n) == 0)
             return true;
     return false;
 }

@@ -22,6 +22,7 @@ struct names {
  * file (path "builtin"). STATUS_INVALID: an empty name, too many, too long. */
 enum status names_init(struct names *names, const char *given, const char *path,
                        const char *builtin, struct error *err);
+/* A name is the same with ":latest" after it. */
 bool names_has(const struct names *names, const char *name);
 /* Whether a request for this model ("": it named none) must be refused, and in which words; strict:
  * as --strict-model says. */

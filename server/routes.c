@@ -3,9 +3,11 @@
 
 #include "api/anthropic/anthropic.h"
 #include "api/native/native.h"
+#include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
+#include "server/handlers/models.h"
 #include "server/handlers/ops.h"
 #include "server/handlers/page.h"
 #include "server/handlers/text.h"
@@ -28,6 +30,19 @@ static const struct route routes[] = {
     {"/v1/messages/count_tokens", "POST", post, WORK, &text_count, &anthropic_count},
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
     {"/v1/models/*", "GET", get, ROUTE_MODEL, &ops_model, &openai_chat},
+    {"/api/generate", "POST", post, WORK, &generate_handler, &ollama_generate},
+    {"/api/chat", "POST", post, WORK, &generate_handler, &ollama_chat},
+    {"/api/tags", "GET", get, ROUTE_MODEL, &models_tags, &ollama_chat},
+    {"/api/ps", "GET", get, ROUTE_MODEL, &models_ps, &ollama_chat},
+    {"/api/show", "POST", post, ROUTE_BODY | ROUTE_MODEL, &models_show, &ollama_chat},
+    {"/api/version", "GET", get, ROUTE_MODEL, &models_version, &ollama_chat},
+    {"/api/embed", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/embeddings", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/pull", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/push", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/create", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/copy", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/delete", "DELETE", "DELETE, OPTIONS", 0, &models_unable, &ollama_chat},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},
     {"/apply-template", "POST", post, WORK, &text_apply_template, NULL},
     {"/detokenize", "POST", post, WORK, &text_detokenize, NULL},

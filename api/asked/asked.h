@@ -25,10 +25,10 @@ struct asked {
     const struct cJSON *reasoning, *include;
     struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
-    bool echo, chat_logprobs, keep_stop, cache_prompt;
+    bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
     bool add_generation_prompt, continue_final;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
-    uint64_t logprobs, top_logprobs, n, best_of;
+    uint64_t logprobs, top_logprobs, n, best_of, context;
     double temperature, top_p, min_p, typical_p;
     double repetition_penalty, presence_penalty, frequency_penalty;
 };

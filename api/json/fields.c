@@ -101,12 +101,16 @@ static int quoted_length(struct json_span number)
     return number.n < 24 ? (int)number.n : 24;
 }
 
+static uint64_t largest(const struct field *field, const struct field_limits *limits)
+{
+    return field->bound == BOUND_FIXED ? (uint64_t)field->max : limits->bounds[field->bound];
+}
+
 static enum status read_uint(const struct field *field, const struct field_limits *limits,
                              const struct cJSON *value, struct json_span raw, uint64_t *out,
                              struct error *err)
 {
-    uint64_t max =
-        field->bound == BOUND_FIXED ? (uint64_t)field->max : limits->bounds[field->bound];
+    uint64_t max = largest(field, limits);
     static const char *const whose[BOUND_COUNT] = {[BOUND_FIXED] = "",
                                                    [BOUND_VOCABULARY] = ", the vocabulary",
                                                    [BOUND_CONTEXT] = ", the context"};
@@ -238,18 +242,80 @@ struct body_reading { /* of a body */
     const struct field_limits *limits;
     void *values;
     struct fields_found *found;
+    const char *inside;                /* the object that is read; NULL: the body */
+    const char *last;                  /* that was read before; NULL: none */
     uint64_t present[FIELDS_MAX / 64]; /* rows that were there, null or not */
 };
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* The row of a name in the object that is read, and its number in the whole chain. */
+static const struct field *find_row(const struct body_reading *r, const char *name, size_t *row)
+{
+    *row = 0;
+    for (const struct field_table *t = r->table; t != NULL; t = t->more) {
+        for (size_t i = 0; is_same(t->inside, r->inside) && i < t->n_fields; i++) {
+            if (strcmp(t->fields[i].name, name) == 0) {
+                *row += i;
+                return &t->fields[i];
+            }
+        }
+        *row += t->n_fields;
+    }
+    return NULL;
+}
+
+static bool has_object(const struct field_table *table, const char *name)
+{
+    while (table != NULL && !(table->inside != NULL && strcmp(table->inside, name) == 0))
+        table = table->more;
+    return table != NULL;
+}
+
+/* The same as a field that is not there. */
+static bool is_absent(const struct field *field, const struct cJSON *item)
+{
+    if (cJSON_IsNull(item))
+        return field->nullable;
+    if (!cJSON_IsNumber(item))
+        return false;
+    return (field->minus_one && item->valuedouble == -1) ||
+           (field->below_absent && item->valuedouble < field->min);
+}
+
+static enum status read_members(struct body_reading *r, const struct cJSON *object,
+                                struct json_span text, struct error *err);
+
+/* An object whose members are rows of the chain. */
+static enum status read_object(struct body_reading *r, const struct cJSON *item,
+                               struct json_span raw, struct error *err)
+{
+    if (cJSON_IsNull(item))
+        return STATUS_OK;
+    if (!cJSON_IsObject(item))
+        return error_set_param(err, STATUS_INVALID, item->string, "%s must be an object, not %s",
+                               item->string, fields_type_name(item));
+    if (is_same(r->last, item->string))
+        return error_set_param(err, STATUS_INVALID, item->string, "%s appears more than once",
+                               item->string);
+    r->inside = r->last = item->string;
+    enum status status = read_members(r, item, raw, err);
+    r->inside = NULL;
+    return status;
+}
 
 static enum status read_member(struct body_reading *r, const struct cJSON *item,
                                struct json_span name, struct json_span raw, struct error *err)
 {
     if (json_has_nul(name))
         return error_set(err, STATUS_INVALID, "a field's name holds \\u0000, which no field has");
-    size_t i = 0;
-    const struct field *field;
-    while ((field = fields_row(r->table, i)) != NULL && strcmp(field->name, item->string) != 0)
-        i++;
+    size_t i;
+    const struct field *field = find_row(r, item->string, &i);
+    if (field == NULL && r->inside == NULL && has_object(r->table, item->string))
+        return read_object(r, item, raw, err);
     if (field == NULL)
         return unknown(r->table, item->string, r->found, err);
     assert(i < FIELDS_MAX);
@@ -266,11 +332,28 @@ static enum status read_member(struct body_reading *r, const struct cJSON *item,
         return asks_nothing(item) ? STATUS_OK
                                   : error_set_param(err, STATUS_UNSUPPORTED, field->name, "%s: %s",
                                                     field->name, field->refused);
-    bool minus_one = field->minus_one && cJSON_IsNumber(item) && item->valuedouble == -1;
-    if (field->no_effect || minus_one || (field->nullable && cJSON_IsNull(item)))
+    if (field->no_effect || is_absent(field, item))
         return STATUS_OK;
     r->found->seen[i / 64] |= bit;
+    if (field->minus_one_most && cJSON_IsNumber(item) && item->valuedouble == -1) {
+        *(uint64_t *)(void *)((char *)r->values + field->offset) = largest(field, r->limits);
+        return STATUS_OK;
+    }
     return read_field(field, r->limits, item, raw, r->values, err);
+}
+
+static enum status read_members(struct body_reading *r, const struct cJSON *object,
+                                struct json_span text, struct error *err)
+{
+    /* cJSON keeps the members in the order of the text. */
+    const struct cJSON *item = object->child;
+    struct json_span name, raw;
+    enum status status = STATUS_OK;
+    for (size_t at = 0;
+         status == STATUS_OK && item != NULL && json_next_member(text.at, text.n, &at, &name, &raw);
+         item = item->next)
+        status = read_member(r, item, name, raw, err);
+    return status;
 }
 
 enum status fields_read(const struct field_table *table, const struct field_limits *limits,
@@ -288,13 +371,8 @@ enum status fields_read(const struct field_table *table, const struct field_limi
     if (!cJSON_IsObject(found->root))
         status = error_set(err, STATUS_INVALID, "the body must be a JSON object, not %s",
                            fields_type_name(found->root));
-    /* cJSON keeps the members in the order of the text. */
-    const struct cJSON *item = found->root->child;
-    struct json_span name, raw;
-    for (size_t at = 0;
-         status == STATUS_OK && item != NULL && json_next_member(body, n, &at, &name, &raw);
-         item = item->next)
-        status = read_member(&r, item, name, raw, err);
+    else
+        status = read_members(&r, found->root, (struct json_span){body, n}, err);
     if (status != STATUS_OK)
         fields_free(found);
     return status;

@@ -37,6 +37,8 @@ struct field {
     double initial;      /* the default of BOOL, UINT and NUMBER */
     bool nullable;       /* null is the same as absent */
     bool minus_one;      /* -1 is the same as absent */
+    bool minus_one_most; /* -1 stands for the largest value */
+    bool below_absent;   /* numbers below min are the same as absent */
     bool no_effect;      /* clients send it, and it cannot change the text: taken and let be */
     const char *refused; /* why it cannot be honoured: anything but null, false, 0 and what is empty
                             is STATUS_UNSUPPORTED; NULL: it can */
@@ -57,7 +59,10 @@ struct field_table {
     size_t n_aliases;
     const struct field_table *more; /* rows shared with other tables, after these; NULL: none.
                                        FIELDS_MAX rows in all. */
-    bool lenient;                   /* unknown fields are let be instead of refused */
+    const char *inside;             /* these rows are members of the body's object of this name;
+                                       NULL: of the body itself, as the first table's are */
+    bool lenient;                   /* unknown fields are let be instead of refused; the first
+                                       table's word counts */
 };
 
 struct fields_found {               /* zeroed first; fields_free it */

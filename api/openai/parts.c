@@ -2,6 +2,7 @@
  * nothing. */
 #include "api/openai/parts.h"
 
+#include "api/json/logprobs.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
@@ -39,46 +40,12 @@ void openai_put_usage(struct json_writer *w, const struct generation *g)
 
 /* --- log-probabilities --- */
 
-static void put_bytes(struct json_writer *w, struct gguf_string piece)
-{
-    json_raw(w, "[");
-    for (size_t i = 0; i < piece.n; i++) {
-        json_raw(w, i > 0 ? "," : "");
-        json_uint(w, (unsigned char)piece.bytes[i]);
-    }
-    json_raw(w, "]");
-}
-
-/* {"token","logprob","bytes" of a chat, left open. */
-static void put_chat_token(struct json_writer *w, const struct tokenizer *tokenizer, int32_t id,
-                           float logprob)
-{
-    struct gguf_string piece = tokenizer_piece(tokenizer, id, true);
-    json_raw(w, "{\"token\":");
-    json_string(w, piece.bytes, piece.n);
-    json_raw(w, ",\"logprob\":");
-    json_float(w, logprob);
-    json_raw(w, ",\"bytes\":");
-    put_bytes(w, piece);
-}
-
 static void put_chat_logprobs(struct json_writer *w, const struct generation *g,
                               const struct job *job, size_t begin, size_t end)
 {
-    json_raw(w, ",\"logprobs\":{\"content\":[");
-    for (size_t i = begin; i < end && !w->full; i++) {
-        const struct logprob_record *record = &job->logprobs[i];
-        json_raw(w, i > begin ? "," : "");
-        put_chat_token(w, g->tokenizer, job->tokens[i].id, record->logprob);
-        json_raw(w, ",\"top_logprobs\":[");
-        for (size_t k = 0; k < record->n_top; k++) {
-            json_raw(w, k > 0 ? "," : "");
-            put_chat_token(w, g->tokenizer, record->top[k].id, record->top[k].logprob);
-            json_raw(w, "}");
-        }
-        json_raw(w, "]}");
-    }
-    json_raw(w, "],\"refusal\":null}");
+    json_raw(w, ",\"logprobs\":{\"content\":");
+    json_logprobs(w, g->tokenizer, job, begin, end);
+    json_raw(w, ",\"refusal\":null}");
 }
 
 /* A token as a string; bytes that are no whole characters as OpenAI writes them: "bytes:\xe2\x80",

@@ -446,6 +446,23 @@ static enum MHD_Result submit(struct stream *s)
     return refuse(s, retry_ms);
 }
 
+/* It asks for no text: that it is served is the answer. */
+static enum MHD_Result answer_nothing(struct stream *s)
+{
+    struct generation *g = &s->generation;
+    s->state = STREAM_REFUSED;
+    size_t room = g->dialect->whole_bound(g);
+    char *body = malloc(room);
+    if (body == NULL)
+        return MHD_NO;
+    return request_answer(s->task.request,
+                          &(struct answer){.status = MHD_HTTP_OK,
+                                           .type = g->dialect->types[ANSWER_JSON],
+                                           .body = body,
+                                           .n_body = g->dialect->whole(g, body, room),
+                                           .memory = BODY_OWNED});
+}
+
 /* Its body is decoded. A request that wants a profile waits for the limits that it is held against,
  * but never one with a deadline. */
 static enum MHD_Result go_on(struct stream *s)
@@ -462,6 +479,8 @@ static enum MHD_Result go_on(struct stream *s)
         s->state = STREAM_REFUSED;
         return request_refuse(s->task.request, errors_of_refusal(REFUSAL_MODEL), &s->error, 0);
     }
+    if (s->generation.n_choices == 0)
+        return answer_nothing(s);
     if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
         return submit(s);
     s->state = STREAM_MEASURING;

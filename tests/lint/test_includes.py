@@ -25,7 +25,9 @@ ASKED = [*CHAT, "api/asked"]
 NATIVE = [*ASKED, "api/native"]
 OPENAI = [*ASKED, "api/openai"]
 ANTHROPIC = [*ASKED, "api/anthropic"]
-DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC]
+OLLAMA = [*ASKED, "api/ollama"]
+TGI = [*ASKED, "api/tgi"]
+DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -54,6 +56,8 @@ MAY = {
     "api/native": NATIVE,
     "api/openai": OPENAI,
     "api/anthropic": ANTHROPIC,
+    "api/ollama": OLLAMA,
+    "api/tgi": TGI,
     "report": REPORT,
     "server": HANDLERS,
     "server/http": HTTP,
@@ -67,8 +71,8 @@ MAY = {
 LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
-    "cjson/": ["api/json", "api/asked", "api/native", "api/openai",
-               "api/anthropic", "report"],
+    "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
+               "api/ollama", "api/tgi", "report"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }

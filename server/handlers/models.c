@@ -1,0 +1,108 @@
+/* models.c - fills struct served and has the API's writer say it. Loop thread. */
+#include "server/handlers/models.h"
+
+#include "api/chat/chat.h"
+#include "api/ollama/ollama.h"
+#include "server/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void fill(const struct service *service, struct served *out)
+{
+    const struct settings *s = service->settings;
+    struct engine_stats stats;
+    engine_stats(service->engine, &stats);
+    *out = (struct served){
+        .names = service->names.list,
+        .n_names = service->names.n,
+        .path = s->model,
+        .created = (uint64_t)service->metrics.start_unix,
+        .model = service->model.model,
+        .tokenizer = service->model.tokenizer,
+        .plan = engine_plan(service->engine),
+        .template = chat_template_source(service->chat),
+        .chats = chat_template_fault(service->chat) == NULL,
+        .max_prompt_tokens = s->max_prompt_tokens,
+        .max_output_tokens = s->max_output_tokens,
+        .max_queue = s->max_queue,
+        .max_choices = s->max_choices,
+        .running = stats.running,
+        .queued = stats.queued,
+        .used_pages = stats.kv.n_used,
+    };
+}
+
+typedef size_t write_fn(const struct served *served, char *out, size_t room);
+
+static enum MHD_Result answer(struct request *r, size_t (*bound)(const struct served *served),
+                              write_fn *write)
+{
+    struct served served;
+    fill(r->service, &served);
+    size_t room = bound(&served);
+    char *body = malloc(room);
+    if (body == NULL)
+        return MHD_NO;
+    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
+                                              .type = "application/json",
+                                              .body = body,
+                                              .n_body = write(&served, body, room),
+                                              .memory = BODY_OWNED});
+}
+
+static enum MHD_Result answer_tags(struct request *r)
+{
+    return answer(r, ollama_models_bound, ollama_tags);
+}
+
+static enum MHD_Result answer_ps(struct request *r)
+{
+    return answer(r, ollama_models_bound, ollama_ps);
+}
+
+static enum MHD_Result answer_version(struct request *r)
+{
+    return answer(r, ollama_models_bound, ollama_version);
+}
+
+static enum MHD_Result answer_show(struct request *r)
+{
+    struct error why;
+    char name[GENERATION_MODEL_MAX];
+    enum status status = ollama_show_name(r->body, r->n_body, &r->service->limits, name, &why);
+    if (status != STATUS_OK)
+        return request_refuse(r, errors_of_status(status), &why, 0);
+    if (!names_refuse(&r->service->names, true, name, &why))
+        return answer(r, ollama_show_bound, ollama_show);
+    return request_refuse(r, errors_of_refusal(REFUSAL_MODEL), &why, 0);
+}
+
+/* --- what this server does not do --- */
+
+static const char no_files[] = "models are not managed over HTTP: this server serves the one that "
+                               "it was started with (smallmind pull, serve --model)";
+static const char no_vectors[] = "this model makes no embeddings";
+static const struct {
+    const char *path, *why;
+} unable[] = {
+    {"/api/embed", no_vectors}, {"/api/embeddings", no_vectors}, {"/api/pull", no_files},
+    {"/api/push", no_files},    {"/api/create", no_files},       {"/api/copy", no_files},
+    {"/api/delete", no_files},
+};
+
+static enum MHD_Result answer_unable(struct request *r)
+{
+    struct error why;
+    size_t i = 0;
+    while (strcmp(unable[i].path, r->route->path) != 0)
+        i++;
+    error_set(&why, STATUS_UNABLE, "%s", unable[i].why);
+    return request_refuse(r, errors_of_status(STATUS_UNABLE), &why, 0);
+}
+
+const struct handler models_tags = {.begin = answer_tags};
+const struct handler models_ps = {.begin = answer_ps};
+const struct handler models_version = {.begin = answer_version};
+const struct handler models_show = {.begin = answer_show};
+const struct handler models_unable = {.begin = answer_unable};

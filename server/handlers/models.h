@@ -1,0 +1,10 @@
+/* models.h - what clients of other programs ask about the models and the load of a server, in their
+ * own words; each is answered at once. Loop thread. */
+#pragma once
+
+#include "server/http/request.h"
+
+/* GET /api/tags, /api/ps, /api/version; POST /api/show. */
+extern const struct handler models_tags, models_ps, models_version, models_show;
+/* Routes for what this server does not do: 501, with the reason. */
+extern const struct handler models_unable;
