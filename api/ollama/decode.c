@@ -205,6 +205,7 @@ static enum status decode_chat(struct generation *g, const struct generation_sou
         status = asking_add_chat(&a, g, &request, "messages", err);
     }
     ollama_messages_free(&messages);
+    g->chat = status == STATUS_OK;
     asking_end(&a, g, status);
     return status;
 }

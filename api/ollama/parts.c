@@ -28,11 +28,6 @@ size_t ollama_head_bound(const struct generation *g)
     return 128 + json_string_bound(strlen(g->model));
 }
 
-bool ollama_is_chat(const struct generation *g)
-{
-    return g->dialect == &ollama_chat;
-}
-
 static void put_part(struct json_writer *w, const char *name, const char *bytes,
                      const size_t part[2])
 {
@@ -44,7 +39,7 @@ void ollama_put_text(struct json_writer *w, const struct generation *g,
                      const struct ollama_text *text)
 {
     const char *bytes = text->bytes != NULL ? text->bytes : "";
-    bool chat = ollama_is_chat(g);
+    bool chat = g->chat;
     json_raw(w, chat ? ",\"message\":{\"role\":\"assistant\"" : "");
     put_part(w, chat ? "content" : "response", bytes, text->answer);
     if (text->thought[1] > text->thought[0])

@@ -13,7 +13,6 @@ void ollama_time(uint64_t unix_seconds, char out[OLLAMA_TIME_ROOM]);
 /* {"model":...,"created_at":..., after the brace. */
 void ollama_put_head(struct json_writer *w, const struct generation *g);
 size_t ollama_head_bound(const struct generation *g);
-bool ollama_is_chat(const struct generation *g);
 /* ,"message":{...} or ,"response":...: the reasoning and the answer between two ends each. */
 struct ollama_text {
     const char *bytes; /* NULL where there is none */
