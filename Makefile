@@ -42,7 +42,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test asan tsan torture fuzz lint fmt bench bench-peers install clean help
+.PHONY: all serve real-model test test-clients asan tsan torture fuzz lint fmt bench bench-peers install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -73,6 +73,18 @@ tsan: ## the same under the thread sanitizer
 	@$(call configure,tsan)
 	@$(call build,build-tsan)
 	$(call run_suite,build-tsan,15)
+
+# A virtual environment of its own for the clients that a folder's requirements.txt names.
+build/venv-%/ready: tests/%/requirements.txt
+	@$(NEED) venv
+	@rm -rf build/venv-$*
+	@$(PYTHON) -m venv build/venv-$*
+	@build/venv-$*/bin/pip install --disable-pip-version-check --quiet -r $<
+	@touch $@
+
+test-clients: all build/venv-clients/ready ## the official clients of other APIs, unmodified, against the service
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-clients/bin/python -m pytest \
+		-p no:cacheprovider tests/clients $(SMALLMIND_PYTEST_ARGS)
 
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test
@@ -124,9 +136,9 @@ help: ## this list
 	@awk -F ':.*## ' -v columns="$$(stty size 2>/dev/null </dev/tty | cut -d ' ' -f 2)" ' \
 		BEGIN { if (columns < 40) columns = 80 } \
 		/^[a-z-]+:.*## / { \
-			line = sprintf("make %-11s", $$1); n = split($$2, words, " "); \
+			line = ssprintf("make %-12s", $$1); n = split($$2, words, " "); \
 			for (i = 1; i <= n; i++) { \
 				if (length(line) + 1 + length(words[i]) > columns) { \
-					print line; line = sprintf("%16s", "") } \
+					print line; line = sprintf("%17s", "") } \
 				line = line " " words[i] } \
 			print line }' $(MAKEFILE_LIST)

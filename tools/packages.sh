@@ -1,7 +1,7 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh PURPOSE...: build test lint fuzz model bench Debian and Ubuntu: prints the apt
+# usage: packages.sh PURPOSE...: build test venv lint fuzz model bench. Debian and Ubuntu: prints the apt
 # line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to install. Prints nothing
 # and changes nothing where all is there.
 set -eu
@@ -51,6 +51,9 @@ look() {
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             "${PYTHON:-python3}" -c 'import jinja2' 2>/dev/null || lacks python3-jinja2
+            ;;
+        venv)
+            "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || lacks python3-venv
             ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip

@@ -1,0 +1,39 @@
+"""The official clients of other APIs, unmodified, against the real program: `make test-clients`."""
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+from service import Service  # noqa: E402 (found only now)
+
+CHAT = ("--chat-template", "chatml", "--served-model-name", "tiny,gpt-4o-mini,tiny:latest",
+        "--strict-model", "on")
+
+
+@pytest.fixture(scope="session")
+def service():
+    """The built-in model, with a template that it knows nothing of: its chats are well-formed."""
+    one = Service(*CHAT)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def serve():
+    """serve(*flags): a service of the test's own."""
+    started = []
+
+    def start(*flags, **kwargs):
+        started.append(Service(*flags, **kwargs))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture
+def url(service):
+    return f"http://{service.host}"
