@@ -39,7 +39,7 @@ static size_t facts_text(char out[256], const struct bar *bar, size_t done, size
                          double seconds)
 {
     size_t n = (size_t)snprintf(out, 256, "%zu of %zu %s", done, total, bar->unit);
-    double rate = seconds > 0 ? (double)done / seconds : 0;
+    double rate = seconds > 0 && done > bar->base ? (double)(done - bar->base) / seconds : 0;
     if (rate <= 0 || total < done)
         return n;
     char left[32];

@@ -11,6 +11,7 @@
 struct bar {
     const char *what;  /* "reading the prompt" */
     const char *unit;  /* "tokens" */
+    size_t base;       /* of what is done, before this run: no part of the rate */
     uint64_t start_ns; /* CLOCK_MONOTONIC */
     uint64_t last_ns;  /* of the last line; 0: none yet */
     bool on_terminal;  /* standard error is one that knows escape sequences */

@@ -1,5 +1,6 @@
 /* main.c - makes the process safe to run in, resolves the settings, runs the verb, returns its exit
  * code. */
+#include "cli/locate.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "config/settings.h"
@@ -13,7 +14,7 @@
 
 extern char **environ;
 
-static int run(const struct settings *settings, const char *notes)
+static int run(struct settings *settings, const char *notes)
 {
     if (settings->help || settings->verb == VERB_HELP) {
         settings_help(settings->help ? settings->verb : 0, terminal_columns(STDOUT_FILENO, 80),
@@ -24,6 +25,9 @@ static int run(const struct settings *settings, const char *notes)
         settings_print(settings, stdout);
         return EXIT_DONE;
     }
+    struct error err = {0};
+    if (settings->verb != VERB_SERVE && locate_model(settings, &err) != STATUS_OK)
+        return verb_fail(&err);
     switch (settings->verb) {
     case VERB_SERVE:
         return verb_serve(settings, notes);
@@ -43,6 +47,12 @@ static int run(const struct settings *settings, const char *notes)
         return verb_bench(settings);
     case VERB_PROFILE:
         return verb_profile(settings);
+    case VERB_PULL:
+        return verb_pull(settings);
+    case VERB_LIST:
+        return verb_list(settings);
+    case VERB_RM:
+        return verb_rm(settings);
     case VERB_VERSION:
         puts("smallmind " SMALLMIND_VERSION);
         return EXIT_DONE;

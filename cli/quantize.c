@@ -6,6 +6,7 @@
 #include "cli/verbs.h"
 #include "gguf/gguf.h"
 #include "math/quant.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,30 +34,13 @@ static size_t type_of_name(const char *name)
     return type;
 }
 
-/* The type that most weights of a file's matrices are in; WEIGHT_TYPES: it has none. */
-static size_t type_of_most(const struct gguf *gguf)
-{
-    double n_of[WEIGHT_TYPES] = {0};
-    size_t most = WEIGHT_TYPES;
-    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
-        const struct gguf_tensor *t = gguf_tensor_at(gguf, i);
-        enum weight_type type = weight_type_of_ggml(t->type);
-        if (t->n_dims >= 2 && (size_t)type < WEIGHT_TYPES)
-            n_of[type] += (double)t->n_bytes / bits_of(type);
-    }
-    for (size_t type = 0; type < WEIGHT_TYPES; type++)
-        if (n_of[type] > (most < WEIGHT_TYPES ? n_of[most] : 0))
-            most = type;
-    return most;
-}
-
 /* One line where the source has lost already what a new type cannot give back. */
 static void warn_of_rounded(const char *in, const char *wanted)
 {
     struct gguf *gguf;
     if (gguf_map(&gguf, in, NULL) != STATUS_OK) /* quantize_file will say why */
         return;
-    size_t from = type_of_most(gguf), to = type_of_name(wanted);
+    size_t from = weights_main_type(gguf), to = type_of_name(wanted);
     gguf_close(gguf);
     if (from == WEIGHT_TYPES || to == WEIGHT_TYPES || from == WEIGHT_F32 || from == WEIGHT_F16 ||
         from == WEIGHT_BF16)

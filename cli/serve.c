@@ -2,7 +2,9 @@
  * becomes the loop thread. */
 #include "cli/verbs.h"
 
+#include "cli/fetch.h"
 #include "cli/load.h"
+#include "cli/locate.h"
 #include "server/afford.h"
 #include "server/log.h"
 #include "server/server.h"
@@ -40,7 +42,22 @@ static int fail(const struct settings *settings, const struct error *err)
     return verb_code(err);
 }
 
-int verb_serve(const struct settings *settings, const char *notes)
+static void log_info(const char *sentence)
+{
+    log_line(LOG_INFO, "%s", sentence);
+}
+
+/* A model of a name that `pull` takes, and that is not there yet, is got first. */
+static enum status get_model(struct settings *settings, struct error *err)
+{
+    struct store_result got;
+    if (!reference_has_source(settings->model) || locate_model(settings, err) == STATUS_OK)
+        return locate_model(settings, err);
+    enum status status = fetch_model(&got, settings, settings->model, false, log_info, err);
+    return status == STATUS_OK ? settings_use_file(settings, got.path, err) : status;
+}
+
+int verb_serve(struct settings *settings, const char *notes)
 {
     struct serving serving = {.settings = settings};
     struct error err = {0};
@@ -54,7 +71,9 @@ int verb_serve(const struct settings *settings, const char *notes)
         log_line(LOG_INFO, "%.*s", (int)n, notes);
         notes += n + (notes[n] == '\n' ? 1 : 0);
     }
-    enum status status = load_check(settings, &err); /* before a port is taken for nothing */
+    enum status status = get_model(settings, &err);
+    if (status == STATUS_OK)
+        status = load_check(settings, &err); /* before a port is taken for nothing */
     if (status == STATUS_OK)
         status = server_run(settings, load_for_server, &serving, &err);
     load_free(&serving.loaded);

@@ -9,7 +9,7 @@
 #include "cli/fail.h"
 #include "config/settings.h"
 
-int verb_serve(const struct settings *settings, const char *notes); /* notes: lines for the log */
+int verb_serve(struct settings *settings, const char *notes); /* notes: lines for the log */
 int verb_generate(const struct settings *settings);
 int verb_inspect(const struct settings *settings);
 int verb_tokenize(const struct settings *settings);
@@ -18,3 +18,6 @@ int verb_perplexity(const struct settings *settings);
 int verb_quantize(const struct settings *settings);
 int verb_profile(const struct settings *settings);
 int verb_bench(const struct settings *settings);
+int verb_pull(const struct settings *settings);
+int verb_list(const struct settings *settings);
+int verb_rm(const struct settings *settings);

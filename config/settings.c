@@ -492,6 +492,18 @@ bool settings_is_flag(const struct settings *settings, const char *name)
     return origin_of(settings, name) == ORIGIN_FLAG;
 }
 
+enum status settings_use_file(struct settings *settings, const char *path, struct error *err)
+{
+    const char *copy = value_keep((struct resolved *)settings, path); /* its first member */
+    if (copy == NULL)
+        return error_no_memory(err, strlen(path) + 1, "a setting");
+    if (settings->verb == VERB_INSPECT)
+        settings->argument = settings->arguments[0] = copy;
+    else
+        settings->model = copy;
+    return STATUS_OK;
+}
+
 void settings_free(struct settings *settings)
 {
     if (settings == NULL)

@@ -27,6 +27,9 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_QUANTIZE = 256,
             VERB_BENCH = 512,
             VERB_PROFILE = 1024,
+            VERB_PULL = 2048,
+            VERB_LIST = 4096,
+            VERB_RM = 8192,
 };
 
 enum reasoning_mode { REASONING_AUTO, REASONING_OFF };
@@ -51,12 +54,14 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     const char *argument; /* the first after the verb: FILE or PROMPT; NULL when absent */
     const char *arguments[SETTINGS_ARGUMENTS]; /* all of them */
 
-    const char *model;         /* "builtin" or a path */
-    unsigned threads, workers; /* 0: automatic */
-    size_t context;            /* 0: the model's, at most 4096 */
-    int cpu;                   /* enum kernel_level: the table's words stand in its order */
-    int kv_type;               /* enum kv_type, likewise */
-    size_t kv_memory;          /* bytes; 0: automatic */
+    const char *model;      /* "builtin", a path, or what `pull` has got */
+    const char *models_dir; /* where that lies; NULL: below XDG_CACHE_HOME or HOME */
+    unsigned pull_stall_seconds, pull_tries; /* of a download */
+    unsigned threads, workers;               /* 0: automatic */
+    size_t context;                          /* 0: the model's, at most 4096 */
+    int cpu;          /* enum kernel_level: the table's words stand in its order */
+    int kv_type;      /* enum kv_type, likewise */
+    size_t kv_memory; /* bytes; 0: automatic */
     bool prefix_cache;
     size_t step_tokens, max_batch, max_queue;
 
@@ -128,6 +133,9 @@ struct settings { /* strings are owned by the settings; NULL: not set */
 enum status settings_resolve(struct settings **out, int argc, char *const *argv, char *const *env,
                              char *notes, size_t notes_bytes, struct error *err);
 void settings_free(struct settings *settings); /* takes NULL */
+
+/* Once a model's name is known to mean this file: model, or inspect's FILE. STATUS_NO_MEMORY. */
+enum status settings_use_file(struct settings *settings, const char *path, struct error *err);
 
 /* In which form `serve` was asked to log, as far as that can be told of settings that are refused;
  * LOG_TEXT for other verbs. */

@@ -11,7 +11,8 @@
 #define TEXT    (VERB_TOKENIZE | VERB_DETOKENIZE)
 #define ALL                                                                                        \
     (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
-     VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH | VERB_PROFILE)
+     VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH | VERB_PROFILE | VERB_PULL | VERB_LIST |         \
+     VERB_RM)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
@@ -40,6 +41,13 @@ const struct verb_info settings_verbs[] = {
      "where the time of a workload goes, and the bytes; or compare two reports",
      "The report is Markdown on standard output, or with --json, --html or --trace goes to FILE. "
      "--compare A.json B.json compares two."},
+    {"pull", VERB_PULL, "REF", "get a model by name, to be used as --model REF",
+     "REF is hf:OWNER/REPO/FILE.gguf, hf:OWNER/REPO:Q4_K_M (the file of that type), "
+     "ollama:NAME:TAG or https://HOST/FILE.gguf. What was cut goes on where it was; SHA-256 is "
+     "checked where the source names it. The last line is the file's path. HF_TOKEN, HF_ENDPOINT, "
+     "OLLAMA_ENDPOINT and the proxies' variables are honoured."},
+    {"list", VERB_LIST, NULL, "the models that pull has got", NULL},
+    {"rm", VERB_RM, "NAME", "remove a model that pull has got, or has begun to get", NULL},
     {"version", VERB_VERSION, NULL, "the version", NULL},
     {"help", VERB_HELP, "[VERB]", "this text, or one verb's", NULL},
 };
@@ -47,8 +55,20 @@ const size_t settings_verbs_n = sizeof settings_verbs / sizeof settings_verbs[0]
 
 const struct setting settings_table[] = {
     {"model", "model", KIND_TEXT, FIELD(model), COMPUTE | TEXT, 0, 0, NULL, NULL, "builtin", "FILE",
-     "GGUF file, or builtin",
+     "GGUF file, builtin, or a model that `smallmind pull` has got (serve gets hf:... by itself)",
      "Name your own model's GGUF file; the built-in one only tells very short stories."},
+    {"models-dir", "model", KIND_TEXT, FIELD(models_dir),
+     COMPUTE | TEXT | VERB_INSPECT | VERB_PULL | VERB_LIST | VERB_RM, 0, 0, NULL, NULL, "", "DIR",
+     "where models lie that pull has got (default: smallmind/models in XDG_CACHE_HOME or ~/.cache)",
+     "When they belong on another disk, or the service's user has no home."},
+    {"pull-stall-seconds", "model", KIND_NUMBER, FIELD(pull_stall_seconds), VERB_PULL | VERB_SERVE,
+     1, 3600, NULL, NULL, "30", "N",
+     "how long a download may stand still before it is tried again",
+     "Raise it for very slow lines."},
+    {"pull-tries", "model", KIND_NUMBER, FIELD(pull_tries), VERB_PULL | VERB_SERVE, 1, 100, NULL,
+     NULL, "5", "N",
+     "tries in a row without progress until a download is given up",
+     "Raise it where the line is often away for long."},
     {"served-model-name", "model", KIND_TEXT, FIELD(served_model_name), VERB_SERVE, 0, 0, NULL,
      NULL, "", "NAME[,ALIAS...]",
      "what answers call the model, and other names that requests may use (default: the file's "
@@ -342,8 +362,8 @@ const struct setting settings_table[] = {
     {"header-only", NULL, KIND_FLAG, FIELD(header_only), VERB_INSPECT, 0, 0, NULL, NULL, "off",
      NULL,
      "look at no weight's value: at once, however large the file", NULL},
-    {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH | VERB_PROFILE, 0, 0, NULL,
-     NULL, "off", NULL,
+    {"json", NULL, KIND_FLAG, FIELD(json), VERB_INSPECT | VERB_BENCH | VERB_PROFILE | VERB_LIST, 0,
+     0, NULL, NULL, "off", NULL,
      "print the report as JSON", NULL},
     {"quick", NULL, KIND_FLAG, FIELD(quick), VERB_BENCH, 0, 0, NULL, NULL, "off", NULL,
      "a few cells only, each measured shortly", NULL},

@@ -82,6 +82,9 @@ struct resolved {
 enum status value_set(struct resolved *r, const struct setting *setting, const char *text,
                       enum origin origin, const char *place, struct error *err);
 
+/* A copy of text that lives as long as the settings; NULL: out of memory. */
+const char *value_keep(struct resolved *r, const char *text);
+
 /* The value as text that value_set would read back; "" when not set. Lists: element i of
  * value_count. */
 enum { VALUE_TEXT_MAX = 64 };

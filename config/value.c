@@ -194,8 +194,7 @@ static uint64_t load_u64(const struct settings *s, const struct setting *setting
     return narrow;
 }
 
-/* A copy of text that lives as long as the settings; NULL: out of memory. */
-static const char *keep(struct resolved *r, const char *text)
+const char *value_keep(struct resolved *r, const char *text)
 {
     if (r->n_strings == r->strings_room) {
         size_t room = r->strings_room == 0 ? 32 : 2 * r->strings_room;
@@ -218,7 +217,7 @@ static enum status set_text(struct resolved *r, const struct setting *setting, c
 {
     const char *value = NULL;
     if (text[0] != '\0') {
-        value = keep(r, text);
+        value = value_keep(r, text);
         if (value == NULL)
             return error_no_memory(err, strlen(text) + 1, "a setting");
     } else if (setting->fallback[0] != '\0') {
@@ -290,7 +289,7 @@ static enum status set_stop(struct resolved *r, const struct setting *setting, c
     if (s->n_stop == SETTINGS_STOPS)
         return error_set_param(err, STATUS_INVALID, "stop",
                                "%s: at most %d stop texts may be given", place, SETTINGS_STOPS);
-    const char *value = keep(r, text);
+    const char *value = value_keep(r, text);
     if (value == NULL)
         return error_no_memory(err, strlen(text) + 1, "a setting");
     s->stop[s->n_stop++] = value;
@@ -311,7 +310,7 @@ static enum status set_list(struct resolved *r, const struct setting *setting, c
         if (n == 0 || found.n == SETTINGS_ITEMS)
             return refuse(setting, text, place, err);
         char *copy = strndup(item, n);
-        const char *kept = copy != NULL ? keep(r, copy) : NULL;
+        const char *kept = copy != NULL ? value_keep(r, copy) : NULL;
         free(copy);
         if (kept == NULL)
             return error_no_memory(err, n + 1, "a setting");

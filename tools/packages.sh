@@ -45,6 +45,10 @@ look() {
             library_of libmicrohttpd libmicrohttpd-dev
             library_of libcjson libcjson-dev
             library_of inih libinih-dev
+            library_of libcurl libcurl4-gnutls-dev
+            library_of nettle nettle-dev
+            [ ! -e /etc/debian_version ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
+                lacks ca-certificates
             ;;
         test)
             library_of check check

@@ -98,3 +98,20 @@ enum status weights_check(const struct gguf *gguf, unsigned n_threads, weights_p
     team_destroy(team);
     return status;
 }
+
+size_t weights_main_type(const struct gguf *gguf)
+{
+    double n_of[WEIGHT_TYPES] = {0};
+    size_t most = WEIGHT_TYPES;
+    for (size_t i = 0; i < gguf_n_tensors(gguf); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(gguf, i);
+        enum weight_type type = weight_type_of_ggml(t->type);
+        if (t->n_dims >= 2 && (size_t)type < WEIGHT_TYPES)
+            n_of[type] += (double)t->n_bytes / (double)weight_infos[type].block_bytes *
+                          (double)weight_infos[type].block_values;
+    }
+    for (size_t type = 0; type < WEIGHT_TYPES; type++)
+        if (n_of[type] > (most < WEIGHT_TYPES ? n_of[most] : 0))
+            most = type;
+    return most;
+}

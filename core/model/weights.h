@@ -19,6 +19,9 @@ enum status weights_refuse(const struct gguf_tensor *tensor, size_t row, struct 
 /* Every row of a fetched tensor. */
 enum status weights_check_tensor(const struct gguf_tensor *tensor, struct error *err);
 
+/* The type that most values of the file's matrices are in; WEIGHT_TYPES: it has none. */
+size_t weights_main_type(const struct gguf *gguf);
+
 /* Called after each tensor; bytes of the tensors' data. */
 typedef void weights_progress(void *ctx, const char *tensor, uint64_t n_done, uint64_t n_total);
 

@@ -23,6 +23,14 @@ START_TEST(a_line_has_bar_share_amount_rate_time_and_note)
 }
 END_TEST
 
+START_TEST(what_was_there_before_is_no_part_of_the_rate)
+{
+    const struct bar resumed = {.what = "pulling", .unit = "MiB", .base = 40};
+    bar_line(line, &resumed, 50, 100, 2, "", 120);
+    ck_assert_ptr_nonnull(strstr(line, " 50 % 50 of 100 MiB, 5.00 MiB/s, 10 s left"));
+}
+END_TEST
+
 START_TEST(what_does_not_fit_goes_the_note_first)
 {
     ck_assert_ptr_null(strstr(draw(50, 100, 2, "blk.1.attn_q.weight", 80), "blk"));
@@ -68,6 +76,7 @@ int main(void)
     Suite *suite = suite_create("bar");
     TCase *tcase = tcase_create("bar");
     tcase_add_test(tcase, a_line_has_bar_share_amount_rate_time_and_note);
+    tcase_add_test(tcase, what_was_there_before_is_no_part_of_the_rate);
     tcase_add_test(tcase, what_does_not_fit_goes_the_note_first);
     tcase_add_test(tcase, no_line_is_as_wide_as_the_terminal);
     tcase_add_test(tcase, nothing_done_and_too_much_done_are_no_division);

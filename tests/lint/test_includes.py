@@ -32,7 +32,8 @@ REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
 HANDLERS = [*HTTP, "server/handlers"]
-CLI = [*HANDLERS, "cli"]
+STORE = [*GGUF, "api/json", "store"]
+CLI = [*HANDLERS, "store", "cli"]
 
 # What each room may include besides itself. A folder that is not named belongs to the room it lies
 # in.
@@ -62,6 +63,7 @@ MAY = {
     "server": HANDLERS,
     "server/http": HTTP,
     "server/handlers": HANDLERS,
+    "store": STORE,
     "cli": CLI,
     "cli/bench": CLI,
     "cli/inspect": CLI,
@@ -72,8 +74,10 @@ LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
-               "api/ollama", "api/tgi", "report"],
+               "api/ollama", "api/tgi", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
+    "curl/": ["store"],
+    "nettle/": ["store"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }
 # libm may reach an output only through sqrt, fma and rint, which math.h declares beside the rest:
