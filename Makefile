@@ -42,7 +42,8 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients asan tsan torture fuzz lint fmt bench bench-peers install clean help
+.PHONY: all serve real-model test test-clients test-page asan tsan torture fuzz lint fmt bench \
+	bench-peers install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -61,6 +62,14 @@ test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLM
 	@$(call configure,release,-DSMALLMIND_TESTS=ON)
 	@$(call build,build)
 	$(call run_suite,build,1)
+
+test-page: ## the page in a headless Chromium, with axe-core from npm; SMALLMIND_PYTEST_ARGS="-k key"
+	@$(NEED) build test page
+	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
+	@$(call build,build,smallmind)
+	@mkdir -p build/test-page && cp tests/page/package*.json build/test-page
+	@npm ci --prefix build/test-page --ignore-scripts --no-audit --no-fund --silent
+	SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest tests/page $(SMALLMIND_PYTEST_ARGS)
 
 asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(NEED) build test
@@ -136,7 +145,7 @@ help: ## this list
 	@awk -F ':.*## ' -v columns="$$(stty size 2>/dev/null </dev/tty | cut -d ' ' -f 2)" ' \
 		BEGIN { if (columns < 40) columns = 80 } \
 		/^[a-z-]+:.*## / { \
-			line = ssprintf("make %-12s", $$1); n = split($$2, words, " "); \
+			line = sprintf("make %-12s", $$1); n = split($$2, words, " "); \
 			for (i = 1; i <= n; i++) { \
 				if (length(line) + 1 + length(words[i]) > columns) { \
 					print line; line = sprintf("%17s", "") } \

@@ -1,9 +1,9 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh PURPOSE...: build test venv lint fuzz model bench. Debian and Ubuntu: prints the apt
-# line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to install. Prints nothing
-# and changes nothing where all is there.
+# usage: packages.sh PURPOSE...: build test venv page lint fuzz model bench. Debian and Ubuntu:
+# prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to install.
+# Prints nothing and changes nothing where all is there.
 set -eu
 
 packages=""
@@ -58,6 +58,10 @@ look() {
             ;;
         venv)
             "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || lacks python3-venv
+            ;;
+        page) # a browser, and npm for axe-core
+            has chromium || has chromium-browser || has google-chrome || lacks chromium
+            has npm || lacks npm
             ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip

@@ -1,4 +1,4 @@
-"""GET / without a browser: one file, its headers, and a policy that its script and style fit."""
+"""GET / without a browser: one file, its headers, a policy that its own script and style fit."""
 import base64
 import hashlib
 import re

@@ -56,6 +56,7 @@ const api = (() => {
       code = String(error.code || "");
     } catch { /* not one of the server's own answers */ }
     if (!message) message = `The server answered ${response.status}.`;
+    message = message[0].toUpperCase() + message.slice(1);
     const wait = Number(response.headers.get("Retry-After"));
     if (wait > 0 && (response.status === 429 || response.status === 503))
       message = `${message.replace(/[.;]?$/, ".")} Try again in ${duration(wait)}.`;

@@ -3,8 +3,8 @@
  * Shows one conversation, which it changes and hands to the store. One answer is made at a time.
  */
 const chat = (() => {
-  const PATH = "/v1/chat/completions", STOPPED = "Stopped.";
-  let one = null, run = null, editing = null;
+  const PATH = "/v1/chat/completions", STOPPED = "Stopped.", SPOKEN = 4000;
+  let one = null, run = null, editing = null, following = true;
 
   const fresh = () => ({ id: store.newId(), kind: "chat", title: "", created: Date.now(),
     changed: Date.now(), system: "", messages: [] });
@@ -37,6 +37,7 @@ const chat = (() => {
   const toEnd = () => {
     const view = at("messages-view");
     view.scrollTop = view.scrollHeight;
+    following = true;
   };
 
   const footOf = (message, i) => {
@@ -58,6 +59,9 @@ const chat = (() => {
   const reasoningOf = () => make("details", { class: "reasoning" },
     make("summary", {}, "Reasoning"), make("div", { class: "text" }));
 
+  const noteOf = message => make("p", { class: message.note === STOPPED ? "note soft" : "note" },
+    message.note);
+
   const elementOf = (message, i) => {
     const mine = message.role === "user";
     const element = make("li", { class: `message ${message.role}` },
@@ -71,7 +75,7 @@ const chat = (() => {
     if (mine) inline.addText(body, message.text);
     else markdown.fill(body, message.text);
     element.append(body);
-    if (message.note) element.append(make("p", { class: "note" }, message.note));
+    if (message.note) element.append(noteOf(message));
     element.append(footOf(message, i));
     return element;
   };
@@ -133,8 +137,13 @@ const chat = (() => {
     const element = make("li", { class: "message assistant", "aria-busy": "true" },
       make("h2", { class: "unseen" }, "Answer"), body);
     at("messages").append(element);
+    let spoken = 0; /* characters; nobody listens to a book */
+    const speak = part => {
+      if (spoken < SPOKEN) announce(part.textContent.slice(0, SPOKEN - spoken));
+      spoken += part.textContent.length;
+    };
     return { message, element, body, told: {}, reasoning: null,
-      text: new markdown.Stream(body, part => announce(part.textContent.slice(0, 1000))) };
+      text: new markdown.Stream(body, speak) };
   };
 
   const takeDelta = (answer, delta) => {
@@ -156,7 +165,6 @@ const chat = (() => {
   };
 
   const take = (answer, event, mine) => {
-    const follow = isAtEnd();
     const choice = Array.isArray(event.choices) ? event.choices[0] : null;
     if (choice) {
       const said = takeDelta(answer, choice.delta || {});
@@ -170,17 +178,17 @@ const chat = (() => {
       answer.told.rate = event.timings.tokens_per_second;
       answer.told.first = event.timings.first_token_ms / 1000;
     }
-    if (follow) requestAnimationFrame(toEnd);
   };
 
   const finish = (answer, why, mine) => {
     const { message, element } = answer;
     if (answer.reasoning) answer.reasoning.finish();
     answer.text.finish();
-    message.note = why === null ? STOPPED : why;
+    message.note = why === null ? STOPPED : why || (message.text || message.reasoning ? ""
+      : "The model ended its answer at once.");
     message.stats = mine.result(answer.told);
     element.removeAttribute("aria-busy");
-    if (message.note) element.append(make("p", { class: "note" }, message.note));
+    if (message.note) element.append(noteOf(message));
     element.append(footOf(message, one.messages.length - 1));
     announce(message.note || `Answer complete, ${plural(message.stats.tokens, "token")}.`);
   };
@@ -195,13 +203,9 @@ const chat = (() => {
     update();
     toEnd();
     const why = await mine.go(PATH, body, event => take(made, event, mine));
-    const follow = isAtEnd();
     if (run === mine) run = null;
     finish(made, why && explain(mine.refusal) || why, mine);
-    if (one === conversation) {
-      update();
-      if (follow) toEnd();
-    }
+    if (one === conversation) update();
     await store.put(conversation);
   };
 
@@ -247,7 +251,10 @@ const chat = (() => {
   };
 
   const start = () => {
-    const field = at("question");
+    const field = at("question"), view = at("messages-view");
+    /* The view stays at the end while its text grows, until a reader goes elsewhere. */
+    view.addEventListener("scroll", () => { following = isAtEnd(); }, { passive: true });
+    new ResizeObserver(() => { if (following) toEnd(); }).observe(at("messages"));
     field.addEventListener("input", () => fit(field));
     field.addEventListener("keydown", event => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;

@@ -47,7 +47,7 @@ const inline = (() => {
     const link = make("a", { href: address, target: "_blank", rel: "noopener noreferrer" });
     link.append(content);
     const plain = link.textContent.trim();
-    if (plain === "") link.append(shown);
+    if (plain === "") link.replaceChildren(shown);
     const same = text => text.replace(/^(https?:\/\/|mailto:)/i, "").replace(/\/$/, "");
     if (plain !== "" && same(plain) !== same(shown))
       link.append(make("span", { class: "address" }, ` (${shown})`));

@@ -16,7 +16,7 @@ const tabs = (() => {
       at(other === "prompt" ? "prompt-view" : other).hidden = !is;
     }
     document.body.dataset.tab = name;
-    for (const id of ["panel-open", "code-open"]) at(id).hidden = name === "server";
+    at("panel-open").hidden = name === "server";
     if (focus && name === "chat") chat.focus();
     if (focus && name === "prompt") prompter.focus();
     tokenView.hide();
@@ -157,13 +157,21 @@ const notice = sentence => {
   at("notice-text").textContent = sentence;
 };
 
-/* Opens a dialog; resolves with the value of the button that closed it, "" for Escape. */
-const dialog = id => new Promise(resolve => {
-  const element = at(id);
-  element.returnValue = "";
-  element.addEventListener("close", () => resolve(element.returnValue), { once: true });
-  element.showModal();
-});
+/* Opens a dialog; resolves with the value of the button that closed it, "" for Escape. The same one
+ * is opened again only after its last closing has been heard of. */
+const dialog = (() => {
+  const last = new Map();
+  const open = element => new Promise(resolve => {
+    element.returnValue = "";
+    element.addEventListener("close", () => resolve(element.returnValue), { once: true });
+    element.showModal();
+  });
+  return id => {
+    const next = (last.get(id) || Promise.resolve()).then(() => open(at(id)));
+    last.set(id, next);
+    return next;
+  };
+})();
 
 const confirmDialog = async (question, verb) => {
   at("confirm-text").textContent = question;

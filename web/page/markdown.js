@@ -2,11 +2,12 @@
  *
  * The text comes from a model, so it is hostile: it becomes elements of the few kinds made here, and
  * text. HTML stays text, images become links, links go to http, https and mailto alone and show
- * where they go. Depth, columns and the size of what is searched for emphasis are bounded; time is
- * linear in the text. Inline parts are in inline.js.
+ * where they go. Depth and columns are bounded, and so is what is formatted at all: the rest of a
+ * very long text is shown as it is. Inline parts are in inline.js.
  */
 const markdown = (() => {
   const DEPTH = 10, COLUMNS = 50, MARK_MAX = 200;
+  const FORMATTED = 200000, PIECE = 10000; /* characters: formatted, and in one plain piece */
   const FENCE = /^( {0,3})(`{3,}|~{3,})(.*)$/;
   const ITEM = /^( {0,3})([-+*]|\d{1,9}[.)])(?:( {1,4})(?=[^ ])|$| )/;
   const QUOTE = /^ {0,3}> ?/;
@@ -161,8 +162,8 @@ const markdown = (() => {
   /* --- blocks as elements --- */
 
   const codeOf = block => {
-    const text = block.text.join("\n"), language = block.info.split(/\s/, 1)[0].slice(0, 30);
-    const code = make("code", {});
+    const text = block.text.join("\n"), language = /^[\w+#.-]{0,30}/.exec(block.info)[0];
+    const code = make("code");
     inline.addText(code, text);
     return make("figure", { class: "code" },
       make("figcaption", {}, make("span", { dir: "auto" }, language || "text"),
@@ -245,12 +246,32 @@ const markdown = (() => {
       this.levels = [];
       this.timer = null;
       this.next = 0;
+      this.room = FORMATTED;
+      this.piece = null; /* the last plain one */
     }
 
     add(text) {
-      this.tail += text.replaceAll("\r", "");
-      if (this.timer === null)
+      const now = text.slice(0, this.room);
+      this.room -= now.length;
+      this.tail += now.replaceAll("\r", "");
+      if (now.length < text.length) this.addPlain(text.slice(now.length));
+      else if (this.timer === null)
         this.timer = setTimeout(() => this.render(), Math.max(16, this.next - performance.now()));
+    }
+
+    /* What goes beyond the bound, in pieces of a length that the browser sets quickly. */
+    addPlain(text) {
+      if (this.piece === null) this.render(true);
+      for (let from = 0; from < text.length;) {
+        if (this.piece === null || this.piece.room === 0) {
+          this.piece = { room: PIECE, element: make("div", { class: "plain", dir: "auto" }) };
+          this.parent.append(this.piece.element);
+        }
+        const part = text.slice(from, from + this.piece.room);
+        inline.addText(this.piece.element, part);
+        this.piece.room -= part.length;
+        from += part.length;
+      }
     }
 
     render(last = false) {
@@ -270,20 +291,20 @@ const markdown = (() => {
           this.open.push(element);
         }
       });
-      if (blocks.length > 1) this.tail = lines.slice(blocks[blocks.length - 1].from).join("\n");
+      if (last) this.tail = "";
+      else if (blocks.length > 1) this.tail = lines.slice(blocks[blocks.length - 1].from).join("\n");
       const now = performance.now();
       this.next = now + 4 * (now - begin);
     }
 
     finish() {
-      this.render(true);
-      this.tail = "";
+      if (this.piece === null) this.render(true);
     }
   }
 
   const fill = (parent, text) => {
     const stream = new Stream(parent);
-    stream.tail = text;
+    stream.add(text);
     stream.finish();
   };
 

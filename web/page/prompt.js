@@ -4,7 +4,7 @@
  * stands before that token. A branch's tokens: [id, text, logprob, [[id, text, logprob], ...]].
  */
 const prompter = (() => {
-  const PATH = "/generate", SHOWN = 5, SHOWN_MOST = 20, BRANCHES = 100;
+  const PATH = "/generate", SHOWN = 5, SHOWN_MOST = 20, BRANCHES = 100, STOPPED = "Stopped.";
   let one = null, run = null, ends = new Map(), ids = { prompt: null, list: null };
 
   const fresh = () => ({ id: store.newId(), kind: "prompt", title: "", created: Date.now(),
@@ -54,6 +54,7 @@ const prompter = (() => {
     at("go-on").disabled = run !== null || n === 0 || branch().stats?.finish === "stop";
     at("prompt-note").hidden = !note;
     at("prompt-note").textContent = note;
+    at("prompt-note").classList.toggle("soft", note === STOPPED);
     at("prompt-status").textContent = run ? run.status() : n > 0 ? statsText(branch().stats) : "";
   };
 
@@ -111,7 +112,8 @@ const prompter = (() => {
       why = mine.abort.signal.aborted ? null : error.message;
     }
     if (run === mine) run = null;
-    target.note = why === null ? "Stopped." : why;
+    target.note = why === null ? STOPPED : why || (target.tokens.length > before ? ""
+      : "The model ended the text at once.");
     target.stats = mine.result(told);
     if (one === conversation) update();
     announce(target.note || `Text complete, ${plural(target.stats.tokens, "token")}: ${

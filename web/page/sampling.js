@@ -5,8 +5,8 @@
  */
 const sampling = (() => {
   const FIELDS = [
-    { name: "max_tokens", label: "Longest answer", unit: "tokens", min: 1, max: 1e9, step: 1,
-      initial: null, about: "Empty: 128 tokens for a prompt, what the context leaves for a chat." },
+    { name: "max_tokens", label: "Longest answer", min: 1, max: 1e9, step: 1, initial: null,
+      about: "In tokens. Empty: 128 for a prompt, what the context leaves for a chat." },
     { name: "temperature", label: "Temperature", min: 0, max: 5, step: 0.05, slider: 2,
       initial: 0.8, openai: 1, about: "0 takes the likeliest token each time." },
     { name: "top_p", label: "Top p", min: 0, max: 1, step: 0.01, slider: 1, initial: 0.95,
@@ -87,9 +87,7 @@ const sampling = (() => {
     }
     inputs.set(field, { input, update });
     return make("div", { class: "control" },
-      make("label", { for: id }, field.label,
-        field.unit ? make("span", { class: "soft" }, ` (${field.unit})`) : null),
-      input, slider, about);
+      make("label", { for: id }, field.label), input, slider, about);
   };
 
   const stopControl = () => {

@@ -66,10 +66,9 @@ const tokenView = (() => {
     inline.addText(name, one[1] === "" ? nameOf(one) : visible(one[1]));
     return make("button", { type: "button", class: taken ? "taken" : null,
       "aria-current": taken ? "true" : null,
-      "aria-label": `${one[1] === "" ? nameOf(one) : spoken(one[1])}, ${p === null ? "" : percent(p)}${
-        taken ? ", in the text" : ", continue from here"}`,
       on: { click: () => { hide(); choose(index, one); } } },
-    name, bar, make("span", { class: "value" }, p === null ? "" : percent(p)));
+    name, bar, make("span", { class: "value" }, p === null ? "" : percent(p)),
+    make("span", { class: "unseen" }, taken ? " in the text" : " go on from here"));
   };
 
   const open = element => {
