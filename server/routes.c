@@ -5,6 +5,7 @@
 #include "api/native/native.h"
 #include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
+#include "api/responses/responses.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/models.h"
@@ -26,6 +27,7 @@ static const struct route routes[] = {
     {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
     {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
+    {"/v1/responses", "POST", post, WORK, &generate_handler, &openai_responses},
     {"/v1/messages", "POST", post, WORK, &generate_handler, &anthropic_messages},
     {"/v1/messages/count_tokens", "POST", post, WORK, &text_count, &anthropic_count},
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},

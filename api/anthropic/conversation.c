@@ -127,7 +127,8 @@ static enum status add_message(struct turns *t, struct json_span message, size_t
         return wrong(path, "must be \"user\", \"assistant\" or \"system\"", err);
     }
     snprintf(path, sizeof path, "messages.%zu.content", i);
-    turns_role(t, user ? "user" : assistant ? "assistant" : "system");
+    /* Turns of one role that follow each other are one in this API. */
+    turns_role(t, user ? "user" : assistant ? "assistant" : "system", true);
     return add_content(t, content, path, assistant, err);
 }
 
@@ -143,7 +144,7 @@ enum status anthropic_conversation(struct json_span system, struct json_span mes
         return wrong("messages", "must be an array of messages", err);
     enum status status = turns_begin(out, messages.n + system.n, err);
     if (status == STATUS_OK && system.n > 0) {
-        turns_role(out, "system");
+        turns_role(out, "system", true);
         status = add_content(out, system, "system", false, err);
     }
     for (size_t at = 0;

@@ -91,8 +91,10 @@ static bool write_delta(struct json_writer *w, const struct choice *choice, size
 {
     const char *text = choice->job->text;
     size_t room = w->room - w->n, before = w->n, to = end;
-    if (room < DELTA_ENVELOPE + json_string_bound(4))
+    if (room < DELTA_ENVELOPE + json_string_bound(4)) {
+        w->full = true;
         return false;
+    }
     if ((room - DELTA_ENVELOPE) / 6 < end - *begin) {
         to = *begin + (room - DELTA_ENVELOPE) / 6;
         while (((unsigned char)text[to] & 0xc0) == 0x80)
@@ -182,6 +184,6 @@ size_t anthropic_event(struct generation *g, char *out, size_t room)
         return 0;
     reasoning_advance(&choice->reasoning, choice->job->text, ready.n_text, ready.finished);
     while (write_next(&w, g, &ready))
-        w.full = false;
+        ;
     return w.n;
 }

@@ -55,9 +55,9 @@ static void close_turn(struct turns *t)
     t->role = NULL;
 }
 
-void turns_role(struct turns *t, const char *role)
+void turns_role(struct turns *t, const char *role, bool joins)
 {
-    if (t->role != NULL && strcmp(t->role, role) == 0)
+    if (joins && t->role != NULL && strcmp(t->role, role) == 0)
         return;
     close_turn(t);
     json_raw(&t->text, t->n_turns > 0 ? ",{\"role\":\"" : "{\"role\":\"");

@@ -1,8 +1,8 @@
 /* turns.h - writes a conversation in OpenAI's shape, as api/chat reads it, from the parts of a body
  * whose API has another shape.
  *
- * Texts are copied as they stand in the body, escapes included. Turns of one role that follow each
- * other become one. Any thread; the memory is the caller's conversation until turns_free.
+ * Texts are copied as they stand in the body, escapes included. Any thread; the memory is the
+ * caller's conversation until turns_free.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct turns { /* zeroed first */
 
 /* n_source: bytes of all that will be copied. */
 enum status turns_begin(struct turns *t, size_t n_source, struct error *err);
-void turns_role(struct turns *t, const char *role); /* static; the turn that the texts belong to */
+/* The turn that what follows belongs to; role: static. joins: goes on with one of the same role. */
+void turns_role(struct turns *t, const char *role, bool joins);
 void turns_text(struct turns *t, struct json_span string);
 void turns_thought(struct turns *t, struct json_span string); /* of earlier reasoning */
 /* The array. n_turns says of how many turns. */

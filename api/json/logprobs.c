@@ -42,3 +42,9 @@ void json_logprobs(struct json_writer *w, const struct tokenizer *tokenizer, con
     }
     json_raw(w, "]");
 }
+
+size_t json_logprob_bound(const struct tokenizer *tokenizer, const struct job *job)
+{
+    /* As text, each byte an escape of six at most, and as numbers of four; and the names. */
+    return ((size_t)job->n_logprobs + 1) * (10 * tokenizer_max_piece(tokenizer) + 96);
+}

@@ -12,3 +12,5 @@
  * answer's tokens [begin, end), whose job has log-probabilities. */
 void json_logprobs(struct json_writer *w, const struct tokenizer *tokenizer, const struct job *job,
                    size_t begin, size_t end);
+/* Bytes that it writes for one token at most. */
+size_t json_logprob_bound(const struct tokenizer *tokenizer, const struct job *job);

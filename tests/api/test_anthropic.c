@@ -322,6 +322,41 @@ START_TEST(texts_become_blocks)
 }
 END_TEST
 
+/* Room for a few characters is enough, and none is ever cut in two. */
+START_TEST(short_room_takes_part_of_a_text)
+{
+    static const char text[] =
+        "a\xe2\x82\xac\xf0\x9f\x98\x80\xe2\x82\xac\xe2\x82\xac\xc3\xa9zz\xe2\x82\xac\n";
+    for (size_t room = 186; room < 260; room++) {
+        struct message_wishes wishes = {64, 512, false};
+        struct choice choice = {.job = mini_job(tokenizer, 64, -1, NULL)};
+        struct generation g = {.choices = &choice,
+                               .n_choices = 1,
+                               .n_prompts = 1,
+                               .wishes = &wishes,
+                               .dialect = &anthropic_messages,
+                               .form = ANSWER_SSE,
+                               .id = "req-1",
+                               .model = "tiny",
+                               .tokenizer = tokenizer};
+        static struct client c;
+        c = (struct client){.begun = false};
+        drain(&g, 0, take, &c);
+        for (const char *at = text; *at != '\0'; at++)
+            step_byte(choice.job, *at);
+        size_t n;
+        do {
+            char *out = malloc(room);
+            n = anthropic_event(&g, out, room);
+            take_events(out, n, take, &c);
+            free(out);
+        } while (n > 0);
+        ck_assert_str_eq(c.texts[0], text);
+        job_destroy(choice.job);
+    }
+}
+END_TEST
+
 START_TEST(errors_have_the_types_of_the_api)
 {
     static const struct {
@@ -370,6 +405,7 @@ int main(void)
     tcase_add_test(tcase, messages_become_openais);
     tcase_add_test(tcase, what_cannot_be_honoured_is_refused_by_name);
     tcase_add_test(tcase, texts_become_blocks);
+    tcase_add_test(tcase, short_room_takes_part_of_a_text);
     tcase_add_test(tcase, errors_have_the_types_of_the_api);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -27,7 +27,8 @@ OPENAI = [*ASKED, "api/openai"]
 ANTHROPIC = [*ASKED, "api/anthropic"]
 OLLAMA = [*ASKED, "api/ollama"]
 TGI = [*ASKED, "api/tgi"]
-DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI]
+RESPONSES = [*ASKED, "api/responses"]
+DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI, *RESPONSES]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -58,6 +59,7 @@ MAY = {
     "api/openai": OPENAI,
     "api/anthropic": ANTHROPIC,
     "api/ollama": OLLAMA,
+    "api/responses": RESPONSES,
     "api/tgi": TGI,
     "report": REPORT,
     "server": HANDLERS,
@@ -74,7 +76,7 @@ LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
-               "api/ollama", "api/tgi", "report", "store"],
+               "api/ollama", "api/responses", "api/tgi", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
     "nettle/": ["store"],
