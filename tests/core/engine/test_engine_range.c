@@ -226,6 +226,58 @@ START_TEST(an_ordinary_model_keeps_f16)
 }
 END_TEST
 
+/* Logits of the huge token that are beyond any float: the prompt's log-probabilities end that
+ * request alone, as a draw does. */
+START_TEST(logits_that_are_not_finite_end_their_request)
+{
+    struct error err;
+    struct gguf *gguf;
+    size_t size;
+    uint8_t *bytes = any_model(&any_archs[0], WEIGHT_F32, &size);
+    ok(gguf_open(&gguf, bytes, size, &err), &err);
+    float *embd = floats_of(gguf, bytes, "token_embd.weight");
+    size_t n_vocab = gguf_find_tensor(gguf, "token_embd.weight")->ne[1];
+    for (size_t i = 0; i < n_vocab; i++)
+        embd[i * ANY_EMBD] = i == HUGE_TOKEN ? 100.0f : 0.0f;
+    floats_of(gguf, bytes, "output.weight")[5 * ANY_EMBD] = 1e38f;
+    ok(model_load(&world.model, gguf, 0, 1, &err), &err);
+    ok(tokenizer_create(&world.tokenizer, gguf, &err), &err);
+    gguf_close(gguf);
+    free(bytes);
+    cpu_detect(&world.cpu);
+    world.n_vocab = world.model->shape.n_vocab;
+
+    struct engine_options o = options_of(1, 1 + (unsigned)_i);
+    struct engine *engine = engine_open(&o);
+    for (size_t at = 0; at <= 40; at += 13) {
+        struct request r = simple(40, 3, (uint32_t)at), plain = r;
+        r.prompt_logprobs = true;
+        struct job *job = job_of(&r), *beside = job_of(&plain);
+        for (size_t i = 0; i < 40; i++)
+            if (i == at || job_prompt(job)[i] == HUGE_TOKEN)
+                job_prompt(job)[i] = i == at ? HUGE_TOKEN : 3;
+        memcpy(job_prompt(beside), job_prompt(job), 40 * sizeof(int32_t));
+        submit(engine, job);
+        submit(engine, beside);
+        wait_finished(engine, job);
+        wait_finished(engine, beside);
+        bool last = at == 39;
+        ck_assert_int_eq(job->finish, at < 40 ? FINISH_ERROR : FINISH_LENGTH);
+        ck_assert_int_eq(beside->finish, last ? FINISH_ERROR : FINISH_LENGTH);
+        if (at < 40) {
+            ck_assert_int_eq(job->error.status, STATUS_INTERNAL);
+            ck_assert_ptr_nonnull(strstr(job->error.text, "not finite"));
+            ck_assert_uint_eq(job->n_completion, 0);
+        }
+        job_destroy(job);
+        job_destroy(beside);
+    }
+    ck_assert_uint_eq(stats_of(engine).kv.n_used, 0);
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_range");
@@ -238,6 +290,7 @@ int main(void)
     tcase_add_loop_test(tc, the_border_is_where_f16_ends, 0, 2);
     tcase_add_loop_test(tc, where_no_type_was_asked_for_the_warm_up_finds_one_that_holds, 0, 2);
     tcase_add_test(tc, an_ordinary_model_keeps_f16);
+    tcase_add_loop_test(tc, logits_that_are_not_finite_end_their_request, 0, 2);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -448,6 +448,76 @@ START_TEST(of_several_that_end_at_a_control_token_the_longest_counts)
 }
 END_TEST
 
+/* Kept, a stop string is text like all before it: nothing waits for it, and what comes after it in
+ * its last token is dropped. */
+START_TEST(a_kept_stop_string_stays_and_holds_nothing_back)
+{
+    static const struct {
+        const char *bytes, *stops[2], *text;
+        int index;
+    } cases[] = {
+        {"Hello STOP x", {"zz", "STOP"}, "Hello STOP", 1},
+        {"SSTOP", {"STOP", "zz"}, "SSTOP", 0},
+        {"aabaabaaac", {"aabaaa", "x"}, "aabaabaaa", 0},
+        {"xabc", {"bc", "abc"}, "xabc", 1}, /* the longest of them */
+        {"\xE2\x82\xAC|end", {"\xAC|", "|e"}, "\xE2\x82\xAC|", 0},
+        {"STOX", {"STOP", "y"}, "STOX", -1},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        size_t n = strlen(cases[c].bytes);
+        for (uint64_t cuts = 0; cuts < (uint64_t)1 << (n - 1); cuts++) {
+            struct job *job = job_with_stops(cases[c].stops, 2);
+            job->keep_stop = true;
+            bool found = feed(job, cases[c].bytes, n, cuts, strlen(cases[c].text));
+            ck_assert_int_eq(found, cases[c].index >= 0);
+            ck_assert_int_eq(job->stop_index, cases[c].index);
+            expect(job, cases[c].text);
+            job_destroy(job);
+        }
+    }
+    struct job *job = job_with_stops((const char *[]){"abcd"}, 1);
+    job->keep_stop = true;
+    pieces.pieces[0] = (struct gguf_string){"abc", 3};
+    ck_assert(!output_append(job, &pieces, 0));
+    ck_assert_uint_eq(output_n_ready(job), 1);
+    job_destroy(job);
+}
+END_TEST
+
+/* The text before a control token stays where its name ends the kept string; the name is none. */
+START_TEST(a_kept_stop_string_that_ends_in_a_name_keeps_its_text)
+{
+    struct job *job = job_with_stops((const char *[]){"</s>", "ab</s>"}, 2);
+    job->keep_stop = true;
+    name_control(CONTROL, "</s>");
+    pieces.pieces[0] = (struct gguf_string){"xab", 3};
+    ck_assert(!output_append(job, &pieces, 0));
+    ck_assert(output_append(job, &pieces, CONTROL));
+    ck_assert_int_eq(job->stop_index, 1);
+    expect(job, "xab");
+    job_destroy(job);
+}
+END_TEST
+
+START_TEST(only_what_ended_the_text_is_named)
+{
+    static const enum finish_reason reasons[] = {FINISH_STOP, FINISH_DEADLINE, FINISH_CANCELLED,
+                                                 FINISH_ERROR};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        struct job *job = job_with_stops((const char *[]){"zz", "\xEF\xBF\xBD"}, 2);
+        pieces.pieces[0] = (struct gguf_string){"a\xE2", 2};
+        ck_assert_int_eq(job->stop_index, -1);
+        ck_assert_int_eq(job->stop_id, TOKEN_NONE);
+        ck_assert(!output_append(job, &pieces, 0));
+        ck_assert(output_end(job)); /* the half character becomes the second one */
+        output_finish(job, reasons[i]);
+        ck_assert_int_eq(job->stop_index, reasons[i] == FINISH_STOP ? 1 : -1);
+        expect(job, "a");
+        job_destroy(job);
+    }
+}
+END_TEST
+
 START_TEST(a_name_written_as_text_is_found_as_ever)
 {
     every_cut("ab</s>c", (const char *[]){"</s>"}, 1, "ab", true);
@@ -501,6 +571,9 @@ int main(void)
     tcase_add_test(tc, a_character_waits_for_all_the_tokens_that_share_it);
     tcase_add_test(tc, a_stop_string_that_names_a_control_token_ends_the_text_there);
     tcase_add_test(tc, of_several_that_end_at_a_control_token_the_longest_counts);
+    tcase_add_test(tc, a_kept_stop_string_stays_and_holds_nothing_back);
+    tcase_add_test(tc, a_kept_stop_string_that_ends_in_a_name_keeps_its_text);
+    tcase_add_test(tc, only_what_ended_the_text_is_named);
     tcase_add_test(tc, a_name_written_as_text_is_found_as_ever);
     tcase_add_test(tc, stop_ids_are_those_that_were_given);
     tcase_add_test(tc, a_job_beyond_any_memory_is_refused);
