@@ -1,9 +1,12 @@
 /* test_openapi.c - the reference (openapi.yaml) says what the tables say: every field with its
  * range and default, every code of an error, every name of /info and /health. Reads the YAML by its
  * indentation alone, as the file is written. */
+#include "api/anthropic/anthropic.h"
+#include "api/asked/asked.h"
 #include "api/json/values.h"
 #include "api/native/info.h"
 #include "api/native/native.h"
+#include "api/responses/responses.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>
@@ -62,7 +65,7 @@ static const char *properties_of(const char *schema)
 /* The value of `key` in a property's block; NULL: it has none. Static. */
 static const char *value_of(const char *property, const char *key)
 {
-    static char value[64];
+    static char value[160];
     const char *line = find_key(next_line(property), 10, key);
     if (line == NULL)
         return NULL;
@@ -128,6 +131,32 @@ static void check_table(const char *schema, const struct field_table *table)
         check_field(property, &table->fields[i]);
     }
 }
+
+/* A table that is lenient, and may go on in others: what it reads is described, and in the tables
+ * after it by the schema of those. */
+static void check_rows(const char *schema, const struct field *fields, size_t n)
+{
+    const char *properties = properties_of(schema);
+    for (size_t i = 0; i < n; i++) {
+        const char *property = find_key(properties, 8, fields[i].name);
+        if (fields[i].kind == FIELD_NONE)
+            continue;
+        ck_assert_msg(property != NULL, "no %s in %s", fields[i].name, schema);
+        check_field(property, &fields[i]);
+    }
+}
+
+START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
+{
+    const struct field_table *shared = anthropic_message_fields.more;
+    check_rows("ServerExtras", asked_extras.fields, asked_extras.n_fields);
+    check_rows("ResponsesRequest", openai_response_fields.fields, openai_response_fields.n_fields);
+    check_rows("MessagesRequest", anthropic_message_fields.fields,
+               anthropic_message_fields.n_fields);
+    check_rows("MessagesRequest", shared->fields, shared->n_fields);
+    check_rows("CountTokensRequest", shared->fields, shared->n_fields);
+}
+END_TEST
 
 START_TEST(bodies_are_described_as_the_tables_read_them)
 {
@@ -233,6 +262,7 @@ int main(void)
     TCase *tcase = tcase_create("reference");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, bodies_are_described_as_the_tables_read_them);
+    tcase_add_test(tcase, bodies_of_other_apis_are_described_as_the_tables_read_them);
     tcase_add_test(tcase, codes_and_types_of_errors_are_listed);
     tcase_add_test(tcase, info_and_health_are_described);
     tcase_add_test(tcase, the_version_is_the_programs);
