@@ -441,8 +441,8 @@ static enum status resolve(struct resolved *r, struct command_line *line, int ar
             status = take_variable(r, *env, notes, notes_bytes, err);
     if (status == STATUS_OK)
         status = apply_flags(r, line, err);
-    if (status == STATUS_OK && !s->print_config)
-        status = check_arguments(s, line, err);
+    if (status == STATUS_OK) /* without its argument, a verb's settings can be shown all the same */
+        status = s->print_config ? check_surplus(s, line, err) : check_arguments(s, line, err);
     derive(s);
     return status != STATUS_OK ? status : check_together(s, err);
 }

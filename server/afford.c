@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -65,6 +66,18 @@ static enum status check_stack(struct error *err)
     return STATUS_OK;
 }
 
+/* Each thread's own arena of malloc reserves 64 MiB of addresses or more. Where these are limited
+ * they are needed for weights and caches, and how many threads were first must not decide whether
+ * the service starts. */
+static void spare_addresses(void)
+{
+#ifdef M_ARENA_MAX
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 static void wait_for_end(void *semaphore)
 {
     uv_sem_wait(semaphore);
@@ -102,6 +115,7 @@ static enum status check_threads(struct error *err)
 
 enum status afford_check(struct error *err)
 {
+    spare_addresses();
     enum status status = check_files(err);
     if (status == STATUS_OK)
         status = check_stack(err);

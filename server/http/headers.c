@@ -43,6 +43,26 @@ bool headers_is_token(const char *text, size_t n)
     return n > 0;
 }
 
+/* Blanks around a value are not part of it (RFC 9110, section 5.5); the library leaves out those
+ * before it alone. */
+static const char *without_blanks(struct headers *h, const char *value, size_t n)
+{
+    size_t n_trimmed = n;
+    while (n_trimmed > 0 && strchr(" \t", value[n_trimmed - 1]) != NULL)
+        n_trimmed--;
+    if (n_trimmed == n)
+        return value;
+    char *copy = h->trimmed + h->n_trimmed;
+    if (n_trimmed >= sizeof h->trimmed - h->n_trimmed) {
+        h->padded = true;
+        return value;
+    }
+    memcpy(copy, value, n_trimmed);
+    copy[n_trimmed] = '\0';
+    h->n_trimmed += n_trimmed + 1;
+    return copy;
+}
+
 void headers_take(struct headers *h, const char *name, size_t n_name, const char *value,
                   size_t n_value)
 {
@@ -57,7 +77,7 @@ void headers_take(struct headers *h, const char *name, size_t n_name, const char
             continue;
         const char **place = (const char **)(void *)((char *)h + f->offset);
         if (*place == NULL)
-            *place = value != NULL ? value : "";
+            *place = value != NULL ? without_blanks(h, value, n_value) : "";
         else if (f->alone)
             h->twice = f->name;
     }
@@ -86,6 +106,8 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
         *why = "a header's name must be a token, directly followed by a colon";
     } else if (h->bad_value) {
         *why = "a header's value must not hold control characters";
+    } else if (h->padded) {
+        *why = "a long header's value must not be followed by blanks";
     } else if (h->twice != NULL) {
         *why = "Host, Content-Length, Transfer-Encoding, Content-Type, Origin and the headers that "
                "carry a key must not "

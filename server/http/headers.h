@@ -13,8 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct headers { /* zero it, take every field, then check. Strings: borrowed for the request; NULL:
-                    absent */
+enum { HEADERS_TRIMMED_MAX = 512 };
+
+struct headers { /* zero it, take every field, then check; not to be moved. Strings: borrowed for
+                    the request; NULL: absent */
     const char *host, *origin, *fetch_site, *fetch_mode;
     const char *authorization, *api_key;
     const char *accept, *content_type, *content_encoding, *expect, *request_id;
@@ -25,6 +27,10 @@ struct headers { /* zero it, take every field, then check. Strings: borrowed for
     size_t n_authority;
     const char *twice;        /* the name of one that must stand alone and does not */
     bool bad_name, bad_value; /* a name that is no token, a value with control characters */
+    bool padded;              /* more blanks after values than there is room to leave out */
+
+    char trimmed[HEADERS_TRIMMED_MAX]; /* copies of values that blanks follow, without these */
+    size_t n_trimmed;
 
     bool has_body; /* set by headers_check: a length above 0, or chunked */
     bool chunked;

@@ -232,6 +232,7 @@ START_TEST(verbs_have_their_own_options_and_arguments)
 {
     refuses("tokenize --port 3", "", "--port: not an option of tokenize", "tokenize --help");
     refuses("serve extra", "", "serve takes no argument", "extra");
+    refuses("serve extra --print-config", "", "serve takes no argument", "extra");
     refuses("inspect", "", "inspect needs an argument", "FILE");
     refuses("generate one two", "", "\"two\"", "quote");
     refuses("-p 3", "", "-p", "two hyphens");

@@ -152,6 +152,7 @@ def test_a_navigation_to_the_page_from_elsewhere_is_let_in(service):
         "localhost.",
         "localhost.:8080",
         "[0::1]:1",
+        "localhost \t",
     ],
 )
 def test_names_of_this_machine_are_right_hosts(service, host):

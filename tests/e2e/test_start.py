@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from service import BINARY, LIMIT, ROOT, clean_environment, poll, run_verb, sanitizer
+from service import (BINARY, LIMIT, ROOT, Service, clean_environment, poll, run_verb,
+                     sanitizer)
 
 FIXTURE = ROOT / "tests" / "fixtures" / "llama256.Q8_0.gguf"
 
@@ -96,6 +97,22 @@ needs_real_limits = pytest.mark.skipif(sanitizer() is not None,
 @pytest.mark.parametrize("megabytes", [16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 96, 128])
 def test_little_address_space(tmp_path, megabytes):
     start_under({resource.RLIMIT_AS: megabytes * 1000 * 1000}, tmp_path)
+
+
+@needs_real_limits
+@pytest.mark.parametrize("megabytes", [190, 230, 300, 320])
+def test_more_address_space_is_never_too_little(megabytes):
+    """What 160 MB hold starts with any more: threads' arenas take none of it."""
+    flags = ["--threads", 2, "--kv-memory", "1M"]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * 1000 * 1000,) * 2)
+    service = Service(*flags, preexec_fn=limit)
+    try:
+        assert service.generate(prompt="x", max_tokens=2).status == 200
+        service.stop()
+    finally:
+        service.kill()
 
 
 @needs_real_limits

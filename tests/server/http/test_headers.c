@@ -51,6 +51,41 @@ START_TEST(an_ordinary_request_passes)
 }
 END_TEST
 
+/* Blanks are no part of a value: a host, a key or a form of answers is the same with them. */
+START_TEST(blanks_after_a_value_are_left_out)
+{
+    static const struct pair pairs[] = {{"Host", "localhost \t "},
+                                        {"X-Api-Key", "key "},
+                                        {"Accept", "text/plain\t"},
+                                        {"Origin", " "},
+                                        {"Content-Type", "text/plain"}};
+    struct headers h = {0};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        headers_take(&h, pairs[i].name, strlen(pairs[i].name), pairs[i].value,
+                     strlen(pairs[i].value));
+    enum refusal refusal;
+    const char *why;
+    ck_assert(headers_check(&h, "HTTP/1.1", &refusal, &why));
+    ck_assert_str_eq(h.host, "localhost");
+    ck_assert_str_eq(headers_key(&h), "key");
+    ck_assert_str_eq(h.accept, "text/plain");
+    ck_assert_str_eq(h.origin, "");
+    ck_assert_ptr_eq(h.content_type, pairs[4].value); /* nothing to leave out: no copy */
+
+    char text[HEADERS_TRIMMED_MAX];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = ' ';
+    struct headers full = {0};
+    headers_take(&full, "X-Request-Id", 12, text, sizeof text); /* the last that fits */
+    headers_take(&full, "Host", 4, "x", 1);
+    ck_assert(headers_check(&full, "HTTP/1.1", &refusal, &why));
+    ck_assert_uint_eq(strlen(full.request_id), sizeof text - 1);
+    headers_take(&full, "Authorization", 13, "Bearer key ", 11);
+    ck_assert(!headers_check(&full, "HTTP/1.1", &refusal, &why));
+    ck_assert_int_eq(refusal, REFUSAL_BAD_REQUEST);
+}
+END_TEST
+
 START_TEST(a_chunked_body_has_no_length)
 {
     struct headers h = HEADERS({"Host", "x"}, {"Transfer-Encoding", "Chunked"});
@@ -368,6 +403,7 @@ int main(void)
     Suite *suite = suite_create("headers");
     TCase *tcase = tcase_create("headers");
     tcase_add_test(tcase, an_ordinary_request_passes);
+    tcase_add_test(tcase, blanks_after_a_value_are_left_out);
     tcase_add_test(tcase, a_chunked_body_has_no_length);
     tcase_add_test(tcase, what_two_parsers_could_read_differently_is_refused);
     tcase_add_test(tcase, the_version_decides_what_else_must_hold);
