@@ -91,9 +91,15 @@ build/venv-%/ready: tests/%/requirements.txt
 	@build/venv-$*/bin/pip install --disable-pip-version-check --quiet -r $<
 	@touch $@
 
-test-clients: all build/venv-clients/ready ## the official clients of other APIs, unmodified, against the service
+build/clients-js/ready: tests/clients/js/package.json
+	@$(NEED) node
+	@rm -rf build/clients-js && mkdir -p build/clients-js && cp $< build/clients-js/
+	@npm --prefix build/clients-js install --no-fund --no-audit --silent
+	@touch $@
+
+test-clients: all build/venv-clients/ready build/clients-js/ready ## the official clients of other APIs, unmodified, against the service
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-clients/bin/python -m pytest \
-		-p no:cacheprovider tests/clients $(SMALLMIND_PYTEST_ARGS)
+		-p no:cacheprovider -p no:warnings tests/clients $(SMALLMIND_PYTEST_ARGS)
 
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test

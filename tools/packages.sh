@@ -63,6 +63,9 @@ look() {
             has chromium || has chromium-browser || has google-chrome || lacks chromium
             has npm || lacks npm
             ;;
+        node)
+            has npm || lacks npm
+            ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip
             ;;
