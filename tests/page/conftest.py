@@ -25,14 +25,14 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def the_service():
-    service = Service()
+    service = Service("--chat-template", "chatml")
     yield service
     service.stop()
 
 
 @pytest.fixture
 def service(the_service):
-    """The real program with its built-in model."""
+    """The real program with its built-in model, and a template for chats."""
     return the_service
 
 

@@ -260,8 +260,53 @@ def test_a_value_out_of_range_is_said_and_not_sent(page, fake):
     assert fake.sent(CHAT)[0].get("temperature", 1) <= 5
 
 
-def test_the_built_in_model_has_no_chat_and_says_so(page, service):
-    page.visit(service)
+def test_a_model_without_a_template_says_so_and_begins_with_a_prompt(page, serve):
+    page.visit(serve())
+    page.wait("document.getElementById('prompt').checkVisibility()")
+    page.push("tab-chat")
+    assert "no chat template" in page.text("#chat-about")
     page.ask("Hello")
     page.wait_for_answer()
     assert "Prompt tab" in page.text(".message.assistant .note")
+
+
+def test_the_real_server_answers(page, service):
+    page.visit(service)
+    page.fill("sampling-temperature", "0")
+    page.fill("sampling-max_tokens", "30")
+    for i, question in enumerate(("Tell me a story.", "And then?")):
+        page.ask(question)
+        page.wait(f"document.querySelectorAll('.message.assistant .foot').length === {i + 1}")
+    page.wait_for_answer()
+    assert page.count(".note") == page.count("#prompt-note")
+    kept = page.run(STORED)[0]["messages"]
+    messages = [{"role": one["role"], "content": one["text"]} for one in kept]
+    for n in (1, 3):
+        body = {"messages": messages[:n], "temperature": 0, "max_tokens": 30}
+        body.update(top_p=0.95, top_k=40, min_p=0.05)
+        answer = service.post(CHAT, body).json()
+        assert answer["choices"][0]["message"]["content"] == messages[n]["content"]
+        assert kept[n]["stats"]["tokens"] == answer["usage"]["completion_tokens"]
+
+
+STORED = """new Promise(done => {
+  const open = indexedDB.open('smallmind');
+  open.onsuccess = () => {
+    const all = open.result.transaction('conversations').objectStore('conversations').getAll();
+    all.onsuccess = () => { done(all.result); open.result.close(); };
+  };
+})"""
+
+
+def test_stop_ends_the_work_at_the_real_server(page, service):
+    page.visit(service)
+    before = service.metrics().sum("smallmind_requests_cancelled_total")
+    for _ in range(20):  # the model is fast: it may be done before the stop
+        page.ask("Tell me a story.")
+        page.press("Escape")
+        page.wait_for_answer()
+        if service.wait_until_idle().sum("smallmind_requests_cancelled_total") > before:
+            break
+    else:
+        pytest.fail("no generation was cancelled")
+    assert page.texts(".message.assistant .note")[-1] == "Stopped."

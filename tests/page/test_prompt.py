@@ -123,7 +123,7 @@ def test_a_slow_server_can_be_stopped(page, fake):
 @pytest.mark.parametrize("script, words", [
     ([token(5, " one"), CUT], "cut"),
     (Refuse(429, "the queue is full", Retry_After="2"), "2 s"),
-    (Refuse(501, "not yet"), "not yet"),
+    (Refuse(501, "not yet"), "Not yet."),
 ])  # fmt: skip
 def test_what_goes_wrong_is_said(page, fake, script, words):
     if isinstance(script, list):

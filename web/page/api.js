@@ -44,7 +44,7 @@ const api = (() => {
       return await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refusal("The server cannot be reached. It may have stopped, or the network is down.");
+      throw new Refusal("The server cannot be reached: it has stopped, or the network is down.");
     }
   };
 
@@ -56,10 +56,10 @@ const api = (() => {
       code = String(error.code || "");
     } catch { /* not one of the server's own answers */ }
     if (!message) message = `The server answered ${response.status}.`;
-    message = message[0].toUpperCase() + message.slice(1);
+    message = sentence(message);
     const wait = Number(response.headers.get("Retry-After"));
     if (wait > 0 && (response.status === 429 || response.status === 503))
-      message = `${message.replace(/[.;]?$/, ".")} Try again in ${duration(wait)}.`;
+      message = `${message} Try again in ${duration(wait)}.`;
     return new Refusal(message, response.status, code);
   };
 
@@ -127,7 +127,7 @@ const api = (() => {
     if (event === null || typeof event !== "object")
       throw new Refusal("The server sent an event that is not an object.");
     if (event.error)
-      throw new Refusal(String(event.error.message || "The server ended the answer."), 0,
+      throw new Refusal(sentence(String(event.error.message || "the server ended the answer")), 0,
         String(event.error.code || ""));
     return event;
   };

@@ -51,7 +51,8 @@ const chart = (() => {
       const { lines, format, top = 0 } = this.options;
       const width = Math.max(120, this.svg.clientWidth), inner = HEIGHT - TOP - BOTTOM;
       const scale = round(Math.max(top, ...series.flat().filter(value => value !== null)));
-      const x = i => width - RIGHT - (series[0].length - 1 - i) * (width - LEFT - RIGHT) / (most - 1);
+      const step = (width - LEFT - RIGHT) / (most - 1);
+      const x = i => width - RIGHT - (series[0].length - 1 - i) * step;
       const y = value => TOP + inner * (1 - Math.min(1, value / scale));
       this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
       this.svg.replaceChildren(
@@ -60,7 +61,8 @@ const chart = (() => {
         shape("text", { x: LEFT, y: y(scale) + 14 }, format(scale)),
         shape("text", { x: LEFT, y: HEIGHT - 4 }, `${duration(seconds)} ago`),
         shape("text", { x: width - RIGHT, y: HEIGHT - 4, "text-anchor": "end" }, "now"),
-        ...series.map((points, i) => shape("path", { class: `line${i}`, d: this.path(points, x, y) })),
+        ...series.map((points, i) =>
+          shape("path", { class: `line${i}`, d: this.path(points, x, y) })),
         ...series.flatMap((points, i) => points.flatMap((value, j) =>
           value !== null && (points[j - 1] ?? null) === null && (points[j + 1] ?? null) === null
             ? [shape("circle", { class: `line${i}`, cx: x(j), cy: y(value), r: 2 })] : [])));

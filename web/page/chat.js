@@ -122,12 +122,12 @@ const chat = (() => {
 
   /* --- an answer --- */
 
+  const INSTEAD = "The Prompt tab continues plain text with any model.";
+
   const explain = refusal => {
     if (refusal && refusal.status === 501)
-      return `${refusal.message.replace(/[.]?$/, ".")} The Prompt tab continues plain text with any model.`;
-    if (refusal && refusal.status === 404)
-      return "This server has no chat. The Prompt tab continues plain text with any model.";
-    return null;
+      return `${refusal.message} ${INSTEAD}`;
+    return refusal && refusal.status === 404 ? `This server has no chat. ${INSTEAD}` : null;
   };
 
   /* The message that is being made, its elements, and what the server says of it in the end. */
@@ -280,6 +280,12 @@ const chat = (() => {
     show();
   };
 
-  return { start, show, stop, request, isEmpty, id: () => one.id,
+  /* The model has no chat template that can be used: said before anything is asked. */
+  const cannot = why => {
+    at("chat-title").textContent = "This model cannot chat";
+    at("chat-about").textContent = sentence(why);
+  };
+
+  return { start, show, stop, request, isEmpty, cannot, id: () => one.id,
     focus: () => at("question").focus() };
 })();

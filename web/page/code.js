@@ -50,7 +50,8 @@ ${path === "/generate" ? `            print(event["text"], end="", flush=True)
 `}print()
 `;
 
-  const inJavaScript = (url, body, keyed, path) => `const response = await fetch(${JSON.stringify(url)}, {
+  const inJavaScript = (url, body, keyed, path) => `const url = ${JSON.stringify(url)};
+const response = await fetch(url, {
   method: "POST",
   headers: {
     "Content-Type": "application/json",

@@ -50,6 +50,13 @@ const copyText = async (text, from) => {
   setTimeout(() => { if (from.textContent === "Copied") from.textContent = before; }, 1500);
 };
 
+/* A message of the server as a sentence. */
+const sentence = message => {
+  const text = message.trim();
+  const end = /[.!?]$/.test(text) ? "" : ".";
+  return text === "" ? "" : text[0].toUpperCase() + text.slice(1) + end;
+};
+
 const plural = (n, one, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 /* Three digits: 0.00123, 1.23, 12.3, 123, 1,230 */

@@ -7,7 +7,12 @@
 const inline = (() => {
   const LONGEST = 50000, DEPTH = 12, ADDRESS_MAX = 2000;
   /* Controls, marks that reorder text, line separators, invisible tags. */
-  const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]|\udb40[\udc00-\udc7f]/g;
+  const HIDDEN =
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]|\udb40[\udc00-\udc7f]/g;
+  /* (<address> "title"), or (address "title") where parentheses in the address are pairs */
+  const DESTINATION = new RegExp(
+    String.raw`^\(\s*(?:<([^<>\n]*)>|([^\s()<]*(?:\([^\s()]*\)[^\s()]*)*))` +
+    String.raw`(?:\s+(?:"[^"]*"|'[^']*'))?\s*\)`);
   const PUNCTUATION = /[!-/:-@[-`{-~\p{P}\p{S}]/u;
   const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: "\"", apos: "'", nbsp: "\u00a0" };
 
@@ -57,8 +62,7 @@ const inline = (() => {
   /* ](address "title") from the parenthesis on; null: it is no such thing. */
   const destination = (text, from) => {
     const part = text.slice(from, from + ADDRESS_MAX + 300);
-    const match = /^\(\s*(?:<([^<>\n]*)>|([^\s()<]*(?:\([^\s()]*\)[^\s()]*)*))(?:\s+(?:"[^"]*"|'[^']*'))?\s*\)/
-      .exec(part);
+    const match = DESTINATION.exec(part);
     return match && { address: match[1] ?? match[2], to: from + match[0].length };
   };
 
@@ -171,7 +175,8 @@ const inline = (() => {
       let found = rest ? rest[0] : "";
       for (;;) {
         const last = found.slice(-1);
-        const unopened = last === ")" && !found.includes("(") || last === "]" && !found.includes("[");
+        const opening = { ")": "(", "]": "[" }[last];
+        const unopened = opening !== undefined && !found.includes(opening);
         if (!last || !(unopened || ".,;:!?*_~".includes(last))) break;
         found = found.slice(0, -1);
       }
@@ -273,7 +278,8 @@ const inline = (() => {
       const marks = this.marks.splice(bottom), stack = [], floors = new Map();
       for (const closer of marks) {
         while (closer.closes && closer.n > 0) {
-          const sort = `${closer.c}${closer.opens}${closer.all % 3}${closer.c === "~" ? closer.n : ""}`;
+          const width = closer.c === "~" ? closer.n : "";
+          const sort = `${closer.c}${closer.opens}${closer.all % 3}${width}`;
           const floor = floors.get(sort) || 0;
           let i = stack.length - 1;
           for (; i >= floor; i--) {

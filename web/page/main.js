@@ -28,7 +28,8 @@ const tabs = (() => {
     for (const name of NAMES) at(`tab-${name}`).addEventListener("click", () => open(name, false));
     at("tabs").addEventListener("keydown", event => {
       const i = NAMES.indexOf(current), n = NAMES.length;
-      const to = { ArrowLeft: (i + n - 1) % n, ArrowRight: (i + 1) % n, Home: 0, End: n - 1 }[event.key];
+      const to = { ArrowLeft: (i + n - 1) % n, ArrowRight: (i + 1) % n, Home: 0,
+        End: n - 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
       open(NAMES[to], false);
@@ -93,8 +94,8 @@ const conversations = (() => {
   const rowOf = one => {
     const here = tabs.current() === one.kind && view(one.kind).id() === one.id;
     const title = one.title || "Untitled";
-    const name = make("button", { type: "button", class: "title", "aria-current": here ? "true" : null,
-      on: { click: () => open(one) } },
+    const name = make("button", { type: "button", class: "title",
+      "aria-current": here ? "true" : null, on: { click: () => open(one) } },
     make("span", { class: "kind" }, one.kind === "chat" ? "Chat" : "Prompt"),
     make("span", { class: "words", dir: "auto" }, title));
     const remove = button("Delete", () => ask(one), { class: "quiet small",
@@ -241,6 +242,11 @@ const loadInfo = async () => {
     at("model").textContent = info.model.name;
     prompter.setEnds(info.model.end_tokens || []);
     server.showFacts(info);
+    if (info.chat_template && !info.chat_template.usable) {
+      chat.cannot(info.chat_template.fault);
+      if (tabs.current() === "chat" && chat.isEmpty() && at("question").value === "")
+        tabs.open("prompt", false);
+    }
   } catch (error) {
     if (error instanceof Refusal) notice(error.message);
     else throw error;

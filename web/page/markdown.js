@@ -1,9 +1,9 @@
 /* markdown.js - Markdown as DOM nodes, while it is still being written.
  *
- * The text comes from a model, so it is hostile: it becomes elements of the few kinds made here, and
- * text. HTML stays text, images become links, links go to http, https and mailto alone and show
- * where they go. Depth and columns are bounded, and so is what is formatted at all: the rest of a
- * very long text is shown as it is. Inline parts are in inline.js.
+ * The text comes from a model, so it is hostile: it becomes text, and elements of the few kinds
+ * that are made here. HTML stays text, images become links, links go to http, https and mailto alone
+ * and show where they go. Depth and columns are bounded, and so is what is formatted at all: the
+ * rest of a very long text is shown as it is. Inline parts are in inline.js.
  */
 const markdown = (() => {
   const DEPTH = 10, COLUMNS = 50, MARK_MAX = 200;
@@ -167,7 +167,8 @@ const markdown = (() => {
     inline.addText(code, text);
     return make("figure", { class: "code" },
       make("figcaption", {}, make("span", { dir: "auto" }, language || "text"),
-        button("Copy", event => copyText(text, event.currentTarget), { "aria-label": "Copy code" })),
+        button("Copy", event => copyText(text, event.currentTarget),
+          { "aria-label": "Copy code" })),
       make("pre", { tabindex: "0", "aria-label": "Code", role: "region" }, code));
   };
 
@@ -291,8 +292,9 @@ const markdown = (() => {
           this.open.push(element);
         }
       });
+      const open = blocks[blocks.length - 1];
       if (last) this.tail = "";
-      else if (blocks.length > 1) this.tail = lines.slice(blocks[blocks.length - 1].from).join("\n");
+      else if (blocks.length > 1) this.tail = lines.slice(open.from).join("\n");
       const now = performance.now();
       this.next = now + 4 * (now - begin);
     }

@@ -40,8 +40,10 @@ const metrics = (() => {
     if (total === 0) return null;
     let low = 0, below = 0;
     for (const [bound, count] of gained) {
-      if (count >= q * total)
-        return bound === Infinity ? low : low + (bound - low) * (q * total - below) / (count - below);
+      if (count >= q * total) {
+        const part = (q * total - below) / (count - below);
+        return bound === Infinity ? low : low + (bound - low) * part;
+      }
       low = bound;
       below = count;
     }

@@ -86,7 +86,8 @@ const prompter = (() => {
   /* The ids of the prompt as the server reads it: what a branch is put behind. */
   const promptIds = async signal => {
     if (ids.prompt !== one.prompt) {
-      const response = await api.post("/tokenize", { text: one.prompt, add_special: true }, { signal });
+      const body = { text: one.prompt, add_special: true };
+      const response = await api.post("/tokenize", body, { signal });
       ids = { prompt: one.prompt, list: (await response.json()).tokens };
     }
     return ids.list;
@@ -152,7 +153,8 @@ const prompter = (() => {
     at("tokens").querySelector(`[data-index="${index}"]`)?.focus();
     tokenView.hide();
     if (ends.has(alternative[0])) {
-      target.stats = { tokens: target.tokens.length, rate: null, first: null, finish: "stop", seed };
+      target.stats = { tokens: target.tokens.length, rate: null, first: null, finish: "stop",
+        seed };
       update();
       store.put(one);
       return;

@@ -22,7 +22,8 @@ const server = (() => {
     [["memory"], new chart.Chart(parent, { title: "Memory", lines: [{ name: "resident" }],
       format: bytesText, about: "Of the server's process." })],
     [["kv"], new chart.Chart(parent, { title: "KV cache", lines: [{ name: "in use" }],
-      format: percent, top: 1, about: "By running requests; what is kept for reuse is not in it." })],
+      format: percent, top: 1,
+      about: "By running requests; what is kept for reuse is not in it." })],
   ];
 
   const take = sample => {
@@ -44,8 +45,8 @@ const server = (() => {
 
   const draw = () => {
     const last = history[history.length - 1];
-    at("live").textContent = failed || !last ? "" : [`${count(last.tokens)} tokens/s`,
-      `${last.running} running`, last.queued ? `${last.queued} waiting` : ""].filter(Boolean).join(" · ");
+    at("live").textContent = failed || !last ? "" : `${count(last.tokens)} tokens/s · ${
+      last.running} running${last.queued ? ` · ${last.queued} waiting` : ""}`;
     at("server-note").textContent = failed || (last ? "" : "The first figures come in a moment.");
     at("server-note").hidden = at("server-note").textContent === "";
     if (at("server").hidden || !last) return;
@@ -58,7 +59,8 @@ const server = (() => {
     timer = null;
     if (document.hidden) return;
     try {
-      take({ at: performance.now(), values: metrics.parse(await api.text("/metrics", { silent: true })) });
+      const text = await api.text("/metrics", { silent: true });
+      take({ at: performance.now(), values: metrics.parse(text) });
       failed = "";
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
@@ -78,7 +80,8 @@ const server = (() => {
     const { model, kv } = info;
     at("facts").replaceChildren(
       ...fact("Model", model.title || model.name),
-      ...fact("Architecture", `${model.architecture}, ${digits(model.parameters / 1e6)} M parameters`),
+      ...fact("Architecture",
+        `${model.architecture}, ${digits(model.parameters / 1e6)} M parameters`),
       ...fact("Weights", `${model.weights}, ${bytesText(model.bytes)}`),
       ...fact("Context", `${info.context.toLocaleString("en")} tokens`),
       ...fact("KV cache", `${kv.type}, ${bytesText(kv.bytes)}`),
@@ -88,7 +91,9 @@ const server = (() => {
 
   const start = () => {
     charts = chartsIn(at("charts"));
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && !timer) look(); });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && !timer) look();
+    });
     addEventListener("resize", draw);
     look();
   };

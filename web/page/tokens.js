@@ -22,8 +22,10 @@ const tokenView = (() => {
     const label = `${spoken(text)}${p === null ? "" : `, ${percent(p)}`}`;
     const element = make("span", { role: "button", tabindex: index === 0 ? "0" : "-1",
       class: `token${p === null ? "" : ` p${levelOf(p)}`}${forked ? " forked" : ""}`,
-      "data-index": index, "aria-label": label, "aria-haspopup": "dialog", "aria-expanded": "false" });
-    if (text.includes("\n")) element.append(make("span", { class: "end", "aria-hidden": "true" }, "⏎"));
+      "data-index": index, "aria-label": label, "aria-haspopup": "dialog",
+      "aria-expanded": "false" });
+    if (text.includes("\n"))
+      element.append(make("span", { class: "end", "aria-hidden": "true" }, "⏎"));
     inline.addText(element, text);
     if (text === "") element.append(make("span", { class: "control" }, nameOf(token)));
     return element;
@@ -44,7 +46,8 @@ const tokenView = (() => {
   };
 
   const place = element => {
-    const rects = element.getClientRects(), r = rects[rects.length - 1] || element.getBoundingClientRect();
+    const rects = element.getClientRects();
+    const r = rects[rects.length - 1] || element.getBoundingClientRect();
     const width = box.offsetWidth, height = box.offsetHeight;
     const left = Math.max(8, Math.min(r.left, innerWidth - width - 8));
     const below = r.bottom + 4 + height <= innerHeight;
@@ -98,7 +101,8 @@ const tokenView = (() => {
     const parent = event.currentTarget, here = event.target.closest(".token");
     if (!here) return;
     const index = Number(here.dataset.index);
-    const to = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: list.length - 1 }[event.key];
+    const to = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0,
+      End: list.length - 1 }[event.key];
     if (to !== undefined) focusToken(parent, to);
     else if (["ArrowDown", "Enter", " "].includes(event.key)) {
       open(here);
@@ -132,7 +136,9 @@ const tokenView = (() => {
       const element = event.target.closest(".token");
       if (element) open(element);
     };
-    parent.addEventListener("pointerover", event => { if (event.pointerType === "mouse") over(event); });
+    parent.addEventListener("pointerover", event => {
+      if (event.pointerType === "mouse") over(event);
+    });
     parent.addEventListener("pointerleave", hideSoon);
     parent.addEventListener("focusin", event => {
       over(event);
@@ -146,7 +152,8 @@ const tokenView = (() => {
     box.addEventListener("pointerleave", hideSoon);
     box.addEventListener("focusout", hideSoon);
     box.addEventListener("keydown", onBoxKey);
-    addEventListener("scroll", () => { if (shown) place(shown); }, { capture: true, passive: true });
+    const follow = () => { if (shown) place(shown); };
+    addEventListener("scroll", follow, { capture: true, passive: true });
     addEventListener("resize", hide);
   };
 
