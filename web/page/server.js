@@ -45,8 +45,9 @@ const server = (() => {
 
   const draw = () => {
     const last = history[history.length - 1];
-    at("live").textContent = failed || !last ? "" : `${count(last.tokens)} tokens/s · ${
-      last.running} running${last.queued ? ` · ${last.queued} waiting` : ""}`;
+    at("live").replaceChildren(...failed || !last ? [] : [`${count(last.tokens)} tokens/s`,
+      make("span", { class: "more" },
+        ` · ${last.running} running${last.queued ? ` · ${last.queued} waiting` : ""}`)]);
     at("server-note").textContent = failed || (last ? "" : "The first figures come in a moment.");
     at("server-note").hidden = at("server-note").textContent === "";
     if (at("server").hidden || !last) return;
