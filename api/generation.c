@@ -115,7 +115,7 @@ void generation_times(const struct job *job, struct generation_times *out)
     /* A job that no step ever took waited until its deadline. */
     uint64_t taken_ns = job->started_ns != 0 ? job->started_ns : job->deadline_ns;
     out->queue = span_ms(job->arrived_ns, taken_ns);
-    out->prefill = span_ms(job->started_ns, job->first_token_ns);
+    out->prefill = span_ms(job->started_ns, job->read_ns);
     out->decode = span_ms(job->first_token_ns, job->last_token_ns);
     out->first_token = job->first_token_ns != 0 ? out->queue + out->prefill : 0;
     out->tokens_per_second = job->n_completion > 1 && out->decode > 0

@@ -75,7 +75,7 @@ static uint64_t span_ns(uint64_t begin_ns, uint64_t end_ns)
 void ollama_put_ending(struct json_writer *w, const struct generation *g, const struct job *job)
 {
     uint64_t load_ns = g->tokenize_ns + span_ns(job->arrived_ns, job->started_ns);
-    uint64_t prompt_ns = span_ns(job->started_ns, job->first_token_ns);
+    uint64_t prompt_ns = span_ns(job->started_ns, job->read_ns);
     uint64_t answer_ns = span_ns(job->first_token_ns, job->last_token_ns);
     if (answer_ns == 0 && job->n_completion > 0)
         answer_ns = 1;

@@ -84,12 +84,12 @@ static int32_t entry_id(const struct entries *e, size_t i)
     return i < e->n_prompt ? e->job->prompt[i] : e->job->tokens[e->begin + i - e->n_prompt].id;
 }
 
-/* NULL: the first token of a prompt has none. */
+/* NULL: the first token of a prompt has none, nor has one that was not read before the end. */
 static const struct logprob_record *entry_record(const struct entries *e, size_t i)
 {
     if (i >= e->n_prompt)
         return &e->job->logprobs[e->begin + i - e->n_prompt];
-    return i > 0 ? &e->job->prompt_logprobs[i] : NULL;
+    return job_has_prompt_logprob(e->job, i) ? &e->job->prompt_logprobs[i] : NULL;
 }
 
 static void put_top(struct json_writer *w, const struct entries *e, size_t i)

@@ -85,8 +85,8 @@ struct job {
     struct token_record *tokens;     /* [max_tokens], owned */
     struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
     struct logprob_record
-        *prompt_logprobs; /* [n_prompt] or NULL, owned; complete when the first token is ready, or
-                             the job final; the first has none: n_top and logprob are 0 */
+        *prompt_logprobs; /* [n_prompt] or NULL, owned; those that job_has_prompt_logprob says,
+                             which are all when a token is ready; else n_top and logprob are 0 */
     struct job_profile *profile; /* NULL: not asked for; owned; final once finished */
     _Atomic uint32_t n_ready; /* tokens whose text is complete: tokens[0 .. n_ready) and text up to
                                  tokens[n_ready-1].text_end */
@@ -106,6 +106,7 @@ struct job {
     size_t n_completion; /* tokens sampled, that EOS included */
     size_t n_cached;     /* prompt tokens found in the prefix cache */
     uint64_t started_ns; /* first step; 0: never */
+    uint64_t read_ns; /* the prompt has been read, with the first token or without one; 0: never */
     uint64_t first_token_ns, last_token_ns; /* 0: none */
     enum job_phase cancelled_in;            /* when FINISH_CANCELLED */
 
@@ -148,6 +149,13 @@ void job_destroy(struct job *job);    /* takes NULL; only when never submitted, 
 int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, then its worker's */
 struct logit_bias *job_biases(struct job *job);
 char *job_stop_bytes(struct job *job);
+
+/* Of the prompt's token i, when the first token is ready or the job final: whether its record is
+ * there. The first token's never is; in a job that was cut short those not read yet are not. */
+static inline bool job_has_prompt_logprob(const struct job *job, size_t i)
+{
+    return i > 0 && i <= job->n_counted;
+}
 
 static inline bool job_wants_prompt_logprobs(const struct job *job)
 {

@@ -382,6 +382,8 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
         output_end(job);
         return;
     }
+    if (job->read_ns == 0)
+        job->read_ns = now;
     if (job->max_tokens == 0) { /* the prompt was all */
         slot->finish = FINISH_LENGTH;
         return;

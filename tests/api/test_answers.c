@@ -95,7 +95,7 @@ START_TEST(a_whole_answer_says_everything)
     job->sampling.seed = 42;
     job->arrived_ns = 1000000000;
     job->started_ns = job->arrived_ns + 1234567;
-    job->first_token_ns = job->started_ns + 10000000;
+    job->read_ns = job->first_token_ns = job->started_ns + 10000000;
     job->last_token_ns = job->first_token_ns + 4000000;
     char out[2048];
     size_t n = whole(job, out, sizeof out - 1);
@@ -150,7 +150,7 @@ START_TEST(times_are_zero_where_nothing_happened)
     generation_times(job, &times);
     ck_assert_double_eq(times.queue, 1);
     ck_assert_double_eq(times.prefill, 0);
-    job->first_token_ns = job->last_token_ns = 7000000; /* one token has no rate */
+    job->read_ns = job->first_token_ns = job->last_token_ns = 7000000; /* one token has no rate */
     job->n_completion = 1;
     generation_times(job, &times);
     ck_assert_double_eq(times.prefill, 1);

@@ -34,10 +34,12 @@ START_TEST(a_prompt_alone_is_read_and_nothing_is_made)
     ck_assert_uint_eq(job->n_completion + job->n_tokens + job->n_text, 0);
     ck_assert_uint_eq(job->first_token_ns, 0);
     ck_assert_uint_ne(job->started_ns, 0);
+    ck_assert_uint_gt(job->read_ns, job->started_ns);
     job_destroy(job);
     r.max_tokens = 4; /* what it has read is there for others */
     job = run_request(engine, &r);
     ck_assert_uint_eq(job->n_cached, PROMPT / KV_PAGE * KV_PAGE);
+    ck_assert_uint_eq(job->read_ns, job->first_token_ns);
     job_destroy(job);
     r = simple(world.model->n_context, 0, 4); /* a whole context of prompt */
     job = run_request(engine, &r);
@@ -316,6 +318,53 @@ START_TEST(places_alone_ask_for_nothing)
 }
 END_TEST
 
+struct watch { /* cancels its job once so much of the prompt is read */
+    struct engine *engine;
+    struct job *job;
+    uint32_t enough;
+};
+
+static void look_and_cancel(void *ctx)
+{
+    struct watch *watch = ctx;
+    if (atomic_load_explicit(&watch->job->n_read, memory_order_acquire) >= watch->enough)
+        engine_cancel(watch->engine, watch->job);
+}
+
+START_TEST(a_prompt_cut_short_has_the_logprobs_of_what_was_read)
+{
+    enum { LENGTH = 200, STEP = 8 };
+    struct engine_options o = options_of(1, 1);
+    struct request r = simple(LENGTH, 2, 35);
+    struct engine *engine = engine_open(&o);
+    r.prompt_logprobs = r.progress = true;
+    struct job *right = run_request(engine, &r), *job = job_of(&r);
+    engine_destroy(engine);
+    struct watch watch = {.job = job, .enough = 50};
+    o.step_tokens = STEP;
+    o.wake = look_and_cancel;
+    o.wake_ctx = &watch;
+    watch.engine = engine = engine_open(&o);
+    submit(engine, job);
+    wait_finished(engine, job);
+    ck_assert_int_eq(job->finish, FINISH_CANCELLED);
+    ck_assert_int_eq(job->cancelled_in, JOB_PREFILL);
+    const size_t n_read = job->n_read; /* the step that came to 50, and none after it */
+    ck_assert(n_read >= 50 && n_read < 50 + STEP);
+    for (size_t i = 0; i < LENGTH; i++) {
+        ck_assert_int_eq(job_has_prompt_logprob(right, i), i > 0);
+        ck_assert_int_eq(job_has_prompt_logprob(job, i), i > 0 && i <= n_read);
+        if (job_has_prompt_logprob(job, i))
+            same_logprobs(&right->prompt_logprobs[i], &job->prompt_logprobs[i]);
+        else
+            ck_assert_uint_eq(job->prompt_logprobs[i].n_top, 0);
+    }
+    engine_destroy(engine);
+    job_destroy(right);
+    job_destroy(job);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine/wishes");
@@ -332,6 +381,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_prompt_computed_anew_is_cached_for_others, 0, 2);
     tcase_add_loop_test(tcase, prompt_logprobs_survive_preemption_within_the_prompt, 0, 2);
     tcase_add_test(tcase, a_prompt_is_watched_to_its_end);
+    tcase_add_test(tcase, a_prompt_cut_short_has_the_logprobs_of_what_was_read);
     tcase_add_test(tcase, places_alone_ask_for_nothing);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
