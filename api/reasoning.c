@@ -72,7 +72,9 @@ static void look_for_open(struct reasoning *r, const char *text, size_t n, bool 
 {
     const char *open = r->tags->open;
     size_t at = skip_space(text, 0, n), n_open = strlen(open), left = n - at;
-    if (left >= n_open && memcmp(text + at, open, n_open) == 0)
+    if (at > REASONING_SPACE_MAX)
+        leave(r, 0);
+    else if (left >= n_open && memcmp(text + at, open, n_open) == 0)
         enter(r, at + n_open);
     else if (finished || (left > 0 && memcmp(text + at, open, left < n_open ? left : n_open) != 0))
         leave(r, 0);
@@ -92,7 +94,7 @@ static void look_for_close(struct reasoning *r, const char *text, size_t n, bool
     else if (!finished)
         end = n - held_for(close, text + r->at, n - r->at);
     size_t scanned = end;
-    while (end > r->thought[1] && is_space(text[end - 1]))
+    while (end > r->thought[1] && scanned - end < REASONING_SPACE_MAX && is_space(text[end - 1]))
         end--;
     if (end > r->thought[1])
         r->thought[1] = end;

@@ -2,13 +2,16 @@
  *
  * A template that knows reasoning marks it with a pair of tags ("<think>", "</think>"); some put
  * the first one at the end of the prompt. The tags themselves and the white space beside them
- * belong to neither part. What is told is final: nothing is taken back when more text comes. Pure;
- * any thread.
+ * belong to neither part, but for white space beyond REASONING_SPACE_MAX bytes: so much, and not
+ * more, is held back until it is known what follows. What is told is final: nothing is taken back
+ * when more text comes. Pure; any thread.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+
+enum { REASONING_SPACE_MAX = 256 };
 
 struct reasoning_tags {
     const char *open, *close; /* static */

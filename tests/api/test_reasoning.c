@@ -60,6 +60,33 @@ START_TEST(parts_are_told_apart_however_the_text_comes)
 }
 END_TEST
 
+/* What is held back stays short, and what is told does not depend on how the text comes. */
+START_TEST(long_white_space_is_not_held_back)
+{
+    enum { LONG = 700 };
+    static const char *const begins[] = {"", "<think>", "<think>a", "<think>a</think>b"};
+    static const char *const ends[] = {"", "x", "<think>y", "</think>z"};
+    char text[1024];
+    for (size_t b = 0; b < 4; b++)
+        for (size_t e = 0; e < 4; e++) {
+            size_t n = (size_t)snprintf(text, sizeof text, "%s%*s%s", begins[b], LONG, "", ends[e]);
+            struct reasoning once, grown;
+            reasoning_begin(&once, reasoning_find("<think></think>"), "", 0);
+            grown = once;
+            reasoning_advance(&once, text, n, true);
+            for (size_t at = 0; at <= n; at++) {
+                reasoning_advance(&grown, text, at, at == n);
+                size_t told =
+                    grown.answer[1] > grown.thought[1] ? grown.answer[1] : grown.thought[1];
+                bool begun = grown.thought[1] > grown.thought[0] || grown.answer[1] > 0;
+                ck_assert(!begun || at - told <= REASONING_SPACE_MAX + 16);
+            }
+            ck_assert_mem_eq(once.thought, grown.thought, sizeof once.thought);
+            ck_assert_mem_eq(once.answer, grown.answer, sizeof once.answer);
+        }
+}
+END_TEST
+
 START_TEST(without_tags_all_text_is_the_answer)
 {
     static const char text[] = "<think>a</think>b";
@@ -80,6 +107,7 @@ int main(void)
     Suite *suite = suite_create("api/reasoning");
     TCase *tcase = tcase_create("reasoning");
     tcase_add_test(tcase, parts_are_told_apart_however_the_text_comes);
+    tcase_add_test(tcase, long_white_space_is_not_held_back);
     tcase_add_test(tcase, without_tags_all_text_is_the_answer);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

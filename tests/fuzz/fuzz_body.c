@@ -4,15 +4,19 @@
  * Besides what the sanitizers see: what a decoder accepts is strict JSON, what it hands out keeps
  * the vocabulary and UTF-8, and a refusal is a sentence with a status that is the client's fault.
  */
+#include "api/anthropic/anthropic.h"
+#include "api/chat/chat.h"
 #include "api/decoded.h"
 #include "api/json/json.h"
+#include "api/openai/openai.h"
+#include "api/responses/responses.h"
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
 
 #include <string.h>
 
 static const struct api_limits limits = {
-    .n_context = 512, .max_json_depth = 64, .max_json_nodes = 2000};
+    .n_context = 512, .max_json_depth = 64, .max_json_nodes = 2000, .max_choices = 8};
 
 static const struct tokenizer *builtin(void)
 {
@@ -53,6 +57,49 @@ static void try_generate(const char *body, size_t n, bool plain, bool strict)
     FUZZ_CHECK(job->n_prompt > 0 && job->n_prompt + job->max_tokens <= limits.n_context,
                "%zu and %zu tokens", (size_t)job->n_prompt, (size_t)job->max_tokens);
     job_destroy(request.job);
+}
+
+static const struct chat_template *chatml(void)
+{
+    static struct chat_template *template;
+    struct error err = {0};
+    const struct chat_source source = {
+        .text = chat_builtin("chatml"),
+        .tokenizer = builtin(),
+        .limits = {.memory_bytes = 1 << 22,
+                   .output_bytes = 1 << 18,
+                   .max_steps = 100000,
+                   .max_depth = 50},
+    };
+    if (template != NULL)
+        return template;
+    enum status status = chat_template_create(&template, &source, &err);
+    FUZZ_CHECK(status == STATUS_OK && chat_template_fault(template) == NULL, "no chatml");
+    return template;
+}
+
+/* Every dialect takes the body, or refuses it and leaves nothing. */
+static void try_dialects(const char *body, size_t n, bool strict)
+{
+    static const struct dialect *const dialects[] = {&openai_completions, &openai_chat,
+                                                     &openai_responses, &anthropic_messages,
+                                                     &anthropic_count};
+    for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
+        struct generation g = {.dialect = dialects[i]};
+        struct error err = {0};
+        const struct generation_source source = {
+            .body = body, .n_body = n, .tokenizer = builtin(), .limits = &limits, .chat = chatml()};
+        enum status status = dialects[i]->decode(&g, &source, &err);
+        if (status != STATUS_OK) {
+            check_refusal(status, &err);
+            FUZZ_CHECK(g.n_choices == 0 && g.wishes == NULL, "%s", dialects[i]->name);
+            continue;
+        }
+        FUZZ_CHECK(strict && g.n_choices > 0, "no JSON, and accepted");
+        for (size_t k = 0; k < g.n_choices; k++)
+            FUZZ_CHECK(g.choices[k].job->n_prompt > 0, "an empty prompt");
+        generation_free(&g, true);
+    }
 }
 
 static void try_tokenize(const char *body, size_t n, bool strict)
@@ -109,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_refusal(status, &err);
     try_generate(body, size, false, strict);
     try_generate(body, size, true, strict);
+    try_dialects(body, size, strict);
     try_tokenize(body, size, strict);
     try_detokenize(body, size, strict);
     try_writer(body, size);
