@@ -24,7 +24,7 @@ struct model_card {           /* what /v1/models says; borrowed */
     const struct model *model;
     size_t n_vocab;
 };
-enum { MODELS_ROOM = 8192 };
+enum { MODELS_ROOM = 24576 }; /* each name may be escaped, twice */
 /* The list of one model, or the model alone (GET /v1/models/{id}). 0: no room. */
 size_t openai_models(const struct model_card *card, char *out, size_t room);
 size_t openai_model(const struct model_card *card, char *out, size_t room);

@@ -3,6 +3,7 @@
 #include "api/openai/parts.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { CHOICE_BOUND = 256 };
 
@@ -64,14 +65,25 @@ size_t openai_whole(const struct generation *g, char *out, size_t room)
 
 /* --- the models --- */
 
+/* In OpenAI's words, then in Anthropic's, whose clients ask the same path. */
 static void put_model(struct json_writer *w, const struct model_card *card, const char *name)
 {
     const struct model *model = card->model;
+    char date[32];
+    struct tm parts;
+    gmtime_r(&(time_t){(time_t)card->created}, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
     json_name_text(w, "{", "id", name);
     json_name_text(w, ",", "object", "model");
     json_name_uint(w, ",", "created", card->created);
     json_name_text(w, ",", "owned_by", "smallmind");
     json_name_uint(w, ",", "max_model_len", model->n_context);
+    json_name_text(w, ",", "type", "model");
+    json_name_text(w, ",", "display_name", name);
+    json_name_text(w, ",", "created_at", date);
+    json_name_text(w, ",", "lifecycle", "active");
+    json_name_uint(w, ",", "max_input_tokens", model->n_context);
+    json_name_uint(w, ",", "max_tokens", model->n_context);
     json_name_uint(w, ",\"meta\":{", "n_vocab", card->n_vocab);
     json_name_uint(w, ",", "n_ctx_train", model->shape.n_context_train);
     json_name_uint(w, ",", "n_embd", model->shape.n_embd);
@@ -86,7 +98,10 @@ size_t openai_models(const struct model_card *card, char *out, size_t room)
         json_raw(&w, i > 0 ? "," : "");
         put_model(&w, card, card->names[i]);
     }
-    json_raw(&w, "]}\n");
+    json_raw(&w, "],\"has_more\":false");
+    json_name_text(&w, ",", "first_id", card->names[0]);
+    json_name_text(&w, ",", "last_id", card->names[card->n_names - 1]);
+    json_raw(&w, "}\n");
     return w.full ? 0 : w.n;
 }
 

@@ -1,4 +1,6 @@
 """anthropic's Python client: messages, streams, counts, and its own classes of errors."""
+import asyncio
+
 import anthropic
 import pytest
 
@@ -85,6 +87,33 @@ def test_counts(client):
     counted = client.messages.count_tokens(model="tiny", messages=TALK, system="You tell stories.")
     usage = client.messages.create(**ASK, system="You tell stories.").usage
     assert counted.input_tokens == usage.input_tokens + usage.cache_read_input_tokens
+
+
+def test_models(client):
+    assert [model.id for model in client.models.list()] == ["tiny", "gpt-4o-mini", "tiny:latest"]
+    model = client.models.retrieve("tiny")
+    assert model.type == "model" and model.created_at.year >= 2024 and model.max_input_tokens > 0
+
+
+def test_the_beta_path_is_the_same(client):
+    message = client.beta.messages.create(**ASK, betas=["interleaved-thinking-2025-05-14"])
+    assert message.content[0].type == "text"
+    with client.beta.messages.stream(**ASK) as stream:
+        assert stream.get_final_message().content[0].text
+    assert client.beta.messages.count_tokens(model="tiny", messages=TALK).input_tokens > 0
+
+
+def test_the_asynchronous_client(service):
+    async def run():
+        async with anthropic.AsyncAnthropic(base_url=f"http://{service.host}", api_key="none",
+                                            max_retries=0) as client:
+            async with client.messages.stream(**ASK) as stream:
+                text = "".join([part async for part in stream.text_stream])
+            assert text == (await stream.get_final_message()).content[0].text
+            many = await asyncio.gather(*[client.messages.create(**ASK, extra_body={"seed": 1})
+                                          for _ in range(8)])
+            assert len({message.content[0].text for message in many}) == 1
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("fields, kind, type_", [
