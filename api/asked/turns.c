@@ -9,11 +9,12 @@ enum status turns_begin(struct turns *t, size_t n_source, struct error *err)
 {
     /* A part is never written longer than twice what it takes in a body. */
     size_t room = 2 * n_source + 512;
-    *t = (struct turns){.memory = malloc(2 * room)};
+    *t = (struct turns){.memory = malloc(3 * room)};
     if (t->memory == NULL)
-        return error_no_memory(err, 2 * room, "a conversation");
+        return error_no_memory(err, 3 * room, "a conversation");
     t->text = (struct json_writer){.out = t->memory, .room = room};
     t->thoughts = (struct json_writer){.out = t->memory + room, .room = room};
+    t->calls = (struct json_writer){.out = t->memory + 2 * room, .room = room};
     json_raw(&t->text, "[");
     return STATUS_OK;
 }
@@ -50,8 +51,18 @@ static void close_turn(struct turns *t)
         put_span(&t->text, (struct json_span){t->thoughts.out, t->thoughts.n});
         json_raw(&t->text, "\"");
     }
+    if (t->calls.n > 0) {
+        json_raw(&t->text, ",\"tool_calls\":[");
+        put_span(&t->text, (struct json_span){t->calls.out, t->calls.n});
+        json_raw(&t->text, "]");
+    }
+    if (t->call.n > 0) {
+        json_raw(&t->text, ",\"tool_call_id\":");
+        put_span(&t->text, t->call);
+    }
     json_raw(&t->text, "}");
-    t->thoughts.n = t->n_texts = 0;
+    t->thoughts.n = t->calls.n = t->n_texts = 0;
+    t->call = (struct json_span){NULL, 0};
     t->role = NULL;
 }
 
@@ -87,11 +98,29 @@ void turns_thought(struct turns *t, struct json_span string)
     put_span(&t->thoughts, (struct json_span){string.at + 1, string.n - 2});
 }
 
+void turns_call(struct turns *t, struct json_span id, struct json_span name, struct json_span input)
+{
+    struct json_writer *w = &t->calls;
+    json_raw(w, w->n > 0 ? ",{\"id\":" : "{\"id\":");
+    put_span(w, id);
+    json_raw(w, ",\"type\":\"function\",\"function\":{\"name\":");
+    put_span(w, name);
+    json_raw(w, ",\"arguments\":");
+    put_span(w, input);
+    json_raw(w, "}}");
+}
+
+void turns_result(struct turns *t, struct json_span id)
+{
+    turns_role(t, "tool", false);
+    t->call = id;
+}
+
 struct json_span turns_end(struct turns *t)
 {
     close_turn(t);
     json_raw(&t->text, "]");
-    assert(!t->text.full && !t->thoughts.full);
+    assert(!t->text.full && !t->thoughts.full && !t->calls.full);
     return (struct json_span){t->text.out, t->text.n};
 }
 

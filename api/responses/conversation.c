@@ -8,7 +8,7 @@
 enum { PATH_BYTES = 64 };
 
 struct item { /* the members of an item, or of a content part, that are read */
-    struct json_span type, role, content, text, refusal;
+    struct json_span type, role, content, text, refusal, call_id, name, arguments, output;
 };
 
 static enum status wrong(const char *path, const char *why, struct error *err)
@@ -32,11 +32,9 @@ static struct item read_item(struct json_span object)
     const struct {
         const char *name;
         struct json_span *value;
-    } rows[] = {{"type", &item.type},
-                {"role", &item.role},
-                {"content", &item.content},
-                {"text", &item.text},
-                {"refusal", &item.refusal}};
+    } rows[] = {{"type", &item.type}, {"role", &item.role},           {"content", &item.content},
+                {"text", &item.text}, {"refusal", &item.refusal},     {"call_id", &item.call_id},
+                {"name", &item.name}, {"arguments", &item.arguments}, {"output", &item.output}};
     struct json_span name, value;
     for (size_t at = 0; json_next_member(object.at, object.n, &at, &name, &value);)
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -107,6 +105,26 @@ static enum status add_message(struct turns *t, const struct item *item, size_t 
     return add_content(t, item->content, path, err);
 }
 
+/* A call that an earlier answer made, and what came of it. */
+static enum status add_call(struct turns *t, const struct item *item, const char *path,
+                            struct error *err)
+{
+    if (!is_string(item->call_id) || !is_string(item->name) || !is_string(item->arguments))
+        return wrong(path, "needs its call_id, name and arguments, strings", err);
+    turns_role(t, "assistant", true);
+    turns_call(t, item->call_id, item->name, item->arguments);
+    return STATUS_OK;
+}
+
+static enum status add_output(struct turns *t, const struct item *item, const char *path,
+                              struct error *err)
+{
+    if (!is_string(item->call_id))
+        return wrong(path, "needs its call_id, a string", err);
+    turns_result(t, item->call_id);
+    return add_content(t, item->output, path, err);
+}
+
 static enum status add_item(struct turns *t, struct json_span object, size_t i, struct error *err)
 {
     char path[PATH_BYTES];
@@ -118,13 +136,17 @@ static enum status add_item(struct turns *t, struct json_span object, size_t i, 
         return add_message(t, &item, i, err);
     if (json_is_string(item.type, "reasoning")) /* templates leave earlier reasoning out */
         return STATUS_OK;
+    if (json_is_string(item.type, "function_call"))
+        return add_call(t, &item, path, err);
+    if (json_is_string(item.type, "function_call_output"))
+        return add_output(t, &item, path, err);
     if (json_is_string(item.type, "item_reference"))
         return unsupported(path, "refers to an item; this server keeps none", err);
     if (!is_string(item.type))
         return wrong(path, "needs a type that is a string", err);
     return error_set_param(err, STATUS_UNSUPPORTED, path,
-                           "%s is of type %.*s; messages are supported, tools not yet", path,
-                           (int)(item.type.n < 40 ? item.type.n : 40), item.type.at);
+                           "%s is of type %.*s; messages and calls of functions are supported",
+                           path, (int)(item.type.n < 40 ? item.type.n : 40), item.type.at);
 }
 
 enum status responses_conversation(struct json_span instructions, struct json_span input,

@@ -43,6 +43,22 @@ START_TEST(messages_become_openais)
          "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"c\","
          "\"reasoning_content\":\"x\\ny\"},{\"role\":\"user\",\"content\":\"d\"}]",
          false},
+        /* calls of tools and their results; numbers keep their spelling */
+        {NULL,
+         "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":["
+         "{\"type\":\"text\",\"text\":\"b\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\","
+         "\"input\":{\"x\":1.0}},{\"type\":\"tool_use\",\"id\":\"2\",\"name\":\"g\",\"input\":{}}]}"
+         ","
+         "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"1\","
+         "\"content\":\"r\"},{\"type\":\"tool_result\",\"tool_use_id\":\"2\",\"is_error\":true},"
+         "{\"type\":\"text\",\"text\":\"c\"}]}]",
+         "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\","
+         "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+         "\"arguments\":{\"x\":1.0}}},{\"id\":\"2\",\"type\":\"function\",\"function\":{\"name\":"
+         "\"g\",\"arguments\":{}}}]},{\"role\":\"tool\",\"content\":\"r\",\"tool_call_id\":\"1\"},"
+         "{\"role\":\"tool\",\"content\":\"\",\"tool_call_id\":\"2\"},"
+         "{\"role\":\"user\",\"content\":\"c\"}]",
+         false},
         {NULL, "[{\"role\":\"system\",\"content\":\"a\"}]",
          "[{\"role\":\"system\",\"content\":\"a\"}]", false},
     };
@@ -91,10 +107,15 @@ START_TEST(what_cannot_be_honoured_is_refused_by_name)
          STATUS_UNSUPPORTED, "messages.0.content.1", "image"},
         {WITH("[{\"type\":\"document\",\"source\":{}}]"), STATUS_UNSUPPORTED,
          "messages.0.content.0", "document"},
-        {WITH("[{\"type\":\"tool_result\",\"tool_use_id\":\"x\"}]"), STATUS_UNSUPPORTED,
-         "messages.0.content.0", "tools are not supported"},
+        {WITH("[{\"type\":\"tool_result\"}]"), STATUS_INVALID, "messages.0.content.0",
+         "its tool_use_id"},
+        {WITH("[{\"type\":\"tool_result\",\"tool_use_id\":\"x\",\"content\":[{\"type\":\"image\"}]}"
+              "]"),
+         STATUS_UNSUPPORTED, "messages.0.content.0.0", "image"},
+        {WITH("[{\"type\":\"tool_use\",\"id\":\"x\",\"name\":\"f\",\"input\":{}}]"), STATUS_INVALID,
+         "messages.0.content.0", "a text or tool_result block"},
         {WITH("[{\"type\":\"thinking\",\"thinking\":\"x\"}]"), STATUS_INVALID,
-         "messages.0.content.0", "a text block"},
+         "messages.0.content.0", "a text or tool_result block"},
         {WITH("\"a\\u0000\""), STATUS_INVALID, "messages", "\\u0000"},
         {"{\"max_tokens\":1,\"system\":5," USER "}", STATUS_INVALID, "system", "a string"},
         {"{\"max_tokens\":1,\"temperature\":1.5," USER "}", STATUS_INVALID, "temperature",

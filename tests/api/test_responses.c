@@ -27,6 +27,15 @@ START_TEST(inputs_become_messages)
          "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"b\"},{\"type\":"
          "\"text\",\"text\":\"c\"}]},{\"role\":\"user\",\"content\":\"d\"},{\"role\":\"user\","
          "\"content\":\"e\"}]"},
+        {NULL,
+         "[{\"role\":\"assistant\",\"content\":\"b\"},{\"type\":\"function_call\",\"call_id\":"
+         "\"1\","
+         "\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":\"function_call_output\",\"call_id\":"
+         "\"1\","
+         "\"output\":\"r\"}]",
+         "[{\"role\":\"assistant\",\"content\":\"b\",\"tool_calls\":[{\"id\":\"1\",\"type\":"
+         "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+         "{\"role\":\"tool\",\"content\":\"r\",\"tool_call_id\":\"1\"}]"},
         {"\"x\"", "[{\"role\":\"system\",\"content\":\"y\"}]",
          "[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\","
          "\"text\":\"y\"}]}]"},
@@ -65,8 +74,9 @@ START_TEST(what_cannot_be_honoured_is_refused_by_name)
          "input[0].content[0]", "text alone"},
         {ITEM("{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":5}]}"),
          STATUS_INVALID, "input[0].content[0]", "its text"},
-        {ITEM("{\"type\":\"function_call\",\"name\":\"f\"}"), STATUS_UNSUPPORTED, "input[0]",
-         "function_call|tools"},
+        {ITEM("{\"type\":\"function_call\",\"name\":\"f\"}"), STATUS_INVALID, "input[0]",
+         "call_id"},
+        {ITEM("{\"type\":\"web_search_call\"}"), STATUS_UNSUPPORTED, "input[0]", "web_search_call"},
         {ITEM("{\"type\":\"item_reference\",\"id\":\"x\"}"), STATUS_UNSUPPORTED, "input[0]",
          "keeps none"},
         {ITEM("7"), STATUS_INVALID, "input[0]", "an object"},

@@ -90,6 +90,25 @@ def test_an_answer_that_was_begun_goes_on(chat):
     assert count(chat, messages=messages) == right["usage"]["prompt_tokens"]
 
 
+def test_calls_of_tools_and_their_results_reach_the_template(serve, tmp_path):
+    template = "{% for m in messages %}[{{ m.role }}:{{ m.content }}{{ m.tool_calls|tojson if " \
+               "m.tool_calls }}{{ m.tool_call_id }}]{% endfor %}"
+    service = serve(model=with_strings(BUILTIN, tmp_path / "m.gguf",
+                                       tokenizer__chat_template=template))
+    call = {"type": "tool_use", "id": "t1", "name": "f", "input": {"x": [1.5, "a"]}}
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"}
+    talk = [*TALK, {"role": "assistant", "content": [call]},
+            {"role": "user", "content": [result, {"type": "text", "text": "Well?"}]}]
+    function = {"name": "f", "arguments": {"x": [1.5, "a"]}}
+    same = [*TALK, {"role": "assistant", "content": "", "tool_calls": [
+                {"id": "t1", "type": "function", "function": function}]},
+            {"role": "tool", "content": "sunny", "tool_call_id": "t1"},
+            {"role": "user", "content": "Well?"}]
+    right = service.answer(prompt=rendered(service, same), max_tokens=16, temperature=0)
+    assert right["usage"]["prompt_tokens"] == count(service, messages=talk)
+    assert ask(service, messages=talk, temperature=0)["content"][0]["text"] == right["text"]
+
+
 def test_stop_sequences_are_named(chat):
     text = ask(chat, temperature=0, max_tokens=40)["content"][0]["text"]
     word = text.split()[3]
