@@ -6,6 +6,7 @@
 #include "api/json/values.h"
 #include "api/native/info.h"
 #include "api/native/native.h"
+#include "api/openai/openai.h"
 #include "api/responses/responses.h"
 #include "mini_vocab.h"
 
@@ -149,6 +150,13 @@ static void check_rows(const char *schema, const struct field *fields, size_t n)
 START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
 {
     const struct field_table *shared = anthropic_message_fields.more;
+    check_rows("CompletionRequest", openai_completion_fields.fields,
+               openai_completion_fields.n_fields);
+    check_rows("ChatCompletionRequest", openai_chat_fields.fields, openai_chat_fields.n_fields);
+    check_rows("CompletionRequest", openai_chat_fields.more->fields,
+               openai_chat_fields.more->n_fields);
+    check_rows("ChatCompletionRequest", openai_chat_fields.more->fields,
+               openai_chat_fields.more->n_fields);
     check_rows("ServerExtras", asked_extras.fields, asked_extras.n_fields);
     check_rows("ResponsesRequest", openai_response_fields.fields, openai_response_fields.n_fields);
     check_rows("MessagesRequest", anthropic_message_fields.fields,
