@@ -33,6 +33,8 @@ static bool is_wanted(const struct job_entry *entry)
 
 static void unlink_entry(struct jobs *jobs, struct job_entry *entry)
 {
+    if (jobs->next_entry == entry)
+        jobs->next_entry = entry->next;
     if (entry->prev != NULL)
         entry->prev->next = entry->next;
     else
@@ -137,6 +139,8 @@ void jobs_detach(struct jobs *jobs, struct job_reader *reader)
     while (*place != reader)
         place = &(*place)->next;
     *place = reader->next;
+    if (jobs->next_reader == reader)
+        jobs->next_reader = reader->next;
     reader->entry = NULL;
     reader->active = false;
     settle(jobs, entry);
@@ -184,18 +188,18 @@ void jobs_let_go(struct jobs *jobs, struct job_entry *entry)
     settle(jobs, entry);
 }
 
-/* Tells an entry's readers. The entry may be gone afterwards. */
+/* Tells an entry's readers. The entry may be gone afterwards, and others too: a request whose last
+ * job has ended lets go of all of them. */
 static bool tell(struct jobs *jobs, struct job_entry *entry)
 {
     bool final = is_final(entry), any = false;
-    struct job_reader *next;
     if (entry->readers == NULL) {
         if (final)
             settle(jobs, entry);
         return false;
     }
-    for (struct job_reader *reader = entry->readers; reader != NULL; reader = next) {
-        next = reader->next;
+    for (struct job_reader *reader = entry->readers; reader != NULL; reader = jobs->next_reader) {
+        jobs->next_reader = reader->next;
         if (!final) {
             any |= reader->news(reader);
         } else if (!reader->ended) {
@@ -209,9 +213,8 @@ static bool tell(struct jobs *jobs, struct job_entry *entry)
 bool jobs_poll(struct jobs *jobs)
 {
     bool any = false;
-    struct job_entry *next;
-    for (struct job_entry *entry = jobs->first; entry != NULL; entry = next) {
-        next = entry->next;
+    for (struct job_entry *entry = jobs->first; entry != NULL; entry = jobs->next_entry) {
+        jobs->next_entry = entry->next;
         any |= tell(jobs, entry);
     }
     return any;

@@ -25,13 +25,16 @@ struct job_reader { /* the reader's own memory; zeroed but for the two functions
     bool ended;              /* knows that it is final */
     /* Both return whether they have resumed something, so that the loop must be driven. */
     bool (*news)(struct job_reader *reader); /* tokens may have come */
-    bool (*end)(struct job_reader *reader);  /* once: the job is final. May detach the reader. */
+    bool (*end)(struct job_reader *reader);  /* once: the job is final. May detach any reader. */
 };
 
 struct jobs { /* zeroed, but for the engine */
     struct engine *engine;
     struct job_entry *first;
     size_t n, n_kept;
+    /* While readers are told: whose turn is next. What goes meanwhile is passed over. */
+    struct job_entry *next_entry;
+    struct job_reader *next_reader;
 };
 
 /* Queues the jobs of one request, all or none, and gives each its first reader. On success they are

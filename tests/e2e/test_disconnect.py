@@ -304,3 +304,24 @@ def service_has_peer(service, sock):
         row[1].endswith(wanted) and row[2].endswith(f":{port:04X}") and row[9] != "0"
         for row in rows
     )
+
+
+@pytest.mark.parametrize("leave", ["close", "reset", "half_close"])
+def test_a_client_of_several_answers_leaves_before_any_or_all_of_them(serve, leave):
+    """Each answer is a job of its own, which ends when it likes: all of them go, others stay."""
+    service = serve()
+    body = {"prompt": "Once", "n": 2, "max_tokens": 40, "seed": 7}
+    alone = service.post("/v1/completions", body).json()["choices"]
+    for stream in (False, True) * 10:
+        left = service.connect()
+        left.send(service.build("POST", "/v1/completions",
+                                {**body, "n": 8, "max_tokens": 400, "stream": stream}))
+        if stream:
+            assert left.read_head().status == 200
+        stays = service.connect()
+        stays.send(service.build("POST", "/v1/completions", body))
+        getattr(left, leave)()
+        assert stays.read_response().json()["choices"] == alone
+        stays.close()
+        left.close()
+    assert service.wait_until_idle().value("smallmind_kv_pages", state="used") == 0

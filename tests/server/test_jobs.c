@@ -192,6 +192,60 @@ START_TEST(a_reader_that_goes_cancels_its_job_alone)
 }
 END_TEST
 
+/* As a request whose client has left: it waits for the last of its jobs, and lets go of all. */
+static bool on_last_end(struct job_reader *reader)
+{
+    on_end(reader);
+    for (size_t i = 0; i < N; i++)
+        if (!listeners[i].n_ends)
+            return false;
+    for (size_t i = 0; i < N; i++)
+        jobs_detach(&registry, readers[i]);
+    return false;
+}
+
+START_TEST(the_end_of_one_job_may_let_go_of_all)
+{
+    for (size_t last = 0; last < N; last++) {
+        open_all();
+        for (size_t i = 0; i < N; i++)
+            readers[i]->end = on_last_end;
+        submit_all();
+        for (size_t i = 0; i < N; i++)
+            if (i != last)
+                finish(i);
+        jobs_poll(&registry);
+        ck_assert_uint_eq(registry.n, N); /* its request reads them still */
+        finish(last);
+        jobs_poll(&registry);
+        ck_assert_uint_eq(registry.n, 0);
+        ck_assert_ptr_null(registry.first);
+    }
+}
+END_TEST
+
+/* The same with readers of one job, whichever of them is told first. */
+START_TEST(the_end_for_one_reader_may_let_go_of_all)
+{
+    open_all();
+    struct error err;
+    uint64_t retry_ms;
+    for (size_t i = 0; i < N; i++)
+        readers[i]->end = on_last_end;
+    ck_assert_int_eq(jobs_submit(&registry, list, readers, 1, &retry_ms, &err), STATUS_OK);
+    for (size_t i = 1; i < N; i++)
+        jobs_attach(readers[0]->entry, readers[i]);
+    listeners[0].n_ends = listeners[1].n_ends = listeners[2].n_ends = 1; /* the first ends all */
+    finish(0);
+    jobs_poll(&registry);
+    ck_assert_uint_eq(registry.n, 0);
+    ck_assert_uint_eq(listeners[3].n_ends, 1);
+    ck_assert_uint_eq(listeners[0].n_ends, 1); /* gone before their turn */
+    for (size_t i = 1; i < N; i++)
+        job_destroy(list[i]);
+}
+END_TEST
+
 START_TEST(a_kept_job_outlives_its_readers)
 {
     open_all();
@@ -225,6 +279,8 @@ int main(void)
     tcase_add_test(tc, none_is_taken_where_the_engine_refuses);
     tcase_add_test(tc, each_reader_is_told_of_its_own_job);
     tcase_add_test(tc, a_reader_that_goes_cancels_its_job_alone);
+    tcase_add_test(tc, the_end_of_one_job_may_let_go_of_all);
+    tcase_add_test(tc, the_end_for_one_reader_may_let_go_of_all);
     tcase_add_test(tc, a_kept_job_outlives_its_readers);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
