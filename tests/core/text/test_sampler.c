@@ -130,7 +130,7 @@ static void ref_penalties(double *logits, const struct sampling *p, const int32_
     memset(counts, 0, sizeof counts);
     size_t n = n_tokens < p->repetition_window ? n_tokens : p->repetition_window;
     for (size_t i = n_tokens - n; i < n_tokens; i++)
-        counts[tokens[i]]++;
+        counts[tokens[i]] += i >= p->penalties_from;
     for (size_t i = 0; i < VOCAB_MAX; i++) {
         if (counts[i] == 0)
             continue;
@@ -216,6 +216,7 @@ static void random_parameters(struct sampling *p, uint64_t *state, size_t n_voca
         p->presence_penalty = 2 * uniform(state) - 1;
         p->frequency_penalty = 2 * uniform(state) - 1;
         p->repetition_window = random_below(state, 80);
+        p->penalties_from = random_below(state, 2) ? random_below(state, 120) : 0;
     }
     p->seed = (uint64_t)random_below(state, UINT32_MAX) << 20;
     p->choice = random_below(state, 3);
@@ -396,6 +397,27 @@ START_TEST(the_window_reaches_back_no_further_than_asked)
 }
 END_TEST
 
+START_TEST(what_comes_before_the_answer_can_be_left_out)
+{
+    float logits[10] = {0, 0, 5, 4.9f};
+    struct sampler *s = open_sampler(10);
+    struct sampling p = plain;
+    p.temperature = 0;
+    p.presence_penalty = 1;
+    p.repetition_window = 64;
+    const int32_t tokens[] = {2, 7, 2, 9};
+    static const int32_t expected[] = {3, 3, 3, 2, 2, 2}; /* by where the answer begins */
+    for (size_t from = 0; from < 6; from++) {
+        p.penalties_from = from;
+        ck_assert_int_eq(draw(s, logits, &p, tokens, 4), expected[from]);
+    }
+    p.penalties_from = 2;
+    p.repetition_window = 1; /* the shorter of both */
+    ck_assert_int_eq(draw(s, logits, &p, tokens, 4), 2);
+    sampler_destroy(s);
+}
+END_TEST
+
 START_TEST(banned_ids_never_come)
 {
     float logits[4] = {9, 8, 1, 0};
@@ -447,12 +469,14 @@ START_TEST(what_cannot_be_drawn_from_is_an_error)
     struct sampler *s = open_sampler(4);
     struct error err;
     int32_t id;
+    ck_assert_int_eq(sampler_check(s, logits, &err), STATUS_INTERNAL);
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, NULL, 0, &id, &err), STATUS_INTERNAL);
     logits[1] = INFINITY;
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, NULL, 0, &id, &err), STATUS_INTERNAL);
     logits[1] = -INFINITY;
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, NULL, 0, &id, &err), STATUS_INTERNAL);
     logits[1] = 0;
+    ck_assert_int_eq(sampler_check(s, logits, &err), STATUS_OK);
     const int32_t all_ids[] = {0, 1, 2, 3};
     const struct sampler_ids all = {all_ids, 4};
     ck_assert_int_eq(sampler_draw(s, logits, &plain, NULL, 0, &all, 1, &id, &err), STATUS_INVALID);
@@ -560,6 +584,7 @@ int main(void)
     tcase_add_test(tc, ids_come_as_often_as_their_probability_says);
     tcase_add_test(tc, greedy_takes_the_highest_and_of_equals_the_lowest_id);
     tcase_add_test(tc, the_window_reaches_back_no_further_than_asked);
+    tcase_add_test(tc, what_comes_before_the_answer_can_be_left_out);
     tcase_add_test(tc, banned_ids_never_come);
     tcase_add_test(tc, logits_are_left_as_they_were_found);
     tcase_add_test(tc, what_cannot_be_drawn_from_is_an_error);
