@@ -155,6 +155,7 @@ static void fill(struct job *job, const struct build *b)
     job->n_prompt_logprobs = v->n_prompt_logprobs;
     job->keep_stop = v->keep_stop;
     job->no_cache = v->no_cache;
+    job->progress = v->progress;
     struct logit_bias *biases = job_biases(job); /* before sampling, which it is kept in */
     job->sampling = v->sampling;
     job->sampling.penalties_from = v->answer_only ? b->n_prompt : 0;

@@ -70,8 +70,9 @@ bool generation_finished(const struct generation *g)
 
 bool generation_has_news(const struct choice *choice)
 {
-    return atomic_load_explicit(&choice->job->n_ready, memory_order_acquire) >
-           choice->sent.n_tokens;
+    const struct job *job = choice->job;
+    return atomic_load_explicit(&job->n_ready, memory_order_acquire) > choice->sent.n_tokens ||
+           atomic_load_explicit(&job->n_read, memory_order_acquire) > choice->sent.n_read;
 }
 
 struct generation_usage generation_usage(const struct generation *g)

@@ -44,6 +44,7 @@ struct generation_mark { /* how far a job has been sent; zeroed to begin */
     uint32_t n_tokens;
     uint32_t n_text; /* bytes */
     bool done;       /* its last event is written: nothing more comes */
+    uint32_t n_read; /* of the prompt, where its progress is told */
 };
 
 enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64 };
@@ -108,7 +109,7 @@ void generation_times(const struct job *job, struct generation_times *out); /* o
 
 /* Whether every job is finished. True: everything of theirs is final. */
 bool generation_finished(const struct generation *g);
-/* Whether a job has more tokens ready than were sent. */
+/* Whether a job has more tokens ready, or has told of more of its prompt, than was sent. */
 bool generation_has_news(const struct choice *choice);
 
 /* Tokens of all choices together; each prompt's counted once. */

@@ -23,6 +23,7 @@ struct served {
     bool chats;                                  /* conversations can be rendered */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     size_t max_queue, max_choices;
+    size_t max_batch; /* sequences in a step of one worker */
     size_t running, queued, used_pages;
     double tokens_per_second;
 };

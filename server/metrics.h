@@ -23,7 +23,7 @@ enum reject_reason {
     REJECT_REASONS
 };
 
-enum { METRICS_ROUTES_MAX = 72, METRICS_CODES = 18 };
+enum { METRICS_ROUTES_MAX = 96, METRICS_CODES = 18 };
 enum {
     CODE_CLIENT_LEFT = 499
 }; /* never sent: the client was gone before its answer was complete */
@@ -88,7 +88,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     unsigned n_threads;
     const struct engine_stats *stats; /* zeroed while loading */
 };
-enum { METRICS_ROOM = 256 * 1024 }; /* always enough */
+enum { METRICS_ROOM = 384 * 1024 }; /* always enough */
 /* The text format 0.0.4. Returns its length, 0 when room is too small. */
 size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_t now_ns, char *out,
                      size_t room);

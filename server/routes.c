@@ -2,6 +2,7 @@
 #include "server/routes.h"
 
 #include "api/anthropic/anthropic.h"
+#include "api/llama/llama.h"
 #include "api/native/native.h"
 #include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
@@ -28,6 +29,7 @@ static const struct route routes[] = {
     {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
     {"/v1/responses", "POST", post, WORK, &generate_handler, &openai_responses},
+    {"/responses", "POST", post, WORK, &generate_handler, &openai_responses},
     {"/v1/messages", "POST", post, WORK, &generate_handler, &anthropic_messages},
     {"/v1/messages/count_tokens", "POST", post, WORK, &text_count, &anthropic_count},
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
@@ -45,12 +47,31 @@ static const struct route routes[] = {
     {"/api/create", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
     {"/api/copy", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
     {"/api/delete", "DELETE", "DELETE, OPTIONS", 0, &models_unable, &ollama_chat},
+    {"/completion", "POST", post, WORK, &generate_handler, &llama_completion},
+    {"/completions", "POST", post, WORK, &generate_handler, &llama_completion},
+    {"/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
+    {"/chat/completions/input_tokens", "POST", post, WORK, &text_count, &llama_count},
+    {"/v1/chat/completions/input_tokens", "POST", post, WORK, &text_count, &llama_count},
+    {"/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
+    {"/props", "GET", get, ROUTE_MODEL, &models_props, &llama_completion},
+    {"/slots", "GET", get, ROUTE_MODEL, &models_slots, &llama_completion},
+    {"/slots/*", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/embedding", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/embeddings", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/v1/embeddings", "POST", post, ROUTE_BODY, &models_unable, &openai_chat},
+    {"/rerank", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/reranking", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/v1/rerank", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/v1/reranking", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/infill", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/lora-adapters", "GET", get, 0, &models_unable, &llama_completion},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},
     {"/apply-template", "POST", post, WORK, &text_apply_template, NULL},
     {"/detokenize", "POST", post, WORK, &text_detokenize, NULL},
     {"/livez", "GET", get, PROBE, &ops_livez, NULL},
     {"/readyz", "GET", get, PROBE, &ops_readyz, NULL},
     {"/health", "GET", get, PROBE, &ops_health, NULL},
+    {"/v1/health", "GET", get, PROBE, &ops_health, NULL},
     {"/info", "GET", get, ROUTE_MODEL, &ops_info, NULL},
     {"/metrics", "GET", get, ROUTE_QUIET, &ops_metrics, NULL},
     {"/openapi.yaml", "GET", get, 0, &ops_openapi, NULL},

@@ -23,10 +23,12 @@ struct asked {
     const struct cJSON *prompt, *stop, *stop_token_ids, *logit_bias, *model;
     const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
     const struct cJSON *reasoning, *include;
+    const struct cJSON *biases, *samplers, *response_fields;
     struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
     bool add_generation_prompt, continue_final;
+    bool return_tokens, timings_per_token, return_progress;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
     uint64_t logprobs, top_logprobs, n, best_of, context;
     double temperature, top_p, min_p, typical_p;

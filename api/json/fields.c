@@ -329,9 +329,10 @@ static enum status read_member(struct body_reading *r, const struct cJSON *item,
                                "%s holds the character \\u0000; texts must do without it",
                                field->name);
     if (field->refused != NULL)
-        return asks_nothing(item) ? STATUS_OK
-                                  : error_set_param(err, STATUS_UNSUPPORTED, field->name, "%s: %s",
-                                                    field->name, field->refused);
+        return asks_nothing(item) || is_absent(field, item)
+                   ? STATUS_OK
+                   : error_set_param(err, STATUS_UNSUPPORTED, field->name, "%s: %s", field->name,
+                                     field->refused);
     if (field->no_effect || is_absent(field, item))
         return STATUS_OK;
     r->found->seen[i / 64] |= bit;

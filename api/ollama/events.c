@@ -104,7 +104,8 @@ size_t ollama_event(struct generation *g, char *out, size_t room)
         return w.n;
     }
     /* Text of no token of its own, and what was held back as a possible tag. */
-    const struct generation_mark end = {(uint32_t)ready.n_tokens, (uint32_t)ready.n_text, false};
+    const struct generation_mark end = {.n_tokens = (uint32_t)ready.n_tokens,
+                                        .n_text = (uint32_t)ready.n_text};
     if (write_line(&w, g, &end, true))
         write_end(&w, g, job);
     return w.n;

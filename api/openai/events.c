@@ -179,7 +179,8 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
         return true;
     if (generation_failed(choice->job))
         return write_error(w, g, choice->job);
-    const struct generation_mark end = {(uint32_t)ready.n_tokens, (uint32_t)ready.n_text, false};
+    const struct generation_mark end = {.n_tokens = (uint32_t)ready.n_tokens,
+                                        .n_text = (uint32_t)ready.n_text};
     struct reasoning last = choice->reasoning;
     reasoning_advance(&last, choice->job->text, ready.n_text, true);
     bool held = last.answer[1] > last.sent_answer || last.thought[1] > last.sent_thought;

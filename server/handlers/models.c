@@ -2,6 +2,7 @@
 #include "server/handlers/models.h"
 
 #include "api/chat/chat.h"
+#include "api/llama/llama.h"
 #include "api/ollama/ollama.h"
 #include "server/service.h"
 
@@ -27,6 +28,7 @@ static void fill(const struct service *service, struct served *out)
         .max_output_tokens = s->max_output_tokens,
         .max_queue = s->max_queue,
         .max_choices = s->max_choices,
+        .max_batch = s->max_batch,
         .running = stats.running,
         .queued = stats.queued,
         .used_pages = stats.kv.n_used,
@@ -66,6 +68,16 @@ static enum MHD_Result answer_version(struct request *r)
     return answer(r, ollama_models_bound, ollama_version);
 }
 
+static enum MHD_Result answer_props(struct request *r)
+{
+    return answer(r, llama_props_bound, llama_props);
+}
+
+static enum MHD_Result answer_slots(struct request *r)
+{
+    return answer(r, llama_slots_bound, llama_slots);
+}
+
 static enum MHD_Result answer_show(struct request *r)
 {
     struct error why;
@@ -83,12 +95,20 @@ static enum MHD_Result answer_show(struct request *r)
 static const char no_files[] = "models are not managed over HTTP: this server serves the one that "
                                "it was started with (smallmind pull, serve --model)";
 static const char no_vectors[] = "this model makes no embeddings";
+static const char no_ranks[] = "this model ranks no documents";
+static const char no_infill[] = "filling in between two texts is not supported";
+static const char no_adapters[] = "adapters are not supported";
+static const char no_saving[] = "slots are not saved: what prompts have in common is cached by the "
+                                "server itself";
 static const struct {
     const char *path, *why;
 } unable[] = {
-    {"/api/embed", no_vectors}, {"/api/embeddings", no_vectors}, {"/api/pull", no_files},
-    {"/api/push", no_files},    {"/api/create", no_files},       {"/api/copy", no_files},
-    {"/api/delete", no_files},
+    {"/api/embed", no_vectors},      {"/api/embeddings", no_vectors}, {"/api/pull", no_files},
+    {"/api/push", no_files},         {"/api/create", no_files},       {"/api/copy", no_files},
+    {"/api/delete", no_files},       {"/embedding", no_vectors},      {"/embeddings", no_vectors},
+    {"/v1/embeddings", no_vectors},  {"/rerank", no_ranks},           {"/reranking", no_ranks},
+    {"/v1/rerank", no_ranks},        {"/v1/reranking", no_ranks},     {"/infill", no_infill},
+    {"/lora-adapters", no_adapters}, {"/slots/*", no_saving},
 };
 
 static enum MHD_Result answer_unable(struct request *r)
@@ -104,5 +124,7 @@ static enum MHD_Result answer_unable(struct request *r)
 const struct handler models_tags = {.begin = answer_tags};
 const struct handler models_ps = {.begin = answer_ps};
 const struct handler models_version = {.begin = answer_version};
+const struct handler models_props = {.begin = answer_props};
+const struct handler models_slots = {.begin = answer_slots};
 const struct handler models_show = {.begin = answer_show};
 const struct handler models_unable = {.begin = answer_unable};

@@ -6,5 +6,7 @@
 
 /* GET /api/tags, /api/ps, /api/version; POST /api/show. */
 extern const struct handler models_tags, models_ps, models_version, models_show;
+/* GET /props, /slots. */
+extern const struct handler models_props, models_slots;
 /* Routes for what this server does not do: 501, with the reason. */
 extern const struct handler models_unable;

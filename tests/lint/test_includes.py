@@ -28,7 +28,8 @@ ANTHROPIC = [*ASKED, "api/anthropic"]
 OLLAMA = [*ASKED, "api/ollama"]
 TGI = [*ASKED, "api/tgi"]
 RESPONSES = [*ASKED, "api/responses"]
-DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI, *RESPONSES]
+LLAMA = [*OPENAI, "api/llama"]
+DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI, *RESPONSES, *LLAMA]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -61,6 +62,7 @@ MAY = {
     "api/ollama": OLLAMA,
     "api/responses": RESPONSES,
     "api/tgi": TGI,
+    "api/llama": LLAMA,
     "report": REPORT,
     "server": HANDLERS,
     "server/http": HTTP,
@@ -76,7 +78,7 @@ LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
-               "api/ollama", "api/responses", "api/tgi", "report", "store"],
+               "api/ollama", "api/responses", "api/tgi", "api/llama", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
     "nettle/": ["store"],

@@ -25,7 +25,13 @@ START_TEST(every_promised_route_is_there_with_its_method)
                     {"/v1/models", "GET"},
                     {"/v1/models/some-name", "GET"},
                     {"/v1/completions", "POST"},
-                    {"/v1/chat/completions", "POST"}};
+                    {"/v1/chat/completions", "POST"},
+                    {"/v1/health", "GET"},
+                    {"/completion", "POST"},
+                    {"/completions", "POST"},
+                    {"/chat/completions", "POST"},
+                    {"/props", "GET"},
+                    {"/slots", "GET"}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++) {
         const struct route *route =
             route_find(&service_routes, promised[i].path, promised[i].method);
@@ -61,8 +67,8 @@ START_TEST(only_the_probes_and_the_page_need_no_key)
 {
     for (size_t i = 0; i < service_routes.n; i++) {
         const char *path = service_routes.routes[i].path;
-        bool probe =
-            !strcmp(path, "/livez") || !strcmp(path, "/readyz") || !strcmp(path, "/health");
+        bool probe = !strcmp(path, "/livez") || !strcmp(path, "/readyz") ||
+                     !strcmp(path, "/health") || !strcmp(path, "/v1/health");
         bool page = !strcmp(path, "/"); /* it asks for a key itself */
         unsigned flags = service_routes.routes[i].flags;
         ck_assert_msg(((flags & ROUTE_OPEN) != 0) == (probe || page), "%s", path);

@@ -1,0 +1,174 @@
+/* events.c - a generation as llama.cpp's stream: how far the prompt is read where that was asked
+ * for, one event for each token, then each choice's answer without its text. Each call writes as
+ * many whole events as fit. Loop thread; allocates nothing. */
+#include "api/llama/parts.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
+
+/* An event that did not fit is taken back whole. */
+static bool keep(struct json_writer *w, size_t before)
+{
+    if (!w->full)
+        return true;
+    w->n = before;
+    return false;
+}
+
+/* data: {"index","content","tokens","stop","id_slot","tokens_predicted","tokens_evaluated", left
+ * open: of the token before the mark `to`, or of none. */
+static void open_event(struct json_writer *w, const struct generation *g, size_t i,
+                       const struct generation_mark *to)
+{
+    const struct choice *choice = &g->choices[i];
+    const struct job *job = choice->job;
+    const struct generation_mark *from = &choice->sent;
+    json_name_uint(w, "data: {", "index", i);
+    json_raw(w, ",\"content\":");
+    json_string(w, job->text + from->n_text, to->n_text - from->n_text);
+    json_raw(w, ",\"tokens\":[");
+    if (to->n_tokens > from->n_tokens)
+        json_int(w, job->tokens[from->n_tokens].id);
+    json_raw(w, "],\"stop\":false,\"id_slot\":-1");
+    json_name_uint(w, ",", "tokens_predicted", to->n_tokens);
+    json_name_uint(w, ",", "tokens_evaluated", job->n_prompt);
+}
+
+static bool close_event(struct json_writer *w, struct generation *g, size_t i,
+                        const struct generation_mark *to, size_t before)
+{
+    const struct llama_wishes *wishes = g->wishes;
+    if (wishes->timings_per_token)
+        llama_put_timings(w, g->choices[i].job, to);
+    json_raw(w, "}\n\n");
+    if (!keep(w, before))
+        return false;
+    g->choices[i].sent = *to;
+    return true;
+}
+
+static bool write_progress(struct json_writer *w, struct generation *g, size_t i, size_t n_read,
+                           size_t n_found)
+{
+    struct choice *choice = &g->choices[i];
+    const struct job *job = choice->job;
+    struct generation_mark to = choice->sent;
+    size_t before = w->n;
+    to.n_read = (uint32_t)n_read;
+    open_event(w, g, i, &to);
+    json_name_uint(w, ",\"prompt_progress\":{", "total", job->n_prompt);
+    json_name_uint(w, ",", "cache", n_found);
+    json_name_uint(w, ",", "processed", n_read);
+    double ms = (double)(clock_now_ns() - job->started_ns) * 1e-6;
+    json_name_double(w, ",", "time_ms", n_read > n_found ? ms : 0, 3);
+    json_raw(w, "}");
+    return close_event(w, g, i, &to, before);
+}
+
+/* First what was there already, then how far the reading has come. */
+static bool write_news_of_prompt(struct json_writer *w, struct generation *g, size_t i)
+{
+    struct choice *choice = &g->choices[i];
+    const struct job *job = choice->job;
+    const struct llama_wishes *wishes = g->wishes;
+    size_t n_read = atomic_load_explicit(&job->n_read, memory_order_acquire);
+    size_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
+    if (n_read <= choice->sent.n_read)
+        return true;
+    if (!wishes->return_progress || choice->sent.n_tokens > 0) {
+        choice->sent.n_read = (uint32_t)n_read;
+        return true;
+    }
+    if (choice->stage == 0) {
+        if (!write_progress(w, g, i, n_found, n_found))
+            return false;
+        choice->stage = 1;
+    }
+    return n_read <= choice->sent.n_read || write_progress(w, g, i, n_read, n_found);
+}
+
+static bool write_token(struct json_writer *w, struct generation *g, size_t i)
+{
+    const struct choice *choice = &g->choices[i];
+    const struct job *job = choice->job;
+    size_t before = w->n;
+    struct generation_mark to = choice->sent;
+    to.n_text = job->tokens[to.n_tokens++].text_end;
+    open_event(w, g, i, &to);
+    if (job->n_logprobs >= 0) {
+        json_raw(w, ",\"completion_probabilities\":");
+        llama_put_probabilities(w, g, job, choice->sent.n_tokens, to.n_tokens);
+    }
+    return close_event(w, g, i, &to, before);
+}
+
+static bool write_answer(struct json_writer *w, struct generation *g, size_t i)
+{
+    struct choice *choice = &g->choices[i];
+    size_t before = w->n;
+    json_raw(w, "data: ");
+    llama_put_answer(w, g, i, &choice->sent);
+    json_raw(w, "\n\n");
+    choice->sent.done = keep(w, before);
+    return choice->sent.done;
+}
+
+static bool write_error(struct json_writer *w, struct generation *g, const struct job *job)
+{
+    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
+    struct api_error what = errors_of_job(job);
+    size_t before = w->n;
+    json_raw(w, "data: ");
+    llama_put_error(w, &what, text, strlen(text), job->error.param);
+    json_raw(w, "\n\n");
+    g->complete = keep(w, before);
+    return false;
+}
+
+/* False: no more can be written now. */
+static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
+{
+    struct choice *choice = &g->choices[i];
+    struct generation_ready ready = generation_ready(choice->job);
+    if (choice->sent.done)
+        return true;
+    if (choice->job->progress && !write_news_of_prompt(w, g, i))
+        return false;
+    while (choice->sent.n_tokens < ready.n_tokens)
+        if (!write_token(w, g, i))
+            return false;
+    if (!ready.finished)
+        return true;
+    if (generation_failed(choice->job))
+        return write_error(w, g, choice->job);
+    return write_answer(w, g, i);
+}
+
+size_t llama_event(struct generation *g, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    size_t n_done = 0;
+    if (g->complete)
+        return 0;
+    for (size_t i = 0; i < g->n_choices; i++) {
+        if (!write_choice(&w, g, i))
+            return w.n;
+        n_done += g->choices[i].sent.done;
+    }
+    g->complete = n_done == g->n_choices;
+    return w.n;
+}
+
+size_t llama_event_min(const struct generation *g)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < g->n_choices; i++) {
+        size_t token = llama_token_bound(g, g->choices[i].job);
+        size_t bound = llama_answer_bound(g, i) + token;
+        most = bound > most ? bound : most;
+    }
+    return EVENT_BOUND + ERROR_BOUND + LLAMA_TIMINGS_BOUND + most;
+}
