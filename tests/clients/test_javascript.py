@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PACKAGES = HERE.parents[1] / "build" / "clients-js"
 
 
-@pytest.mark.skipif(not (PACKAGES / "node_modules").is_dir(), reason="make test-clients brings them")
+@pytest.mark.skipif(not (PACKAGES / "node_modules").is_dir(), reason="no packages there")
 @pytest.mark.parametrize("name", sorted(file.name for file in (HERE / "js").glob("*.test.js")))
 def test_javascript(url, name):
     shutil.copy(HERE / "js" / name, PACKAGES / name)  # beside the packages, where node looks
