@@ -259,14 +259,18 @@ static ssize_t read_nothing(void *cls, uint64_t position, char *out, size_t room
 }
 
 /* HEAD: what a GET would say of itself, without the seconds that its body costs, and so without its
- * length. */
+ * length. The connection ends with it: to an answer in chunks the library would add the last chunk,
+ * and a client would take that for the next answer. */
 static enum MHD_Result answer_head(struct request *r)
 {
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 1024, read_nothing, NULL, NULL);
     if (response == NULL)
         return MHD_NO;
-    if (!response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") ||
+    r->last = true;
+    if (MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END) !=
+            MHD_YES ||
+        !response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") ||
         !response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                          profile_form_type(profile_form_of(r->headers.accept)))) {
         MHD_destroy_response(response);

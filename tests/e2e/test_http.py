@@ -1,6 +1,7 @@
 """Routes, methods, headers, and HTTP as clients speak it."""
 import json
 import os
+import re
 import socket
 
 import pytest
@@ -39,6 +40,23 @@ def test_head_is_get_without_a_body(service, path):
             assert connection.read_response("HEAD").status == 200
         connection.send(service.build("GET", "/livez"))
         assert connection.read_response().status == 200
+
+
+DOCUMENTED = re.findall(r"^  (/\S*):$", (ROOT / "openapi.yaml").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", DOCUMENTED + ["/nothing", "/debug/profile?seconds=0.1"])
+def test_an_answer_to_head_is_a_head_alone(service, path):
+    """One byte more, and it is taken for the beginning of the next answer."""
+    path = path.replace("{id}", "unknown")
+    with service.connect() as connection:
+        connection.send(service.build("HEAD", path) + service.build("GET", "/livez"))
+        head = connection.read_head()
+        if head.header("Connection") == "close":
+            assert connection.read_to_end() == b""
+        else:
+            assert head.header("Content-Length") is not None
+            assert connection.read_response().body == b"ok\n"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT",
