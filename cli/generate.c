@@ -6,9 +6,9 @@
  */
 #include "cli/verbs.h"
 
-#include "api/builder.h"
 #include "base/clock.h"
 #include "cli/bar.h"
+#include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
 #include "cli/terminal.h"
@@ -16,7 +16,6 @@
 #include "engine/stats.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,84 +78,19 @@ static void set_running(struct completion *c, bool running)
 
 /* --- the request --- */
 
-static int by_id(const void *a, const void *b)
-{
-    const struct logit_bias *left = a, *right = b;
-    return (left->id > right->id) - (left->id < right->id);
-}
-
-/* The flags' biases, sorted, as the builder wants them; the settings know no vocabulary. */
-static enum status read_biases(const struct completion *c, struct logit_bias *out,
-                               struct error *err)
-{
-    const struct settings *s = c->settings;
-    size_t n_vocab = tokenizer_n_vocab(c->loaded.tokenizer);
-    for (size_t i = 0; i < s->n_biases; i++) {
-        float bias = s->biases[i].bias;
-        if (s->biases[i].id < 0 || (size_t)s->biases[i].id >= n_vocab)
-            return error_set_param(err, STATUS_INVALID, "logit-bias",
-                                   "%d is not a token id of this model; ids are 0 to %zu",
-                                   s->biases[i].id, n_vocab - 1);
-        out[i] = (struct logit_bias){s->biases[i].id, bias <= -100 ? -INFINITY : bias};
-    }
-    qsort(out, s->n_biases, sizeof *out, by_id);
-    for (size_t i = 1; i < s->n_biases; i++)
-        if (out[i].id == out[i - 1].id)
-            return error_set_param(err, STATUS_INVALID, "logit-bias",
-                                   "token %d appears more than once", out[i].id);
-    return STATUS_OK;
-}
-
-static void fill_values(struct builder_values *out, const struct settings *s)
-{
-    builder_defaults(out);
-    out->parse_special = s->parse_special;
-    out->has_max_tokens = s->max_tokens > 0;
-    out->max_tokens = s->max_tokens;
-    out->min_tokens = s->min_tokens;
-    out->ignore_eos = s->ignore_eos;
-    out->n_stops = s->n_stop;
-    out->sampling = (struct sampling){
-        .temperature = s->temperature,
-        .top_k = s->top_k,
-        .top_p = s->top_p,
-        .min_p = s->min_p,
-        .typical_p = s->typical_p,
-        .repetition_penalty = s->repetition_penalty,
-        .repetition_window = s->repetition_window,
-        .presence_penalty = s->presence_penalty,
-        .frequency_penalty = s->frequency_penalty,
-        .seed = s->seed,
-        .n_biases = s->n_biases,
-    };
-}
-
 static enum status make_job(struct completion *c, const char *prompt, size_t n_prompt,
                             struct error *err)
 {
-    static const struct builder_names names = {.prompt = "the prompt",
-                                               .max_tokens = "max-tokens",
-                                               .min_tokens = "min-tokens",
-                                               .logit_bias = "logit-bias"};
     const struct settings *s = c->settings;
     const struct api_limits limits = {.n_context = c->loaded.model->n_context, .max_choices = 1};
-    struct stop_string stops[SETTINGS_STOPS];
-    struct builder_values values;
+    struct flags flags = {.biases = NULL};
     struct generation g = {.choices = NULL};
-    struct logit_bias *biases = malloc((s->n_biases + 1) * sizeof *biases);
-    if (biases == NULL)
-        return error_no_memory(err, s->n_biases * sizeof *biases, "logit biases");
-    for (size_t i = 0; i < s->n_stop; i++)
-        stops[i] = (struct stop_string){s->stop[i], strlen(s->stop[i])};
-    fill_values(&values, s);
-    values.text = prompt;
-    values.n_text = n_prompt;
-    values.stops = stops;
-    values.sampling.biases = biases;
-    enum status status = read_biases(c, biases, err);
+    enum status status = flags_read(&flags, s, tokenizer_n_vocab(c->loaded.tokenizer), err);
+    flags.values.text = prompt;
+    flags.values.n_text = n_prompt;
     if (status == STATUS_OK)
-        status = builder_add(&g, &values, &names, c->loaded.tokenizer, &limits, err);
-    free(biases);
+        status = builder_add(&g, &flags.values, &flags_names, c->loaded.tokenizer, &limits, err);
+    flags_free(&flags);
     if (status == STATUS_OK) {
         c->job = g.choices[0].job;
         c->job->arrived_ns = clock_now_ns();
@@ -281,21 +215,6 @@ static enum status run(struct completion *c, struct error *err)
     return status;
 }
 
-/* A field of the request that was a flag here is wrong usage, and is called as it was given. */
-static void blame_option(struct error *err)
-{
-    char name[sizeof err->param];
-    size_t n = 0;
-    for (; err->param[n] != '\0'; n++)
-        name[n] = err->param[n] == '_' ? '-' : err->param[n];
-    name[n] = '\0';
-    if (!settings_has_option(VERB_GENERATE, name))
-        return;
-    struct error cause = *err;
-    snprintf(cause.param, sizeof cause.param, "--%.60s", name);
-    error_set_param(err, cause.status, cause.param, "--%s: %s", name, cause.text);
-}
-
 int verb_generate(const struct settings *settings)
 {
     struct completion c = {.settings = settings, .lock = PTHREAD_MUTEX_INITIALIZER};
@@ -315,6 +234,6 @@ int verb_generate(const struct settings *settings)
     load_free(&c.loaded);
     if (signal_number != 0)
         return EXIT_INTERRUPTED;
-    blame_option(&err);
+    flags_blame(VERB_GENERATE, &err);
     return status == STATUS_OK || status == STATUS_CANCELLED ? EXIT_DONE : verb_fail(&err);
 }

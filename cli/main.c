@@ -33,6 +33,8 @@ static int run(struct settings *settings, const char *notes)
         return verb_serve(settings, notes);
     case VERB_GENERATE:
         return verb_generate(settings);
+    case VERB_CHAT:
+        return verb_chat(settings);
     case VERB_INSPECT:
         return verb_inspect(settings);
     case VERB_TOKENIZE:

@@ -11,6 +11,7 @@
 
 int verb_serve(struct settings *settings, const char *notes); /* notes: lines for the log */
 int verb_generate(const struct settings *settings);
+int verb_chat(const struct settings *settings);
 int verb_inspect(const struct settings *settings);
 int verb_tokenize(const struct settings *settings);
 int verb_detokenize(const struct settings *settings);

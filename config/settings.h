@@ -30,6 +30,7 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_PULL = 2048,
             VERB_LIST = 4096,
             VERB_RM = 8192,
+            VERB_CHAT = 16384,
 };
 
 enum reasoning_mode { REASONING_AUTO, REASONING_OFF };

@@ -47,6 +47,7 @@ look() {
             library_of inih libinih-dev
             library_of libcurl libcurl4-gnutls-dev
             library_of nettle nettle-dev
+            library_of libedit libedit-dev
             [ ! -e /etc/debian_version ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
                 lacks ca-certificates
             ;;

@@ -70,6 +70,7 @@ MAY = {
     "store": STORE,
     "cli": CLI,
     "cli/bench": CLI,
+    "cli/chat": CLI,
     "cli/inspect": CLI,
     "cli/profile": CLI,
 }
@@ -81,6 +82,7 @@ LIBRARIES = {
                "api/ollama", "api/responses", "api/tgi", "api/llama", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
+    "histedit.h": ["cli/chat"],
     "nettle/": ["store"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }

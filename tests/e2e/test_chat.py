@@ -1,0 +1,188 @@
+"""`smallmind chat`: a conversation in a pipe and on a terminal."""
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+import models
+from service import BINARY, LIMIT, clean_environment, run_verb
+
+ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+FLAGS = ["--model", "builtin", "--chat-template", "chatml", "--temperature", "0",
+         "--max-tokens", "8"]
+
+
+def chat(text, *flags):
+    done = run_verb("chat", *FLAGS, *flags, stdin=text.encode())
+    return done
+
+
+def test_in_a_pipe_each_line_gets_a_plain_answer():
+    done = chat("Hello there\n\nTell me more\n")
+    assert done.returncode == 0 and done.stderr.count(b"context's end") <= 2
+    assert b"\x1b" not in done.stdout and b">" not in done.stdout[:1]
+    again = chat("Hello there\nTell me more\n")
+    assert again.stdout == done.stdout
+
+
+def test_the_answers_are_those_of_the_service(serve, tmp_path):
+    service = serve("--chat-template", "chatml", "--api-key-file", write(tmp_path / "k", "key\n"))
+    file = tmp_path / "saved.json"
+    done = chat(f"/system Be brief\nHello there\nTell me more\n/save {file}\n")
+    saved = json.loads(file.read_text())
+    assert [m["role"] for m in saved] == ["system", "user", "assistant", "user", "assistant"]
+    assert done.stdout.decode() == "".join(
+        m["content"] + ("" if m["content"].endswith("\n") else "\n")
+        for m in saved if m["role"] == "assistant")
+    for n in (3, 5):
+        answer = service.post("/v1/chat/completions", {
+            "messages": saved[:n - 1], "temperature": 0, "max_tokens": 8},
+            {"Authorization": "Bearer key"})
+        assert answer.status == 200, answer
+        assert answer.json()["choices"][0]["message"]["content"] == saved[n - 1]["content"]
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_a_turn_reads_only_what_is_new():
+    done = chat("Once upon a time there was a little dog who liked to run\n/stats\n"
+                "And then?\n/stats\n")
+    cached = [int(n) for n in re.findall(rb"(\d+) of them cached", done.stdout)]
+    assert len(cached) == 2 and cached[1] > cached[0]
+
+
+def test_commands_that_are_wrong_are_said(tmp_path):
+    file = write(tmp_path / "mine", "mine")
+    done = chat(f"/nonsense x\n/save\n/save {file}\n/stats\n/help\n/quit\nnever asked\n")
+    assert done.returncode == 0 and file.read_text() == "mine"
+    assert b"/nonsense is unknown" in done.stderr and b"File exists" in done.stderr
+    assert b"No answer yet" in done.stdout and b"/system TEXT" in done.stdout
+
+
+def test_system_and_clear(tmp_path):
+    one, two, three = (tmp_path / name for name in "123")
+    chat(f"Hi\n/system A \"quoted\" one\n/save {one}\n/system\n/save {two}\n/system B\n/clear\n"
+         f"//slash\n/save {three}\n")
+    roles = [[m["role"] for m in json.loads(p.read_text())] for p in (one, two, three)]
+    assert roles == [["system", "user", "assistant"], ["user", "assistant"],
+                     ["system", "user", "assistant"]]
+    assert json.loads(one.read_text())[0]["content"] == 'A "quoted" one'
+    assert json.loads(three.read_text())[1]["content"] == "/slash"
+
+
+def test_a_model_without_a_template_says_what_to_do():
+    done = run_verb("chat", "--model", models.fixture("llama256.Q4_0.gguf"), stdin=b"Hi\n")
+    assert done.returncode == 1 and b"--chat-template" in done.stderr
+
+
+def test_a_conversation_that_no_longer_fits_is_an_error():
+    done = chat("word " * 600 + "\n", "--context", "128")
+    assert done.returncode == 1 and b"context" in done.stderr
+
+
+class Person:
+    """One run of chat on a terminal of its own."""
+
+    def __init__(self, *flags, **env):
+        self.main, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [str(BINARY), "chat", *FLAGS, *flags], stdin=terminal, stdout=terminal, stderr=terminal,
+            start_new_session=True, env=dict(clean_environment(env), TERM="xterm"),
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
+        os.close(terminal)
+        self.seen = b""
+
+    def wait_for(self, text, n=1):
+        end = time.monotonic() + LIMIT
+        while ESCAPE.sub(b"", self.seen).count(text) < n:
+            assert time.monotonic() < end, self.seen
+            try:
+                data = os.read(self.main, 65536)
+            except OSError:
+                data = b""
+            assert data, self.seen
+            self.seen += data
+
+    def type(self, text):
+        os.write(self.main, text)
+
+    def end(self):
+        try:
+            while data := os.read(self.main, 65536):
+                self.seen += data
+        except OSError:
+            pass
+        os.close(self.main)
+        return self.process.wait(LIMIT)
+
+
+def test_on_a_terminal_lines_are_edited_and_remembered(tmp_path):
+    file = tmp_path / "saved"
+    person = Person()
+    person.wait_for(b"> ")
+    person.type(b"Hellx\x7fo\r")
+    person.wait_for(b"> ", 2)
+    person.type(b"\x1b[A\r")  # the line before
+    person.wait_for(b"> ", 3)
+    person.type(f"/save {file}\r".encode())
+    person.wait_for(b"messages are in")
+    person.type(b"\x04")
+    assert person.end() == 0
+    assert [m["content"] for m in json.loads(file.read_text())[::2]] == ["Hello", "Hello"]
+
+
+def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
+    file = tmp_path / "saved"
+    person = Person("--model", models.slow(), "--max-tokens", "1500", "--ignore-eos")
+    person.wait_for(b"> ")
+    person.type(b"not this\x03")
+    person.wait_for(b"> ", 2)
+    for n in (3, 4):
+        person.type(b"Go on\r")
+        person.wait_for(b"\n", person.seen.count(b"\n") + 1)
+        end = len(person.seen)
+        while len(person.seen) < end + 200:
+            person.seen += os.read(person.main, 4096)
+        person.type(b"\x03")
+        person.wait_for(b"(stopped)", n - 2)
+    person.type(f"/save {file}\r".encode())
+    person.wait_for(b"messages are in")
+    person.type(b"/quit\r")
+    assert person.end() == 0
+    saved = json.loads(file.read_text())
+    assert [m["role"] for m in saved] == ["user", "assistant"] * 2
+    assert saved[0]["content"] == "Go on" and saved[1]["content"]
+
+
+def test_a_reader_that_leaves_ends_it():
+    process = subprocess.Popen([str(BINARY), "chat", *FLAGS, "--max-tokens", "400", "--ignore-eos"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=clean_environment())
+    process.stdout.close()
+    process.stdin.write(b"Hello\n" * 50)
+    process.stdin.close()
+    assert process.wait(LIMIT) in (0, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_at_the_prompt_of_a_pipe_end_it(number):
+    process = subprocess.Popen([str(BINARY), "chat", *FLAGS], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, env=clean_environment())
+    process.stdin.write(b"Hello\n")
+    process.stdin.flush()
+    assert process.stdout.readline() is not None
+    process.stdin.write(b"/help\n")
+    process.stdin.flush()
+    while b"Ctrl-C" not in process.stdout.readline():
+        pass
+    process.send_signal(number)
+    assert process.wait(LIMIT) != 0
