@@ -15,7 +15,7 @@
 #define ALL                                                                                        \
     (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
      VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH | VERB_PROFILE | VERB_PULL | VERB_LIST |         \
-     VERB_RM)
+     VERB_RM | VERB_CHAT)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
