@@ -5,6 +5,7 @@
 
 #include <histedit.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,10 @@ struct typed *typed_open(const char *program)
 {
     struct typed *typed = calloc(1, sizeof *typed);
     bool person = isatty(STDIN_FILENO) == 1 && terminal_escapes(STDOUT_FILENO);
+    /* Between the prompt and the editor's own mode Ctrl-C is a signal; a thread that waits for it
+     * (interrupt.h) gets it all the same. */
+    if (person)
+        signal(SIGINT, SIG_IGN);
     if (typed == NULL || !person || open_editor(typed, program))
         return typed;
     typed_close(typed);

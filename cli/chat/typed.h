@@ -8,7 +8,7 @@
 
 struct typed;
 
-/* NULL: out of memory. */
+/* NULL: out of memory. Where a person types, SIGINT is ignored from here on. */
 struct typed *typed_open(const char *program);
 void typed_close(struct typed *typed); /* takes NULL; puts the terminal back */
 

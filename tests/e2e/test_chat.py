@@ -5,12 +5,13 @@ import pty
 import re
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
 
 import models
-from service import BINARY, LIMIT, clean_environment, run_verb
+from service import BINARY, LIMIT, clean_environment, poll, run_verb
 
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 FLAGS = ["--model", "builtin", "--chat-template", "chatml", "--temperature", "0",
@@ -115,6 +116,10 @@ class Person:
     def type(self, text):
         os.write(self.main, text)
 
+    def wait_for_editor(self):
+        """The prompt is written before the editor takes the terminal over."""
+        poll("the editor", lambda: not termios.tcgetattr(self.main)[3] & termios.ICANON)
+
     def end(self):
         try:
             while data := os.read(self.main, 65536):
@@ -144,8 +149,10 @@ def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
     file = tmp_path / "saved"
     person = Person("--model", models.slow(), "--max-tokens", "1500", "--ignore-eos")
     person.wait_for(b"> ")
+    person.wait_for_editor()
     person.type(b"not this\x03")
     person.wait_for(b"> ", 2)
+    person.wait_for_editor()
     for n in (3, 4):
         person.type(b"Go on\r")
         person.wait_for(b"\n", person.seen.count(b"\n") + 1)
@@ -154,6 +161,7 @@ def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
             person.seen += os.read(person.main, 4096)
         person.type(b"\x03")
         person.wait_for(b"(stopped)", n - 2)
+        person.wait_for_editor()
     person.type(f"/save {file}\r".encode())
     person.wait_for(b"messages are in")
     person.type(b"/quit\r")
