@@ -68,6 +68,16 @@ struct build { /* one job in the making */
     size_t n_prompt, max_tokens;
 };
 
+/* Says how many tokens there are, and how many may be, beside the sentence that says it. */
+static enum status count_tokens(struct error *err, size_t have, size_t most)
+{
+    if (err != NULL) {
+        err->have = have;
+        err->most = most;
+    }
+    return STATUS_CONTEXT;
+}
+
 static enum status fit_prompt(const struct build *b, struct error *err)
 {
     const char *field = b->names->prompt;
@@ -77,15 +87,19 @@ static enum status fit_prompt(const struct build *b, struct error *err)
                                "%s is empty, and this model puts no token of its own in front: "
                                "give at least one character",
                                field);
-    if (b->n_prompt >= n_context)
-        return error_set_param(err, STATUS_CONTEXT, field,
-                               "the prompt has %zu tokens; the context holds %zu, of which the "
-                               "answer needs at least one",
-                               b->n_prompt, n_context);
-    if (most != 0 && b->n_prompt > most)
-        return error_set_param(err, STATUS_CONTEXT, field,
-                               "the prompt has %zu tokens; this server takes %zu at most",
-                               b->n_prompt, most);
+    if (b->n_prompt >= n_context) {
+        error_set_param(err, STATUS_CONTEXT, field,
+                        "the prompt has %zu tokens; the context holds %zu, of which the "
+                        "answer needs at least one",
+                        b->n_prompt, n_context);
+        return count_tokens(err, b->n_prompt, n_context);
+    }
+    if (most != 0 && b->n_prompt > most) {
+        error_set_param(err, STATUS_CONTEXT, field,
+                        "the prompt has %zu tokens; this server takes %zu at most", b->n_prompt,
+                        most);
+        return count_tokens(err, b->n_prompt, most);
+    }
     return STATUS_OK;
 }
 
@@ -100,10 +114,11 @@ static enum status fit_answer(struct build *b, struct error *err)
         if (most != 0 && b->max_tokens > most)
             b->max_tokens = most;
     } else if (v->max_tokens > left) {
-        return error_set_param(err, STATUS_CONTEXT, field,
-                               "the prompt's %zu tokens and %s of %" PRIu64
-                               " go beyond the context of %zu; at most %zu are left",
-                               b->n_prompt, field, v->max_tokens, b->limits->n_context, left);
+        error_set_param(err, STATUS_CONTEXT, field,
+                        "the prompt's %zu tokens and %s of %" PRIu64
+                        " go beyond the context of %zu; at most %zu are left",
+                        b->n_prompt, field, v->max_tokens, b->limits->n_context, left);
+        return count_tokens(err, b->n_prompt, b->limits->n_context);
     } else if (most != 0 && v->max_tokens > most) {
         return error_set_param(err, STATUS_INVALID, field,
                                "%s must be at most %zu on this server, not %" PRIu64, field, most,

@@ -13,6 +13,7 @@ struct api_error {
     const char *code; /* "invalid_value", "context_length_exceeded", "queue_full", ... static */
     const char *type; /* "invalid_request_error", "overloaded_error", "server_error", ... static */
     const char *id;   /* the request's, borrowed; NULL: not told */
+    unsigned long long have, most; /* context_length_exceeded: as in struct error; else 0 */
 };
 struct api_error errors_of_status(enum status status);
 

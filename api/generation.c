@@ -75,6 +75,19 @@ bool generation_has_news(const struct choice *choice)
            atomic_load_explicit(&job->n_read, memory_order_acquire) > choice->sent.n_read;
 }
 
+bool generation_progress(const struct choice *choice, struct generation_mark *to)
+{
+    const struct job *job = choice->job;
+    uint32_t n_read = atomic_load_explicit(&job->n_read, memory_order_acquire);
+    uint32_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
+    *to = choice->sent;
+    if (n_read <= choice->sent.n_read)
+        return false;
+    to->n_read = choice->sent.begun || n_found > n_read ? n_read : n_found;
+    to->begun = true;
+    return true;
+}
+
 struct generation_usage generation_usage(const struct generation *g)
 {
     struct generation_usage usage = {0, 0, 0};

@@ -45,6 +45,7 @@ struct generation_mark { /* how far a job has been sent; zeroed to begin */
     uint32_t n_text; /* bytes */
     bool done;       /* its last event is written: nothing more comes */
     uint32_t n_read; /* of the prompt, where its progress is told */
+    bool begun;      /* what was there of it to begin with has been told */
 };
 
 enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64 };
@@ -111,6 +112,10 @@ void generation_times(const struct job *job, struct generation_times *out); /* o
 bool generation_finished(const struct generation *g);
 /* Whether a job has more tokens ready, or has told of more of its prompt, than was sent. */
 bool generation_has_news(const struct choice *choice);
+
+/* The next thing to be told of how far a prompt is read, as the mark that the choice then has:
+ * first what was cached, then where the reading stands. False: nothing new. */
+bool generation_progress(const struct choice *choice, struct generation_mark *to);
 
 /* Tokens of all choices together; each prompt's counted once. */
 struct generation_usage {

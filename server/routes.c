@@ -49,7 +49,7 @@ static const struct route routes[] = {
     {"/api/delete", "DELETE", "DELETE, OPTIONS", 0, &models_unable, &ollama_chat},
     {"/completion", "POST", post, WORK, &generate_handler, &llama_completion},
     {"/completions", "POST", post, WORK, &generate_handler, &llama_completion},
-    {"/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
+    {"/chat/completions", "POST", post, WORK, &generate_handler, &llama_chat},
     {"/chat/completions/input_tokens", "POST", post, WORK, &text_count, &llama_count},
     {"/v1/chat/completions/input_tokens", "POST", post, WORK, &text_count, &llama_count},
     {"/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},

@@ -28,7 +28,7 @@ struct asked {
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
     bool add_generation_prompt, continue_final;
-    bool return_tokens, timings_per_token, return_progress;
+    bool return_tokens, timings_per_token, return_progress, verbose;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
     uint64_t logprobs, top_logprobs, n, best_of, context;
     double temperature, top_p, min_p, typical_p;

@@ -2,7 +2,6 @@
  * table. Any thread; holds nothing between calls. */
 #include "api/llama/parts.h"
 
-#include "api/openai/openai.h"
 #include "base/sampling_defaults.h"
 
 #include <stdlib.h>
@@ -129,37 +128,5 @@ const struct dialect llama_completion = {
     .whole = llama_whole,
     .event_min = llama_event_min,
     .event = llama_event,
-    .error = write_error,
-};
-
-/* --- the count of a conversation's tokens --- */
-
-static enum status decode_count(struct generation *g, const struct generation_source *source,
-                                struct error *err)
-{
-    return openai_chat.decode(g, source, err);
-}
-
-static size_t count_bound(const struct generation *g)
-{
-    (void)g;
-    return 64;
-}
-
-static size_t count_whole(const struct generation *g, char *out, size_t room)
-{
-    struct json_writer w = {.out = out, .room = room};
-    json_name_uint(&w, "{", "input_tokens", g->choices[0].job->n_prompt);
-    json_raw(&w, "}\n");
-    return w.full ? 0 : w.n;
-}
-
-const struct dialect llama_count = {
-    .name = "llama count",
-    .fields = &openai_chat_fields,
-    .on_pool = true,
-    .decode = decode_count,
-    .whole_bound = count_bound,
-    .whole = count_whole,
     .error = write_error,
 };

@@ -3,8 +3,6 @@
  * many whole events as fit. Loop thread; allocates nothing. */
 #include "api/llama/parts.h"
 
-#include "base/clock.h"
-
 #include <string.h>
 
 enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
@@ -50,44 +48,24 @@ static bool close_event(struct json_writer *w, struct generation *g, size_t i,
     return true;
 }
 
-static bool write_progress(struct json_writer *w, struct generation *g, size_t i, size_t n_read,
-                           size_t n_found)
-{
-    struct choice *choice = &g->choices[i];
-    const struct job *job = choice->job;
-    struct generation_mark to = choice->sent;
-    size_t before = w->n;
-    to.n_read = (uint32_t)n_read;
-    open_event(w, g, i, &to);
-    json_name_uint(w, ",\"prompt_progress\":{", "total", job->n_prompt);
-    json_name_uint(w, ",", "cache", n_found);
-    json_name_uint(w, ",", "processed", n_read);
-    double ms = (double)(clock_now_ns() - job->started_ns) * 1e-6;
-    json_name_double(w, ",", "time_ms", n_read > n_found ? ms : 0, 3);
-    json_raw(w, "}");
-    return close_event(w, g, i, &to, before);
-}
-
 /* First what was there already, then how far the reading has come. */
-static bool write_news_of_prompt(struct json_writer *w, struct generation *g, size_t i)
+static bool write_progress(struct json_writer *w, struct generation *g, size_t i)
 {
-    struct choice *choice = &g->choices[i];
-    const struct job *job = choice->job;
     const struct llama_wishes *wishes = g->wishes;
-    size_t n_read = atomic_load_explicit(&job->n_read, memory_order_acquire);
-    size_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
-    if (n_read <= choice->sent.n_read)
-        return true;
-    if (!wishes->return_progress || choice->sent.n_tokens > 0) {
-        choice->sent.n_read = (uint32_t)n_read;
-        return true;
-    }
-    if (choice->stage == 0) {
-        if (!write_progress(w, g, i, n_found, n_found))
+    struct choice *choice = &g->choices[i];
+    struct generation_mark to;
+    while (generation_progress(choice, &to)) {
+        size_t before = w->n;
+        if (!wishes->return_progress || choice->sent.n_tokens > 0) {
+            choice->sent = to;
+            continue;
+        }
+        open_event(w, g, i, &to);
+        llama_put_progress(w, choice->job, &to);
+        if (!close_event(w, g, i, &to, before))
             return false;
-        choice->stage = 1;
     }
-    return n_read <= choice->sent.n_read || write_progress(w, g, i, n_read, n_found);
+    return true;
 }
 
 static bool write_token(struct json_writer *w, struct generation *g, size_t i)
@@ -135,7 +113,7 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
     struct generation_ready ready = generation_ready(choice->job);
     if (choice->sent.done)
         return true;
-    if (choice->job->progress && !write_news_of_prompt(w, g, i))
+    if (choice->job->progress && !write_progress(w, g, i))
         return false;
     while (choice->sent.n_tokens < ready.n_tokens)
         if (!write_token(w, g, i))

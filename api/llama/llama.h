@@ -16,7 +16,10 @@
 
 extern const struct dialect llama_completion;
 extern const struct field_table llama_completion_fields;
-/* POST /chat/completions/input_tokens: OpenAI's body, {"input_tokens"}. */
+/* POST /chat/completions: OpenAI's chats with what this server has beside and instead. */
+extern const struct dialect llama_chat;
+extern const struct field_table llama_chat_fields;
+/* POST /chat/completions/input_tokens: the same body, {"input_tokens"}. */
 extern const struct dialect llama_count;
 
 /* GET /props and /slots: the bounds, and the bodies (0: no room). No prompt is ever shown. */

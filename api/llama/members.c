@@ -23,11 +23,11 @@ struct facts { /* of a finished choice: every member's value */
     double frequency_penalty, nothing, one;
 };
 
-enum kind { INTEGER, REAL, FLAG, WORD, COMPUTED, OBJECT };
+enum member_kind { INTEGER, REAL, FLAG, WORD, COMPUTED, OBJECT };
 
 struct member {
     const char *name;
-    enum kind kind;
+    enum member_kind kind;
     size_t offset; /* in struct facts */
     void (*put)(struct json_writer *w, const struct facts *f);
     const struct member *inside; /* [n_inside] */
@@ -371,6 +371,14 @@ void llama_put_answer(struct json_writer *w, const struct generation *g, size_t 
         put_members(w, &facts, members, N_MEMBERS);
 }
 
+void llama_put_all_timings(struct json_writer *w, const struct generation *g, size_t i)
+{
+    struct facts facts;
+    fill(&facts, g, i, &(struct generation_mark){.n_text = 0});
+    json_raw(w, ",\"timings\":");
+    put_members(w, &facts, timings, N_TIMINGS);
+}
+
 size_t llama_answer_bound(const struct generation *g, size_t i)
 {
     enum { NAMES = 3072, BIAS = 64 };
@@ -411,6 +419,17 @@ void llama_put_timings(struct json_writer *w, const struct job *job,
     fill_timings(&f, to->n_read, n_found < to->n_read ? n_found : to->n_read, to->n_tokens);
     json_raw(w, ",\"timings\":");
     put_members(w, &f, timings, N_TIMINGS);
+}
+
+void llama_put_progress(struct json_writer *w, const struct job *job,
+                        const struct generation_mark *to)
+{
+    size_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
+    json_name_uint(w, ",\"prompt_progress\":{", "total", job->n_prompt);
+    json_name_uint(w, ",", "cache", n_found);
+    json_name_uint(w, ",", "processed", to->n_read);
+    json_name_double(w, ",", "time_ms", to->n_read > n_found ? ms_since(job->started_ns) : 0, 3);
+    json_raw(w, "}");
 }
 
 /* --- probabilities --- */

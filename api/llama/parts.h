@@ -6,10 +6,12 @@
 #include "api/json/error_body.h"
 #include "api/json/json.h"
 #include "api/llama/llama.h"
+#include "api/openai/openai.h"
 
 /* What a body asks of its answer's form; a generation's wishes. */
 struct llama_wishes {
-    bool return_tokens, timings_per_token, return_progress, cache_prompt;
+    struct openai_more more; /* of chats; first */
+    bool return_tokens, timings_per_token, return_progress, verbose;
     int64_t n_predict;        /* -1: as many as fit */
     size_t n_fields, n_bytes; /* of paths, which are all different; 0: the whole answer */
     char paths[]; /* "content", "timings/prompt_n", one after the other, NUL-terminated */
@@ -17,6 +19,9 @@ struct llama_wishes {
 
 /* --- reading (values.c); the values are those of the body under way --- */
 
+/* Keeps the text of the prompt's tokens with a choice. */
+enum status llama_keep_text(struct choice *choice, const struct tokenizer *tokenizer,
+                            struct error *err);
 /* The body's prompts, with the text of each one's tokens beside its choices. */
 enum status llama_add_prompts(struct asking *a, struct generation *g, struct error *err);
 /* logit_bias: pairs of an id or a text and a number or false, or an object of them. *biases, which
@@ -37,7 +42,12 @@ size_t llama_answer_bound(const struct generation *g, size_t i);
  */
 void llama_put_timings(struct json_writer *w, const struct job *job,
                        const struct generation_mark *to);
-enum { LLAMA_TIMINGS_BOUND = 512 };
+/* The same of a finished choice. */
+void llama_put_all_timings(struct json_writer *w, const struct generation *g, size_t i);
+enum { LLAMA_TIMINGS_BOUND = 512 }; /* and of progress */
+/* ,"prompt_progress":{...} as of the mark. */
+void llama_put_progress(struct json_writer *w, const struct job *job,
+                        const struct generation_mark *to);
 /* [...] of tokens [begin, end). */
 void llama_put_probabilities(struct json_writer *w, const struct generation *g,
                              const struct job *job, size_t begin, size_t end);

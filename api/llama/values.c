@@ -80,8 +80,8 @@ static enum status read_mixed(struct ids *list, const struct asking *a, const st
 
 /* The text of the prompt's tokens, control tokens by their names; the space that encoding put in
  * front is left out. */
-static enum status keep_text(struct choice *choice, const struct tokenizer *tokenizer,
-                             struct error *err)
+enum status llama_keep_text(struct choice *choice, const struct tokenizer *tokenizer,
+                            struct error *err)
 {
     const struct job *job = choice->job;
     size_t n = 0;
@@ -110,7 +110,7 @@ static enum status add(struct asking *a, struct generation *g, const struct buil
     enum status status =
         builder_add(g, values, &a->names, a->source->tokenizer, a->source->limits, err);
     for (size_t i = first; status == STATUS_OK && i < g->n_choices; i++)
-        status = keep_text(&g->choices[i], a->source->tokenizer, err);
+        status = llama_keep_text(&g->choices[i], a->source->tokenizer, err);
     return status;
 }
 
@@ -466,7 +466,7 @@ enum status llama_read_wishes(const struct asking *a, struct generation *g, stru
         .return_tokens = v->return_tokens,
         .timings_per_token = v->timings_per_token,
         .return_progress = v->return_progress,
-        .cache_prompt = v->cache_prompt,
+        .verbose = v->verbose,
         .n_predict = a->builder.has_max_tokens ? (int64_t)v->max_tokens : -1,
         .n_fields = n_paths,
         .n_bytes = n_bytes,

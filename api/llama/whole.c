@@ -56,5 +56,9 @@ void llama_put_error(struct json_writer *w, const struct api_error *what, const 
     json_name_text(w, ",", "type", type_of(what));
     if (param != NULL && param[0] != '\0')
         json_name_text(w, ",", "param", param);
+    if (what->most > 0) {
+        json_name_uint(w, ",", "n_prompt_tokens", what->have);
+        json_name_uint(w, ",", "n_ctx", what->most);
+    }
     json_raw(w, "}}");
 }

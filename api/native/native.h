@@ -25,11 +25,11 @@ extern const struct dialect native_dialect;
 extern const struct field_table native_generate_fields, native_tokenize_fields,
     native_detokenize_fields, native_template_fields;
 
-/* POST /tokenize: *ids is malloc'ed for the caller. POST /detokenize: *text is malloc'ed, valid
- * UTF-8, not NUL-terminated (a byte of it may be NUL). */
+/* POST /tokenize: *ids is malloc'ed for the caller; *pieces: each is asked for with its text. POST
+ * /detokenize: *text is malloc'ed, valid UTF-8, not NUL-terminated (a byte of it may be NUL). */
 enum status native_tokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
                             const struct api_limits *limits, int32_t **ids, size_t *n_ids,
-                            struct error *err);
+                            bool *pieces, struct error *err);
 enum status native_detokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
                               const struct api_limits *limits, char **text, size_t *n_text,
                               struct error *err);
@@ -37,6 +37,10 @@ enum status native_detokenize(const char *body, size_t n, const struct tokenizer
 /* {"tokens":[...]} and {"text","content"}: the bound, and the body (0: no room). */
 size_t native_tokens_bound(size_t n_ids);
 size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room);
+/* {"tokens":[{"id","piece"}, ...]}; a piece that is no text by itself is an array of its bytes. */
+size_t native_pieces_bound(const struct tokenizer *tokenizer, const int32_t *ids, size_t n_ids);
+size_t native_pieces(const struct tokenizer *tokenizer, const int32_t *ids, size_t n_ids, char *out,
+                     size_t room);
 size_t native_text_bound(size_t n_text);
 size_t native_text(const char *text, size_t n_text, char *out, size_t room);
 

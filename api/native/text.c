@@ -14,7 +14,7 @@
 
 struct tokenize_values {
     const struct cJSON *text, *content;
-    bool add_special, parse_special;
+    bool add_special, parse_special, with_pieces;
 };
 
 static const struct field tokenize_rows[] = {
@@ -22,6 +22,7 @@ static const struct field tokenize_rows[] = {
     {"content", FIELD_ANY, .offset = offsetof(struct tokenize_values, content)},
     {"add_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, add_special)},
     {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
+    {"with_pieces", FIELD_BOOL, .offset = offsetof(struct tokenize_values, with_pieces)},
 };
 const struct field_table native_tokenize_fields = {
     .fields = tokenize_rows, .n_fields = sizeof tokenize_rows / sizeof tokenize_rows[0]};
@@ -44,7 +45,7 @@ static struct field_limits limits_of(const struct api_limits *limits)
 
 enum status native_tokenize(const char *body, size_t n, const struct tokenizer *tokenizer,
                             const struct api_limits *limits, int32_t **ids, size_t *n_ids,
-                            struct error *err)
+                            bool *pieces, struct error *err)
 {
     struct tokenize_values values;
     struct field_limits bounds = limits_of(limits);
@@ -74,6 +75,7 @@ enum status native_tokenize(const char *body, size_t n, const struct tokenizer *
                      (values.parse_special ? TOKENIZER_PARSE_SPECIAL : 0U);
     status = builder_tokenize(field, text->valuestring, strlen(text->valuestring), flags, tokenizer,
                               ids, n_ids, err);
+    *pieces = values.with_pieces;
 done:
     fields_free(&found);
     return status;
@@ -143,6 +145,44 @@ size_t native_tokens(const int32_t *ids, size_t n_ids, char *out, size_t room)
     for (size_t i = 0; i < n_ids; i++) {
         json_raw(&w, i > 0 ? "," : "");
         json_int(&w, ids[i]);
+    }
+    json_raw(&w, "]}\n");
+    return w.full ? 0 : w.n;
+}
+
+size_t native_pieces_bound(const struct tokenizer *tokenizer, const int32_t *ids, size_t n_ids)
+{
+    size_t bound = 17;
+    for (size_t i = 0; i < n_ids; i++)
+        bound += 36 + json_string_bound(tokenizer_piece(tokenizer, ids[i], true).n);
+    return bound;
+}
+
+static void put_piece(struct json_writer *w, struct gguf_string piece)
+{
+    if (utf8_check(piece.bytes, piece.n) == piece.n) {
+        json_string(w, piece.bytes, piece.n);
+        return;
+    }
+    json_raw(w, "[");
+    for (size_t i = 0; i < piece.n; i++) {
+        json_raw(w, i > 0 ? "," : "");
+        json_uint(w, (unsigned char)piece.bytes[i]);
+    }
+    json_raw(w, "]");
+}
+
+size_t native_pieces(const struct tokenizer *tokenizer, const int32_t *ids, size_t n_ids, char *out,
+                     size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_raw(&w, "{\"tokens\":[");
+    for (size_t i = 0; i < n_ids; i++) {
+        json_raw(&w, i > 0 ? ",{\"id\":" : "{\"id\":");
+        json_int(&w, ids[i]);
+        json_raw(&w, ",\"piece\":");
+        put_piece(&w, tokenizer_piece(tokenizer, ids[i], true));
+        json_raw(&w, "}");
     }
     json_raw(&w, "]}\n");
     return w.full ? 0 : w.n;

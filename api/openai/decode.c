@@ -189,7 +189,7 @@ static enum status decode_completion(struct generation *g, const struct generati
     return status;
 }
 
-static enum status add_messages(struct asking *a, struct generation *g, struct error *err)
+enum status openai_add_messages(struct asking *a, struct generation *g, struct error *err)
 {
     const struct asked *v = &a->values;
     char *joined = NULL;
@@ -203,6 +203,11 @@ static enum status add_messages(struct asking *a, struct generation *g, struct e
     if (v->messages.n == 0)
         return error_set_param(err, STATUS_INVALID, "messages",
                                "messages is missing: give an array of messages");
+    if (v->continue_final && v->add_generation_prompt &&
+        asking_has(a, offsetof(struct asked, add_generation_prompt)))
+        return error_set_param(err, STATUS_INVALID, "continue_final_message",
+                               "continue_final_message goes on with the last message, and "
+                               "add_generation_prompt begins another: only one can be true");
     enum status status = asking_join_kwargs(a, "", &joined, &request.kwargs, err);
     if (status == STATUS_OK)
         status = asking_add_chat(a, g, &request, "messages", err);
@@ -210,25 +215,33 @@ static enum status add_messages(struct asking *a, struct generation *g, struct e
     return status;
 }
 
+enum status openai_read_chat(struct asking *a, const struct field_table *table,
+                             struct generation *g, const struct generation_source *source,
+                             struct error *err)
+{
+    const struct asked *v = &a->values;
+    enum status status = read_shared(a, table, g, source, err);
+    bool has_top = asking_has(a, offsetof(struct asked, top_logprobs));
+    if (status == STATUS_OK && has_top && v->top_logprobs > 0 && !v->chat_logprobs)
+        status = error_set_param(err, STATUS_INVALID, "top_logprobs",
+                                 "top_logprobs needs logprobs: true");
+    a->builder.default_tokens = SIZE_MAX;
+    a->builder.n_logprobs = v->chat_logprobs ? (int)v->top_logprobs : -1;
+    return status;
+}
+
 static enum status decode_chat(struct generation *g, const struct generation_source *source,
                                struct error *err)
 {
     struct asking a = {.source = NULL};
-    const struct asked *v = &a.values;
-    enum status status = read_shared(&a, &openai_chat_fields, g, source, err);
-    bool has_top = asking_has(&a, offsetof(struct asked, top_logprobs));
-    if (status == STATUS_OK && has_top && v->top_logprobs > 0 && !v->chat_logprobs)
-        status = error_set_param(err, STATUS_INVALID, "top_logprobs",
-                                 "top_logprobs needs logprobs: true");
-    a.builder.default_tokens = SIZE_MAX;
-    a.builder.n_logprobs = v->chat_logprobs ? (int)v->top_logprobs : -1;
+    enum status status = openai_read_chat(&a, &openai_chat_fields, g, source, err);
     if (status == STATUS_OK)
-        status = add_messages(&a, g, err);
+        status = openai_add_messages(&a, g, err);
     asking_end(&a, g, status);
     return status;
 }
 
-static enum answer_form form(const struct generation *g, const char *accept)
+enum answer_form openai_form(const struct generation *g, const char *accept)
 {
     (void)accept; /* clients of this API say application/json and read events all the same */
     return g->stream ? ANSWER_SSE : ANSWER_JSON;
@@ -237,7 +250,7 @@ static enum answer_form form(const struct generation *g, const char *accept)
 #define WRITERS                                                                                    \
     .types =                                                                                       \
         {[ANSWER_JSON] = "application/json", [ANSWER_SSE] = "text/event-stream; charset=utf-8"},   \
-    .keep_alive = ": keep-alive\n\n", .form = form, .whole_bound = openai_whole_bound,             \
+    .keep_alive = ": keep-alive\n\n", .form = openai_form, .whole_bound = openai_whole_bound,      \
     .whole = openai_whole, .event_min = openai_event_min, .event = openai_event,                   \
     .error = json_error
 

@@ -22,14 +22,21 @@ static void open_choice(struct json_writer *w, const struct generation *g, size_
     json_name_uint(w, ",\"choices\":[{", "index", i);
 }
 
-static void close_choice(struct json_writer *w, const struct generation *g, const char *finish)
+/* The end of a choice; the chunk is still open. */
+static void put_finish(struct json_writer *w, const struct generation *g, const char *finish)
 {
     json_raw(w, ",\"finish_reason\":");
     if (finish != NULL)
         json_string(w, finish, strlen(finish));
     else
         json_raw(w, "null");
-    json_raw(w, g->include_usage ? "}],\"usage\":null}\n\n" : "}]}\n\n");
+    json_raw(w, g->include_usage ? "}],\"usage\":null" : "}]");
+}
+
+static void close_choice(struct json_writer *w, const struct generation *g, const char *finish)
+{
+    put_finish(w, g, finish);
+    json_raw(w, "}\n\n");
 }
 
 /* A chunk that did not fit is taken back whole. */
@@ -47,7 +54,10 @@ static bool write_beginning(struct json_writer *w, struct generation *g, size_t 
     size_t before = w->n;
     if (choice->stage == CHOICE_NEW && g->chat) {
         open_choice(w, g, i);
-        json_raw(w, ",\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null");
+        const struct openai_more *more = g->wishes;
+        json_raw(w, ",\"delta\":{\"role\":\"assistant\",\"content\":");
+        json_raw(w, more != NULL && more->null_content ? "null" : "\"\"");
+        json_raw(w, "},\"logprobs\":null");
         close_choice(w, g, NULL);
     }
     if (!keep(w, before))
@@ -106,7 +116,9 @@ static bool write_chunk(struct json_writer *w, struct generation *g, size_t i,
     else
         put_text(w, choice, to);
     openai_put_logprobs(w, g, choice, choice->sent.n_tokens, to->n_tokens);
-    close_choice(w, g, NULL);
+    put_finish(w, g, NULL);
+    openai_put_more(w, g, i, to);
+    json_raw(w, "}\n\n");
     if (!keep(w, before))
         return false;
     choice->sent = *to;
@@ -142,7 +154,10 @@ static bool write_finish(struct json_writer *w, struct generation *g, size_t i)
     open_choice(w, g, i);
     json_raw(w, g->chat ? ",\"delta\":{}" : ",\"text\":\"\"");
     json_raw(w, ",\"logprobs\":null");
-    close_choice(w, g, openai_finish(choice->job));
+    put_finish(w, g, openai_finish(choice->job));
+    if (!g->include_usage)
+        openai_put_more(w, g, i, NULL);
+    json_raw(w, "}\n\n");
     choice->sent.done = keep(w, before);
     return choice->sent.done;
 }
@@ -159,6 +174,28 @@ static bool write_error(struct json_writer *w, struct generation *g, const struc
     return false;
 }
 
+/* Chunks of how far the prompt is read, without text. */
+static bool write_progress(struct json_writer *w, struct generation *g, size_t i)
+{
+    const struct openai_more *more = g->wishes;
+    struct choice *choice = &g->choices[i];
+    struct generation_mark to;
+    while (generation_progress(choice, &to)) {
+        size_t before = w->n;
+        if (more->tells_progress && choice->sent.n_tokens == 0) {
+            open_choice(w, g, i);
+            json_raw(w, ",\"delta\":{},\"logprobs\":null");
+            put_finish(w, g, NULL);
+            openai_put_more(w, g, i, &to);
+            json_raw(w, "}\n\n");
+        }
+        if (!keep(w, before))
+            return false;
+        choice->sent = to;
+    }
+    return true;
+}
+
 /* False: no more can be written now. */
 static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
 {
@@ -167,6 +204,8 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
     if (choice->sent.done)
         return true;
     if (choice->stage == CHOICE_NEW && !write_beginning(w, g, i))
+        return false;
+    if (choice->job->progress && choice->stage == CHOICE_BEGUN && !write_progress(w, g, i))
         return false;
     bool more = ready.n_tokens > choice->sent.n_tokens;
     if (choice->stage == CHOICE_NEW && (more || ready.finished)) { /* the echo, by itself */
@@ -197,6 +236,7 @@ static void write_end(struct json_writer *w, struct generation *g)
         open_chunk(w, g);
         json_raw(w, ",\"choices\":[]");
         openai_put_usage(w, g);
+        openai_put_more(w, g, 0, NULL);
         json_raw(w, "}\n\n");
     }
     if (!keep(w, before))
@@ -232,5 +272,5 @@ size_t openai_event_min(const struct generation *g)
         most = bound > most ? bound : most;
     }
     return CHUNK_BOUND + ERROR_BOUND + DONE_BOUND + OPENAI_USAGE_BOUND + openai_head_bound(g) +
-           most;
+           openai_more_bound(g) + most;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "api/asked/asked.h"
 #include "api/dialect.h"
 #include "api/json/fields.h"
 #include "model/model.h"
@@ -16,6 +17,28 @@
 
 extern const struct dialect openai_completions, openai_chat;
 extern const struct field_table openai_completion_fields, openai_chat_fields;
+
+/* --- for rows of other servers that speak this API and add to it --- */
+
+struct openai_more {     /* such a row's generations have wishes that begin with it */
+    bool null_content;   /* the first delta's content is null instead of empty */
+    bool tells_progress; /* jobs whose progress is told have chunks of it */
+    /* Members after all others of a chunk as of the mark (which may be progress alone), or, where
+     * it is NULL, of an answer that is finished. At most bound bytes. */
+    void (*put)(struct json_writer *w, const struct generation *g, size_t i,
+                const struct generation_mark *to);
+    size_t (*bound)(const struct generation *g);
+};
+/* A chat's body by the row's table, and its messages as jobs. */
+enum status openai_read_chat(struct asking *a, const struct field_table *table,
+                             struct generation *g, const struct generation_source *source,
+                             struct error *err);
+enum status openai_add_messages(struct asking *a, struct generation *g, struct error *err);
+enum answer_form openai_form(const struct generation *g, const char *accept);
+size_t openai_whole_bound(const struct generation *g);
+size_t openai_whole(const struct generation *g, char *out, size_t room);
+size_t openai_event_min(const struct generation *g);
+size_t openai_event(struct generation *g, char *out, size_t room);
 
 struct model_card {           /* what /v1/models says; borrowed */
     const char *const *names; /* [n_names], the first is the model's, the others its aliases */

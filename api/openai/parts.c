@@ -38,6 +38,20 @@ void openai_put_usage(struct json_writer *w, const struct generation *g)
     json_raw(w, "}}");
 }
 
+void openai_put_more(struct json_writer *w, const struct generation *g, size_t i,
+                     const struct generation_mark *to)
+{
+    const struct openai_more *more = g->wishes;
+    if (more != NULL)
+        more->put(w, g, i, to);
+}
+
+size_t openai_more_bound(const struct generation *g)
+{
+    const struct openai_more *more = g->wishes;
+    return more != NULL ? more->bound(g) : 0;
+}
+
 /* --- log-probabilities --- */
 
 static void put_chat_logprobs(struct json_writer *w, const struct generation *g,

@@ -22,8 +22,7 @@ void openai_put_logprobs(struct json_writer *w, const struct generation *g,
 size_t openai_token_bound(const struct generation *g, const struct job *job);
 size_t openai_echo_bound(const struct generation *g, const struct choice *choice);
 
-/* The dialect's writers. */
-size_t openai_whole_bound(const struct generation *g);
-size_t openai_whole(const struct generation *g, char *out, size_t room);
-size_t openai_event_min(const struct generation *g);
-size_t openai_event(struct generation *g, char *out, size_t room);
+/* What a row of another server's adds, or nothing; as struct openai_more says. */
+void openai_put_more(struct json_writer *w, const struct generation *g, size_t i,
+                     const struct generation_mark *to);
+size_t openai_more_bound(const struct generation *g);

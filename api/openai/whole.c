@@ -39,7 +39,7 @@ static void put_choice(struct json_writer *w, const struct generation *g, size_t
 
 size_t openai_whole_bound(const struct generation *g)
 {
-    size_t bound = openai_head_bound(g) + OPENAI_USAGE_BOUND;
+    size_t bound = openai_head_bound(g) + OPENAI_USAGE_BOUND + openai_more_bound(g);
     for (size_t i = 0; i < g->n_choices; i++) {
         const struct choice *choice = &g->choices[i];
         bound +=
@@ -59,6 +59,7 @@ size_t openai_whole(const struct generation *g, char *out, size_t room)
         put_choice(&w, g, i);
     json_raw(&w, "]");
     openai_put_usage(&w, g);
+    openai_put_more(&w, g, 0, NULL);
     json_raw(&w, "}\n");
     return w.full ? 0 : w.n;
 }

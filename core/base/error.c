@@ -20,6 +20,7 @@ void error_fill(struct error *err, enum status status, const char *param, const 
     va_end(args);
     snprintf(name, sizeof name, "%s", param);
     err->status = status;
+    err->have = err->most = 0;
     utf8_printable(err->param, sizeof err->param, name, strlen(name));
     utf8_printable(err->text, sizeof err->text, text, strlen(text));
 }

@@ -27,8 +27,9 @@ enum status {
 
 struct error {
     enum status status;
-    char param[64]; /* the field, option, key or tensor at fault; "" when none */
-    char text[384]; /* one sentence, UTF-8, no newline */
+    char param[64];                /* the field, option, key or tensor at fault; "" when none */
+    char text[384];                /* one sentence, UTF-8, no newline */
+    unsigned long long have, most; /* STATUS_CONTEXT: tokens, and how many fit; else 0 */
 };
 
 /* Each of these fills err (which may be NULL) and gives the status, so that a function can end with

@@ -26,15 +26,17 @@ static enum status run_tokenize(struct text_task *task)
     const struct service *service = task->task.service;
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    enum status status =
-        native_tokenize(task->task.body, task->task.n_body, service->model.tokenizer,
-                        &service->limits, &ids, &n_ids, &task->error);
+    bool pieces = false;
+    const struct tokenizer *tokenizer = service->model.tokenizer;
+    enum status status = native_tokenize(task->task.body, task->task.n_body, tokenizer,
+                                         &service->limits, &ids, &n_ids, &pieces, &task->error);
     if (status != STATUS_OK)
         return status;
-    size_t room = native_tokens_bound(n_ids);
+    size_t room = pieces ? native_pieces_bound(tokenizer, ids, n_ids) : native_tokens_bound(n_ids);
     task->answer = malloc(room);
     if (task->answer != NULL)
-        task->n_answer = native_tokens(ids, n_ids, task->answer, room);
+        task->n_answer = pieces ? native_pieces(tokenizer, ids, n_ids, task->answer, room)
+                                : native_tokens(ids, n_ids, task->answer, room);
     free(ids);
     return task->answer != NULL ? STATUS_OK : error_no_memory(&task->error, room, "the answer");
 }

@@ -234,6 +234,8 @@ static void answer_past_library(struct conn *conn, const char *id, uint64_t begu
 {
     char body[1024], text[2048];
     what.id = id;
+    what.have = why->have;
+    what.most = why->most;
     size_t n_body = dialect->error(&what, why->text, why->param, body, sizeof body);
     int n =
         snprintf(text, sizeof text,
@@ -485,6 +487,8 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
                             .memory = BODY_COPY,
                             .retry_ms = retry_ms};
     what.id = r->id;
+    what.have = why->have;
+    what.most = why->most;
     answer.n_body = dialect_of(r)->error(&what, why->text, why->param, body, sizeof body);
     if (what.http == MHD_HTTP_METHOD_NOT_ALLOWED)
         answer.allow = r->route->allow;

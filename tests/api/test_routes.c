@@ -89,14 +89,18 @@ static const char *tokenized(const char *body)
     static char out[1024];
     int32_t *ids;
     size_t n;
+    bool pieces;
     struct error err;
-    if (native_tokenize(body, strlen(body), tokenizer, &limits, &ids, &n, &err) != STATUS_OK) {
+    if (native_tokenize(body, strlen(body), tokenizer, &limits, &ids, &n, &pieces, &err) !=
+        STATUS_OK) {
         snprintf(out, sizeof out, "%s: %s", err.param, err.text);
         return out;
     }
-    ck_assert_uint_le(native_tokens_bound(n), sizeof out);
-    size_t length = native_tokens(ids, n, out, sizeof out - 1);
-    ck_assert_uint_le(length, native_tokens_bound(n));
+    size_t bound = pieces ? native_pieces_bound(tokenizer, ids, n) : native_tokens_bound(n);
+    ck_assert_uint_lt(bound, sizeof out);
+    size_t length =
+        pieces ? native_pieces(tokenizer, ids, n, out, bound) : native_tokens(ids, n, out, bound);
+    ck_assert_uint_gt(length, 0);
     out[length] = '\0';
     free(ids);
     return out;
@@ -128,6 +132,9 @@ START_TEST(texts_become_ids)
     ck_assert_str_eq(tokenized("{\"text\":\"\"}"), "{\"tokens\":[]}\n");
     ck_assert_str_eq(tokenized("{\"text\":\"\",\"add_special\":true}"), "{\"tokens\":[1]}\n");
     ck_assert_ptr_nonnull(strstr(tokenized("{\"text\":\"</s>\",\"parse_special\":true}"), "[2]"));
+    ck_assert_str_eq(tokenized("{\"content\":\"ab\\u00e9\",\"with_pieces\":true}"),
+                     "{\"tokens\":[{\"id\":259,\"piece\":\" \"},{\"id\":263,\"piece\":\"ab\"},"
+                     "{\"id\":198,\"piece\":[195]},{\"id\":172,\"piece\":[169]}]}\n");
     ck_assert_ptr_null(strstr(tokenized("{\"text\":\"</s>\"}"), "[2]"));
 }
 END_TEST

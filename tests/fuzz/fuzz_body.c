@@ -107,7 +107,8 @@ static void try_tokenize(const char *body, size_t n, bool strict)
     int32_t *ids = NULL;
     size_t n_ids = 0;
     struct error err = {0};
-    enum status status = native_tokenize(body, n, builtin(), &limits, &ids, &n_ids, &err);
+    bool pieces;
+    enum status status = native_tokenize(body, n, builtin(), &limits, &ids, &n_ids, &pieces, &err);
     if (status != STATUS_OK) {
         check_refusal(status, &err);
         return;
