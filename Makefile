@@ -15,7 +15,7 @@ PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 # Options for pytest, such as "-k stream -x"; E2E=off leaves the end-to-end tests out.
 SMALLMIND_PYTEST_ARGS ?=
 E2E ?= on
-FUZZ ?= gguf body tokenizer guard
+FUZZ ?= gguf body tokenizer guard template
 FUZZ_SECONDS ?= 60
 # Of real-model: smollm2 or gemma3-270m.
 MODEL ?= smollm2
@@ -111,7 +111,7 @@ torture: ## small model files damaged in every way one change can, under the san
 		SMALLMIND_TORTURE=all xargs -P $(JOBS) -I CASE \
 		sh -c 'CK_RUN_CASE=$${1#*/} exec build-asan/torture_test_$${1%/*}' - CASE
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer guard"; what goes wrong joins the corpus
+fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer guard template"; what goes wrong joins the corpus
 	@$(NEED) build test fuzz
 	@$(call configure,fuzz)
 	@$(call build,build-fuzz,$(addprefix fuzz_,$(FUZZ)))

@@ -3,6 +3,7 @@
 #include "api/chat/chat.h"
 
 #include "api/chat/values.h"
+#include "base/utf8.h"
 #include "jinja/jinja.h"
 #include "jinja/text.h"
 
@@ -304,7 +305,12 @@ static enum status parse(struct chat_template *template, struct jinja_template *
                          struct gguf_string text, struct error *err)
 {
     struct error cause = {.text = ""};
-    enum status status = jinja_parse(out, NAME, text.bytes, text.n, &template->limits, &cause);
+    size_t n_valid = utf8_check(text.bytes, text.n);
+    enum status status = STATUS_FORMAT;
+    if (n_valid < text.n)
+        error_set(&cause, status, "%s: it is not UTF-8 at byte %zu", NAME, n_valid);
+    else
+        status = jinja_parse(out, NAME, text.bytes, text.n, &template->limits, &cause);
     if (status == STATUS_OK)
         return STATUS_OK;
     if (status != STATUS_NO_MEMORY && template->fault == NULL)

@@ -224,8 +224,8 @@ static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
     return false;
 }
 
-/* The bounds of a slice of n items, as Python has them. False: not integers. */
-static bool slice_bounds(struct jinja_heap *heap, const struct jinja_slice *slice, int64_t n,
+/* The bounds of a slice of n items, as Python has them. */
+static void slice_bounds(struct jinja_heap *heap, const struct jinja_slice *slice, int64_t n,
                          int64_t *start, int64_t *stop, int64_t *step)
 {
     const struct jinja_value *parts[] = {&slice->start, &slice->stop, &slice->step};
@@ -234,7 +234,7 @@ static bool slice_bounds(struct jinja_heap *heap, const struct jinja_slice *slic
     for (int i = 0; i < 3; i++) {
         given[i] = parts[i]->kind != JINJA_NONE;
         if (given[i] && !jinja_as_int(*parts[i], out[i]))
-            return false;
+            jinja_fail(heap, "slice indices must be integers or None");
     }
     if (!given[2])
         *step = 1;
@@ -251,7 +251,6 @@ static bool slice_bounds(struct jinja_heap *heap, const struct jinja_slice *slic
         else if (*out[i] > high)
             *out[i] = high;
     }
-    return true;
 }
 
 static size_t slice_length(int64_t start, int64_t stop, int64_t step)
@@ -280,35 +279,37 @@ static struct jinja_value slice_text(struct jinja_heap *heap, const struct jinja
     return jinja_string(jinja_marked(heap, jinja_finish(&b), text->markup));
 }
 
-static bool slice_item(struct jinja_heap *heap, struct jinja_value v,
-                       const struct jinja_slice *slice, struct jinja_value *out)
+/* v[a:b:c], which Python does itself: what has no slices fails. */
+static struct jinja_value slice_item(struct jinja_heap *heap, struct jinja_value v,
+                                     const struct jinja_slice *slice)
 {
     size_t length;
     int64_t start = 0, stop = 0, step = 1;
+    struct jinja_value out;
     if ((v.kind != JINJA_STRING && v.kind != JINJA_LIST && v.kind != JINJA_TUPLE &&
          v.kind != JINJA_RANGE) ||
-        !jinja_length(v, &length) ||
-        !slice_bounds(heap, slice, (int64_t)length, &start, &stop, &step))
-        return false;
+        !jinja_length(v, &length))
+        jinja_fail(heap, "'%s' object has no slices", jinja_type_name(v));
+    slice_bounds(heap, slice, (int64_t)length, &start, &stop, &step);
     size_t n = slice_length(start, stop, step);
     if (v.kind == JINJA_STRING) {
-        *out = slice_text(heap, v.text, start, step, n);
+        out = slice_text(heap, v.text, start, step, n);
     } else if (v.kind == JINJA_RANGE) {
         struct jinja_range *range = jinja_alloc(heap, 1, sizeof *range);
-        *range =
-            (struct jinja_range){v.range->start + start * v.range->step, v.range->step * step, n};
-        *out = (struct jinja_value){.kind = JINJA_RANGE, .range = range};
+        *range = (struct jinja_range){v.range->start + start * v.range->step, v.range->step * step,
+                                      n, v.range->start + stop * v.range->step};
+        out = (struct jinja_value){.kind = JINJA_RANGE, .range = range};
     } else if (step == 1) {
         const struct jinja_value *items = n == 0 ? NULL : v.list->items + start;
-        *out = (v.kind == JINJA_LIST ? jinja_list : jinja_tuple)(heap, items, n);
+        out = (v.kind == JINJA_LIST ? jinja_list : jinja_tuple)(heap, items, n);
     } else {
         struct jinja_value *items = jinja_alloc(heap, n, sizeof *items);
         for (size_t i = 0; i < n; i++)
             items[i] = v.list->items[start + (int64_t)i * step];
         jinja_steps(heap, n / 8 + 1);
-        *out = (v.kind == JINJA_LIST ? jinja_list : jinja_tuple)(heap, items, n);
+        out = (v.kind == JINJA_LIST ? jinja_list : jinja_tuple)(heap, items, n);
     }
-    return true;
+    return out;
 }
 
 static bool is_hashable(struct jinja_value v)
@@ -334,8 +335,6 @@ static bool own_item(struct jinja_heap *heap, struct jinja_value v, struct jinja
             *out = *found;
         return found != NULL;
     }
-    if (key.kind == JINJA_SLICE)
-        return slice_item(heap, v, key.slice, out);
     if ((v.kind != JINJA_STRING && v.kind != JINJA_LIST && v.kind != JINJA_TUPLE &&
          v.kind != JINJA_RANGE) ||
         !jinja_as_int(key, &i) || !jinja_length(v, &n))
@@ -384,6 +383,8 @@ struct jinja_value jinja_item(struct jinja_heap *heap, struct jinja_value v, str
     struct jinja_value out;
     if (v.kind == JINJA_UNDEFINED)
         jinja_fail_undefined(heap, v);
+    if (key.kind == JINJA_SLICE)
+        return slice_item(heap, v, key.slice);
     if (own_item(heap, v, key, &out) ||
         (key.kind == JINJA_STRING && own_attribute(heap, v, key.text, &out)))
         return out;

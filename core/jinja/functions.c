@@ -34,7 +34,7 @@ FUNCTION(range)
     if (n > RANGE_MAX)
         jinja_fail(heap, "Range too big. The sandbox blocks ranges larger than %d.", RANGE_MAX);
     struct jinja_range *made = jinja_alloc(heap, 1, sizeof *made);
-    *made = (struct jinja_range){start, step, (size_t)n};
+    *made = (struct jinja_range){start, step, (size_t)n, stop};
     return (struct jinja_value){.kind = JINJA_RANGE, .range = made};
 }
 

@@ -113,8 +113,7 @@ static void add_dict(struct jinja_builder *b, const struct jinja_dict *dict)
 static void add_range(struct jinja_builder *b, const struct jinja_range *range)
 {
     char text[100];
-    int64_t stop = range->start + (int64_t)range->n * range->step;
-    int n = snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64, range->start, stop);
+    int n = snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64, range->start, range->stop);
     if (range->step != 1)
         n += snprintf(text + n, sizeof text - (size_t)n, ", %" PRId64, range->step);
     jinja_add(b, text, (size_t)n, false);

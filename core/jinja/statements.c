@@ -110,7 +110,6 @@ static void render_for(struct jinja_run *run, const struct jinja_node *node)
     bool any = false;
     evaluate_open(run, scope);
     while (jinja_loop_next(loop)) {
-        any = true;
         scope->n = 0;
         if (run->special.loop != NULL)
             evaluate_set(run, run->special.loop,
@@ -119,6 +118,7 @@ static void render_for(struct jinja_run *run, const struct jinja_node *node)
         assign(run, node->a, loop->now);
         statements_render(run, node->c);
         bool over = run->jump == JINJA_BREAK;
+        any = any || run->jump == JINJA_GO_ON; /* a pass that is left early does not count */
         run->jump = JINJA_GO_ON;
         if (over)
             break;

@@ -127,6 +127,7 @@ struct jinja_view {
 struct jinja_range {
     int64_t start, step;
     size_t n;
+    int64_t stop; /* as it was given */
 };
 
 struct jinja_slice {

@@ -14,6 +14,7 @@ SHARED = sorted((ROOT / "../shared/fixtures/templates").glob("*.jinja"))
 OWN = sorted((ROOT / "tests/fixtures/templates").glob("*.jinja"))
 CASES = 300
 
+FILES = ROOT / "tests" / "fixtures" / "templates"
 BUILTIN = ROOT / "models" / "smallmind-tiny.gguf"
 TALK = [{"role": "user", "content": "Hi <|im_end|>"}]
 
@@ -43,6 +44,40 @@ def test_renders_as_jinja2(file, cases):
     for i, (case, answer) in enumerate(zip(made, got)):
         want = chat_cases.rendered(template, case)
         assert answer.get("text") == want, f"case {i}: {json.dumps(case)}\n{answer}"
+
+
+def lines_of(name):
+    return [json.loads(line) for line in (FILES / name).read_text().split("\n") if line]
+
+
+def rendered_lines(templates, path):
+    variables = json.loads((FILES / "variables.json").read_text())
+    path.write_text("".join(json.dumps({"template": one, "variables": variables}) + "\n"
+                            for one in templates))
+    return variables, ours("-l", path)
+
+
+def test_snippets_render_as_in_jinja2(tmp_path):
+    pytest.importorskip("jinja2", reason="python3-jinja2 is not installed")
+    if not RENDER.exists():
+        pytest.skip(f"{RENDER} is not built")
+    templates, env = lines_of("snippets.jsonl"), chat_cases.environment()
+    variables, got = rendered_lines(templates, tmp_path / "lines")
+    assert len(got) == len(templates) > 300
+    for template, answer in zip(templates, got):
+        try:
+            want = env.from_string(template).render(**variables)
+        except Exception:  # noqa: BLE001: whatever a template does wrong
+            want = None
+        assert answer.get("text") == want, (template, answer)
+
+
+def test_what_is_not_built_is_refused_by_name_and_line(tmp_path):
+    if not RENDER.exists():
+        pytest.skip(f"{RENDER} is not built")
+    templates = lines_of("refused.jsonl")
+    for template, answer in zip(templates, rendered_lines(templates, tmp_path / "lines")[1]):
+        assert "line 1" in answer["fault"] and "not supported" in answer["fault"], template
 
 
 def apply(service, body):

@@ -1,10 +1,10 @@
-/* jinja_render.c - renders conversations of a file with a template: what the tests compare with
- * Python's jinja2.
+/* jinja_render.c - renders a file's cases with a template: what the tests compare with Python's
+ * jinja2.
  *
  * jinja_render TEMPLATE CASES: a case is a line of JSON {"messages", "tools", "documents",
  * "add_generation_prompt", "kwargs"}; for each a line comes out: {"text": ...} or {"error": ...}. A
- * template that cannot be used answers one line {"fault": ...}. jinja_render -r TEMPLATE CASES: the
- * cases are bare variables, as plain Jinja renders them. */
+ * template that cannot be used answers one line {"fault": ...}. jinja_render -l CASES: a case is
+ * {"template", "variables"}, as plain Jinja renders it. */
 #include "api/chat/chat.h"
 #include "api/chat/values.h"
 #include "jinja/jinja.h"
@@ -89,13 +89,32 @@ static void build(struct jinja_heap *heap, void *context)
     what->made = chat_value(heap, what->json);
 }
 
-static void render_bare(const struct jinja_template *template, const char *line, size_t n)
+struct source { /* a case's template, unescaped */
+    struct json_span json;
+    const struct jinja_text *text;
+};
+
+static void read_source(struct jinja_heap *heap, void *context)
+{
+    struct source *source = context;
+    source->text = chat_value(heap, source->json).text;
+}
+
+static void render_line(const char *line, size_t n)
 {
     struct jinja_heap *heap = NULL;
-    struct variables what = {.json = {line, n}};
+    struct jinja_template *template = NULL;
+    struct source source = {.json = member(line, n, "template")};
+    struct variables what = {.json = member(line, n, "variables")};
     const struct jinja_text *text = NULL;
     struct error err;
     enum status status = jinja_begin(&heap, "template", &limits, &err);
+    if (status == STATUS_OK)
+        status = jinja_build(heap, read_source, &source, &err);
+    if (status == STATUS_OK)
+        status =
+            jinja_parse(&template, "template", source.text->bytes, source.text->n, &limits, &err);
+    bool parsed = status == STATUS_OK;
     if (status == STATUS_OK)
         status = jinja_build(heap, build, &what, &err);
     if (status == STATUS_OK)
@@ -103,40 +122,49 @@ static void render_bare(const struct jinja_template *template, const char *line,
     if (status == STATUS_OK)
         put("text", text->bytes, text->n);
     else
-        put("error", err.text, strlen(err.text));
+        put(parsed ? "error" : "fault", err.text, strlen(err.text));
+    jinja_destroy(template);
     jinja_end(heap);
+}
+
+static void render_chats(const char *path, const char *cases, size_t n_cases)
+{
+    size_t n_text;
+    char *text = read_file(path, &n_text);
+    struct chat_source source = {.text = {text, n_text}, .limits = limits};
+    struct chat_template *chat = NULL;
+    struct error err;
+    if (chat_template_create(&chat, &source, &err) != STATUS_OK)
+        exit(2);
+    if (chat_template_fault(chat) != NULL)
+        put("fault", chat_template_fault(chat), strlen(chat_template_fault(chat)));
+    for (size_t at = 0; chat_template_fault(chat) == NULL && at < n_cases;) {
+        const char *end = memchr(cases + at, '\n', n_cases - at);
+        size_t n = end == NULL ? n_cases - at : (size_t)(end - cases) - at;
+        if (n > 0)
+            render_chat(chat, cases + at, n);
+        at += n + 1;
+    }
+    chat_template_destroy(chat);
+    free(text);
 }
 
 int main(int argc, char **argv)
 {
-    bool bare = argc == 4 && strcmp(argv[1], "-r") == 0;
-    if (argc != 3 && !bare)
+    if (argc != 3)
         return 2;
-    size_t n_text, n_cases;
-    char *text = read_file(argv[argc - 2], &n_text), *cases = read_file(argv[argc - 1], &n_cases);
-    struct chat_source source = {.text = {text, n_text}, .limits = limits};
-    struct chat_template *chat = NULL;
-    struct jinja_template *plain = NULL;
-    struct error err;
-    if (bare ? jinja_parse(&plain, "template", text, n_text, &limits, &err) != STATUS_OK
-             : chat_template_create(&chat, &source, &err) != STATUS_OK) {
-        put("fault", err.text, strlen(err.text));
-        return 0;
-    }
-    if (!bare && chat_template_fault(chat) != NULL)
-        put("fault", chat_template_fault(chat), strlen(chat_template_fault(chat)));
-    for (size_t at = 0; at < n_cases;) {
+    size_t n_cases;
+    char *cases = read_file(argv[2], &n_cases);
+    bool lines = strcmp(argv[1], "-l") == 0;
+    if (!lines)
+        render_chats(argv[1], cases, n_cases);
+    for (size_t at = 0; lines && at < n_cases;) {
         const char *end = memchr(cases + at, '\n', n_cases - at);
         size_t n = end == NULL ? n_cases - at : (size_t)(end - cases) - at;
-        if (n > 0 && bare)
-            render_bare(plain, cases + at, n);
-        else if (n > 0 && chat_template_fault(chat) == NULL)
-            render_chat(chat, cases + at, n);
+        if (n > 0)
+            render_line(cases + at, n);
         at += n + 1;
     }
-    jinja_destroy(plain);
-    chat_template_destroy(chat);
-    free(text);
     free(cases);
     return 0;
 }

@@ -41,18 +41,25 @@ FILTER(capitalize)
     return jinja_string(strings_capitalize(heap, jinja_print_soft(heap, self)));
 }
 
+static bool parts_words(uint32_t cp)
+{
+    return letters_is_space(cp) || (cp < 0x80 && cp != 0 && strchr("-({[<", (int)cp) != NULL);
+}
+
 FILTER(title)
 {
     (void)a, (void)args;
     const struct jinja_text *text = jinja_print_soft(heap, self);
     struct jinja_builder b = {.heap = heap};
-    int before = -1;
-    for (size_t at = 0, size; at < text->n; at += size) {
-        uint32_t cp = jinja_char_at(text, at, &size);
-        int between = letters_is_space(cp) || (cp < 0x80 && cp != 0 && strchr("-({[<", (int)cp));
-        letters_add(&b, text, at, at + size,
-                    between != before ? LETTERS_TO_UPPER : LETTERS_TO_LOWER);
-        before = between;
+    for (size_t at = 0, size, end; at < text->n; at = end) { /* a word, or what parts words */
+        bool between = parts_words(jinja_char_at(text, at, &size));
+        size_t first = at + size;
+        for (end = first; end < text->n; end += size)
+            if (parts_words(jinja_char_at(text, end, &size)) != between)
+                break;
+        const struct jinja_text *rest = jinja_part(heap, text, first, end);
+        letters_add(&b, text, at, first, LETTERS_TO_UPPER);
+        letters_add(&b, rest, 0, rest->n, LETTERS_TO_LOWER);
     }
     return jinja_string(jinja_finish(&b));
 }

@@ -3,6 +3,7 @@
  * Fields reach into dicts and lists, not into methods. Widths and precisions are bounded. */
 #include "jinja/library/format.h"
 
+#include "base/utf8.h"
 #include "jinja/library/strings.h"
 #include "jinja/numbers.h"
 #include "jinja/print.h"
@@ -325,8 +326,12 @@ static void add_formatted(struct jinja_builder *b, const struct jinja_text *text
         if (c == '}')
             jinja_fail(b->heap, "Single '}' encountered in format string");
         size_t begin = at, depth = 1;
-        for (; at < text->n && depth > 0; at++)
-            depth += text->bytes[at] == '{' ? 1u : text->bytes[at] == '}' ? -1u : 0u;
+        for (; at < text->n && depth > 0; at++) {
+            if (text->bytes[at] == '{')
+                depth++;
+            else if (text->bytes[at] == '}')
+                depth--;
+        }
         if (depth > 0)
             jinja_fail(b->heap, "expected '}' before end of string");
         add_replaced(b, jinja_part(b->heap, text, begin, at - 1), fields);
@@ -391,7 +396,19 @@ static void add_percent(struct jinja_builder *b, struct jinja_value v, struct sp
         add_text_field(b, jinja_finish(&text), spec);
         return;
     }
-    if (strchr("diuxXoeEfFgGc", type) == NULL)
+    if (type == 'c' && (v.kind == JINJA_STRING ? v.text->n_chars == 1 : v.kind == JINJA_INT)) {
+        char bytes[4];
+        bool scalar = v.kind == JINJA_INT && v.integer >= 0 && v.integer <= 0x10ffff &&
+                      (v.integer < 0xd800 || v.integer >= 0xe000);
+        if (v.kind == JINJA_STRING)
+            jinja_add_text(&text, v.text);
+        else if (scalar)
+            jinja_add(&text, bytes, utf8_encode((uint32_t)v.integer, bytes), v.request);
+        spec->type = 0;
+        add_text_field(b, jinja_finish(&text), spec);
+        return;
+    }
+    if (strchr("diuxXoeEfFgG", type) == NULL)
         jinja_fail(b->heap, "unsupported format character '%c'", type);
     if (v.kind == JINJA_UNDEFINED)
         jinja_fail_undefined(b->heap, v);

@@ -96,8 +96,7 @@ static void split_at_blanks(struct jinja_heap *heap, const struct jinja_text *te
             return;
         size_t begin = at;
         if (max-- == 0) {
-            const struct jinja_text *rest = jinja_part(heap, text, begin, text->n);
-            jinja_push(heap, parts, jinja_string(strings_strip(heap, rest, NULL, STRINGS_RIGHT)));
+            push_part(heap, parts, text, begin, text->n);
             return;
         }
         while (at < text->n && !letters_is_space(jinja_char_at(text, at, &size)))
@@ -117,8 +116,7 @@ static void rsplit_at_blanks(struct jinja_heap *heap, const struct jinja_text *t
         if (end == 0)
             return;
         if (max-- == 0) {
-            const struct jinja_text *rest = jinja_part(heap, text, 0, end);
-            jinja_push(heap, parts, jinja_string(strings_strip(heap, rest, NULL, STRINGS_LEFT)));
+            push_part(heap, parts, text, 0, end);
             return;
         }
         size_t begin = end;

@@ -23,7 +23,7 @@ static bool leaves(struct jinja_heap *heap, struct jinja_value self, struct jinj
 static bool is_sequence(struct jinja_value v)
 {
     size_t n;
-    return jinja_length(v, &n) && v.kind != JINJA_VIEW && v.kind != JINJA_UNDEFINED;
+    return jinja_length(v, &n) && v.kind != JINJA_VIEW;
 }
 
 static bool is_callable(struct jinja_value v)
