@@ -1,6 +1,7 @@
 /* metrics.c - counting, the rates, and the text for a scrape. Loop thread. */
 #include "server/metrics.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -183,15 +184,21 @@ static void put_series(struct text *t, const char *name, const char *label, cons
     put(t, "%s{%s=\"%s\"} %llu\n", name, label, key, (unsigned long long)value);
 }
 
-/* A label's value: backslash, quote and newline are escaped, what is no text is left out. */
+/* A label's value: backslash and quote are escaped, controls are left out, and what is no character
+ * becomes U+FFFD: a scrape that is not UTF-8 is refused as a whole. */
 static void put_label(struct text *t, const char *name, const char *value)
 {
+    uint32_t cp;
     put(t, "%s=\"", name);
-    for (; *value != '\0'; value++) {
-        if (*value == '\\' || *value == '"')
+    for (size_t n_left = strlen(value), n; n_left > 0; value += n, n_left -= n) {
+        size_t n_char = utf8_decode(value, n_left, &cp);
+        n = n_char > 0 ? n_char : 1;
+        if (n_char == 0)
+            put(t, "\uFFFD");
+        else if (*value == '\\' || *value == '"')
             put(t, "\\%c", *value);
-        else if ((unsigned char)*value >= 0x20)
-            put(t, "%c", *value);
+        else if (cp >= 0x20)
+            put(t, "%.*s", (int)n, value);
     }
     put(t, "\"");
 }

@@ -1,10 +1,12 @@
 """GET /metrics: each promised name from the start; counters add up to what clients counted."""
+import json
+import os
 import shutil
 import subprocess
 
 import pytest
 
-from service import poll
+from service import ROOT, poll
 from test_generate import STORY
 
 ROUTES = ["/generate", "/tokenize", "/detokenize", "/livez", "/readyz", "/health", "/info",
@@ -182,3 +184,16 @@ def test_too_large_is_counted(serve):
     assert service.post("/generate", "x" * 5000).status == 413
     poll("counted", lambda: service.metrics().value(
         "smallmind_requests_rejected_total", reason="too_large") == 1)
+
+
+def test_a_models_file_may_have_any_name(serve, tmp_path):
+    """Bytes that are no text, quotes and line ends: every answer about it is UTF-8 all the same."""
+    name = os.fsdecode(b"\xff\"\\\n\xe2\x82{}.gguf")
+    os.symlink(ROOT / "models" / "smallmind-tiny.gguf", tmp_path / name)
+    service = serve("--log-format", "json", model=tmp_path / name)
+    assert len(service.metrics().types) > 20
+    for path in ("/v1/models", "/info", "/health"):
+        assert service.get(path).json()
+    assert service.answer(prompt="x", max_tokens=1)["model"].startswith("\ufffd\"\\\n\ufffd")
+    for line in service.log().splitlines():
+        assert json.loads(line)["message"]

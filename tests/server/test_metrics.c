@@ -188,6 +188,11 @@ START_TEST(a_models_name_cannot_break_its_label)
     ck_assert(has_line(
         scrape(&m, &stats, "a\"b\\c\n}"),
         "smallmind_model_info{model=\"a\\\"b\\\\c}\",architecture=\"llama\",weights=\"Q8_0\"} 1"));
+    ck_assert(has_line(/* a file's name is bytes */
+                       scrape(&m, &stats, "\xff\xc3\xa9\xe2\x82 \xed\xa0\x80\x7f"),
+                       "smallmind_model_info{model=\"\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd "
+                       "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\x7f\",architecture=\"llama\","
+                       "weights=\"Q8_0\"} 1"));
     const char *loading = scrape(&m, &stats, NULL);
     ck_assert_ptr_null(strstr(loading, "model_info"));
     metrics_free(&m);
