@@ -17,9 +17,9 @@
 enum {
     CACHED_MIB = 32, /* where the last-level cache's size is unknown, or larger (a part of it is
                         others') */
-    TEAM_GAIN = 150, /* in hundredths: below it a team is not worth its cores. A choice near the
-                        border would be made by chance: where teams gain little they gain a quarter,
-                        where they gain much it is twofold and more */
+    TEAM_GAIN = 160, /* in hundredths: below it a team is not worth its cores. A choice near the
+                        border would be made by chance: of two cores, teams gain 1.38 to 1.53 with
+                        small models, 1.66 and more with larger ones */
     KV_CONTEXTS = 8, /* sequences of the whole context that KV memory holds by default ... */
     KV_MIB = 1024,   /* ... within this */
 };

@@ -77,6 +77,13 @@ START_TEST(each_core_works_alone_where_a_team_gains_little)
     ck_assert_uint_eq(plan.n_threads, 4);
     ck_assert_uint_eq(plan.n_workers, 4);
     ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 45 us in a team"));
+    /* equal starts have measured these: all of them must choose alike */
+    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){75000, 54000, 8, 6});
+    ck_assert_uint_eq(plan.n_workers, 4);
+    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){86000, 56000, 8, 6});
+    ck_assert_uint_eq(plan.n_workers, 4);
+    plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){478000, 289000, 8, 6});
+    ck_assert_uint_eq(plan.n_workers, 1);
     plan = measured_plan(&model, &cpu, &automatic, &(struct calibration){50000, 30000, 8, 6});
     ck_assert_uint_eq(plan.n_workers, 1);
     ck_assert_ptr_nonnull(strstr(plan.threads_why, "50 us alone, 30 us in a team"));
