@@ -44,8 +44,8 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients test-page asan tsan torture fuzz lint fmt bench \
-	bench-peers install clean help
+.PHONY: all serve real-model test test-clients test-compat test-page asan tsan torture fuzz lint fmt \
+	bench bench-peers install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -102,6 +102,9 @@ build/clients-js/ready: tests/clients/js/package.json
 test-clients: all build/venv-clients/ready build/clients-js/ready ## the official clients of other APIs, unmodified, against the service
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-clients/bin/python -m pytest \
 		-p no:cacheprovider -p no:warnings tests/clients $(SMALLMIND_PYTEST_ARGS)
+
+test-compat: all build/venv-compat/ready ## llama.cpp's own tests of its server, fetched, against the service; writes docs/COMPATIBILITY.md
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-compat/bin/python tests/compat/run.py
 
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test
