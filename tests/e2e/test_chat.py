@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import termios
@@ -117,8 +118,22 @@ class Person:
         os.write(self.main, text)
 
     def wait_for_editor(self):
-        """The prompt is written before the editor takes the terminal over."""
-        poll("the editor", lambda: not termios.tcgetattr(self.main)[3] & termios.ICANON)
+        """The prompt is written before the editor takes the terminal over: what is typed between
+        is the kernel's to edit."""
+        poll("the editor", lambda: not self.is_cooked())
+
+    def wait_for_work(self):
+        """The editor has its line and gives the terminal back."""
+        seen = self.seen
+        poll("work", lambda: self.is_cooked() or self.read_now() or self.seen.count(b"> ")
+             > seen.count(b"> "))
+
+    def is_cooked(self):
+        return termios.tcgetattr(self.main)[3] & termios.ICANON
+
+    def read_now(self):
+        while select.select([self.main], [], [], 0)[0]:
+            self.seen += os.read(self.main, 65536)
 
     def end(self):
         try:
@@ -133,13 +148,12 @@ class Person:
 def test_on_a_terminal_lines_are_edited_and_remembered(tmp_path):
     file = tmp_path / "saved"
     person = Person()
-    person.wait_for(b"> ")
-    person.type(b"Hellx\x7fo\r")
-    person.wait_for(b"> ", 2)
-    person.type(b"\x1b[A\r")  # the line before
-    person.wait_for(b"> ", 3)
-    person.type(f"/save {file}\r".encode())
+    for text in (b"Hellx\x7fo\r", b"\x1b[A\r", f"/save {file}\r".encode()):
+        person.wait_for_editor()
+        person.type(text)
+        person.wait_for_work()
     person.wait_for(b"messages are in")
+    person.wait_for_editor()
     person.type(b"\x04")
     assert person.end() == 0
     assert [m["content"] for m in json.loads(file.read_text())[::2]] == ["Hello", "Hello"]
@@ -164,6 +178,7 @@ def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
         person.wait_for_editor()
     person.type(f"/save {file}\r".encode())
     person.wait_for(b"messages are in")
+    person.wait_for_editor()
     person.type(b"/quit\r")
     assert person.end() == 0
     saved = json.loads(file.read_text())
