@@ -82,6 +82,11 @@ static double since_start(const struct metrics *m, uint64_t now_ns)
     return (double)(now_ns - m->start_ns) * 1e-9;
 }
 
+double metrics_generated_rate(struct metrics *m, uint64_t now_ns, uint64_t n_tokens)
+{
+    return rate_read(&m->generated, since_start(m, now_ns), n_tokens);
+}
+
 void metrics_init(struct metrics *m)
 {
     struct timespec now;

@@ -72,6 +72,9 @@ void metrics_request(struct metrics *m, size_t route, unsigned code);
 void metrics_reject(struct metrics *m, enum reject_reason reason);
 /* A job that ended with an answer, now: its times. Called before its last byte is sent. */
 void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_ns);
+/* Tokens generated a second, over the last 10 s; n_tokens: so far. */
+double metrics_generated_rate(struct metrics *m, uint64_t now_ns, uint64_t n_tokens);
+
 /* The engine has progressed: keeps the rates' memory. Costs a division in most calls. */
 void metrics_progress(struct metrics *m, struct engine *engine, uint64_t now_ns);
 

@@ -7,6 +7,7 @@
 #include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
+#include "api/tgi/tgi.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/models.h"
@@ -18,14 +19,18 @@
 #include <assert.h>
 
 static const char get[] = "GET, HEAD, OPTIONS", post[] = "POST, OPTIONS";
+static const char both[] = "GET, HEAD, POST, OPTIONS";
 enum {
     PROBE = ROUTE_OPEN | ROUTE_PROBE | ROUTE_QUIET,
     WORK = ROUTE_BODY | ROUTE_MODEL | ROUTE_WORK,
 };
 
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* a path is its own label */
 static const struct route routes[] = {
-    {"/", "GET", get, ROUTE_OPEN, &page_handler, NULL},
+    {"/", "GET", both, ROUTE_OPEN, &page_handler, NULL},
+    {"/", "POST", both, WORK, &generate_handler, &tgi_root, .label = "/ (POST)"},
     {"/generate", "POST", post, WORK, &generate_handler, &native_dialect},
+    {"/generate_stream", "POST", post, WORK, &generate_handler, &tgi_stream},
     {"/v1/completions", "POST", post, WORK, &generate_handler, &openai_completions},
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
     {"/v1/responses", "POST", post, WORK, &generate_handler, &openai_responses},
@@ -76,6 +81,14 @@ static const struct route routes[] = {
     {"/metrics", "GET", get, ROUTE_QUIET, &ops_metrics, NULL},
     {"/openapi.yaml", "GET", get, 0, &ops_openapi, NULL},
     {"/debug/profile", "GET", get, ROUTE_MODEL | ROUTE_WORK | ROUTE_LOCAL, &live_handler, NULL},
+    {"/model_info", "GET", get, ROUTE_MODEL, &models_model_info, NULL},
+    {"/get_model_info", "GET", get, ROUTE_MODEL, &models_model_info, NULL},
+    {"/server_info", "GET", get, ROUTE_MODEL, &models_server_info, NULL},
+    {"/get_server_info", "GET", get, ROUTE_MODEL, &models_server_info, NULL},
+    {"/v1/loads", "GET", get, ROUTE_MODEL | ROUTE_QUIET, &models_loads, NULL},
+    {"/loads", "GET", get, ROUTE_MODEL | ROUTE_QUIET, &models_loads, NULL},
+    {"/version", "GET", get, ROUTE_MODEL, &models_server_version, NULL},
+    {"/ping", "GET", get, PROBE, &ops_readyz, NULL},
 };
 static_assert(sizeof routes / sizeof routes[0] < METRICS_ROUTES_MAX,
               "every route and \"other\" is counted");

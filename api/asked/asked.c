@@ -191,7 +191,7 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
     struct chat_template *own = NULL; /* that the body brings */
     enum status status = STATUS_OK;
     if (a->values.chat_template != NULL && request->other == NULL)
-        status = asked_template("chat_template", a->values.chat_template, a->source->chat,
+        status = asked_template(NAME(a, chat_template), a->values.chat_template, a->source->chat,
                                 a->source->limits, &own, err);
     if (status != STATUS_OK)
         return status;

@@ -27,6 +27,7 @@ struct asked {
     struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
+    bool do_sample, details, prompt_details;
     bool add_generation_prompt, continue_final;
     bool return_tokens, timings_per_token, return_progress, verbose;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;

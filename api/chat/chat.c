@@ -30,6 +30,11 @@ const char *chat_template_fault(const struct chat_template *template)
     return template == NULL ? NONE : template->fault;
 }
 
+bool chat_template_absent(const struct chat_template *template)
+{
+    return template == NULL || (template->fault != NULL && strcmp(template->fault, NONE) == 0);
+}
+
 const char *chat_template_source(const struct chat_template *template)
 {
     return template == NULL || template->plain == NULL ? NULL : template->source;

@@ -73,5 +73,7 @@ enum status chat_tokenize(const struct chat_prompt *prompt, const char *field,
 /* NULL: conversations can be rendered. Else why not, a sentence (the 501's). Takes NULL: there is
  * no template. */
 const char *chat_template_fault(const struct chat_template *template);
+/* The model has no template at all, usable or not. Takes NULL. */
+bool chat_template_absent(const struct chat_template *template);
 /* The template's text, NUL-terminated, for /props. NULL where there is none. */
 const char *chat_template_source(const struct chat_template *template);

@@ -283,7 +283,8 @@ static bool is_absent(const struct field *field, const struct cJSON *item)
     if (!cJSON_IsNumber(item))
         return false;
     return (field->minus_one && item->valuedouble == -1) ||
-           (field->below_absent && item->valuedouble < field->min);
+           (field->below_absent && item->valuedouble < field->min &&
+            item->valuedouble == floor(item->valuedouble));
 }
 
 static enum status read_members(struct body_reading *r, const struct cJSON *object,

@@ -9,7 +9,7 @@
 /* Sequences that run at a time, which that server calls slots. */
 static size_t n_slots(const struct served *served)
 {
-    return served->max_batch * served->plan->n_workers;
+    return served->max_running;
 }
 
 static const char *template_of(const struct served *served)

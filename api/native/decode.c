@@ -3,6 +3,7 @@
 #include "api/native/parts.h"
 
 #include "api/asked/asked.h"
+#include "api/tgi/tgi.h"
 #include "base/sampling_defaults.h"
 
 /* clang-format off */
@@ -106,6 +107,10 @@ enum status native_decode(struct generation *g, const struct generation_source *
 {
     if (source->plain && (source->n_body == 0 || source->body[0] != '{'))
         return decode_plain(g, source, err);
+    if (tgi_speaks(source->body, source->n_body, source->limits)) {
+        g->dialect = &tgi_generate; /* in which it is answered, too */
+        return tgi_generate.decode(g, source, err);
+    }
     struct asking a = {.source = NULL};
     enum status status = asking_read(&a, &native_generate_fields, source, err);
     if (status == STATUS_OK)

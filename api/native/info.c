@@ -115,10 +115,33 @@ static void put_template(struct json_writer *w, const char *fault)
     json_raw(w, "}");
 }
 
+/* The same facts by the names of Text Generation Inference, whose clients ask at this path. */
+static void put_for_others(struct json_writer *w, const struct info *info)
+{
+    const struct info_limits *limits = &info->limits;
+    size_t most = info->model->n_context > 0 ? info->model->n_context - 1 : 0;
+    if (limits->max_prompt_tokens != 0 && limits->max_prompt_tokens < most)
+        most = limits->max_prompt_tokens;
+    json_name_text(w, ",", "model_id", info->names[0]);
+    json_raw(w, ",\"model_sha\":null,\"sha\":null,\"docker_label\":null");
+    json_name_text(w, ",", "model_dtype", info->model->weights);
+    json_name_text(w, ",", "model_device_type", "cpu");
+    json_name_text(w, ",", "model_pipeline_tag", "text-generation");
+    json_name_text(w, ",", "router", "smallmind");
+    json_name_uint(w, ",", "max_concurrent_requests", limits->max_batch + limits->max_queue);
+    json_name_uint(w, ",", "max_best_of", 1);
+    json_name_uint(w, ",", "max_stop_sequences", JOB_STOPS_MAX);
+    json_name_uint(w, ",", "max_input_tokens", most);
+    json_name_uint(w, ",", "max_total_tokens", info->model->n_context);
+    json_name_uint(w, ",", "max_client_batch_size", 1);
+    json_name_uint(w, ",", "validation_workers", info->plan->n_workers);
+}
+
 static void put_plan(struct json_writer *w, const struct info *info)
 {
     const struct engine_plan *plan = info->plan;
     put_template(w, info->template_fault);
+    put_for_others(w, info);
     json_name_text(w, ",", "version", info->version);
     json_name_text(w, ",", "kernels", info->kernels);
     json_name_text(w, ",", "cpu", info->cpu->name);

@@ -69,7 +69,7 @@ static const struct field generate_rows[] = {
     {"raw", FIELD_BOOL, .nullable = true, ASKED(raw)},
     {"suffix", FIELD_NONE, .refused = "filling in between two texts is not supported"},
     {"images", FIELD_NONE, .refused = "this model reads text alone"},
-    {"template", FIELD_NONE, .refused = "templates sent with requests are off"},
+    {"template", FIELD_ANY, .nullable = true, ASKED(chat_template)},
     {"context", FIELD_NONE,
      .refused = "earlier answers cannot be gone on with by their tokens; send the conversation to "
                 "/api/chat"},
@@ -146,6 +146,9 @@ static enum status read_body(struct asking *a, const struct field_table *table,
 /* A prompt without a template around it. */
 static enum status add_raw(struct asking *a, struct generation *g, struct error *err)
 {
+    if (a->values.chat_template != NULL)
+        return error_set_param(err, STATUS_INVALID, "template",
+                               "template: a raw prompt has no template around it");
     if (a->values.system.n > 2) /* more than its quotes */
         return error_set_param(err, STATUS_INVALID, "system",
                                a->values.raw ? "system: a raw prompt has no template to put it into"
@@ -180,10 +183,13 @@ static enum status decode_generate(struct generation *g, const struct generation
                                  fields_type_name(v->prompt));
     if (status == STATUS_OK && v->system.n > 0 && v->system.at[0] != '"')
         status = error_set_param(err, STATUS_INVALID, "system", "system must be a string");
+    if (is_text(v->chat_template, "")) /* as clients say that they have none */
+        a.values.chat_template = NULL;
+    bool plain = v->raw || (v->chat_template == NULL && chat_template_absent(source->chat));
     bool asks = status == STATUS_OK && v->prompt != NULL && v->prompt->valuestring[0] != '\0';
     if (asks)
-        status =
-            v->raw || source->chat == NULL ? add_raw(&a, g, err) : add_message(&a, g, kwargs, err);
+        status = plain ? add_raw(&a, g, err) : add_message(&a, g, kwargs, err);
+    g->chat = false; /* it is answered as a text, whatever its prompt was */
     asking_end(&a, g, status);
     return status;
 }

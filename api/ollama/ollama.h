@@ -9,7 +9,7 @@
 
 #include "api/dialect.h"
 #include "api/json/fields.h"
-#include "api/served.h"
+#include "api/served/served.h"
 
 #include <stddef.h>
 

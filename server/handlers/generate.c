@@ -468,6 +468,7 @@ static enum MHD_Result answer_nothing(struct stream *s)
 static enum MHD_Result go_on(struct stream *s)
 {
     task_drop_body(&s->task);
+    s->task.request->dialect = s->generation.dialect; /* the body may have chosen another */
     if (s->status != STATUS_OK)
         return refuse(s, 0);
     if (s->generation.ignored[0] != '\0')

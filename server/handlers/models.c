@@ -4,15 +4,18 @@
 #include "api/chat/chat.h"
 #include "api/llama/llama.h"
 #include "api/ollama/ollama.h"
+#include "base/clock.h"
 #include "server/service.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-static void fill(const struct service *service, struct served *out)
+static void fill(struct service *service, struct served *out)
 {
     const struct settings *s = service->settings;
     struct engine_stats stats;
+    uint64_t now_ns = clock_now_ns();
     engine_stats(service->engine, &stats);
     *out = (struct served){
         .names = service->names.list,
@@ -25,13 +28,18 @@ static void fill(const struct service *service, struct served *out)
         .template = chat_template_source(service->chat),
         .chats = chat_template_fault(service->chat) == NULL,
         .max_prompt_tokens = s->max_prompt_tokens,
-        .max_output_tokens = s->max_output_tokens,
         .max_queue = s->max_queue,
-        .max_choices = s->max_choices,
-        .max_batch = s->max_batch,
+        .max_running = s->max_batch * engine_plan(service->engine)->n_workers,
         .running = stats.running,
         .queued = stats.queued,
         .used_pages = stats.kv.n_used,
+        .prefix_cache = s->prefix_cache,
+        .cache_hits = stats.kv.query_tokens > 0
+                          ? (double)stats.kv.hit_tokens / (double)stats.kv.query_tokens
+                          : 0,
+        .tokens_per_second =
+            metrics_generated_rate(&service->metrics, now_ns, stats.generated_tokens),
+        .now = (uint64_t)time(NULL),
     };
 }
 
@@ -76,6 +84,26 @@ static enum MHD_Result answer_props(struct request *r)
 static enum MHD_Result answer_slots(struct request *r)
 {
     return answer(r, llama_slots_bound, llama_slots);
+}
+
+static enum MHD_Result answer_model_info(struct request *r)
+{
+    return answer(r, served_bound, served_model_info);
+}
+
+static enum MHD_Result answer_server_info(struct request *r)
+{
+    return answer(r, served_bound, served_server_info);
+}
+
+static enum MHD_Result answer_loads(struct request *r)
+{
+    return answer(r, served_bound, served_loads);
+}
+
+static enum MHD_Result answer_server_version(struct request *r)
+{
+    return answer(r, served_bound, served_version);
 }
 
 static enum MHD_Result answer_show(struct request *r)
@@ -127,4 +155,8 @@ const struct handler models_version = {.begin = answer_version};
 const struct handler models_props = {.begin = answer_props};
 const struct handler models_slots = {.begin = answer_slots};
 const struct handler models_show = {.begin = answer_show};
+const struct handler models_model_info = {.begin = answer_model_info};
+const struct handler models_server_info = {.begin = answer_server_info};
+const struct handler models_loads = {.begin = answer_loads};
+const struct handler models_server_version = {.begin = answer_server_version};
 const struct handler models_unable = {.begin = answer_unable};

@@ -124,7 +124,7 @@ static enum MHD_Result answer_metrics(struct request *r)
     struct engine_stats stats = {0};
     const struct route_table *table = &service->routes;
     for (size_t i = 0; i < table->n; i++)
-        labels[i] = table->routes[i].path;
+        labels[i] = route_label(&table->routes[i]);
     labels[table->n] = route_label(NULL);
     struct metrics_view view = {.routes = labels,
                                 .n_routes = table->n + 1,

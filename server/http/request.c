@@ -147,7 +147,8 @@ static void check_access(struct request *r, const char *path)
     struct origin_rules rules = service->origins;
     if (rules.loopback && service->settings->unix_path != NULL && listener_is_unix(r->conn->fd))
         rules.loopback = false; /* no page gets there */
-    const char *foreign = headers_foreign(&r->headers, &rules, strcmp(path, "/") == 0);
+    bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+    const char *foreign = headers_foreign(&r->headers, &rules, reads && strcmp(path, "/") == 0);
     bool asks = strcmp(r->method, "OPTIONS") != 0; /* a preflight carries no key */
     bool open = r->route != NULL && (r->route->flags & ROUTE_OPEN);
     if (foreign != NULL)
@@ -223,7 +224,7 @@ static void count_refusal(struct request *r, unsigned status)
 
 static const struct dialect *dialect_of(const struct request *r)
 {
-    return route_dialect(&r->service->routes, r->route);
+    return r->dialect != NULL ? r->dialect : route_dialect(&r->service->routes, r->route);
 }
 
 /* An answer of which the library knows nothing: while it reads, it takes none, and has none under

@@ -45,6 +45,7 @@ struct request {
     bool refused; /* with its headers; the answer is still to come */
     bool last;    /* its connection is closed after it */
     struct api_error refusal;
+    const struct dialect *dialect; /* of its answer; NULL: the route's */
     struct error why;
 
     bool suspended;    /* libmicrohttpd leaves the connection alone until request_resume */

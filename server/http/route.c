@@ -46,7 +46,9 @@ size_t route_index(const struct route_table *table, const struct route *route)
 
 const char *route_label(const struct route *route)
 {
-    return route != NULL ? route->path : "other";
+    if (route == NULL)
+        return "other";
+    return route->label != NULL ? route->label : route->path;
 }
 
 const struct dialect *route_dialect(const struct route_table *table, const struct route *route)

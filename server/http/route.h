@@ -23,12 +23,13 @@ enum route_flags {
 struct dialect;
 
 struct route {
-    const char *path;   /* its label in metrics and log, too; a last '*' stands for one segment */
+    const char *path; /* its label in metrics and log, mostly; a last '*' stands for one segment */
     const char *method; /* "GET" (HEAD comes with it) or "POST" */
     const char *allow;  /* what 405 and OPTIONS say */
     unsigned flags;
     const struct handler *handler;
     const struct dialect *dialect; /* NULL: the table's */
+    const char *label;             /* where another route has the path, too; NULL: the path */
 };
 
 struct route_table {

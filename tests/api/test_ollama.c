@@ -94,6 +94,8 @@ START_TEST(what_is_wrong_is_named)
         {"{\"prompt\":\"a\",\"options\":{},\"options\":{}}", "options", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"options\":{\"top_k\":1,\"top_k\":1}}", "top_k", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"options\":{\"top_k\":-2}}", "top_k", STATUS_INVALID},
+        {"{\"prompt\":\"a\",\"options\":{\"num_predict\":0.5}}", "num_predict", STATUS_INVALID},
+        {"{\"prompt\":\"a\",\"options\":{\"seed\":-1.5}}", "seed", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"options\":{\"num_ctx\":513}}", "num_ctx", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"options\":{\"num_predict\":600}}", "num_predict", STATUS_CONTEXT},
         {"{\"prompt\":\"a\",\"options\":{\"stop\":\"\\u0000\"}}", "stop", STATUS_INVALID},

@@ -6,8 +6,10 @@
 #include "api/json/values.h"
 #include "api/native/info.h"
 #include "api/native/native.h"
+#include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
+#include "api/tgi/tgi.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>
@@ -93,7 +95,12 @@ static void check_field(const char *property, const struct field *field)
         break;
     case FIELD_UINT:
     case FIELD_NUMBER:
-        check_number(property, field->name, "minimum", field->min);
+        value = value_of(property, "minimum");
+        if (field->below_absent)
+            ck_assert_msg(value == NULL, "%s: what is below is taken", field->name);
+        else if (!(field->minus_one || field->minus_one_most) || value == NULL ||
+                 strcmp(value, "-1") != 0)
+            check_number(property, field->name, "minimum", field->min);
         if (field->bound == BOUND_FIXED)
             check_number(property, field->name, "maximum", field->max);
         else
@@ -147,6 +154,13 @@ static void check_rows(const char *schema, const struct field *fields, size_t n)
     }
 }
 
+/* A table and those after it; what stands inside an object has a schema of its own. */
+static void check_chain(const char *schema, const char *inside, const struct field_table *table)
+{
+    for (; table != NULL; table = table->more)
+        check_rows(table->inside != NULL ? inside : schema, table->fields, table->n_fields);
+}
+
 START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
 {
     const struct field_table *shared = anthropic_message_fields.more;
@@ -161,6 +175,9 @@ START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
     check_rows("ResponsesRequest", openai_response_fields.fields, openai_response_fields.n_fields);
     check_rows("MessagesRequest", anthropic_message_fields.fields,
                anthropic_message_fields.n_fields);
+    check_chain("OllamaGenerateRequest", "OllamaOptions", &ollama_generate_fields);
+    check_chain("OllamaChatRequest", "OllamaOptions", &ollama_chat_fields);
+    check_chain("TgiRequest", "TgiParameters", &tgi_fields);
     check_rows("MessagesRequest", shared->fields, shared->n_fields);
     check_rows("CountTokensRequest", shared->fields, shared->n_fields);
 }

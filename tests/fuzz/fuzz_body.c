@@ -8,8 +8,10 @@
 #include "api/chat/chat.h"
 #include "api/decoded.h"
 #include "api/json/json.h"
+#include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
+#include "api/tgi/tgi.h"
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
 
@@ -38,7 +40,7 @@ static void check_refusal(enum status status, const struct error *err)
     FUZZ_CHECK(err->status == status && err->text[0] != '\0', "status %d", status);
     FUZZ_CHECK(status == STATUS_FORMAT || status == STATUS_INVALID ||
                    status == STATUS_UNSUPPORTED || status == STATUS_TOO_LARGE ||
-                   status == STATUS_CONTEXT,
+                   status == STATUS_CONTEXT || status == STATUS_UNABLE,
                "status %d: %s", status, err->text);
 }
 
@@ -81,9 +83,9 @@ static const struct chat_template *chatml(void)
 /* Every dialect takes the body, or refuses it and leaves nothing. */
 static void try_dialects(const char *body, size_t n, bool strict)
 {
-    static const struct dialect *const dialects[] = {&openai_completions, &openai_chat,
-                                                     &openai_responses, &anthropic_messages,
-                                                     &anthropic_count};
+    static const struct dialect *const dialects[] = {
+        &openai_completions, &openai_chat, &openai_responses, &anthropic_messages, &anthropic_count,
+        &ollama_generate,    &ollama_chat, &tgi_root,         &tgi_stream};
     for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
         struct generation g = {.dialect = dialects[i]};
         struct error err = {0};
@@ -95,7 +97,8 @@ static void try_dialects(const char *body, size_t n, bool strict)
             FUZZ_CHECK(g.n_choices == 0 && g.wishes == NULL, "%s", dialects[i]->name);
             continue;
         }
-        FUZZ_CHECK(strict && g.n_choices > 0, "no JSON, and accepted");
+        FUZZ_CHECK(strict, "no JSON, and accepted");
+        FUZZ_CHECK(g.n_choices > 0 || dialects[i]->form(&g, NULL) == ANSWER_JSON, "no stream");
         for (size_t k = 0; k < g.n_choices; k++)
             FUZZ_CHECK(g.choices[k].job->n_prompt > 0, "an empty prompt");
         generation_free(&g, true);

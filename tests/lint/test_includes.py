@@ -22,14 +22,16 @@ ENGINE = [*FORWARD, *TEXT, "core/engine"]
 JSON = [*ENGINE, "api", "api/json"]
 CHAT = [*JSON, "core/jinja", "api/chat"]
 ASKED = [*CHAT, "api/asked"]
-NATIVE = [*ASKED, "api/native"]
+TGI = [*ASKED, "api/tgi"]
+NATIVE = [*TGI, "api/native"]
 OPENAI = [*ASKED, "api/openai"]
 ANTHROPIC = [*ASKED, "api/anthropic"]
-OLLAMA = [*ASKED, "api/ollama"]
-TGI = [*ASKED, "api/tgi"]
+SERVED = [*JSON, "api/served"]
+OLLAMA = [*ASKED, *SERVED, "api/ollama"]
 RESPONSES = [*ASKED, "api/responses"]
-LLAMA = [*OPENAI, "api/llama"]
-DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *TGI, *RESPONSES, *LLAMA]
+RESPONSES = [*ASKED, "api/responses"]
+LLAMA = [*OPENAI, *SERVED, "api/llama"]
+DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *RESPONSES, *LLAMA]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -61,6 +63,7 @@ MAY = {
     "api/anthropic": ANTHROPIC,
     "api/ollama": OLLAMA,
     "api/responses": RESPONSES,
+    "api/served": SERVED,
     "api/tgi": TGI,
     "api/llama": LLAMA,
     "report": REPORT,

@@ -45,6 +45,21 @@ START_TEST(the_first_given_name_is_the_one_that_answers_carry)
 }
 END_TEST
 
+START_TEST(a_name_is_the_same_with_the_tag_of_the_latest)
+{
+    ck_assert_int_eq(init("tiny,other:1b,third:latest", "x.gguf"), STATUS_OK);
+    ck_assert(names_has(&names, "tiny:latest"));
+    ck_assert(names_has(&names, "third"));
+    ck_assert(names_has(&names, "third:latest"));
+    ck_assert(names_has(&names, "other:1b:latest"));
+    ck_assert(!names_has(&names, "other"));
+    ck_assert(!names_has(&names, "other:latest"));
+    ck_assert(!names_has(&names, "tiny:1b"));
+    ck_assert(!names_has(&names, ":latest"));
+    ck_assert(!names_has(&names, "tiny:latest:latest"));
+}
+END_TEST
+
 START_TEST(empty_and_endless_names_are_refused)
 {
     char longest[2 * NAMES_BYTES_MAX];
@@ -65,6 +80,7 @@ int main(void)
     TCase *tests = tcase_create("names");
     tcase_add_test(tests, without_a_setting_it_is_the_files_name);
     tcase_add_test(tests, the_first_given_name_is_the_one_that_answers_carry);
+    tcase_add_test(tests, a_name_is_the_same_with_the_tag_of_the_latest);
     tcase_add_test(tests, empty_and_endless_names_are_refused);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

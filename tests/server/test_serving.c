@@ -100,9 +100,9 @@ static const struct handler pool = {
     .begin = begin_pool, .resume = resume, .left = on_left, .end = on_end, .free = on_free};
 
 static const struct route stub_routes[] = {
-    {"/at-once", "GET", "GET", ROUTE_OPEN, &at_once, NULL},
-    {"/later", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &later, NULL},
-    {"/pool", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &pool, NULL},
+    {"/at-once", "GET", "GET", ROUTE_OPEN, &at_once, NULL, NULL},
+    {"/later", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &later, NULL, NULL},
+    {"/pool", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &pool, NULL, NULL},
 };
 static const struct route_table stubs = {stub_routes, 3, &native_dialect};
 
