@@ -17,7 +17,7 @@ MODIFIERS = {"alt": 1, "ctrl": 2, "meta": 4, "shift": 8}
 class Page(browser.Browser):
     def __init__(self):
         super().__init__(LIMIT)
-        self.requests, self.complaints, self.origin = [], [], None
+        self.requests, self.complaints, self.downloads, self.origin = [], [], [], None
         for domain in ("Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
@@ -26,6 +26,8 @@ class Page(browser.Browser):
         method, params = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"])
+        elif method == "Browser.downloadProgress":
+            self.downloads.append(params["state"])
         elif method == "Log.entryAdded" and params["entry"]["source"] == "security":
             self.complaints.append(params["entry"]["text"])
         return message
@@ -146,6 +148,18 @@ class Page(browser.Browser):
         document = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=document, selector=f"#{id}")["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def download(self, id, folder):
+        """Pushes a button that gives a file; returns the file."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder),
+                  eventsEnabled=True)  # fmt: skip
+        self.downloads = []
+        self.push(id)
+        end = time.monotonic() + LIMIT
+        while "completed" not in self.downloads:
+            assert time.monotonic() < end, f"no file within {LIMIT} s: {self.downloads}"
+            self.read()
+        return next(iter(folder.glob("*.json")))
 
     # --- judging ---
 

@@ -76,6 +76,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
+        refusal = self.server.fake.refused.get(self.path)
+        if refusal:
+            self.send_refusal(refusal)
+            return
         real = self.server.fake.real.get(self.path)
         kept = [
             (name, value)
@@ -92,17 +96,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if callable(script):
             script = script(body)
         if isinstance(script, Refuse):
-            headers = [(name.replace("_", "-"), value) for name, value in script.headers.items()]
-            self.send_whole(
-                script.status, [("Content-Type", "application/json"), *headers],
-                script.body.encode(),
-            )  # fmt: skip
+            self.send_refusal(script)
         elif isinstance(script, dict):
             self.send_whole(
                 200, [("Content-Type", "application/json")], json.dumps(script).encode()
             )
         else:
             self.send_stream(script)
+
+    def send_refusal(self, refusal):
+        headers = [(name.replace("_", "-"), value) for name, value in refusal.headers.items()]
+        headers.append(("Content-Type", "application/json"))
+        self.send_whole(refusal.status, headers, refusal.body.encode())
 
     def send_stream(self, script):
         self.close_connection = True
@@ -133,6 +138,7 @@ class Fake:
 
     def __init__(self, real):
         self.real, self.scripts, self.requests, self.sockets = real, {}, [], []
+        self.refused = {}  # what GET answers instead, by path
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads, self.http.fake = True, self
         self.host = f"127.0.0.1:{self.http.server_port}"

@@ -189,6 +189,25 @@ def test_a_server_that_is_gone_is_said_to_be(page, service):
     assert "cannot be reached" in page.text(".message.assistant .note")
 
 
+def test_a_server_that_is_still_loading_is_asked_again(page, fake):
+    fake.refused["/info"] = Refuse(503, "the model is being loaded", Retry_After="1")
+    page.visit(fake, ready=False)
+    page.wait("document.getElementById('notice-text').textContent.includes('being loaded')")
+    del fake.refused["/info"]
+    page.wait("document.getElementById('model').textContent")
+    assert not page.seen("notice")
+
+
+def test_figures_that_do_not_come_are_said_and_come_again(page, fake):
+    page.visit(fake)
+    page.push("tab-server")
+    page.wait("document.querySelector('.chart path')")
+    fake.refused["/metrics"] = Refuse(500, "no figures")
+    page.wait("document.getElementById('server-note').textContent.includes('No figures')")
+    del fake.refused["/metrics"]
+    page.wait("document.getElementById('server-note').textContent === ''")
+
+
 def test_reasoning_stands_apart(page, fake):
     fake.chat(chat_event({"reasoning_content": "Let me *think*."}), "The answer.")
     page.visit(fake)

@@ -76,14 +76,7 @@ def test_the_key_is_in_sessionstorage_alone(page, keyed, tmp_path):
     assert any(one["headers"].get("Authorization") == f"Bearer {KEY}" for one in sent)
     for one in sent:
         assert KEY not in one["url"] and KEY not in one.get("postData", "")
-    page.call(
-        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path),
-        eventsEnabled=True,
-    )  # fmt: skip
-    page.push("export")
-    while page.read().get("params", {}).get("state") != "completed":
-        pass
-    exported = (tmp_path / "smallmind-conversations.json").read_text()
+    exported = page.download("export", tmp_path).read_text()
     assert json.loads(exported)["conversations"] and KEY not in exported
 
 

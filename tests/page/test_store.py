@@ -7,12 +7,7 @@ from fake import Refuse
 
 
 def export(page, folder):
-    page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder),
-              eventsEnabled=True)  # fmt: skip
-    page.push("export")
-    while page.read().get("params", {}).get("state") != "completed":
-        pass
-    return folder / "smallmind-conversations.json"
+    return page.download("export", folder)
 
 
 def import_file(page, path):

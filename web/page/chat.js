@@ -276,6 +276,10 @@ const chat = (() => {
       one.system = at("system").value;
       if (one.messages.length > 0) keep();
     });
+    /* A tab that goes may not come back. */
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden && run) store.put(one);
+    });
     at("to-prompt").addEventListener("click", () => tabs.open("prompt"));
     show();
   };

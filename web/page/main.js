@@ -236,9 +236,12 @@ const theme = (() => {
 
 /* --- the model, and all together --- */
 
-const loadInfo = async () => {
+/* Asked again until the server answers: it may still be loading the model, or be away. */
+const loadInfo = async (said = "") => {
+  const AGAIN_MS = 2000;
   try {
     const info = await api.json("/info");
+    if (said !== "" && at("notice-text").textContent === said) at("notice").hidden = true;
     at("model").textContent = info.model.name;
     prompter.setEnds(info.model.end_tokens || []);
     server.showFacts(info);
@@ -248,8 +251,10 @@ const loadInfo = async () => {
         tabs.open("prompt", false);
     }
   } catch (error) {
-    if (error instanceof Refusal) notice(error.message);
-    else throw error;
+    if (!(error instanceof Refusal)) throw error;
+    if (error.message !== said) notice(error.message);
+    if (error.status === 0 || error.status === 503)
+      setTimeout(loadInfo, AGAIN_MS, error.message);
   }
 };
 

@@ -33,6 +33,7 @@ const markdown = (() => {
   const alignments = (head, line) => {
     if (line === undefined || !short(line) || !head.includes("|") || !/^[\s|:-]+$/.test(line))
       return null;
+    if (indentOf(head) >= 4) return null;
     const marks = cells(line);
     if (!line.includes("-") || marks.length !== cells(head).length) return null;
     if (!marks.every(mark => /^:?-+:?$/.test(mark))) return null;
@@ -282,19 +283,22 @@ const markdown = (() => {
       for (const element of this.open) element.remove();
       this.open = [];
       const state = { levels: [...this.levels] };
+      /* Settled: what is followed by the beginning of another block, in lines that are whole. */
+      const begins = block => block.kind === "table" ? block.from + 1 : block.from;
+      let n = last ? blocks.length : Math.max(0, blocks.length - 1);
+      if (!last && n > 0 && begins(blocks[n]) === lines.length - 1) n--;
       blocks.forEach((block, i) => {
         const element = elementOf(block, state, 0);
         this.parent.append(element);
-        if (i < blocks.length - 1 || last) {
+        if (i < n) {
           this.levels = [...state.levels];
           this.settled(element);
         } else {
           this.open.push(element);
         }
       });
-      const open = blocks[blocks.length - 1];
       if (last) this.tail = "";
-      else if (blocks.length > 1) this.tail = lines.slice(open.from).join("\n");
+      else if (n > 0) this.tail = lines.slice(blocks[n].from).join("\n");
       const now = performance.now();
       this.next = now + 4 * (now - begin);
     }

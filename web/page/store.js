@@ -93,13 +93,16 @@ const store = (() => {
     sizes.set(one.id, JSON.stringify(one).length);
   };
 
+  const connect = async () => {
+    const request = indexedDB.open(NAME, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(TABLE, { keyPath: "id" });
+    base = await done(request);
+    base.onversionchange = () => base.close();
+  };
+
   const open = async () => {
     try {
-      const request = indexedDB.open(NAME, 1);
-      request.onupgradeneeded = () =>
-        request.result.createObjectStore(TABLE, { keyPath: "id" });
-      base = await done(request);
-      base.onversionchange = () => base.close();
+      await connect();
       await load();
     } catch {
       base = null;
@@ -121,9 +124,17 @@ const store = (() => {
   const write = async f => {
     if (!base) return;
     try {
-      await done(f(table("readwrite")));
-    } catch {
-      complain("This browser has no room left for conversations: export and delete some.");
+      try {
+        await done(f(table("readwrite")));
+      } catch (error) {
+        if (error.name !== "InvalidStateError") throw error;
+        await connect(); /* the browser had closed it */
+        await done(f(table("readwrite")));
+      }
+    } catch (error) {
+      complain(error.name === "QuotaExceededError"
+        ? "This browser has no room left for conversations: export and delete some."
+        : `This browser could not keep a conversation (${error.name}): export it.`);
     }
   };
 
