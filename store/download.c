@@ -385,9 +385,9 @@ static enum status get_bytes(struct transfer *t, struct error *err)
         if (status == STATUS_OK && t->total > 0 && t->at == t->total)
             return STATUS_OK;
         if (status == STATUS_OK)
-            status = error_set(err, STATUS_IO,
-                               "%s: the connection ended after %" PRIu64 " of %" PRIu64 " bytes",
-                               t->d->file, t->at, t->total);
+            (void)error_set(err, STATUS_IO,
+                            "%s: the connection ended after %" PRIu64 " of %" PRIu64 " bytes",
+                            t->d->file, t->at, t->total);
         else if (status != STATUS_IO || !(answer.retry || patience_is_passing(answer.code)))
             return status;
         if ((status = patience_wait(t->d->patience, &answer, err)) != STATUS_OK)

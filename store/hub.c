@@ -56,13 +56,13 @@ static void note_file(struct listing *list, const cJSON *item)
         !reference_tag_means("", path->valuestring))
         return;
     *f = (struct listed){.n_bytes = 0};
-    strcpy(f->path, path->valuestring);
+    memcpy(f->path, path->valuestring, strlen(path->valuestring) + 1);
     if (cJSON_IsNumber(lfs_size))
         size = lfs_size;
     if (cJSON_IsNumber(size) && size->valuedouble > 0 && size->valuedouble < 9e15)
         f->n_bytes = (uint64_t)size->valuedouble;
     if (cJSON_IsString(oid) && sources_is_sha256(oid->valuestring))
-        strcpy(f->sha256, oid->valuestring);
+        memcpy(f->sha256, oid->valuestring, strlen(oid->valuestring) + 1);
     list->n++;
 }
 
@@ -182,7 +182,7 @@ static enum status by_manifest(char path[REFERENCE_PATH_MAX], const struct refer
     const cJSON *file = cJSON_GetObjectItemCaseSensitive(root, "ggufFile");
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(file, "rfilename");
     if (cJSON_IsString(name) && strlen(name->valuestring) < REFERENCE_PATH_MAX)
-        strcpy(path, name->valuestring);
+        memcpy(path, name->valuestring, strlen(name->valuestring) + 1);
     else
         status = error_set(err, STATUS_IO, "%s: the repository names no such GGUF file", r->text);
     cJSON_Delete(root);

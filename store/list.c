@@ -292,7 +292,7 @@ static enum status remove_file(int fd, const char *file, struct error *err)
 enum status store_remove(struct stored_model *removed, const char *folder, const char *name,
                          struct error *err)
 {
-    struct stored_model m;
+    struct stored_model m = {.n_files = 0};
     int fd;
     enum status status = find(&m, folder, name, false, err);
     if (status != STATUS_OK ||

@@ -88,7 +88,7 @@ static enum status take_path(struct reference *r, const char *path, const char *
     }
     if (!ends_as_model(path))
         return refuse(text, "the file's name must end with .gguf", err);
-    strcpy(r->path, path);
+    memcpy(r->path, path, strlen(path) + 1);
     return STATUS_OK;
 }
 
@@ -136,7 +136,7 @@ static enum status parse_ollama(struct reference *r, const char *text, struct er
     const char *at = text + strlen("ollama:");
     enum status status;
     size_t n = strcspn(at, "/:");
-    strcpy(r->owner, "library");
+    memcpy(r->owner, "library", strlen("library") + 1);
     if (at[n] == '/') {
         if ((status = take_name(r->owner, at, n, text, "the namespace", err)) != STATUS_OK)
             return status;
@@ -148,7 +148,7 @@ static enum status parse_ollama(struct reference *r, const char *text, struct er
     at += n;
     if (*at == '/')
         return refuse(text, "it has too many parts", err);
-    strcpy(r->tag, "latest");
+    memcpy(r->tag, "latest", strlen("latest") + 1);
     if (*at == ':' &&
         (status = take_name(r->tag, at + 1, strlen(at + 1), text, "the tag", err)) != STATUS_OK)
         return status;
@@ -261,8 +261,8 @@ enum status reference_parse(struct reference *out, const char *text, struct erro
                                    "%.128s: not a model's name: one is as `smallmind list` shows "
                                    "it, or " FORMS,
                                    text);
-        strcpy(r.file, text);
-        strcpy(r.text, text);
+        memcpy(r.file, text, strlen(text) + 1);
+        memcpy(r.text, text, strlen(text) + 1);
         status = STATUS_OK;
     }
     if (status == STATUS_OK)

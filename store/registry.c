@@ -44,7 +44,7 @@ static enum status take_layer(struct source *out, const cJSON *root, const struc
     if (!cJSON_IsNumber(size) || size->valuedouble < 1 || size->valuedouble > 9e15)
         return error_set(err, STATUS_IO, "%s: its manifest does not say how large the model is",
                          r->text);
-    strcpy(out->sha256, digest->valuestring + 7);
+    memcpy(out->sha256, digest->valuestring + 7, strlen(digest->valuestring + 7) + 1);
     out->n_bytes = (uint64_t)size->valuedouble;
     snprintf(out->path, sizeof out->path, "%s-%s.gguf", r->name, r->tag);
     snprintf(out->url, sizeof out->url, "%s/v2/%s/%s/blobs/sha256:%s", endpoint, r->owner, r->name,

@@ -196,7 +196,7 @@ void shelf_prune(const char *root, const char *folder)
         close(fd);
         if (!gone)
             return;
-        strcpy(path, above);
+        memcpy(path, above, strlen(above) + 1);
     }
 }
 
@@ -211,7 +211,7 @@ static void take_text(const cJSON *root, const char *name, char *out, size_t roo
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, name);
     if (cJSON_IsString(value) && strlen(value->valuestring) < room)
-        strcpy(out, value->valuestring);
+        memcpy(out, value->valuestring, strlen(value->valuestring) + 1);
 }
 
 bool shelf_read_label(int folder, const char *file, const char *ending, struct shelf_label *out)

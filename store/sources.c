@@ -47,7 +47,7 @@ enum status sources_place_read(struct sources_place *out, struct error *err)
     if (token != NULL && strlen(token) >= sizeof place.token)
         return error_set_param(err, STATUS_INVALID, "HF_TOKEN", "HF_TOKEN is too long");
     if (token != NULL)
-        strcpy(place.token, token);
+        memcpy(place.token, token, strlen(token) + 1);
     *out = place;
     return STATUS_OK;
 }

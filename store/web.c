@@ -400,7 +400,7 @@ enum status web_get(struct web *web, const char *url, const char *const *headers
         return status;
     if (strlen(url) >= sizeof at)
         return error_set(err, STATUS_INVALID, "the URL is longer than %d bytes", WEB_URL_MAX);
-    strcpy(at, url);
+    memcpy(at, url, strlen(url) + 1);
     web->reader = reader;
     web->answer = answer;
     web->err = err;

@@ -52,12 +52,12 @@ enum status messages_set_system(struct messages *m, const char *content, size_t 
         messages_free(&fresh);
         return status;
     }
-    const char *rest = m->text + skip;
+    const char *rest = m->text != NULL ? m->text + skip : "";
     if (has_rest && rest[0] == ',') {
         rest++;
         n_rest--;
     }
-    if (has_rest) {
+    if (has_rest && fresh.text != NULL) {
         fresh.text[fresh.n] = n > 0 ? ',' : '[';
         memcpy(fresh.text + fresh.n + 1, rest, n_rest);
         fresh.n += n_rest + 1;

@@ -121,10 +121,10 @@ START_TEST(no_text_of_a_few_odd_bytes_makes_a_path_that_leaves_its_folder)
         for (size_t k = 0; k < (size_t)N * N * N * N * N; k++) {
             char text[64];
             size_t n = strlen(heads[h]), rest = k;
-            strcpy(text, heads[h]);
+            memcpy(text, heads[h], strlen(heads[h]) + 1);
             for (size_t i = 0; i < LENGTH; i++, rest /= N)
                 text[n + i] = letters[rest % N];
-            strcpy(text + n + LENGTH, ".gguf");
+            memcpy(text + n + LENGTH, ".gguf", strlen(".gguf") + 1);
             struct reference r;
             struct shelf_place place;
             if (reference_parse(&r, text, NULL) != STATUS_OK || r.kind == REFERENCE_NAME)
@@ -132,7 +132,7 @@ START_TEST(no_text_of_a_few_odd_bytes_makes_a_path_that_leaves_its_folder)
             ck_assert_int_eq(shelf_place_of(&place, &r, r.path[0] ? r.path : "x.gguf", NULL),
                              STATUS_OK);
             char folder[REFERENCE_MAX], *save = NULL;
-            strcpy(folder, place.folder);
+            memcpy(folder, place.folder, strlen(place.folder) + 1);
             for (char *part = strtok_r(folder, "/", &save); part; part = strtok_r(NULL, "/", &save))
                 ck_assert_msg(reference_is_part(part, strlen(part)), "%s: %s", text, place.folder);
             ck_assert_msg(reference_is_part(place.file, strlen(place.file)), "%s: %s", text,
