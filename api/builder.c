@@ -171,6 +171,7 @@ static void fill(struct job *job, const struct build *b)
     job->keep_stop = v->keep_stop;
     job->no_cache = v->no_cache;
     job->progress = v->progress;
+    job->drawn_from = v->drawn_from;
     struct logit_bias *biases = job_biases(job); /* before sampling, which it is kept in */
     job->sampling = v->sampling;
     job->sampling.penalties_from = v->answer_only ? b->n_prompt : 0;

@@ -43,6 +43,7 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
     bool keep_stop;                    /* the stop string that ends the text stays in it */
     bool answer_only;                  /* penalties look at the answer alone, not at the prompt */
     bool no_cache;                     /* the prompt is computed anew */
+    bool drawn_from;                   /* probabilities are those that were drawn from */
     bool progress;                     /* how far the prompt is read is told */
     int n_logprobs, n_prompt_logprobs; /* -1: none */
     struct sampling sampling; /* top_k and the window may be more than the model has; biases sorted

@@ -29,7 +29,7 @@ struct asked {
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
     bool do_sample, details, prompt_details;
     bool add_generation_prompt, continue_final;
-    bool return_tokens, timings_per_token, return_progress, verbose;
+    bool return_tokens, timings_per_token, return_progress, verbose, drawn_from;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
     uint64_t logprobs, top_logprobs, n, best_of, context;
     double temperature, top_p, min_p, typical_p;

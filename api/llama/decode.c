@@ -55,8 +55,7 @@ static const struct field rows[] = {
     {"timings_per_token", FIELD_BOOL, .nullable = true, ASKED(timings_per_token)},
     {"return_progress", FIELD_BOOL, .nullable = true, ASKED(return_progress)},
     {"response_fields", FIELD_ANY, .nullable = true, ASKED(response_fields)},
-    {"post_sampling_probs", FIELD_NONE,
-     .refused = "probabilities are told as the model gives them, before sampling"},
+    {"post_sampling_probs", FIELD_BOOL, .nullable = true, ASKED(drawn_from)},
     {"grammar", FIELD_NONE, .refused = no_shapes},
     {"json_schema", FIELD_NONE, .refused = no_shapes},
     {"image_data", FIELD_NONE, .refused = "this model reads text alone"},
@@ -89,6 +88,7 @@ static enum status decode(struct generation *g, const struct generation_source *
     enum status status = asking_read(&a, &llama_completion_fields, source, err);
     a.builder.default_tokens = SIZE_MAX; /* as many as the context leaves */
     a.builder.n_logprobs = v->logprobs > 0 ? (int)v->logprobs : -1;
+    a.builder.drawn_from = v->drawn_from;
     a.builder.no_cache = !v->cache_prompt;
     a.builder.progress = v->stream && (v->return_progress || v->timings_per_token);
     if (status == STATUS_OK)

@@ -14,7 +14,7 @@ struct facts { /* of a finished choice: every member's value */
     const struct llama_wishes *wishes;
     size_t n_sent; /* bytes of the text that went out before */
     int64_t index, id_slot, predicted, evaluated, cached;
-    bool yes, no, has_new_line, ignore_eos, stream, timings_per_token;
+    bool yes, no, has_new_line, ignore_eos, stream, timings_per_token, drawn_from;
     const char *stop_type, *model, *none;
     int64_t zero, minus_one, cache_n, prompt_n, top_k, repeat_last_n, n_probs;
     double prompt_ms, prompt_per_token_ms, prompt_per_second;
@@ -165,7 +165,7 @@ static const struct member settings[] = {
     {"grammar", WORD, AT(none)},
     {"samplers", COMPUTED, .put = put_samplers},
     {"timings_per_token", FLAG, AT(timings_per_token)},
-    {"post_sampling_probs", FLAG, AT(no)},
+    {"post_sampling_probs", FLAG, AT(drawn_from)},
     {"lora", COMPUTED, .put = put_list},
 };
 static const struct member timings[] = {
@@ -339,6 +339,7 @@ static void fill(struct facts *f, const struct generation *g, size_t i,
         .ignore_eos = job->ignore_eos,
         .stream = g->stream,
         .timings_per_token = wishes->timings_per_token,
+        .drawn_from = job->drawn_from,
         .stop_type = stop_type(job),
         .model = g->model,
         .none = "",
@@ -434,11 +435,11 @@ void llama_put_progress(struct json_writer *w, const struct job *job,
 
 /* --- probabilities --- */
 
-/* {"id","token","bytes","logprob", left open. */
-static void put_token(struct json_writer *w, const struct tokenizer *tokenizer, int32_t id,
-                      float logprob)
+/* {"id","token","bytes","logprob", left open; "prob" where that is what it is. */
+static void put_token(struct json_writer *w, const struct generation *g, const struct job *job,
+                      int32_t id, float value)
 {
-    struct gguf_string piece = tokenizer_piece(tokenizer, id, true);
+    struct gguf_string piece = tokenizer_piece(g->tokenizer, id, true);
     json_raw(w, "{\"id\":");
     json_int(w, id);
     json_raw(w, ",\"token\":");
@@ -448,8 +449,8 @@ static void put_token(struct json_writer *w, const struct tokenizer *tokenizer, 
         json_raw(w, i > 0 ? "," : "");
         json_uint(w, (unsigned char)piece.bytes[i]);
     }
-    json_raw(w, "],\"logprob\":");
-    json_float(w, logprob);
+    json_raw(w, job->drawn_from ? "],\"prob\":" : "],\"logprob\":");
+    json_float(w, value);
 }
 
 void llama_put_probabilities(struct json_writer *w, const struct generation *g,
@@ -459,11 +460,11 @@ void llama_put_probabilities(struct json_writer *w, const struct generation *g,
     for (size_t i = begin; i < end && !w->full; i++) {
         const struct logprob_record *record = &job->logprobs[i];
         json_raw(w, i > begin ? "," : "");
-        put_token(w, g->tokenizer, job->tokens[i].id, record->logprob);
-        json_raw(w, ",\"top_logprobs\":[");
+        put_token(w, g, job, job->tokens[i].id, record->logprob);
+        json_raw(w, job->drawn_from ? ",\"top_probs\":[" : ",\"top_logprobs\":[");
         for (size_t k = 0; k < record->n_top; k++) {
             json_raw(w, k > 0 ? "," : "");
-            put_token(w, g->tokenizer, record->top[k].id, record->top[k].logprob);
+            put_token(w, g, job, record->top[k].id, record->top[k].logprob);
             json_raw(w, "}");
         }
         json_raw(w, "]}");

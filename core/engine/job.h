@@ -70,6 +70,7 @@ struct job {
     bool no_cache;         /* the prompt is computed anew, whatever the prefix cache has */
     bool progress;         /* n_read is kept, and announced with each step */
     int n_logprobs;        /* -1: none; 0..20 */
+    bool drawn_from;       /* they are the probabilities that were drawn from, after all filters */
     int n_prompt_logprobs; /* likewise, of the prompt's tokens */
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];

@@ -349,8 +349,14 @@ static void sample(struct worker *w, size_t i, struct sampler *sampler)
     }
     if (job->n_logprobs < 0 || !job->logprobs)
         return;
-    record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs,
-                    &job->logprobs[job->n_tokens]);
+    struct logprob_record *record = &job->logprobs[job->n_tokens];
+    if (!job->drawn_from) {
+        record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs, record);
+        return;
+    }
+    size_t n_top = (size_t)job->n_logprobs;
+    record->logprob = sampler_probabilities(sampler, slot->sample, &n_top, record->top);
+    record->n_top = (uint32_t)n_top;
 }
 
 static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)

@@ -24,6 +24,11 @@ struct touched { /* a logit changed by bias, penalty or ban, to be put back */
     float logit;
 };
 
+struct drawn { /* what the last draw was made from */
+    enum { DRAWN_HIGHEST, DRAWN_LISTED, DRAWN_ALL } from;
+    double sum; /* of the weights: those of the candidates, or exp of scaled */
+};
+
 struct sampler {
     struct arena arena; /* owns the arrays */
     const struct kernels *kernels;
@@ -36,6 +41,7 @@ struct sampler {
     uint8_t *is_touched;     /* [n_vocab]; zero between draws */
     struct touched *touched; /* [n_vocab] */
     size_t n_touched;
+    struct drawn drawn;
 };
 
 enum status sampler_create(struct sampler **out, size_t n_vocab, const struct kernels *kernels,
@@ -249,6 +255,7 @@ static int32_t draw_listed(struct sampler *s, float max, float temperature, doub
     s->kernels->exp(s->weights, c->n);
     for (size_t i = 0; i < c->n; i++)
         sum += (double)s->weights[i];
+    s->drawn = (struct drawn){.from = DRAWN_LISTED, .sum = sum};
     double target = u * sum, so_far = 0.0;
     size_t last = 0;
     for (size_t i = 0; i < c->n; i++) {
@@ -276,6 +283,7 @@ static int32_t draw_all(struct sampler *s, const float *logits, float max, float
         s->weights[b] = s->kernels->sum_exp(s->scaled + begin, n, 0.0f);
         sum += (double)s->weights[b];
     }
+    s->drawn = (struct drawn){.from = DRAWN_ALL, .sum = sum};
     double target = u * sum;
     for (size_t b = 0; b < n_blocks; b++) {
         if (s->weights[b] == 0.0f)
@@ -303,6 +311,7 @@ static int32_t choose(struct sampler *s, const float *logits, const struct sampl
                       size_t position)
 {
     size_t n_vocab = s->n_vocab;
+    s->drawn = (struct drawn){.from = DRAWN_HIGHEST};
     if (p->temperature == 0.0f)
         return (int32_t)s->kernels->argmax(logits, n_vocab);
     double u = philox_uniform(p->seed, p->choice, position);
@@ -384,4 +393,39 @@ float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, size_
         top[i] = (struct logprob){.id = c.id, .logprob = (float)((double)c.logit - log_norm)};
     }
     return (float)((double)logits[id] - log_norm);
+}
+
+/* One more, where it is among the highest; equal ones stay in the order in which they come. */
+static size_t put_top(struct logprob *top, size_t n, size_t n_top, int32_t id, float weight)
+{
+    if (n == n_top && (n_top == 0 || top[n - 1].logprob >= weight))
+        return n;
+    size_t at = n < n_top ? n : n - 1;
+    for (; at > 0 && top[at - 1].logprob < weight; at--)
+        top[at] = top[at - 1];
+    top[at] = (struct logprob){id, weight};
+    return n < n_top ? n + 1 : n;
+}
+
+float sampler_probabilities(const struct sampler *s, int32_t id, size_t *n_top, struct logprob *top)
+{
+    bool all = s->drawn.from == DRAWN_ALL;
+    size_t n = 0, n_items = all ? s->n_vocab : s->candidates.n;
+    double own = 0;
+    if (s->drawn.from == DRAWN_HIGHEST) {
+        *n_top = put_top(top, 0, *n_top, id, 1);
+        return 1;
+    }
+    for (size_t i = 0; i < n_items; i++) {
+        float weight = all ? fmath_exp(s->scaled[i]) : s->weights[i];
+        int32_t item = all ? (int32_t)i : s->candidates.list[i].id;
+        if (item == id)
+            own = (double)weight;
+        if (weight > 0)
+            n = put_top(top, n, *n_top, item, weight);
+    }
+    for (size_t i = 0; i < n; i++)
+        top[i].logprob = (float)((double)top[i].logprob / s->drawn.sum);
+    *n_top = n;
+    return (float)(own / s->drawn.sum);
 }

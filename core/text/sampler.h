@@ -74,3 +74,9 @@ enum status sampler_check(const struct sampler *sampler, const float *logits, st
  * sampler_draw. */
 float sampler_logprobs(struct sampler *sampler, const float *logits, int32_t id, size_t n_top,
                        struct logprob *top);
+
+/* Of what the last sampler_draw drew from, after biases, penalties, filters and temperature: the
+ * probability of id, and the highest, *n_top at most, that are above zero (*n_top: how many; equal
+ * ones in no order that means anything). logprob: the probability itself. */
+float sampler_probabilities(const struct sampler *sampler, int32_t id, size_t *n_top,
+                            struct logprob *top);

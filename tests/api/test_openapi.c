@@ -4,6 +4,7 @@
 #include "api/anthropic/anthropic.h"
 #include "api/asked/asked.h"
 #include "api/json/values.h"
+#include "api/llama/llama.h"
 #include "api/native/info.h"
 #include "api/native/native.h"
 #include "api/ollama/ollama.h"
@@ -180,6 +181,9 @@ START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
     check_chain("TgiRequest", "TgiParameters", &tgi_fields);
     check_rows("MessagesRequest", shared->fields, shared->n_fields);
     check_rows("CountTokensRequest", shared->fields, shared->n_fields);
+    check_rows("LlamaCompletionRequest", llama_completion_fields.fields,
+               llama_completion_fields.n_fields);
+    check_rows("LlamaChatRequest", llama_chat_fields.fields, llama_chat_fields.n_fields);
 }
 END_TEST
 

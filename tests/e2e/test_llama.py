@@ -113,6 +113,20 @@ def test_probabilities_are_the_native_ones(service):
         assert event["completion_probabilities"] == [right]
 
 
+def test_probabilities_that_were_drawn_from(service):
+    fields = dict(prompt=PROMPT, seed=2, n_predict=8, n_probs=20, post_sampling_probs=True)
+    for filters, most in (({"top_k": 5, "top_p": 1, "min_p": 0}, 5), ({"temperature": 0}, 1),
+                          ({"top_k": 0, "top_p": 1, "min_p": 0, "temperature": 0.5}, 20),
+                          ({"top_k": 0, "top_p": 1, "min_p": 0.2}, 5)):
+        for token in ask(service, **fields, **filters)["completion_probabilities"]:
+            probs = [top["prob"] for top in token["top_probs"]]
+            assert 0 < len(probs) <= most and probs == sorted(probs, reverse=True)
+            assert 0 < token["prob"] <= 1 and min(probs) > 0
+            assert most == 20 or abs(sum(probs) - 1) < 1e-5
+            if len(probs) < 20:
+                assert token["id"] in [top["id"] for top in token["top_probs"]]
+
+
 def test_members_can_be_chosen(service):
     fields = ["content", "generation_settings/n_predict", "timings/cache_n", "no such"]
     body = ask(service, prompt=PROMPT, n_predict=3, response_fields=fields)
