@@ -44,8 +44,8 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients test-compat test-page asan tsan torture fuzz lint fmt \
-	bench bench-peers install clean help
+.PHONY: all serve real-model test test-clients test-api test-compat test-page asan tsan torture fuzz \
+	lint fmt bench bench-peers install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -105,6 +105,10 @@ test-clients: all build/venv-clients/ready build/clients-js/ready ## the officia
 
 test-compat: all build/venv-compat/ready ## llama.cpp's own tests of its server, fetched, against the service; writes docs/COMPATIBILITY.md
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-compat/bin/python tests/compat/run.py
+
+test-api: all build/venv-schema/ready ## openapi.yaml against the service, by schemathesis; SMALLMIND_EXAMPLES=25
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-schema/bin/python -m pytest \
+		-p no:cacheprovider tests/schema $(SMALLMIND_PYTEST_ARGS)
 
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test

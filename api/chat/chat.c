@@ -208,6 +208,13 @@ static enum status of_request(struct error *err, enum status status)
     return error_set_param(err, status, kwargs ? "chat_template_kwargs" : "messages", "%s", text);
 }
 
+static enum status check_list(const char *field, struct json_span list, struct error *err)
+{
+    return list.n == 0 || list.at[0] == '['
+               ? STATUS_OK
+               : error_set_param(err, STATUS_INVALID, field, "%s must be an array", field);
+}
+
 enum status chat_render(const struct chat_template *template, const struct chat_request *request,
                         struct chat_prompt *out, struct error *err)
 {
@@ -223,7 +230,11 @@ enum status chat_render(const struct chat_template *template, const struct chat_
     struct jinja_heap *heap = NULL;
     struct chat_rendering what = {.template = template, .request = request};
     const struct jinja_text *text = NULL;
-    enum status status = jinja_begin(&heap, NAME, &template->limits, err);
+    enum status status = check_list("tools", request->tools, err);
+    if (status == STATUS_OK)
+        status = check_list("documents", request->documents, err);
+    if (status == STATUS_OK)
+        status = jinja_begin(&heap, NAME, &template->limits, err);
     if (status == STATUS_OK)
         status = jinja_build(heap, build, &what, err);
     if (status == STATUS_OK)

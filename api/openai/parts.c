@@ -150,17 +150,20 @@ static void put_offsets(struct json_writer *w, const struct entries *e, const st
         n_pieces += n_chars(piece.bytes, piece.n);
     }
     size_t extra = n_pieces > n_echo ? n_pieces - n_echo : 0; /* the space put in front */
-    for (size_t i = 0; i < n_entries(e); i++) {
+    for (size_t i = 0; i < e->n_prompt; i++) {
+        struct gguf_string piece = tokenizer_piece(e->g->tokenizer, e->job->prompt[i], false);
         json_raw(w, i > 0 ? "," : "");
-        if (i < e->n_prompt) {
-            struct gguf_string piece = tokenizer_piece(e->g->tokenizer, e->job->prompt[i], false);
-            json_uint(w, at > extra ? at - extra : 0);
-            at += n_chars(piece.bytes, piece.n);
-        } else {
-            size_t token = e->begin + i - e->n_prompt;
-            size_t end = token > 0 ? e->job->tokens[token - 1].text_end : 0;
-            json_uint(w, n_echo + n_chars(e->job->text, end));
-        }
+        json_uint(w, at > extra ? at - extra : 0);
+        at += n_chars(piece.bytes, piece.n);
+    }
+    size_t end = e->begin > 0 ? e->job->tokens[e->begin - 1].text_end : 0;
+    at = n_echo + n_chars(e->job->text, end);
+    for (size_t i = e->begin; i < e->end; i++) {
+        size_t next = e->job->tokens[i].text_end;
+        json_raw(w, e->n_prompt + i > e->begin ? "," : "");
+        json_uint(w, at);
+        at += n_chars(e->job->text + end, next - end);
+        end = next;
     }
 }
 
