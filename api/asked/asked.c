@@ -108,6 +108,10 @@ static enum status read_lists(struct asking *a, struct error *err)
     if (status == STATUS_OK && v->model != NULL && !cJSON_IsString(v->model))
         status = error_set_param(err, STATUS_INVALID, "model", "model must be a string, not %s",
                                  fields_type_name(v->model));
+    if (status == STATUS_OK && v->chat_template != NULL && !cJSON_IsString(v->chat_template))
+        status = error_set_param(err, STATUS_INVALID, NAME(a, chat_template),
+                                 "%s must be a string, not %s", NAME(a, chat_template),
+                                 fields_type_name(v->chat_template));
     if (status == STATUS_OK && v->logit_bias != NULL)
         status = values_biases(NAME(a, logit_bias), v->logit_bias, tokenizer_n_vocab(tokenizer),
                                &a->biases, err);
