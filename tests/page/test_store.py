@@ -70,6 +70,7 @@ def test_one_is_deleted_after_a_question(page, fake):
     page.press("Escape")
     assert page.count("#list li") == 1
     page.value(f"{delete}.click()")
+    page.wait("document.getElementById('confirm-dialog').open")
     page.push("confirm-yes")
     page.wait("document.querySelectorAll('#list li').length === 0")
     page.visit(fake)

@@ -52,7 +52,7 @@ const store = (() => {
     if (!object(value) || !["chat", "prompt"].includes(value.kind)) return null;
     const now = Date.now();
     const one = {
-      id: /^[\w-]{1,64}$/.test(value.id) ? value.id : newId(), kind: value.kind,
+      id: /^[\w-]{1,64}$/.test(text(value.id)) ? value.id : newId(), kind: value.kind,
       title: text(value.title, TITLE), created: number(value.created, 0, 1e14) ?? now,
       changed: number(value.changed, 0, 1e14) ?? now,
     };
