@@ -8,6 +8,7 @@
 #include "api/chat/chat.h"
 #include "api/decoded.h"
 #include "api/json/json.h"
+#include "api/llama/llama.h"
 #include "api/ollama/ollama.h"
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
@@ -84,8 +85,9 @@ static const struct chat_template *chatml(void)
 static void try_dialects(const char *body, size_t n, bool strict)
 {
     static const struct dialect *const dialects[] = {
-        &openai_completions, &openai_chat, &openai_responses, &anthropic_messages, &anthropic_count,
-        &ollama_generate,    &ollama_chat, &tgi_root,         &tgi_stream};
+        &openai_completions, &openai_chat,      &openai_responses, &anthropic_messages,
+        &anthropic_count,    &ollama_generate,  &ollama_chat,      &tgi_root,
+        &tgi_stream,         &llama_completion, &llama_chat};
     for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
         struct generation g = {.dialect = dialects[i]};
         struct error err = {0};
