@@ -72,11 +72,10 @@ static void look_for_open(struct reasoning *r, const char *text, size_t n, bool 
 {
     const char *open = r->tags->open;
     size_t at = skip_space(text, 0, n), n_open = strlen(open), left = n - at;
-    if (at > REASONING_SPACE_MAX)
-        leave(r, 0);
-    else if (left >= n_open && memcmp(text + at, open, n_open) == 0)
+    bool begins = memcmp(text + at, open, left < n_open ? left : n_open) == 0;
+    if (at <= REASONING_SPACE_MAX && left >= n_open && begins)
         enter(r, at + n_open);
-    else if (finished || (left > 0 && memcmp(text + at, open, left < n_open ? left : n_open) != 0))
+    else if (finished || at > REASONING_SPACE_MAX || !begins)
         leave(r, 0);
 }
 

@@ -55,28 +55,19 @@ static enum status of_option_or_file(const char *model, struct error *err)
 }
 
 /* A string of the file that outlives it. What is no string counts as none. */
-static enum status copy_key(struct gguf_string *out, const struct gguf *gguf, const char *key,
-                            struct error *err)
+static enum status copy_key(char **owned, struct gguf_string *out, const struct gguf *gguf,
+                            const char *key, struct error *err)
 {
     struct gguf_string text;
     bool found = false;
     if (gguf_get_string(gguf, key, &text, &found, NULL) != STATUS_OK || !found)
         return STATUS_OK;
-    char *copy = malloc(text.n + 1);
-    if (copy == NULL)
+    *owned = malloc(text.n + 1);
+    if (*owned == NULL)
         return error_no_memory(err, text.n, "the chat template");
-    memcpy(copy, text.bytes, text.n);
-    *out = (struct gguf_string){copy, text.n};
+    memcpy(*owned, text.bytes, text.n);
+    *out = (struct gguf_string){*owned, text.n};
     return STATUS_OK;
-}
-
-static void free_text(struct gguf_string text)
-{
-    union { /* what copy_key made: only lent as const */
-        const char *lent;
-        char *owned;
-    } bytes = {.lent = text.bytes};
-    free(bytes.owned);
 }
 
 static enum status load_file(struct loaded *loaded, const struct settings *settings,
@@ -95,9 +86,11 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
             of_option_or_file(settings->model, err);
     }
     if (status == STATUS_OK)
-        status = copy_key(&loaded->template, gguf, "tokenizer.chat_template", err);
+        status = copy_key(&loaded->template_text, &loaded->template, gguf,
+                          "tokenizer.chat_template", err);
     if (status == STATUS_OK)
-        status = copy_key(&loaded->tool_template, gguf, "tokenizer.chat_template.tool_use", err);
+        status = copy_key(&loaded->tool_template_text, &loaded->tool_template, gguf,
+                          "tokenizer.chat_template.tool_use", err);
     loaded->has_template = loaded->template.bytes != NULL;
     gguf_close(gguf);
     return status;
@@ -151,7 +144,7 @@ void load_free(struct loaded *loaded)
 {
     model_destroy(loaded->model);
     tokenizer_destroy(loaded->tokenizer);
-    free_text(loaded->template);
-    free_text(loaded->tool_template);
+    free(loaded->template_text);
+    free(loaded->tool_template_text);
     *loaded = (struct loaded){0};
 }

@@ -23,7 +23,8 @@ struct loaded {
     struct model *model;                        /* owned */
     struct tokenizer *tokenizer;                /* owned */
     bool has_template;                          /* the file has a chat template */
-    struct gguf_string template, tool_template; /* owned; bytes NULL: none */
+    struct gguf_string template, tool_template; /* of the next two; bytes NULL: none */
+    char *template_text, *tool_template_text;   /* owned */
 };
 
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.

@@ -301,7 +301,7 @@ static enum status on_head(void *ctx, const struct web_answer *a, struct error *
 
 static enum status check_magic(struct transfer *t, const char *bytes, size_t n, struct error *err)
 {
-    static const char magic[4] = "GGUF";
+    static const char magic[4] = {'G', 'G', 'U', 'F'};
     for (size_t i = 0; i < n && t->at + i < sizeof magic; i++) {
         if (bytes[i] == magic[t->at + i])
             continue;

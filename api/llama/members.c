@@ -236,7 +236,8 @@ static void put_value(struct json_writer *w, const struct facts *f, const struct
 /* Probabilities are told where they were asked for; a stream has sent them already. */
 static bool is_there(const struct facts *f, const struct member *m)
 {
-    return m->put != put_probabilities || (f->job->n_logprobs >= 0 && !f->g->stream);
+    return m->put != put_probabilities ||
+           (f->job->n_logprobs >= 0 && f->g != NULL && !f->g->stream);
 }
 
 static void put_members(struct json_writer *w, const struct facts *f, const struct member *table,

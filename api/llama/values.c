@@ -19,6 +19,8 @@ struct ids { /* of one prompt under way; malloc'ed */
 
 static enum status append(struct ids *list, const int32_t *ids, size_t n, struct error *err)
 {
+    if (n == 0)
+        return STATUS_OK;
     if (n > list->room - list->n) {
         size_t room = 2 * (list->n + n) + 64;
         int32_t *grown = realloc(list->ids, room * sizeof *grown);

@@ -25,13 +25,15 @@ static void put_name(struct json_writer *w, const char *before, const char *key,
     json_name_text(w, before, key, full);
 }
 
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
 /* FNV-1a, so that another model, or the same in other weights, has another digest. It is made of
  * what the model is, not of its file's bytes. */
 static uint64_t hash(uint64_t state, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
     for (size_t i = 0; i < n; i++)
-        state = (state ^ p[i]) * UINT64_C(0x100000001b3);
+        state = (state ^ p[i]) * FNV_PRIME;
     return state;
 }
 
@@ -45,7 +47,8 @@ static void put_digest(struct json_writer *w, const struct served *served)
     state = hash(state, model->name, strlen(model->name));
     state = hash(state, model->weights, strlen(model->weights));
     for (size_t i = 0; i < 4; i++) {
-        state = hash(state, facts, sizeof facts);
+        for (size_t k = 0; k < sizeof facts / sizeof facts[0]; k++)
+            state = (state ^ facts[k]) * FNV_PRIME;
         snprintf(digits + 16 * i, 17, "%016" PRIx64, state);
     }
     json_name_text(w, ",", "digest", digits);

@@ -17,7 +17,8 @@
     static struct jinja_value name(struct jinja_heap *heap, struct jinja_value self,               \
                                    const struct jinja_value *a, const struct jinja_args *args)
 
-static struct jinja_value view_of(struct jinja_heap *heap, struct jinja_value self, int of)
+static struct jinja_value view_of(struct jinja_heap *heap, struct jinja_value self,
+                                  enum jinja_view_of of)
 {
     struct jinja_view *view = jinja_alloc(heap, 1, sizeof *view);
     view->dict = self.dict;
@@ -136,7 +137,7 @@ bool jinja_lacks_method(const struct jinja_text *name)
 
 static const struct jinja_function *method_of(struct jinja_value v, const struct jinja_text *name)
 {
-#define FIND(table) args_find(table, sizeof table / sizeof table[0], name->bytes, name->n)
+#define FIND(table) args_find((table), sizeof(table) / sizeof((table)[0]), name->bytes, name->n)
     switch ((int)v.kind) {
     case JINJA_STRING:
         return args_find(strings_methods, strings_n_methods, name->bytes, name->n);

@@ -63,8 +63,8 @@ enum status jinja_heap_run(struct jinja_heap *heap, void (*work)(struct jinja_he
     return heap->error.status;
 }
 
-static _Noreturn void fail(struct jinja_heap *heap, enum status status, const char *format,
-                           va_list arguments)
+__attribute__((format(printf, 3, 0))) static _Noreturn void
+fail(struct jinja_heap *heap, enum status status, const char *format, va_list arguments)
 {
     char text[sizeof heap->error.text];
     vsnprintf(text, sizeof text, format, arguments);
@@ -140,7 +140,7 @@ void *jinja_grow(struct jinja_heap *heap, void *block, size_t old_bytes, size_t 
         return block;
     }
     void *larger = jinja_alloc(heap, 1, new_bytes);
-    if (old_bytes != 0)
+    if (block != NULL)
         memcpy(larger, block, old_bytes);
     return larger;
 }

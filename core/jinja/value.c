@@ -94,7 +94,7 @@ static uint64_t hash_bytes(const void *bytes, size_t n)
 
 static uint64_t hash_of(struct jinja_heap *heap, struct jinja_value key)
 {
-    double number;
+    double number = 0;
     switch ((int)key.kind) {
     case JINJA_STRING:
     case JINJA_BIGINT:

@@ -119,9 +119,10 @@ struct jinja_dict { /* in the order of insertion */
     size_t n_slots;
 };
 
+enum jinja_view_of { JINJA_KEYS, JINJA_VALUES, JINJA_ITEMS };
 struct jinja_view {
     const struct jinja_dict *dict;
-    enum { JINJA_KEYS, JINJA_VALUES, JINJA_ITEMS } of;
+    enum jinja_view_of of;
 };
 
 struct jinja_range {

@@ -6,6 +6,7 @@
 #include "api/native/native.h"
 #include "server/service.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { INLINE_BODY = 4096 }; /* bytes of a body that are worked on at once, on the loop thread */
@@ -62,6 +63,7 @@ static enum status run_detokenize(struct text_task *task)
 static enum status run_count(struct text_task *task)
 {
     const struct service *service = task->task.service;
+    assert(task->dialect != NULL); /* its route has one */
     struct generation g = {.dialect = task->dialect};
     const struct generation_source source = {.body = task->task.body,
                                              .n_body = task->task.n_body,

@@ -300,7 +300,7 @@ static void check_answer(const struct answered *row, unsigned polls, size_t room
         ck_assert_str_eq(blocks, row->blocks);
         ck_assert_str_eq(c.reason, row->reason);
         ck_assert_str_eq(c.sequence, strcmp(row->reason, "stop_sequence") == 0 ? row->stop : "");
-        ck_assert(c.output_tokens == choice.job->n_completion);
+        ck_assert(c.output_tokens == (double)choice.job->n_completion);
         ck_assert(c.thinking_tokens <= c.output_tokens);
         check_whole(&g, &c);
     }

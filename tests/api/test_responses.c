@@ -254,7 +254,7 @@ static void check_last(const struct answered *row, const struct generation *g,
     check_response(c, tree);
     ck_assert_int_eq(cJSON_GetArraySize(get(tree, "output")), c->n_items);
     const cJSON *usage = get(tree, "usage");
-    ck_assert(get(usage, "output_tokens")->valuedouble == g->choices[0].job->n_completion);
+    ck_assert(get(usage, "output_tokens")->valuedouble == (double)g->choices[0].job->n_completion);
     ck_assert(get(get(usage, "input_tokens_details"), "cached_tokens")->valuedouble == 0);
     double thoughts = get(get(usage, "output_tokens_details"), "reasoning_tokens")->valuedouble;
     ck_assert((thoughts > 0) == (strstr(row->items, "reasoning") != NULL));

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct reference ok(const char *text)
+/* Good until the next call. */
+static const struct reference *ok(const char *text)
 {
-    struct reference r;
+    static struct reference r;
     struct error err = {0};
     ck_assert_msg(reference_parse(&r, text, &err) == STATUS_OK, "%s", err.text);
-    return r;
+    return &r;
 }
 
 static void refused(const char *text)
@@ -30,42 +31,42 @@ static void refused(const char *text)
 
 START_TEST(a_hubs_reference_has_owner_repository_and_file_or_tag)
 {
-    struct reference r = ok("hf:own-er/Re.po_1/sub dir/m-Q4_K_M.gguf");
+    struct reference r = *ok("hf:own-er/Re.po_1/sub dir/m-Q4_K_M.gguf");
     ck_assert_int_eq(r.kind, REFERENCE_HUB);
     ck_assert_str_eq(r.owner, "own-er");
     ck_assert_str_eq(r.name, "Re.po_1");
     ck_assert_str_eq(r.path, "sub dir/m-Q4_K_M.gguf");
     ck_assert_str_eq(r.revision, "");
     ck_assert_str_eq(r.text, "hf:own-er/Re.po_1/sub dir/m-Q4_K_M.gguf");
-    r = ok("hf:a/b@v1.2:Q8_0");
+    r = *ok("hf:a/b@v1.2:Q8_0");
     ck_assert_str_eq(r.revision, "v1.2");
     ck_assert_str_eq(r.tag, "Q8_0");
     ck_assert_str_eq(r.path, "");
     ck_assert_str_eq(r.text, "hf:a/b@v1.2:Q8_0");
-    ck_assert_str_eq(ok("HF://a/b").text, "hf:a/b");
+    ck_assert_str_eq(ok("HF://a/b")->text, "hf:a/b");
 }
 END_TEST
 
 START_TEST(an_ollama_reference_has_defaults)
 {
-    ck_assert_str_eq(ok("ollama:m").text, "ollama:m:latest");
-    struct reference r = ok("ollama:me/m:1b-q4");
+    ck_assert_str_eq(ok("ollama:m")->text, "ollama:m:latest");
+    struct reference r = *ok("ollama:me/m:1b-q4");
     ck_assert_str_eq(r.owner, "me");
     ck_assert_str_eq(r.name, "m");
     ck_assert_str_eq(r.tag, "1b-q4");
-    ck_assert_str_eq(ok("ollama:library/m:x").text, "ollama:m:x");
+    ck_assert_str_eq(ok("ollama:library/m:x")->text, "ollama:m:x");
 }
 END_TEST
 
 START_TEST(a_url_keeps_its_query_to_itself)
 {
-    struct reference r = ok("https://h.example:8443/a/b%20c.gguf?token=x#part");
+    struct reference r = *ok("https://h.example:8443/a/b%20c.gguf?token=x#part");
     ck_assert_int_eq(r.kind, REFERENCE_URL);
     ck_assert_str_eq(r.text, "https://h.example:8443/a/b%20c.gguf");
     ck_assert_str_eq(r.url, "https://h.example:8443/a/b%20c.gguf?token=x");
     ck_assert_str_eq(r.host, "h.example_8443");
     ck_assert_str_eq(r.file, "b c.gguf");
-    ck_assert_str_eq(ok("https://[::1]/x.gguf").host, "___1_");
+    ck_assert_str_eq(ok("https://[::1]/x.gguf")->host, "___1_");
 }
 END_TEST
 
@@ -195,7 +196,7 @@ START_TEST(a_place_leads_back_to_its_reference)
     static const char *const texts[] = {"hf:a/b/c.gguf", "hf:a/b@v1/d/c.gguf", "ollama:m:1b",
                                         "ollama:me/m-x:latest"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct reference r = ok(texts[i]);
+        struct reference r = *ok(texts[i]);
         struct shelf_place place;
         char back[REFERENCE_MAX];
         ck_assert_int_eq(shelf_place_of(&place, &r, r.path, NULL), STATUS_OK);
@@ -203,7 +204,7 @@ START_TEST(a_place_leads_back_to_its_reference)
         ck_assert_str_eq(back, texts[i]);
     }
     struct shelf_place a, b;
-    struct reference r = ok("https://h/x.gguf?a=1"), s = ok("https://h/x.gguf?a=2");
+    struct reference r = *ok("https://h/x.gguf?a=1"), s = *ok("https://h/x.gguf?a=2");
     ck_assert_int_eq(shelf_place_of(&a, &r, r.file, NULL), STATUS_OK);
     ck_assert_int_eq(shelf_place_of(&b, &s, s.file, NULL), STATUS_OK);
     ck_assert_str_ne(a.folder, b.folder);

@@ -7,10 +7,12 @@
 #include "jinja/library/filters.h"
 #include "jinja/text.h"
 
+#include <assert.h>
 #include <string.h>
 
 static void append(struct jinja_node ***tail, struct jinja_node *node)
 {
+    assert(node != NULL);
     **tail = node;
     *tail = &node->next;
 }

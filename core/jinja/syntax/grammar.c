@@ -9,8 +9,8 @@
 
 enum { NESTED_MAX = 100, TREE_MAX = 400 };
 
-static _Noreturn void fail_at(struct jinja_parser *p, int line, enum status status,
-                              const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static _Noreturn void
+fail_at(struct jinja_parser *p, int line, enum status status, const char *format, va_list arguments)
 {
     char text[256];
     vsnprintf(text, sizeof text, format, arguments);
