@@ -48,8 +48,9 @@ START_TEST(each_choice_equals_itself_alone)
         submit(engine, alone[i]);
         wait_finished(engine, alone[i]);
         same_answer(alone[i], together[i]);
-        n_other += i > 0 && (together[i]->n_text != together[0]->n_text ||
-                             memcmp(together[i]->text, together[0]->text, together[0]->n_text));
+        n_other +=
+            i > 0 && (together[i]->n_text != together[0]->n_text ||
+                      memcmp(together[i]->text, together[0]->text, together[0]->n_text) != 0);
     }
     ck_assert_uint_ge(n_other, 1); /* each has draws of its own */
     destroy_group(together, GROUP);
