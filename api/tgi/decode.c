@@ -161,7 +161,7 @@ bool tgi_speaks(const char *body, size_t n, const struct api_limits *limits)
 {
     struct json_span name, value;
     bool inputs = false, prompt = false;
-    if (memmem(body, n, "\"inputs\"", 8) == NULL ||
+    if (n == 0 || memmem(body, n, "\"inputs\"", 8) == NULL ||
         json_check(body, n, limits->max_json_depth, limits->max_json_nodes, NULL) != STATUS_OK)
         return false;
     for (size_t at = 0; json_next_member(body, n, &at, &name, &value);) {
