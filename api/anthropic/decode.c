@@ -63,40 +63,20 @@ const struct field_table anthropic_count_fields = {
 
 /* --- from the values on --- */
 
-static const struct cJSON *member(const struct cJSON *object, const char *name)
-{
-    const struct cJSON *found =
-        object != NULL ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
-    return cJSON_IsNull(found) ? NULL : found;
-}
-
-static bool is_text(const struct cJSON *value, const char *text)
-{
-    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
-}
-
-static enum status check_object(const struct cJSON *value, const char *name, struct error *err)
-{
-    if (value == NULL || cJSON_IsObject(value))
-        return STATUS_OK;
-    return error_set_param(err, STATUS_INVALID, name, "%s must be an object, not %s", name,
-                           fields_type_name(value));
-}
-
 /* What asks for more than plain text, in words that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
-    const struct cJSON *tool = member(v->tool_choice, "type");
-    enum status status = check_object(v->response_format, "output_config", err);
+    const struct cJSON *tool = values_member(v->tool_choice, "type");
+    enum status status = values_check_object(v->response_format, "output_config", err);
     if (status == STATUS_OK)
-        status = check_object(v->tool_choice, "tool_choice", err);
+        status = values_check_object(v->tool_choice, "tool_choice", err);
     if (status != STATUS_OK)
         return status;
-    if (member(v->response_format, "format") != NULL)
+    if (values_member(v->response_format, "format") != NULL)
         return error_set_param(err, STATUS_UNSUPPORTED, "output_config.format",
                                "output_config.format: answers in a given format are not supported "
                                "yet");
-    if (v->tool_choice != NULL && !is_text(tool, "none") && !is_text(tool, "auto"))
+    if (v->tool_choice != NULL && !values_is_text(tool, "none") && !values_is_text(tool, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
     return STATUS_OK;
 }
@@ -107,26 +87,27 @@ enum { VARIABLES_ROOM = 128 };
 static enum status read_thinking(const struct asked *v, struct message_wishes *wishes,
                                  char out[VARIABLES_ROOM], struct error *err)
 {
-    const struct cJSON *type = member(v->reasoning, "type");
-    const struct cJSON *display = member(v->reasoning, "display");
-    enum status status = check_object(v->reasoning, "thinking", err);
+    const struct cJSON *type = values_member(v->reasoning, "type");
+    const struct cJSON *display = values_member(v->reasoning, "display");
+    enum status status = values_check_object(v->reasoning, "thinking", err);
     if (status != STATUS_OK || v->reasoning == NULL)
         return status;
-    bool thinks = is_text(type, "enabled") || is_text(type, "adaptive");
-    if (!thinks && !is_text(type, "disabled"))
+    bool thinks = values_is_text(type, "enabled") || values_is_text(type, "adaptive");
+    if (!thinks && !values_is_text(type, "disabled"))
         return error_set_param(err, STATUS_INVALID, "thinking.type",
                                "thinking.type must be \"enabled\", \"adaptive\" or \"disabled\"");
-    if (display != NULL && !is_text(display, "summarized") && !is_text(display, "omitted"))
+    if (display != NULL && !values_is_text(display, "summarized") &&
+        !values_is_text(display, "omitted"))
         return error_set_param(err, STATUS_INVALID, "thinking.display",
                                "thinking.display must be \"summarized\" or \"omitted\"");
-    wishes->hides_thoughts = is_text(display, "omitted");
+    wishes->hides_thoughts = values_is_text(display, "omitted");
     snprintf(out, VARIABLES_ROOM, "\"enable_thinking\":%s,", thinks ? "true" : "false");
     return STATUS_OK;
 }
 
 static enum status read_effort(const struct asked *v, char out[VARIABLES_ROOM], struct error *err)
 {
-    const struct cJSON *effort = member(v->response_format, "effort");
+    const struct cJSON *effort = values_member(v->response_format, "effort");
     if (effort == NULL)
         return STATUS_OK;
     size_t n = cJSON_IsString(effort) ? strlen(effort->valuestring) : 0;

@@ -9,15 +9,6 @@ enum { MESSAGE_NEW, MESSAGE_BEGUN }; /* a generation's stage */
 enum { BLOCK_NONE, BLOCK_THOUGHT, BLOCK_BETWEEN, BLOCK_TEXT, BLOCK_OVER }; /* a choice's */
 enum { DELTA_ENVELOPE = 160 };
 
-/* An event that did not fit is taken back whole. */
-static bool keep(struct json_writer *w, size_t before)
-{
-    if (!w->full)
-        return true;
-    w->n = before;
-    return false;
-}
-
 static void open_event(struct json_writer *w, const char *type)
 {
     json_raw(w, "event: ");
@@ -43,7 +34,7 @@ static bool write_message_start(struct json_writer *w, struct generation *g)
     json_name_uint(w, ",\"usage\":{", "input_tokens", g->choices[0].job->n_prompt);
     json_raw(w, ",\"cache_creation_input_tokens\":null,\"cache_read_input_tokens\":null,"
                 "\"output_tokens\":0}}}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     g->stage = MESSAGE_BEGUN;
     return true;
@@ -62,7 +53,7 @@ static bool begin_block(struct json_writer *w, struct choice *choice, bool thoug
     json_raw(w, thought ? ",\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\","
                           "\"signature\":\"\"}}\n\n"
                         : ",\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     choice->stage = thought ? BLOCK_THOUGHT : BLOCK_TEXT;
     return true;
@@ -79,7 +70,7 @@ static bool end_block(struct json_writer *w, const struct generation *g, struct 
     }
     open_block_event(w, "content_block_stop", index);
     json_raw(w, "}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     choice->stage = choice->stage == BLOCK_THOUGHT ? BLOCK_BETWEEN : BLOCK_OVER;
     return true;
@@ -106,7 +97,7 @@ static bool write_delta(struct json_writer *w, const struct choice *choice, size
                         : ",\"delta\":{\"type\":\"text_delta\",\"text\":");
     json_string(w, text + *begin, to - *begin);
     json_raw(w, "}}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     *begin = to;
     return true;
@@ -123,7 +114,7 @@ static bool write_message_end(struct json_writer *w, struct generation *g)
     json_raw(w, "}\n\n");
     open_event(w, "message_stop");
     json_raw(w, "}\n\n");
-    g->complete = g->choices[0].sent.done = keep(w, before);
+    g->complete = g->choices[0].sent.done = json_keep(w, before);
     return false;
 }
 
@@ -137,7 +128,7 @@ static bool write_error(struct json_writer *w, struct generation *g)
     json_raw(w, "event: error\ndata: ");
     anthropic_put_error(w, &what, text, strlen(text), job->error.param);
     json_raw(w, "\n\n");
-    g->complete = g->choices[0].sent.done = keep(w, before);
+    g->complete = g->choices[0].sent.done = json_keep(w, before);
     return false;
 }
 

@@ -174,3 +174,23 @@ fail:
     free(list.biases);
     return status;
 }
+
+const struct cJSON *values_member(const struct cJSON *object, const char *name)
+{
+    const struct cJSON *found =
+        object != NULL ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+    return cJSON_IsNull(found) ? NULL : found;
+}
+
+bool values_is_text(const struct cJSON *value, const char *text)
+{
+    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
+}
+
+enum status values_check_object(const struct cJSON *value, const char *field, struct error *err)
+{
+    if (value == NULL || cJSON_IsObject(value))
+        return STATUS_OK;
+    return error_set_param(err, STATUS_INVALID, field, "%s must be an object, not %s", field,
+                           fields_type_name(value));
+}

@@ -47,3 +47,10 @@ struct bias_list {
 /* An object of id -> -100..100 or false. */
 enum status values_biases(const char *field, const struct cJSON *value, size_t n_vocab,
                           struct bias_list *out, struct error *err);
+
+/* A member that is there and not null; object may be NULL. */
+const struct cJSON *values_member(const struct cJSON *object, const char *name);
+/* Whether it is this very string. */
+bool values_is_text(const struct cJSON *value, const char *text);
+/* Absent (NULL) is well, too. */
+enum status values_check_object(const struct cJSON *value, const char *field, struct error *err);

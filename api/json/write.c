@@ -19,6 +19,14 @@ static void put(struct json_writer *w, const char *bytes, size_t n)
     w->n += n;
 }
 
+bool json_keep(struct json_writer *w, size_t before)
+{
+    if (!w->full)
+        return true;
+    w->n = before;
+    return false;
+}
+
 void json_raw(struct json_writer *w, const char *text)
 {
     put(w, text, strlen(text));

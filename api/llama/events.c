@@ -7,15 +7,6 @@
 
 enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
 
-/* An event that did not fit is taken back whole. */
-static bool keep(struct json_writer *w, size_t before)
-{
-    if (!w->full)
-        return true;
-    w->n = before;
-    return false;
-}
-
 /* data: {"index","content","tokens","stop","id_slot","tokens_predicted","tokens_evaluated", left
  * open: of the token before the mark `to`, or of none. */
 static void open_event(struct json_writer *w, const struct generation *g, size_t i,
@@ -42,7 +33,7 @@ static bool close_event(struct json_writer *w, struct generation *g, size_t i,
     if (wishes->timings_per_token)
         llama_put_timings(w, g->choices[i].job, to);
     json_raw(w, "}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     g->choices[i].sent = *to;
     return true;
@@ -90,7 +81,7 @@ static bool write_answer(struct json_writer *w, struct generation *g, size_t i)
     json_raw(w, "data: ");
     llama_put_answer(w, g, i, &choice->sent);
     json_raw(w, "\n\n");
-    choice->sent.done = keep(w, before);
+    choice->sent.done = json_keep(w, before);
     return choice->sent.done;
 }
 
@@ -102,7 +93,7 @@ static bool write_error(struct json_writer *w, struct generation *g, const struc
     json_raw(w, "data: ");
     llama_put_error(w, &what, text, strlen(text), job->error.param);
     json_raw(w, "\n\n");
-    g->complete = keep(w, before);
+    g->complete = json_keep(w, before);
     return false;
 }
 

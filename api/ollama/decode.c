@@ -93,11 +93,6 @@ const struct field_table ollama_chat_fields = {.fields = chat_rows,
 
 /* --- from the values on --- */
 
-static bool is_text(const struct cJSON *value, const char *text)
-{
-    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
-}
-
 /* What templates call it; "": nothing was asked for. */
 static enum status read_think(const struct asking *a, struct json_span *kwargs, struct error *err)
 {
@@ -110,13 +105,13 @@ static enum status read_think(const struct asking *a, struct json_span *kwargs, 
     };
     const struct cJSON *think = a->values.reasoning;
     const char *text = NULL, *source = chat_template_source(a->source->chat);
-    if (think == NULL || is_text(think, ""))
+    if (think == NULL || values_is_text(think, ""))
         return STATUS_OK;
     if (cJSON_IsBool(think))
         text = cJSON_IsTrue(think) ? "{\"enable_thinking\":true,\"thinking\":true}"
                                    : "{\"enable_thinking\":false,\"thinking\":false}";
     for (size_t i = 0; text == NULL && i < sizeof levels / sizeof levels[0]; i++)
-        text = is_text(think, levels[i].level) ? levels[i].kwargs : NULL;
+        text = values_is_text(think, levels[i].level) ? levels[i].kwargs : NULL;
     if (text == NULL)
         return error_set_param(err, STATUS_INVALID, "think",
                                "think must be true, false, \"low\", \"medium\" or \"high\"");
@@ -183,7 +178,7 @@ static enum status decode_generate(struct generation *g, const struct generation
                                  fields_type_name(v->prompt));
     if (status == STATUS_OK && v->system.n > 0 && v->system.at[0] != '"')
         status = error_set_param(err, STATUS_INVALID, "system", "system must be a string");
-    if (is_text(v->chat_template, "")) /* as clients say that they have none */
+    if (values_is_text(v->chat_template, "")) /* as clients say that they have none */
         a.values.chat_template = NULL;
     bool plain = v->raw || (v->chat_template == NULL && chat_template_absent(source->chat));
     bool asks = status == STATUS_OK && v->prompt != NULL && v->prompt->valuestring[0] != '\0';

@@ -6,15 +6,6 @@
 
 enum { LINE_BOUND = 128, ERROR_BOUND = 4352 };
 
-/* A line that did not fit is taken back whole. */
-static bool keep(struct json_writer *w, size_t before)
-{
-    if (!w->full)
-        return true;
-    w->n = before;
-    return false;
-}
-
 /* One line of what is between the marks; none where that has no text, and no log-probabilities.
  * Says whether it fitted. */
 static bool write_line(struct json_writer *w, struct generation *g,
@@ -36,7 +27,7 @@ static bool write_line(struct json_writer *w, struct generation *g,
         ollama_put_logprobs(w, g, job, choice->sent.n_tokens, to->n_tokens);
         json_raw(w, ",\"done\":false}\n");
     }
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     if (thinks)
         r.sent_thought = r.thought[1];
@@ -76,7 +67,7 @@ static void write_error(struct json_writer *w, struct generation *g, const struc
     size_t before = w->n;
     ollama_put_error(w, &what, text, strlen(text), NULL);
     json_raw(w, "\n");
-    g->complete = g->choices[0].sent.done = keep(w, before);
+    g->complete = g->choices[0].sent.done = json_keep(w, before);
 }
 
 static void write_end(struct json_writer *w, struct generation *g, const struct job *job)
@@ -86,7 +77,7 @@ static void write_end(struct json_writer *w, struct generation *g, const struct 
     ollama_put_text(w, g, &(struct ollama_text){.bytes = NULL});
     ollama_put_ending(w, g, job);
     json_raw(w, "}\n");
-    g->complete = g->choices[0].sent.done = keep(w, before);
+    g->complete = g->choices[0].sent.done = json_keep(w, before);
 }
 
 size_t ollama_event(struct generation *g, char *out, size_t room)

@@ -93,27 +93,18 @@ const struct field_table openai_chat_fields = {.fields = chat_rows,
 
 /* --- from the values on --- */
 
-static const struct cJSON *member(const struct cJSON *object, const char *name)
-{
-    return object != NULL ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
-}
-
-static bool is_text(const struct cJSON *value, const char *text)
-{
-    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
-}
-
 /* What asks for more than plain text, in words that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
-    if (v->response_format != NULL && !is_text(member(v->response_format, "type"), "text"))
+    if (v->response_format != NULL &&
+        !values_is_text(values_member(v->response_format, "type"), "text"))
         return error_set_param(err, STATUS_UNSUPPORTED, "response_format",
                                "response_format: only {\"type\": \"text\"} is supported");
-    if (v->tool_choice != NULL && !is_text(v->tool_choice, "none") &&
-        !is_text(v->tool_choice, "auto"))
+    if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
+        !values_is_text(v->tool_choice, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "%s", no_tools);
     if (v->modalities != NULL &&
-        (cJSON_GetArraySize(v->modalities) != 1 || !is_text(v->modalities->child, "text")))
+        (cJSON_GetArraySize(v->modalities) != 1 || !values_is_text(v->modalities->child, "text")))
         return error_set_param(err, STATUS_UNSUPPORTED, "modalities",
                                "modalities: this server answers with text alone");
     return STATUS_OK;
@@ -130,8 +121,8 @@ static enum status read_usage(const struct asked *v, struct generation *g, struc
     if (!v->stream)
         return error_set_param(err, STATUS_INVALID, "stream_options",
                                "stream_options: only a stream has them (stream: true)");
-    const struct cJSON *usage = member(v->stream_options, "include_usage");
-    if (usage != NULL && !cJSON_IsBool(usage) && !cJSON_IsNull(usage))
+    const struct cJSON *usage = values_member(v->stream_options, "include_usage");
+    if (usage != NULL && !cJSON_IsBool(usage))
         return error_set_param(err, STATUS_INVALID, "stream_options",
                                "stream_options.include_usage must be true or false, not %s",
                                fields_type_name(usage));

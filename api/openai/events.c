@@ -39,15 +39,6 @@ static void close_choice(struct json_writer *w, const struct generation *g, cons
     json_raw(w, "}\n\n");
 }
 
-/* A chunk that did not fit is taken back whole. */
-static bool keep(struct json_writer *w, size_t before)
-{
-    if (!w->full)
-        return true;
-    w->n = before;
-    return false;
-}
-
 static bool write_beginning(struct json_writer *w, struct generation *g, size_t i)
 {
     struct choice *choice = &g->choices[i];
@@ -60,7 +51,7 @@ static bool write_beginning(struct json_writer *w, struct generation *g, size_t 
         json_raw(w, "},\"logprobs\":null");
         close_choice(w, g, NULL);
     }
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     if (g->chat || choice->n_echo == 0)
         choice->stage = CHOICE_BEGUN;
@@ -119,7 +110,7 @@ static bool write_chunk(struct json_writer *w, struct generation *g, size_t i,
     put_finish(w, g, NULL);
     openai_put_more(w, g, i, to);
     json_raw(w, "}\n\n");
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     choice->sent = *to;
     choice->reasoning = reasoning;
@@ -158,7 +149,7 @@ static bool write_finish(struct json_writer *w, struct generation *g, size_t i)
     if (!g->include_usage)
         openai_put_more(w, g, i, NULL);
     json_raw(w, "}\n\n");
-    choice->sent.done = keep(w, before);
+    choice->sent.done = json_keep(w, before);
     return choice->sent.done;
 }
 
@@ -170,7 +161,7 @@ static bool write_error(struct json_writer *w, struct generation *g, const struc
     json_raw(w, "data: ");
     json_error_put(w, &what, text, strlen(text), job->error.param);
     json_raw(w, "\n\n");
-    g->complete = keep(w, before);
+    g->complete = json_keep(w, before);
     return false;
 }
 
@@ -189,7 +180,7 @@ static bool write_progress(struct json_writer *w, struct generation *g, size_t i
             openai_put_more(w, g, i, &to);
             json_raw(w, "}\n\n");
         }
-        if (!keep(w, before))
+        if (!json_keep(w, before))
             return false;
         choice->sent = to;
     }
@@ -239,12 +230,12 @@ static void write_end(struct json_writer *w, struct generation *g)
         openai_put_more(w, g, 0, NULL);
         json_raw(w, "}\n\n");
     }
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return;
     g->stage = STREAM_END;
     before = w->n;
     json_raw(w, "data: [DONE]\n\n");
-    g->complete = keep(w, before);
+    g->complete = json_keep(w, before);
 }
 
 size_t openai_event(struct generation *g, char *out, size_t room)

@@ -63,40 +63,20 @@ const struct field_table openai_response_fields = {.fields = rows,
 
 /* --- from the values on --- */
 
-static const struct cJSON *member(const struct cJSON *object, const char *name)
-{
-    const struct cJSON *found =
-        object != NULL ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
-    return cJSON_IsNull(found) ? NULL : found;
-}
-
-static bool is_text(const struct cJSON *value, const char *text)
-{
-    return cJSON_IsString(value) && strcmp(value->valuestring, text) == 0;
-}
-
-static enum status check_object(const struct cJSON *value, const char *name, struct error *err)
-{
-    if (value == NULL || cJSON_IsObject(value))
-        return STATUS_OK;
-    return error_set_param(err, STATUS_INVALID, name, "%s must be an object, not %s", name,
-                           fields_type_name(value));
-}
-
 /* What asks for more than plain text, in words that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
-    const struct cJSON *format = member(v->response_format, "format");
-    enum status status = check_object(v->response_format, "text", err);
+    const struct cJSON *format = values_member(v->response_format, "format");
+    enum status status = values_check_object(v->response_format, "text", err);
     if (status == STATUS_OK)
-        status = check_object(v->reasoning, "reasoning", err);
+        status = values_check_object(v->reasoning, "reasoning", err);
     if (status != STATUS_OK)
         return status;
-    if (format != NULL && !is_text(member(format, "type"), "text"))
+    if (format != NULL && !values_is_text(values_member(format, "type"), "text"))
         return error_set_param(err, STATUS_UNSUPPORTED, "text.format",
                                "text.format: only {\"type\": \"text\"} is supported");
-    if (v->tool_choice != NULL && !is_text(v->tool_choice, "none") &&
-        !is_text(v->tool_choice, "auto"))
+    if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
+        !values_is_text(v->tool_choice, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
     if (v->metadata.n > 0 && v->metadata.at[0] != '{')
         return error_set_param(err, STATUS_INVALID, "metadata", "metadata must be an object");
@@ -116,7 +96,7 @@ static enum status read_include(struct asking *a, struct response_wishes *wishes
         if (!cJSON_IsString(item))
             return error_set_param(err, STATUS_INVALID, "include",
                                    "include must hold strings, not %s", fields_type_name(item));
-        wishes->logprobs |= is_text(item, "message.output_text.logprobs");
+        wishes->logprobs |= values_is_text(item, "message.output_text.logprobs");
     }
     wishes->top_logprobs = a->values.top_logprobs;
     wishes->logprobs |= wishes->top_logprobs > 0;
@@ -127,7 +107,7 @@ static enum status read_include(struct asking *a, struct response_wishes *wishes
 static enum status read_effort(const struct asked *v, struct response_wishes *wishes,
                                struct error *err)
 {
-    const struct cJSON *effort = member(v->reasoning, "effort");
+    const struct cJSON *effort = values_member(v->reasoning, "effort");
     if (effort == NULL)
         return STATUS_OK;
     size_t n = cJSON_IsString(effort) ? strlen(effort->valuestring) : 0;

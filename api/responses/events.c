@@ -15,11 +15,9 @@ enum { ENVELOPE = 384 };
 /* An event that did not fit is taken back whole. */
 static bool keep(struct json_writer *w, const struct generation *g, size_t before)
 {
-    if (w->full)
-        w->n = before;
-    else
-        responses_wishes(g)->sequence++;
-    return !w->full;
+    bool kept = json_keep(w, before);
+    responses_wishes(g)->sequence += kept;
+    return kept;
 }
 
 static void open_event(struct json_writer *w, const struct generation *g, const char *type)

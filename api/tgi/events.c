@@ -7,15 +7,6 @@
 
 enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
 
-/* An event that did not fit is taken back whole. */
-static bool keep(struct json_writer *w, size_t before)
-{
-    if (!w->full)
-        return true;
-    w->n = before;
-    return false;
-}
-
 static void put_last(struct json_writer *w, const struct generation *g)
 {
     const struct job *job = g->choices[0].job;
@@ -55,7 +46,7 @@ static bool write_token(struct json_writer *w, struct generation *g, size_t text
         tgi_put_top(w, g, &job->logprobs[i]);
     }
     close_event(w, g, last);
-    if (!keep(w, before))
+    if (!json_keep(w, before))
         return false;
     choice->sent.n_tokens++;
     choice->sent.n_text = (uint32_t)text_end;
@@ -80,7 +71,7 @@ static bool write_end(struct json_writer *w, struct generation *g)
         tgi_put_token(w, g, id, job->text + choice->sent.n_text, job->n_text - choice->sent.n_text,
                       NULL);
     close_event(w, g, true);
-    return keep(w, before);
+    return json_keep(w, before);
 }
 
 static bool write_error(struct json_writer *w, const struct job *job)
@@ -91,7 +82,7 @@ static bool write_error(struct json_writer *w, const struct job *job)
     json_raw(w, "data:");
     tgi_put_error(w, &what, text, strlen(text), NULL);
     json_raw(w, "\n\n");
-    return keep(w, before);
+    return json_keep(w, before);
 }
 
 size_t tgi_event(struct generation *g, char *out, size_t room)
