@@ -92,6 +92,33 @@ struct attend {
     float *acc;        /* out [n_rows][out_stride][D]: sum of exp(score - max) * v */
 };
 
+/* The gated delta rule (Yang, Kautz and Hatamizadeh, 2024) of one head, position by position. The
+ * state S is [D values][D keys]; at each position it decays, what it answers to the key is drawn to
+ * the value, and the query is asked:
+ *
+ *     S = decay S;  S += beta (v - S k) k^T;  out = S q
+ *
+ * How many positions a call takes decides nothing: the state between them is kept as it is. */
+struct delta {
+    size_t size; /* D */
+    size_t n_positions;
+    const float *q, *k; /* [n_positions][qk_stride], of each position [D] */
+    size_t qk_stride;
+    float *v; /* [n_positions][v_stride], of each position [D]: values in, answers out */
+    size_t v_stride;
+    const float *decay, *beta; /* [n_positions][gate_stride], of each position one */
+    size_t gate_stride;
+    const float *from; /* the state before; NULL: zeros. May be state */
+    float *state;      /* [panels][D][PANEL_ROWS], 64-byte aligned: out, the state after; values are
+                          lanes, those beyond D zero */
+};
+
+/* Floats of a head's state. */
+static inline size_t delta_state_floats(size_t size)
+{
+    return (size + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS * size;
+}
+
 struct kernels {
     const char *name; /* "ref", "avx2" */
 
@@ -131,6 +158,15 @@ struct kernels {
      * [n_spans][n_heads]; acc: [n_spans][n_heads][D]. out may be acc's first span. */
     void (*attend_merge)(const float *max, const float *sum, const float *acc, size_t n_spans,
                          size_t n_heads, size_t head_dim, float *out);
+
+    /* y *= 1 / (1 + exp(-gate)) */
+    void (*sigmoid_mul)(float *y, const float *gate, size_t n);
+    /* A causal convolution of each channel by itself at one position: y[i] = bias[i] (NULL: 0) and
+     * then + taps[j][i] * w[j * w_stride + i], ascending j; silu of that where asked. taps: the
+     * n_taps inputs, the oldest first. y may be one of them. */
+    void (*conv)(const float *const *taps, size_t n_taps, const float *w, size_t w_stride,
+                 const float *bias, size_t n, bool silu, float *y);
+    void (*delta)(const struct delta *d);
 
     /* Over the vocabulary. */
     /* n >= 1; NaN anywhere: result unspecified, see all_finite. */

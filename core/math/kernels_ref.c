@@ -459,6 +459,8 @@ static void attend_merge(const float *max, const float *sum, const float *acc, s
     }
 }
 
+#include "math/recurrent_ref.h"
+
 /* ---- The vocabulary ---- */
 
 static float max_of(const float *x, size_t n)
@@ -545,6 +547,9 @@ const struct kernels KERNELS_REF_TABLE = {
     .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16, [KV_Q8] = kv_store_q8},
     .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16, [KV_Q8] = attend_q8},
     .attend_merge = attend_merge,
+    .sigmoid_mul = sigmoid_mul,
+    .conv = conv,
+    .delta = delta,
     .max = max_of,
     .argmax = argmax,
     .count_at_least = count_at_least,

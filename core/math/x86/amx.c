@@ -24,6 +24,7 @@ const struct kernels kernels_amx = {
                [WEIGHT_IQ4_XS] = avx512_matmul_iq4_xs},
     .attend =
         {[KV_F32] = avx512_attend_f32, [KV_F16] = avx512_attend_f16, [KV_Q8] = avx512_attend_q8},
+    .delta = avx512_delta,
     AVX2_ROWS,
 };
 #endif

@@ -229,6 +229,7 @@ const struct kernels kernels_avx2 = {
     .name = "avx2",
     .matmul = {AVX2_MATMUL_FLOAT, MATMUL_QUANT_ENTRIES(avx2)},
     AVX2_ATTEND,
+    AVX2_DELTA,
     AVX2_ROWS,
 };
 #endif

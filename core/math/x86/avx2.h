@@ -140,6 +140,10 @@ void avx2_layer_norm(const float *x, const float *w, const float *b, size_t n, f
 void avx2_add(float *y, const float *x, size_t n);
 void avx2_silu_mul(float *gate, const float *up, size_t n);
 void avx2_gelu(float *x, size_t n);
+void avx2_sigmoid_mul(float *y, const float *gate, size_t n);
+void avx2_conv(const float *const *taps, size_t n_taps, const float *w, size_t w_stride,
+               const float *bias, size_t n, bool silu, float *y);
+void avx2_delta(const struct delta *d);
 void avx2_rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
                bool interleaved, float scale);
 float avx2_max(const float *x, size_t n);
@@ -149,12 +153,14 @@ size_t avx2_list_at_least(const float *x, size_t n, float floor, uint32_t *index
 void avx2_exp(float *x, size_t n);
 float avx2_sum_exp(const float *x, size_t n, float max);
 bool avx2_all_finite(const float *x, size_t n);
+#define AVX2_DELTA .delta = avx2_delta
 #define AVX2_ATTEND                                                                                \
     .attend = {[KV_F32] = avx2_attend_f32, [KV_F16] = avx2_attend_f16, [KV_Q8] = avx2_attend_q8}
 #define AVX2_ROWS                                                                                  \
     .quantize = {[ACT_Q8] = avx2_quantize_q8, [ACT_Q8K] = avx2_quantize_q8k},                      \
     .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
     .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
+    .sigmoid_mul = avx2_sigmoid_mul, .conv = avx2_conv,                                            \
     .kv_store =                                                                                    \
         {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
     .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \

@@ -13,6 +13,7 @@ const struct kernels kernels_avx512 = {
                MATMUL_QUANT_ENTRIES(avx512)},
     .attend =
         {[KV_F32] = avx512_attend_f32, [KV_F16] = avx512_attend_f16, [KV_Q8] = avx512_attend_q8},
+    .delta = avx512_delta,
     AVX2_ROWS,
 };
 #endif

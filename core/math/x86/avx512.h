@@ -11,3 +11,4 @@ MATMUL(avx512, bf16);
 void avx512_attend_f32(const struct attend *a);
 void avx512_attend_f16(const struct attend *a);
 void avx512_attend_q8(const struct attend *a);
+void avx512_delta(const struct delta *d);

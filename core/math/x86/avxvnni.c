@@ -14,6 +14,7 @@ const struct kernels kernels_avxvnni = {
     .name = "avxvnni",
     .matmul = {AVX2_MATMUL_FLOAT, MATMUL_QUANT_ENTRIES(avxvnni)},
     AVX2_ATTEND,
+    AVX2_DELTA,
     AVX2_ROWS,
 };
 #endif
