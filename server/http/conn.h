@@ -22,7 +22,7 @@ enum conn_phase {
     CONN_WAITING,   /* for a request */
     CONN_READING,   /* a request */
     CONN_ANSWERING, /* it */
-    CONN_LEAVING,   /* refused past the library: what still comes is dropped, until its end */
+    CONN_LEAVING,   /* answered past the library, which lets go of it at its next look */
 };
 
 struct conn { /* one client's connection, from accept to close */
@@ -42,7 +42,7 @@ struct conn { /* one client's connection, from accept to close */
     struct peer client;        /* the socket's other end */
     struct guard guard;
     uint64_t n_requests; /* that have ended */
-    size_t n_dropped;    /* bytes, while it leaves */
+    size_t n_dropped;    /* bytes, after the last message that is taken */
     int n_unsent;        /* bytes of its answer at the last look */
     uint64_t moved_ms;   /* loop time: when that last changed */
 };
@@ -56,8 +56,7 @@ bool conn_is_over(const struct conn *conn);
 void conn_cut(struct conn *conn);
 void conn_enter(struct conn *conn, enum conn_phase phase);
 /* Sends an answer of the caller's making past the library, which has nothing under way, and ends
- * the connection: what the client still sends is read and dropped for a while, since closing with
- * unread bytes would reset the connection, and the answer might never be read. */
+ * the connection. */
 void conn_answer_last(struct conn *conn, const char *bytes, size_t n);
 /* Its next answer ends with the connection (a stream for HTTP/1.0): the library closes such a
  * connection from inside its reader, and then forgets it while an older one lives, unless it has a

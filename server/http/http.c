@@ -21,9 +21,9 @@ enum { FILES_LATER = 16, FILES_UNKNOWN = 32 };
 /* What a connection's memory holds besides its request's header and the records of its fields: the
  * response's headers. */
 enum { POOL_SPARE = 4096 };
-/* A refused client's end is waited for: so long, and for so many more bytes of it. */
 enum { LIBRARY_SECONDS = 3600 }; /* of its own timeouts, beyond ours */
-enum { LINGER_MS = 2000, LINGER_BYTES = 8 << 20 };
+/* What a client may send after its last message while that is being answered. */
+enum { LEFTOVER_BYTES = 8 << 20 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
 {
@@ -49,9 +49,13 @@ static void refuse_unparsed(struct conn *conn)
 static ssize_t drop_rest(struct conn *conn, char *out, size_t room)
 {
     ssize_t n;
+    if (conn->phase == CONN_LEAVING) { /* answered: the library lets go of it */
+        errno = ECONNRESET;
+        return -1;
+    }
     while ((n = transport_read(conn->fd, out, room)) > 0) {
         conn->n_dropped += (size_t)n;
-        if (conn->n_dropped > LINGER_BYTES) {
+        if (conn->n_dropped > LEFTOVER_BYTES) {
             errno = ECONNRESET;
             return -1;
         }
@@ -70,9 +74,7 @@ static ssize_t on_read(void *ctx, char *out, size_t room)
     size_t n_passed = guard_look(&conn->guard, out, (size_t)n);
     if (conn->guard.state == GUARD_FAULT && n_passed == 0)
         refuse_unparsed(conn);
-    if (n_passed > 0)
-        return (ssize_t)n_passed;
-    return drop_rest(conn, out, room);
+    return n_passed > 0 ? (ssize_t)n_passed : drop_rest(conn, out, room);
 }
 
 /* --- from accept to close --- */
@@ -154,18 +156,29 @@ static void conn_open(struct service *service, struct MHD_Connection *mhd, void 
     if (conn->next != NULL)
         conn->next->prev = conn;
     http->conns = conn;
-    if (http->n_conns++ == 0)
-        loop_beat(&service->loop, true);
+    http->n_conns++;
     TAILQ_INSERT_TAIL(&http->idle, conn, in_idle);
     make_place(http, conn);
 }
 
-static void conn_close(struct service *service, struct conn *conn)
+/* The connection's socket is closed next, by the library. Whether it stays open, elsewhere: after
+ * an answer, and where the client has not ended the connection itself. */
+static bool stays_open(struct conn *conn)
+{
+    struct service *service = conn->service;
+    bool answered = conn->phase == CONN_LEAVING || conn->n_requests > 0;
+    return answered && !conn->cut &&
+           lingering_take(&service->http.lingering, conn->fd, loop_now_ms(&service->loop));
+}
+
+/* Whether its socket stays open. */
+static bool conn_close(struct service *service, struct conn *conn)
 {
     struct http *http = &service->http;
     loop_again(&service->loop);
     if (conn == NULL)
-        return;
+        return false;
+    bool stays = stays_open(conn);
     transport_forget(conn->fd);
     if (conn->request == NULL)
         TAILQ_REMOVE(&http->idle, conn, in_idle);
@@ -177,9 +190,17 @@ static void conn_close(struct service *service, struct conn *conn)
     if (conn->next != NULL)
         conn->next->prev = conn->prev;
     free(conn);
-    if (--http->n_conns == 0) /* an idle server uses no CPU */
-        loop_beat(&service->loop, false);
+    http->n_conns--;
     note_room(http);
+    return stays;
+}
+
+static void on_socket_closed(void *ctx)
+{
+    struct service *service = ctx;
+    if (--service->http.n_sockets == 0) /* an idle server uses no CPU */
+        loop_beat(&service->loop, false);
+    acceptor_resume(&service->http.acceptor);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
@@ -188,19 +209,20 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **place,
     struct service *service = cls;
     struct http *http = &service->http;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        http->n_sockets++;
+        if (http->n_sockets++ == 0)
+            loop_beat(&service->loop, true);
         conn_open(service, mhd, place);
+    } else if (conn_close(service, *place)) {
+        acceptor_resume(&http->acceptor); /* it gives way */
     } else {
-        http->n_sockets--;
-        conn_close(service, *place);
-        acceptor_resume(&http->acceptor);
+        on_socket_closed(service);
     }
 }
 
 static bool has_room(void *ctx)
 {
-    const struct service *service = ctx;
-    return service->http.n_sockets < service->http.capacity;
+    struct http *http = &((struct service *)ctx)->http;
+    return http->n_sockets < http->capacity || lingering_give_way(&http->lingering);
 }
 
 static void on_client(void *ctx, int fd, const struct sockaddr *address, socklen_t n)
@@ -373,13 +395,14 @@ static unsigned max3(unsigned a, unsigned b, unsigned c)
 enum status http_start(struct http *http, struct service *service, struct error *err)
 {
     const struct settings *s = service->settings;
+    TAILQ_INIT(&http->idle);
+    lingering_init(&http->lingering, &service->loop.uv, on_socket_closed, service);
     /* Far beyond the sweep's deadlines, which alone know of pauses: the process may be stopped in
      * the middle of the library's run, which then looks at its own clock. Never 0: a client that
      * sent its request and its end in one packet must be found in the end. */
     http->timeout = LIBRARY_SECONDS + max3(s->request_seconds, s->idle_seconds, s->stall_seconds);
     /* Half of it is what the library reads into. With the guard's limits a request always fits, so
      * that it has nothing to refuse by itself. */
-    TAILQ_INIT(&http->idle);
     size_t pool = 2 * (s->max_header_bytes + GUARD_RECORDS_MAX * GUARD_RECORD_BYTES + POOL_SPARE);
     if (!transport_works())
         return error_set(err, STATUS_INTERNAL, "libmicrohttpd's reads cannot be watched");
@@ -408,6 +431,7 @@ enum status http_start(struct http *http, struct service *service, struct error 
 
 void http_stop(struct http *http)
 {
+    lingering_close(&http->lingering);
     if (http->daemon == NULL)
         return;
     MHD_stop_daemon(http->daemon);
@@ -423,7 +447,7 @@ static uint64_t patience_ms(const struct conn *conn)
     if (conn->phase == CONN_READING || (conn->phase == CONN_WAITING && conn->fresh))
         return (uint64_t)s->request_seconds * 1000;
     if (conn->phase == CONN_LEAVING)
-        return LINGER_MS;
+        return LINGER_SILENCE_MS;
     return conn->phase == CONN_WAITING ? (uint64_t)s->idle_seconds * 1000 : 0;
 }
 
@@ -445,6 +469,7 @@ static bool is_stalled(struct conn *conn, uint64_t now_ms)
 bool http_beat(struct http *http, uint64_t now_ms)
 {
     bool cut = false;
+    lingering_beat(&http->lingering, now_ms);
     for (struct conn *conn = http->conns; conn != NULL; conn = conn->next) {
         uint64_t patience = patience_ms(conn);
         bool gone =

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "server/http/accept.h"
 #include "server/http/conn.h"
+#include "server/http/lingering.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -21,7 +22,8 @@ struct service;
 struct http {
     struct MHD_Daemon *daemon;
     struct acceptor acceptor;
-    size_t n_sockets, capacity; /* that the daemon has, and may have */
+    struct lingering lingering;
+    size_t n_sockets, capacity; /* that there are, those that linger too, and may be */
     struct conn *conns;
     size_t n_conns;
     size_t n_cut;            /* of them */
@@ -30,7 +32,7 @@ struct http {
     bool full;               /* the limit was reached, and is not left yet */
     TAILQ_HEAD(, conn) idle; /* without a complete head; the oldest first */
     size_t body_bytes;       /* of all bodies together, until they are decoded */
-    unsigned timeout;        /* s: the library's own, behind the sweep's deadlines */
+    unsigned timeout;        /* s: the library's own, after the sweep's deadlines */
     size_t n_answering;      /* requests whose handler has been called and that have not ended */
     size_t n_tasks;          /* handlers' tasks, those included whose request has ended */
 };

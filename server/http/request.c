@@ -2,6 +2,7 @@
 #include "server/http/request.h"
 
 #include "api/dialect.h"
+#include "base/append.h"
 #include "base/clock.h"
 #include "server/http/access.h"
 #include "server/log.h"
@@ -11,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
-/* The body of a request that is refused is still read, up to this much more than the limit: closing
- * with unread data would reset the connection, and the client might never see why. */
+/* The body of a request that is refused is still read, up to this much more than the limit, and the
+ * connection stays of use; with more to come it is answered at once, and ends. */
 static const uint64_t drop_bytes = 8u << 20;
 
 void request_drop_body(struct request *r)
@@ -227,33 +229,11 @@ static const struct dialect *dialect_of(const struct request *r)
     return r->dialect != NULL ? r->dialect : route_dialect(&r->service->routes, r->route);
 }
 
-/* An answer of which the library knows nothing: while it reads, it takes none, and has none under
- * way. The connection ends with it. */
-static void answer_past_library(struct conn *conn, const char *id, uint64_t begun_ns,
-                                const struct dialect *dialect, struct api_error what,
-                                const struct error *why)
+/* While the library reads it takes no answers. */
+static void answer_past_library(struct request *r)
 {
-    char body[1024], text[2048];
-    what.id = id;
-    what.have = why->have;
-    what.most = why->most;
-    size_t n_body = dialect->error(&what, why->text, why->param, body, sizeof body);
-    int n =
-        snprintf(text, sizeof text,
-                 "HTTP/1.1 %u %s\r\nConnection: close\r\nCache-Control: no-store\r\n"
-                 "Content-Type: application/json\r\nX-Request-Id: %s\r\n"
-                 "Server-Timing: total;dur=%.3f\r\nContent-Length: %zu\r\n",
-                 what.http, MHD_get_reason_phrase_for(what.http), id, ms_since(begun_ns), n_body);
-    if (dialect->id_header != NULL)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s: %s\r\n", dialect->id_header, id);
-    n += snprintf(text + n, sizeof text - (size_t)n, "\r\n%s", body);
-    conn_answer_last(conn, text, (size_t)n);
-}
-
-static void answer_now(struct request *r)
-{
-    count_refusal(r, r->refusal.http);
-    answer_past_library(r->conn, r->id, r->begun_ns, dialect_of(r), r->refusal, &r->why);
+    r->past = r->last = true;
+    request_refuse(r, r->refusal, &r->why, 0);
 }
 
 void request_refuse_unread(struct request *r, enum refusal refusal, const char *why)
@@ -262,29 +242,22 @@ void request_refuse_unread(struct request *r, enum refusal refusal, const char *
         return;
     if (!r->refused)
         refuse_later(r, refusal, "", why);
-    answer_now(r);
+    answer_past_library(r);
 }
 
 void request_refuse_unparsed(struct conn *conn, const char *method, enum refusal refusal,
                              const char *why)
 {
-    struct service *service = conn->service;
-    uint64_t now_ns = clock_now_ns();
-    struct api_error what = errors_of_refusal(refusal);
-    struct error error;
-    char id[REQUEST_ID_MAX + 1];
-    draw_id(service, id);
-    error_set(&error, STATUS_INVALID, "%s", why);
-    answer_past_library(conn, id, now_ns, service->routes.dialect, what, &error);
-    metrics_request(&service->metrics, route_index(&service->routes, NULL), what.http);
-    struct log_request line = {.id = id,
-                               .method = method_name(method),
-                               .route = route_label(NULL),
-                               .status = what.http,
-                               .total_ms = ms_since(now_ns)};
-    peer_text(&conn->client, line.client);
-    snprintf(line.reason, sizeof line.reason, "%s", why);
-    log_access(&line);
+    struct request *r = request_begin(conn, method);
+    if (r == NULL) {
+        conn_cut(conn);
+        return;
+    }
+    draw_id(r->service, r->id);
+    r->client = conn->client;
+    refuse_later(r, refusal, "", why);
+    answer_past_library(r);
+    request_end(r);
 }
 
 static bool too_long(struct request *r, size_t limit)
@@ -298,8 +271,8 @@ static bool too_long(struct request *r, size_t limit)
                   limit);
     }
     if (!r->counted)
-        answer_now(r);
-    return r->n_received > limit + drop_bytes;
+        answer_past_library(r);
+    return true;
 }
 
 enum MHD_Result request_take(struct request *r, const char *data, size_t n)
@@ -445,6 +418,43 @@ enum MHD_Result request_queue(struct request *r, unsigned status, struct MHD_Res
     return result;
 }
 
+struct past { /* an answer as it goes over the wire */
+    char bytes[4096];
+    size_t n;
+};
+
+static enum MHD_Result write_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct past *past = cls;
+    (void)kind;
+    if (strlen(value) < 512) /* an origin may be long: its page gets no answer then */
+        append_text(past->bytes, sizeof past->bytes, &past->n, "%s: %s\r\n", name, value);
+    return MHD_YES;
+}
+
+/* As request_queue, past the library; the connection ends with it. */
+static enum MHD_Result send_past(struct request *r, const struct answer *a,
+                                 struct MHD_Response *response)
+{
+    struct past past = {.n = 0};
+    char date[40];
+    struct tm utc;
+    time_t now = time(NULL);
+    add_common_headers(r, response, a->timing); /* without memory for one, it goes without */
+    append_text(past.bytes, sizeof past.bytes, &past.n, "HTTP/1.1 %u %s\r\n", a->status,
+                MHD_get_reason_phrase_for(a->status));
+    if (gmtime_r(&now, &utc) != NULL &&
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc) > 0)
+        write_header(&past, MHD_HEADER_KIND, MHD_HTTP_HEADER_DATE, date);
+    MHD_get_response_headers(response, write_header, &past);
+    append_text(past.bytes, sizeof past.bytes, &past.n, "Content-Length: %zu\r\n\r\n%.*s",
+                a->n_body, (int)a->n_body, (const char *)a->body);
+    MHD_destroy_response(response);
+    conn_answer_last(r->conn, past.bytes, past.n);
+    return MHD_YES;
+}
+
 enum MHD_Result request_answer(struct request *r, const struct answer *a)
 {
     static const enum MHD_ResponseMemoryMode modes[] = {[BODY_STATIC] = MHD_RESPMEM_PERSISTENT,
@@ -470,7 +480,8 @@ enum MHD_Result request_answer(struct request *r, const struct answer *a)
         MHD_destroy_response(response);
         return MHD_NO;
     }
-    enum MHD_Result result = request_queue(r, a->status, response, a->timing);
+    enum MHD_Result result =
+        r->past ? send_past(r, a, response) : request_queue(r, a->status, response, a->timing);
     if (result == MHD_YES)
         request_count(r, a->status);
     return result;

@@ -44,6 +44,7 @@ struct request {
 
     bool refused; /* with its headers; the answer is still to come */
     bool last;    /* its connection is closed after it */
+    bool past;    /* its answer goes past the library */
     struct api_error refusal;
     const struct dialect *dialect; /* of its answer; NULL: the route's */
     struct error why;

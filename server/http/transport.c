@@ -3,10 +3,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct watched {
     transport_read_fn *read; /* NULL: not watched */
@@ -100,4 +102,15 @@ void transport_finish(int fd)
 void transport_cut(int fd)
 {
     shutdown(fd, SHUT_RDWR);
+}
+
+int transport_duplicate(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+void transport_close(int fd)
+{
+    if (fd >= 0)
+        close(fd);
 }

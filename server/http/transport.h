@@ -37,3 +37,6 @@ int transport_unsent(int fd);     /* bytes that the other side has not taken yet
 bool transport_send(int fd, const char *bytes, size_t n);
 void transport_finish(int fd); /* no more is written: the other side sees the end */
 void transport_cut(int fd);    /* both ways */
+/* One more descriptor of the same socket, which outlives the closing of fd. -1: there is none. */
+int transport_duplicate(int fd);
+void transport_close(int fd); /* takes -1 */
