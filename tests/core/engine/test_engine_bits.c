@@ -59,8 +59,10 @@ static void forget(void)
     world_close();
 }
 
-/* All at once, twice (the second time the cache is warm). */
-static void all_together(const struct engine_options *o)
+/* All at once, twice (the second time the cache is warm). Returns the tokens found in the cache: none
+ * are certain where memory is so little that a prompt's pages are gone before it comes again.
+ */
+static uint64_t all_together(const struct engine_options *o)
 {
     struct engine *engine = engine_open(o);
     struct job *jobs[N_REQUESTS];
@@ -82,15 +84,19 @@ static void all_together(const struct engine_options *o)
     ck_assert_uint_eq(stats.running, 0);
     ck_assert_uint_eq(stats.queued, 0);
     ck_assert_uint_eq(stats.allocations, 0);
-    ck_assert(o->prefix_cache ? stats.kv.hit_tokens > 0 : stats.kv.n_cached == 0);
+    if (!o->prefix_cache) {
+        ck_assert_uint_eq(stats.kv.n_cached, 0);
+        ck_assert_uint_eq(stats.kv.hit_tokens, 0);
+    }
     engine_destroy(engine);
+    return stats.kv.hit_tokens;
 }
 
 START_TEST(workers_and_threads_change_nothing)
 {
     static const unsigned shapes[][2] = {{1, 1}, {1, 2}, {2, 2}, {2, 3}};
     struct engine_options o = options_of(shapes[_i][0], shapes[_i][1]);
-    all_together(&o);
+    ck_assert_uint_gt(all_together(&o), 0);
 }
 END_TEST
 
@@ -99,7 +105,7 @@ START_TEST(cutting_prompts_changes_nothing)
     static const size_t cuts[] = {1, 7, 16, 33};
     struct engine_options o = options_of(1, 1);
     o.step_tokens = cuts[_i];
-    all_together(&o);
+    ck_assert_uint_gt(all_together(&o), 0);
 }
 END_TEST
 
