@@ -10,10 +10,11 @@
 enum {
     STEPS = KV_PAGE / 4, /* of one trial: positions of the one page it takes */
     TRIAL_NS = 8000000,  /* a trial stops after it */
-    ROUNDS_MIN = 32,
+    NEAR_ENOUGH = 6,     /* trials of each that agree: settled */
+    ROUNDS_MIN = 32,     /* where they do not agree */
     ROUNDS_MAX = 200,
     ROUNDS_SAME = 16,    /* that find nothing better: settled */
-    BETTER = 2,          /* percent by which a step is clearly better */
+    BETTER = 2,          /* percent by which a step is clearly better; less is about as good */
     LIMIT_NS = 250000000 /* no more rounds after it */
 };
 
@@ -67,26 +68,29 @@ static uint64_t best_step(struct trial *t)
 
 /* --- what is found --- */
 
-/* Keeps the smaller one; true when it is clearly smaller. */
-static bool keep_best(uint64_t *best, uint64_t ns)
+/* Keeps the smaller one and counts what comes near it; true when it is clearly smaller. */
+static bool keep_best(uint64_t *best, unsigned *n_near, uint64_t ns)
 {
-    if (ns == 0 || (*best > 0 && ns >= *best))
+    if (ns == 0 || (*best > 0 && ns * (100 - BETTER) > *best * 100))
         return false;
     bool clearly = *best == 0 || ns * 100 < *best * (100 - BETTER);
-    *best = ns;
+    *n_near = clearly ? 1 : *n_near + 1;
+    *best = *best == 0 || ns < *best ? ns : *best;
     return clearly;
 }
 
 void calibration_add(struct calibration *c, uint64_t alone_ns, uint64_t team_ns)
 {
-    bool alone = keep_best(&c->alone_ns, alone_ns), team = keep_best(&c->team_ns, team_ns);
+    bool alone = keep_best(&c->alone_ns, &c->alone_near, alone_ns);
+    bool team = keep_best(&c->team_ns, &c->team_near, team_ns);
     c->n_rounds++;
     c->n_unchanged = alone || team ? 0 : c->n_unchanged + 1;
 }
 
 bool calibration_settled(const struct calibration *c)
 {
-    return c->n_rounds >= ROUNDS_MAX ||
+    return (c->alone_near >= NEAR_ENOUGH && c->team_near >= NEAR_ENOUGH) ||
+           c->n_rounds >= ROUNDS_MAX ||
            (c->n_rounds >= ROUNDS_MIN && c->n_unchanged >= ROUNDS_SAME);
 }
 

@@ -299,7 +299,10 @@ START_TEST(the_longest_info_fits_its_room)
     memset(plan.kv_why, '\1', sizeof plan.kv_why - 1);
     model.n_params = model.file_bytes = model.bytes_per_token = model.n_context = SIZE_MAX;
     plan.kv_bytes = plan.kv_pages = plan.page_bytes = plan.sequence_pages = SIZE_MAX;
-    plan.measured = (struct calibration){UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT32_MAX};
+    plan.measured = (struct calibration){.alone_ns = UINT64_MAX,
+                                         .team_ns = UINT64_MAX,
+                                         .n_rounds = UINT32_MAX,
+                                         .n_unchanged = UINT32_MAX};
     static const char *const names[] = {"a name"};
     struct info info = {.names = names,
                         .n_names = 1,
