@@ -59,8 +59,8 @@ static void forget(void)
     world_close();
 }
 
-/* All at once, twice (the second time the cache is warm). Returns the tokens found in the cache: none
- * are certain where memory is so little that a prompt's pages are gone before it comes again.
+/* All at once, twice (the second time the cache is warm). Returns the tokens found in the cache:
+ * none are certain where memory is so little that a prompt's pages are gone before it comes again.
  */
 static uint64_t all_together(const struct engine_options *o)
 {
