@@ -260,7 +260,8 @@ static void merge_tile(const struct attention *a, const struct attention_layer *
         const size_t row = tile->first + i, from = i * a->n_spans * a->group;
         const size_t n_spans = spans_of(&a->rows[row_at(&a->lists[l->last], row)]);
         a->kernels->attend_merge(part->max + from, part->sum + from, part->acc + from * head_dim,
-                                 n_spans, a->group, head_dim,
+                                 l->sinks != NULL ? l->sinks + kv_head * a->group : NULL, n_spans,
+                                 a->group, head_dim,
                                  l->out + row * l->out_stride + kv_head * a->group * head_dim);
     }
 }

@@ -47,7 +47,8 @@ struct attention_layer {
     bool last;
     const float *q; /* [T][q_stride]: of all rows, rotated and scaled */
     size_t q_stride;
-    float *out; /* [rows that go on][out_stride] */
+    const float *sinks; /* [H]: scores that only join the sum; NULL: none */
+    float *out;         /* [rows that go on][out_stride] */
     size_t out_stride;
 };
 

@@ -32,6 +32,9 @@
 #define GELU_CUBIC                  0.044715f
 #define GELU_MINUS_2_SQRT_2_OVER_PI (-0x1.988454p+0f)
 
+#define SWIGLU_OAI_ALPHA 1.702f
+#define SWIGLU_OAI_LIMIT 7.0f
+
 static inline float fmath_exp_inline(float x)
 {
     float z = fmaf(x, EXP_LOG2E, EXP_MAGIC);
@@ -64,4 +67,13 @@ static inline float fmath_gelu_inline(float x)
 {
     float u = fmaf(GELU_CUBIC * (x * x), x, x);
     return x / (1.0f + fmath_exp_inline(GELU_MINUS_2_SQRT_2_OVER_PI * u));
+}
+
+/* gpt-oss: the gate clamped from above, up from both sides; NaN goes through. */
+static inline float fmath_swiglu_oai_inline(float gate, float up)
+{
+    float g = SWIGLU_OAI_LIMIT < gate ? SWIGLU_OAI_LIMIT : gate;
+    float u = SWIGLU_OAI_LIMIT < up ? SWIGLU_OAI_LIMIT : up;
+    u = -SWIGLU_OAI_LIMIT > u ? -SWIGLU_OAI_LIMIT : u;
+    return g / (1.0f + fmath_exp_inline(-SWIGLU_OAI_ALPHA * g)) * (u + 1.0f);
 }

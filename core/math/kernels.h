@@ -143,6 +143,9 @@ struct kernels {
     /* gate = silu(gate) * up  (Shazeer, 2020) */
     void (*silu_mul)(float *gate, const float *up, size_t n);
     void (*gelu)(float *x, size_t n); /* in place, tanh form */
+    /* gate = g * sigmoid(1.702 g) * (u + 1), g = min(gate, 7), u = up clamped to -7..7 (gpt-oss) */
+    void (*swiglu_oai)(float *gate, const float *up, size_t n);
+    void (*add_scaled)(float *y, const float *x, float scale, size_t n); /* y += scale * x, fused */
     /* Rotates pairs (Su et al., 2021). interleaved: (x[2i], x[2i+1]), the "llama" order; else
      * (x[i], x[i + n/2]), the "neox" order. cos, sin: [n/2]. Then every x (all head_dim of them) is
      * multiplied by scale. n <= head_dim. */
@@ -155,9 +158,10 @@ struct kernels {
                                const float *v);
     void (*attend[KV_TYPES])(const struct attend *a);
     /* Merges a row's spans in ascending order and divides by the sum: out [n_heads][D]. max, sum:
-     * [n_spans][n_heads]; acc: [n_spans][n_heads][D]. out may be acc's first span. */
-    void (*attend_merge)(const float *max, const float *sum, const float *acc, size_t n_spans,
-                         size_t n_heads, size_t head_dim, float *out);
+     * [n_spans][n_heads]; acc: [n_spans][n_heads][D]. sinks [n_heads]: the score of one more
+     * position, without a value (NULL: none). out may be acc's first span. */
+    void (*attend_merge)(const float *max, const float *sum, const float *acc, const float *sinks,
+                         size_t n_spans, size_t n_heads, size_t head_dim, float *out);
 
     /* y *= 1 / (1 + exp(-gate)) */
     void (*sigmoid_mul)(float *y, const float *gate, size_t n);

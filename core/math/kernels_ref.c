@@ -255,6 +255,18 @@ static void gelu(float *x, size_t n)
         x[i] = fmath_gelu_inline(x[i]);
 }
 
+static void swiglu_oai(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = fmath_swiglu_oai_inline(gate[i], up[i]);
+}
+
+static void add_scaled(float *y, const float *x, float scale, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf(scale, x[i], y[i]);
+}
+
 static void rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
                  bool interleaved, float scale)
 {
@@ -440,13 +452,14 @@ static void attend_q8(const struct attend *a)
     attend(a, KV_Q8);
 }
 
-static void attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
-                         size_t n_heads, size_t head_dim, float *out)
+static void attend_merge(const float *max, const float *sum, const float *acc, const float *sinks,
+                         size_t n_spans, size_t n_heads, size_t head_dim, float *out)
 {
     for (size_t h = 0; h < n_heads; h++) {
-        float top = max[h], total = 0.0f, *row = out + h * head_dim;
-        for (size_t i = 1; i < n_spans; i++)
+        float top = sinks != NULL ? sinks[h] : max[h], *row = out + h * head_dim;
+        for (size_t i = 0; i < n_spans; i++)
             top = larger(max[i * n_heads + h], top);
+        float total = sinks != NULL ? fmath_exp_inline(sinks[h] - top) : 0.0f;
         for (size_t i = 0; i < n_spans; i++) {
             const float *part = acc + (i * n_heads + h) * head_dim;
             float weight = fmath_exp_inline(max[i * n_heads + h] - top);
@@ -543,6 +556,8 @@ const struct kernels KERNELS_REF_TABLE = {
     .add = add,
     .silu_mul = silu_mul,
     .gelu = gelu,
+    .swiglu_oai = swiglu_oai,
+    .add_scaled = add_scaled,
     .rope = rope,
     .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16, [KV_Q8] = kv_store_q8},
     .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16, [KV_Q8] = attend_q8},

@@ -85,6 +85,31 @@ void avx2_gelu(float *x, size_t n)
     store_masked(x + i, n - i, gelu8(load_masked(x + i, n - i)));
 }
 
+/* minps and maxps return their second operand where either is NaN. */
+void avx2_swiglu_oai(float *gate, const float *up, size_t n)
+{
+    const __m256 limit = _mm256_set1_ps(SWIGLU_OAI_LIMIT), one = _mm256_set1_ps(1.0f);
+    FOR_EACH_8(i, n)
+    {
+        __m256 g = _mm256_min_ps(limit, load_masked(gate + i, n - i));
+        __m256 u = _mm256_min_ps(limit, load_masked(up + i, n - i));
+        u = _mm256_max_ps(_mm256_set1_ps(-SWIGLU_OAI_LIMIT), u);
+        __m256 e = exp8(_mm256_mul_ps(_mm256_set1_ps(-SWIGLU_OAI_ALPHA), g));
+        __m256 v = _mm256_div_ps(g, _mm256_add_ps(one, e));
+        store_masked(gate + i, n - i, _mm256_mul_ps(v, _mm256_add_ps(u, one)));
+    }
+}
+
+void avx2_add_scaled(float *y, const float *x, float scale, size_t n)
+{
+    const __m256 factor = _mm256_set1_ps(scale);
+    FOR_EACH_8(i, n)
+    {
+        __m256 v = _mm256_fmadd_ps(factor, load_masked(x + i, n - i), load_masked(y + i, n - i));
+        store_masked(y + i, n - i, v);
+    }
+}
+
 /* Even lanes: a cos - (b sin); odd lanes: a sin + (b cos). */
 static void rope_interleaved(float *x, const float *cos, const float *sin, size_t n, __m256 scale)
 {

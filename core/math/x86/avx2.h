@@ -133,8 +133,8 @@ void avx2_kv_store_q8(uint8_t *block, size_t slot, size_t head_dim, const float 
 void avx2_attend_f32(const struct attend *a);
 void avx2_attend_f16(const struct attend *a);
 void avx2_attend_q8(const struct attend *a);
-void avx2_attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
-                       size_t n_heads, size_t head_dim, float *out);
+void avx2_attend_merge(const float *max, const float *sum, const float *acc, const float *sinks,
+                       size_t n_spans, size_t n_heads, size_t head_dim, float *out);
 void avx2_rms_norm(const float *x, const float *w, size_t n, float eps, float *y);
 void avx2_layer_norm(const float *x, const float *w, const float *b, size_t n, float eps, float *y);
 void avx2_add(float *y, const float *x, size_t n);
@@ -144,6 +144,8 @@ void avx2_sigmoid_mul(float *y, const float *gate, size_t n);
 void avx2_conv(const float *const *taps, size_t n_taps, const float *w, size_t w_stride,
                const float *bias, size_t n, bool silu, float *y);
 void avx2_delta(const struct delta *d);
+void avx2_swiglu_oai(float *gate, const float *up, size_t n);
+void avx2_add_scaled(float *y, const float *x, float scale, size_t n);
 void avx2_rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
                bool interleaved, float scale);
 float avx2_max(const float *x, size_t n);
@@ -161,6 +163,7 @@ bool avx2_all_finite(const float *x, size_t n);
     .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
     .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
     .sigmoid_mul = avx2_sigmoid_mul, .conv = avx2_conv,                                            \
+    .swiglu_oai = avx2_swiglu_oai, .add_scaled = avx2_add_scaled,                                  \
     .kv_store =                                                                                    \
         {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
     .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \

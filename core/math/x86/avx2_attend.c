@@ -195,13 +195,14 @@ void avx2_attend_q8(const struct attend *a)
     attend(a, KV_Q8);
 }
 
-void avx2_attend_merge(const float *max, const float *sum, const float *acc, size_t n_spans,
-                       size_t n_heads, size_t head_dim, float *out)
+void avx2_attend_merge(const float *max, const float *sum, const float *acc, const float *sinks,
+                       size_t n_spans, size_t n_heads, size_t head_dim, float *out)
 {
     for (size_t h = 0; h < n_heads; h++) {
-        float top = max[h], total = 0.0f, *row = out + h * head_dim;
-        for (size_t i = 1; i < n_spans; i++)
+        float top = sinks != NULL ? sinks[h] : max[h], *row = out + h * head_dim;
+        for (size_t i = 0; i < n_spans; i++)
             top = max[i * n_heads + h] > top ? max[i * n_heads + h] : top;
+        float total = sinks != NULL ? fmath_exp_inline(sinks[h] - top) : 0.0f;
         for (size_t i = 0; i < n_spans; i++) {
             const float *part = acc + (i * n_heads + h) * head_dim;
             float weight = fmath_exp_inline(max[i * n_heads + h] - top);

@@ -273,12 +273,13 @@ START_TEST(merged_spans_are_close_to_the_truth)
             s[j].a.acc = acc + j * HEADS * D;
             pairs[i].tested->attend[KV_F32](&s[j].a);
         }
-        pairs[i].wanted->attend_merge(max, sum, acc, SPANS, HEADS, D, out);
-        pairs[i].tested->attend_merge(max, sum, acc, SPANS, HEADS, D,
+        const float sinks[HEADS] = {-3.0f, 0.5f, 40.0f}, *sink = _i == 1 ? sinks : NULL;
+        pairs[i].wanted->attend_merge(max, sum, acc, sink, SPANS, HEADS, D, out);
+        pairs[i].tested->attend_merge(max, sum, acc, sink, SPANS, HEADS, D,
                                       acc); /* onto the first span */
         ck_same_floats(out, acc, HEADS * D);
         for (size_t h = 0; h < HEADS; h++) {
-            double total = 0, truth[D] = {0};
+            double total = sink != NULL ? exp((double)sink[h]) : 0, truth[D] = {0};
             for (size_t j = 0; j < SPANS; j++) {
                 for (size_t pos = 0; pos < s[j].a.n_positions; pos++) {
                     double score = 0;
@@ -302,7 +303,7 @@ START_TEST(one_span_is_only_divided)
 {
     float max[1] = {3.0f}, sum[1] = {4.0f}, acc[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, out[9];
     const float wanted[9] = {0.25f, 0.5f, 0.75f, 1.0f, 1.25f, 1.5f, 1.75f, 2.0f, 2.25f};
-    kernels_ref.attend_merge(max, sum, acc, 1, 1, 9, out);
+    kernels_ref.attend_merge(max, sum, acc, NULL, 1, 1, 9, out);
     ck_same_floats(wanted, out, 9);
 }
 END_TEST
@@ -367,7 +368,7 @@ int main(void)
     tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, (int)KV_TYPES * (int)VALUES_KINDS);
     tcase_add_test(c, a_head_gives_the_same_bits_alone_and_in_a_group);
     tcase_add_test(c, attention_follows_a_moving_maximum);
-    tcase_add_test(c, merged_spans_are_close_to_the_truth);
+    tcase_add_loop_test(c, merged_spans_are_close_to_the_truth, 0, 2); /* without, with sinks */
     tcase_add_test(c, one_span_is_only_divided);
     tcase_add_test(c, q8_rounds_each_group_by_its_own_scale);
     tcase_add_test(c, a_block_has_the_bytes_of_its_values_and_scales);

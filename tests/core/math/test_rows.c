@@ -80,6 +80,17 @@ static void op_silu_mul(const struct kernels *k, const struct inputs *in, float 
     k->silu_mul(y, in->w, in->n);
 }
 
+static void op_swiglu_oai(const struct kernels *k, const struct inputs *in, float *y)
+{
+    k->swiglu_oai(y, in->w, in->n); /* gates of every kind */
+    k->swiglu_oai(y, in->x, in->n); /* and ups */
+}
+
+static void op_add_scaled(const struct kernels *k, const struct inputs *in, float *y)
+{
+    k->add_scaled(y, in->w, 0.37f, in->n);
+}
+
 static void op_gelu(const struct kernels *k, const struct inputs *in, float *y)
 {
     k->gelu(y, in->n);
@@ -141,7 +152,8 @@ static operation *const operations[] = {
     op_rms_norm,    op_rms_norm_in_place, op_layer_norm,    op_layer_norm_in_place,
     op_add,         op_silu_mul,          op_gelu,          op_rope_interleaved,
     op_rope_halves, op_rope_part,         op_sum_exp,       op_all_finite,
-    op_exp,         op_count_at_least,    op_list_at_least,
+    op_exp,         op_count_at_least,    op_list_at_least, op_swiglu_oai,
+    op_add_scaled,
 };
 
 START_TEST(rows_have_the_definitions_bits)
