@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "gguf/gguf.h"
 #include "math/matrix.h"
+#include "model/experts.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
 enum { MODEL_DEFAULT_CONTEXT = 4096 };
 
 enum norm_kind { NORM_RMS, NORM_LAYER };
-enum ffn_kind { FFN_SILU_GATED, FFN_GELU };
+enum ffn_kind { FFN_SILU_GATED, FFN_GELU, FFN_SWIGLU_OAI };
 enum rope_kind { ROPE_NONE, ROPE_INTERLEAVED, ROPE_NEOX };
 
 struct shape {
@@ -33,6 +34,8 @@ struct shape {
     bool learned_positions; /* position_embd (gpt2) */
     bool tied_head;         /* output.weight absent: the embedding serves */
     size_t n_vocab, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
+    size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */
+    struct routing routing;
     size_t n_context_train; /* positions the model was made for */
     size_t rope_dim;        /* of head_dim, even */
     float norm_eps;
@@ -53,11 +56,23 @@ struct norm {
     const float *bias;   /* [n]; NULL: none */
 };
 
+/* In place of one feed-forward part: many, of which each row goes through a few. */
+struct layer_experts {
+    struct linear router;      /* [n_experts][n_embd]; n_rows 0: this layer has no experts */
+    const float *choice_bias;  /* [n_experts]: joins the scores where experts are chosen */
+    const float *expert_scale; /* [n_experts]: of what each gives; NULL: none, as above */
+    struct expert_linear gate, up, down;
+    /* of the experts that every row goes through; n_rows 0: none */
+    struct linear shared_gate, shared_up, shared_down;
+    struct linear shared_weight; /* [1][n_embd]: what they give is multiplied by its sigmoid */
+};
+
 struct layer {
     struct norm attn_norm, ffn_norm;
     struct norm q_norm, k_norm; /* per head [head_dim]; weight NULL: none */
     struct linear q, k, v, attn_output;
     struct linear gate, up, down; /* gate only with FFN_SILU_GATED */
+    struct layer_experts experts;
 };
 
 struct model {
