@@ -162,8 +162,8 @@ bool avx2_all_finite(const float *x, size_t n);
     .quantize = {[ACT_Q8] = avx2_quantize_q8, [ACT_Q8K] = avx2_quantize_q8k},                      \
     .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
     .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
-    .sigmoid_mul = avx2_sigmoid_mul, .conv = avx2_conv,                                            \
-    .swiglu_oai = avx2_swiglu_oai, .add_scaled = avx2_add_scaled,                                  \
+    .sigmoid_mul = avx2_sigmoid_mul, .conv = avx2_conv, .swiglu_oai = avx2_swiglu_oai,             \
+    .add_scaled = avx2_add_scaled,                                                                 \
     .kv_store =                                                                                    \
         {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
     .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \
