@@ -273,6 +273,26 @@ static enum status add_choices(struct generation *g, struct build *b, struct err
     return STATUS_OK;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct logit_bias *left = a, *right = b;
+    return (left->id > right->id) - (left->id < right->id);
+}
+
+bool builder_order_biases(struct logit_bias *biases, size_t n, int32_t *twice)
+{
+    qsort(biases, n, sizeof *biases, by_id);
+    for (size_t i = 0; i < n; i++) {
+        if (biases[i].bias <= -100)
+            biases[i].bias = -INFINITY;
+        if (i > 0 && biases[i].id == biases[i - 1].id) {
+            *twice = biases[i].id;
+            return false;
+        }
+    }
+    return true;
+}
+
 enum status builder_add(struct generation *g, const struct builder_values *values,
                         const struct builder_names *names, const struct tokenizer *tokenizer,
                         const struct api_limits *limits, struct error *err)

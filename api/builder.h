@@ -57,6 +57,9 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
 /* base/sampling_defaults.h's sampling, BOS added, nothing else asked for. */
 void builder_defaults(struct builder_values *values);
 
+/* Biases as the sampler wants them: sorted by id, -100 a ban. False: an id appears twice. */
+bool builder_order_biases(struct logit_bias *biases, size_t n, int32_t *twice);
+
 /* Builds n jobs for one prompt and appends them to the generation as choices (on failure some of
  * them: the generation is freed then); adds to g->tokenize_ns and g->n_prompts. The jobs' salt,
  * arrived_ns and deadline_ns are still to be set, their seed where the generation has none. */

@@ -2,6 +2,7 @@
  */
 #include "cli/fetch.h"
 
+#include "base/append.h"
 #include "base/clock.h"
 #include "cli/bar.h"
 #include "cli/interrupt.h"
@@ -41,11 +42,12 @@ static void begin_file(struct view *v, const struct store_progress *p)
         v->bar.base = (size_t)(p->n_start >> 20);
         return;
     }
-    int n = snprintf(sentence, sizeof sentence, "%s %s: %.1f MiB", v->what, p->file,
-                     (double)p->n_total / 1048576);
-    if (p->n_start > 0 && n > 0 && (size_t)n < sizeof sentence)
-        snprintf(sentence + n, sizeof sentence - (size_t)n, ", of which %.1f MiB are there",
-                 (double)p->n_start / 1048576);
+    size_t n = 0;
+    append_text(sentence, sizeof sentence, &n, "%s %s: %.1f MiB", v->what, p->file,
+                (double)p->n_total / 1048576);
+    if (p->n_start > 0)
+        append_text(sentence, sizeof sentence, &n, ", of which %.1f MiB are there",
+                    (double)p->n_start / 1048576);
     v->line(sentence);
 }
 

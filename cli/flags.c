@@ -1,7 +1,6 @@
 /* flags.c - from settings to the request builder's values. Holds no state. */
 #include "cli/flags.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,29 +10,21 @@ const struct builder_names flags_names = {.prompt = "the prompt",
                                           .min_tokens = "min-tokens",
                                           .logit_bias = "logit-bias"};
 
-static int by_id(const void *a, const void *b)
-{
-    const struct logit_bias *left = a, *right = b;
-    return (left->id > right->id) - (left->id < right->id);
-}
-
 /* The flags' biases, sorted, as the builder wants them; the settings know no vocabulary. */
 static enum status read_biases(const struct settings *s, size_t n_vocab, struct logit_bias *out,
                                struct error *err)
 {
     for (size_t i = 0; i < s->n_biases; i++) {
-        float bias = s->biases[i].bias;
         if (s->biases[i].id < 0 || (size_t)s->biases[i].id >= n_vocab)
             return error_set_param(err, STATUS_INVALID, "logit-bias",
                                    "%d is not a token id of this model; ids are 0 to %zu",
                                    s->biases[i].id, n_vocab - 1);
-        out[i] = (struct logit_bias){s->biases[i].id, bias <= -100 ? -INFINITY : bias};
+        out[i] = (struct logit_bias){s->biases[i].id, s->biases[i].bias};
     }
-    qsort(out, s->n_biases, sizeof *out, by_id);
-    for (size_t i = 1; i < s->n_biases; i++)
-        if (out[i].id == out[i - 1].id)
-            return error_set_param(err, STATUS_INVALID, "logit-bias",
-                                   "token %d appears more than once", out[i].id);
+    int32_t twice;
+    if (!builder_order_biases(out, s->n_biases, &twice))
+        return error_set_param(err, STATUS_INVALID, "logit-bias", "token %d appears more than once",
+                               twice);
     return STATUS_OK;
 }
 

@@ -2,6 +2,7 @@
  * before any other exists. */
 #include "config/settings.h"
 
+#include "base/append.h"
 #include "base/nearest.h"
 #include "config/table.h"
 
@@ -273,9 +274,7 @@ static enum status take_entry(void *ctx, const char *name, const char *value, co
 static void note(char *notes, size_t notes_bytes, const char *name, const char *why)
 {
     size_t n = strnlen(notes, notes_bytes);
-    if (n + 1 < notes_bytes)
-        snprintf(notes + n, notes_bytes - n, "%s%.64s is ignored: %s", n > 0 ? "\n" : "", name,
-                 why);
+    append_text(notes, notes_bytes, &n, "%s%.64s is ignored: %s", n > 0 ? "\n" : "", name, why);
 }
 
 /* The variables that Kubernetes sets for a Service called smallmind, in every pod beside it. */

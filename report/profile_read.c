@@ -5,6 +5,7 @@
  */
 #include "report/profile.h"
 
+#include "base/append.h"
 #include "base/utf8.h"
 
 #include <cjson/cJSON.h>
@@ -102,8 +103,8 @@ static struct parsed_object enter(struct parsed_object *outer, const char *key)
         fault(outer, key, "is not an object");
     struct parsed_object r = *outer;
     r.object = object;
-    const size_t n = strlen(r.place);
-    snprintf(r.place + n, sizeof r.place - n, "%s.", key);
+    size_t n = strlen(r.place);
+    append_text(r.place, sizeof r.place, &n, "%s.", key);
     return r;
 }
 

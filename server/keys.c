@@ -1,6 +1,8 @@
 /* keys.c - the key file and the comparison. Loop thread. */
 #include "server/keys.h"
 
+#include "base/chars.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,9 +75,9 @@ enum status keys_parse(struct keys **out, const char *text, size_t n, const char
         const char *stop = memchr(line, '\n', (size_t)(end - line)),
                    *next = stop != NULL ? stop + 1 : end;
         stop = stop != NULL ? stop : end;
-        while (line < stop && strchr(" \t\r", *line) != NULL && *line != '\0')
+        while (line < stop && chars_have(" \t\r", *line))
             line++;
-        while (stop > line && strchr(" \t\r", stop[-1]) != NULL && stop[-1] != '\0')
+        while (stop > line && chars_have(" \t\r", stop[-1]))
             stop--;
         if (line < stop && *line != '#')
             status = add(keys, line, (size_t)(stop - line), name, number, err);

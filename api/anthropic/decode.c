@@ -4,6 +4,7 @@
 
 #include "api/asked/asked.h"
 #include "api/json/error_body.h"
+#include "base/append.h"
 
 #include <cjson/cJSON.h>
 
@@ -115,8 +116,7 @@ static enum status read_effort(const struct asked *v, char out[VARIABLES_ROOM], 
         return error_set_param(err, STATUS_INVALID, "output_config.effort",
                                "output_config.effort must be a word such as \"low\" or \"high\"");
     size_t used = strlen(out);
-    snprintf(out + used, VARIABLES_ROOM - used, "\"reasoning_effort\":\"%s\",",
-             effort->valuestring);
+    append_text(out, VARIABLES_ROOM, &used, "\"reasoning_effort\":\"%s\",", effort->valuestring);
     return STATUS_OK;
 }
 

@@ -3,7 +3,7 @@
  * end. Each call writes as many whole events as fit. Loop thread; allocates nothing. */
 #include "api/anthropic/parts.h"
 
-#include <string.h>
+#include "api/json/error_body.h"
 
 enum { MESSAGE_NEW, MESSAGE_BEGUN }; /* a generation's stage */
 enum { BLOCK_NONE, BLOCK_THOUGHT, BLOCK_BETWEEN, BLOCK_TEXT, BLOCK_OVER }; /* a choice's */
@@ -118,20 +118,6 @@ static bool write_message_end(struct json_writer *w, struct generation *g)
     return false;
 }
 
-static bool write_error(struct json_writer *w, struct generation *g)
-{
-    const struct job *job = g->choices[0].job;
-    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
-    struct api_error what = errors_of_job(job);
-    size_t before = w->n;
-    what.id = g->id;
-    json_raw(w, "event: error\ndata: ");
-    anthropic_put_error(w, &what, text, strlen(text), job->error.param);
-    json_raw(w, "\n\n");
-    g->complete = g->choices[0].sent.done = json_keep(w, before);
-    return false;
-}
-
 /* The next event of what is ready. False: there is none now, or no room for it. */
 static bool write_next(struct json_writer *w, struct generation *g,
                        const struct generation_ready *ready)
@@ -159,8 +145,11 @@ static bool write_next(struct json_writer *w, struct generation *g,
     choice->sent.n_tokens = (uint32_t)ready->n_tokens;
     if (!ready->finished)
         return false;
-    if (failed)
-        return write_error(w, g);
+    if (failed) {
+        g->complete = choice->sent.done = json_error_event(w, anthropic_put_error, choice->job,
+                                                           g->id, "event: error\ndata: ", "\n\n");
+        return false;
+    }
     if (choice->stage == BLOCK_TEXT)
         return end_block(w, g, choice);
     return write_message_end(w, g);

@@ -2,6 +2,8 @@
  * thread; allocates nothing. */
 #include "api/anthropic/parts.h"
 
+#include "api/json/error_body.h"
+
 #include <string.h>
 
 enum { BLOCKS_BOUND = 512 };
@@ -153,6 +155,7 @@ size_t anthropic_whole(const struct generation *g, char *out, size_t room)
 
 size_t anthropic_event_min(const struct generation *g)
 {
-    enum { ENVELOPE = 512, ERROR_BOUND = 4608 };
-    return anthropic_head_bound(g) + stop_bound(g) + ANTHROPIC_USAGE_BOUND + ENVELOPE + ERROR_BOUND;
+    enum { ENVELOPE = 512 };
+    return anthropic_head_bound(g) + stop_bound(g) + ANTHROPIC_USAGE_BOUND + ENVELOPE +
+           JSON_ERROR_EVENT_BOUND;
 }

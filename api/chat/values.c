@@ -2,6 +2,7 @@
  * jinja_fail. */
 #include "api/chat/values.h"
 
+#include "base/chars.h"
 #include "base/utf8.h"
 #include "jinja/numbers.h"
 #include "jinja/text.h"
@@ -16,15 +17,9 @@ struct value_reader {
     const char *at, *end;
 };
 
-/* Of a set without NUL. */
-static bool is_one_of(const char *set, char c)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
-
 static void skip_blanks(struct value_reader *r)
 {
-    while (r->at < r->end && is_one_of(" \t\r\n", *r->at))
+    while (r->at < r->end && chars_have(" \t\r\n", *r->at))
         r->at++;
 }
 
@@ -84,8 +79,8 @@ static struct jinja_value read_number(struct value_reader *r)
 {
     const char *begin = r->at;
     bool integer = true;
-    while (r->at < r->end && is_one_of("+-.eE0123456789", *r->at)) {
-        integer = integer && !is_one_of(".eE", *r->at);
+    while (r->at < r->end && chars_have("+-.eE0123456789", *r->at)) {
+        integer = integer && !chars_have(".eE", *r->at);
         r->at++;
     }
     size_t n = (size_t)(r->at - begin);
@@ -199,7 +194,7 @@ static struct jinja_value read_arguments(struct jinja_heap *heap, struct jinja_v
         return call;
     struct json_span json = {arguments->text->bytes, arguments->text->n};
     size_t at = 0;
-    while (at < json.n && is_one_of(" \t\r\n", json.at[at]))
+    while (at < json.n && chars_have(" \t\r\n", json.at[at]))
         at++;
     if (at == json.n || json.at[at] != '{' ||
         json_check(json.at, json.n, JSON_DEPTH_MAX, ARGUMENTS_NODES, NULL) != STATUS_OK)

@@ -43,6 +43,20 @@ size_t json_error_fit(json_error_writer *put, const struct api_error *what, cons
     return w.n;
 }
 
+bool json_error_event(struct json_writer *w, json_error_writer *put, const struct job *job,
+                      const char *id, const char *begin, const char *end)
+{
+    const struct error *err = &job->error;
+    const char *text = err->text[0] != '\0' ? err->text : "the request was cancelled";
+    struct api_error what = errors_of_job(job);
+    size_t before = w->n;
+    what.id = id;
+    json_raw(w, begin);
+    put(w, &what, text, strlen(text), err->param);
+    json_raw(w, end);
+    return json_keep(w, before);
+}
+
 size_t json_error(const struct api_error *what, const char *message, const char *param, char *out,
                   size_t room)
 {

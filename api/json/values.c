@@ -2,6 +2,8 @@
  * Any thread. */
 #include "api/json/values.h"
 
+#include "api/builder.h"
+
 #include <cjson/cJSON.h>
 
 #include <inttypes.h>
@@ -114,12 +116,6 @@ static bool read_id(const char *name, size_t n_vocab, int32_t *out)
     return true;
 }
 
-static int by_id(const void *a, const void *b)
-{
-    const struct logit_bias *left = a, *right = b;
-    return (left->id > right->id) - (left->id < right->id);
-}
-
 static enum status read_bias(const char *field, const struct cJSON *item, size_t n_vocab,
                              struct logit_bias *out, struct error *err)
 {
@@ -133,7 +129,7 @@ static enum status read_bias(const char *field, const struct cJSON *item, size_t
                                "%s: the bias of %s must be a number from -100 to 100, or false to "
                                "ban it",
                                field, item->string);
-    out->bias = bias == -100 ? -INFINITY : (float)bias;
+    out->bias = (float)bias;
     return STATUS_OK;
 }
 
@@ -159,14 +155,11 @@ enum status values_biases(const char *field, const struct cJSON *value, size_t n
             goto fail;
         list.biases[list.n++] = bias;
     }
-    qsort(list.biases, list.n, sizeof *list.biases, by_id);
-    for (size_t i = 1; i < list.n; i++) {
-        if (list.biases[i].id == list.biases[i - 1].id) {
-            status = error_set_param(err, STATUS_INVALID, field,
-                                     "%s: token %" PRId32 " appears more than once", field,
-                                     list.biases[i].id);
-            goto fail;
-        }
+    int32_t twice;
+    if (!builder_order_biases(list.biases, list.n, &twice)) {
+        status = error_set_param(err, STATUS_INVALID, field,
+                                 "%s: token %" PRId32 " appears more than once", field, twice);
+        goto fail;
     }
     *out = list;
     return STATUS_OK;

@@ -3,9 +3,11 @@
  * many whole events as fit. Loop thread; allocates nothing. */
 #include "api/llama/parts.h"
 
-#include <string.h>
+#include "api/json/choices.h"
 
-enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
+enum {
+    EVENT_BOUND = 384,
+};
 
 /* data: {"index","content","tokens","stop","id_slot","tokens_predicted","tokens_evaluated", left
  * open: of the token before the mark `to`, or of none. */
@@ -85,18 +87,6 @@ static bool write_answer(struct json_writer *w, struct generation *g, size_t i)
     return choice->sent.done;
 }
 
-static bool write_error(struct json_writer *w, struct generation *g, const struct job *job)
-{
-    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
-    struct api_error what = errors_of_job(job);
-    size_t before = w->n;
-    json_raw(w, "data: ");
-    llama_put_error(w, &what, text, strlen(text), job->error.param);
-    json_raw(w, "\n\n");
-    g->complete = json_keep(w, before);
-    return false;
-}
-
 /* False: no more can be written now. */
 static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
 {
@@ -111,23 +101,20 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
             return false;
     if (!ready.finished)
         return true;
-    if (generation_failed(choice->job))
-        return write_error(w, g, choice->job);
+    if (generation_failed(choice->job)) {
+        g->complete = json_error_event(w, llama_put_error, choice->job, NULL, "data: ", "\n\n");
+        return false;
+    }
     return write_answer(w, g, i);
 }
 
 size_t llama_event(struct generation *g, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
-    size_t n_done = 0;
     if (g->complete)
         return 0;
-    for (size_t i = 0; i < g->n_choices; i++) {
-        if (!write_choice(&w, g, i))
-            return w.n;
-        n_done += g->choices[i].sent.done;
-    }
-    g->complete = n_done == g->n_choices;
+    if (json_choices(&w, g, write_choice))
+        g->complete = true;
     return w.n;
 }
 
@@ -139,5 +126,5 @@ size_t llama_event_min(const struct generation *g)
         size_t bound = llama_answer_bound(g, i) + token;
         most = bound > most ? bound : most;
     }
-    return EVENT_BOUND + ERROR_BOUND + LLAMA_TIMINGS_BOUND + most;
+    return EVENT_BOUND + JSON_ERROR_EVENT_BOUND + LLAMA_TIMINGS_BOUND + most;
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* An event's frame, and the ending of the last one with [DONE] behind it, or an error of 384 bytes
+/* An event's frame, and the ending of the last one with [DONE] after it, or an error of 384 bytes
  * that are all escaped. */
 enum { EVENT_BOUND = 64, LAST_BOUND = 4352 };
 
@@ -51,21 +51,6 @@ static size_t write_tokens(struct generation *g, size_t n_tokens, char *out, siz
     return 0;
 }
 
-static size_t write_error(struct choice *choice, char *out, size_t room)
-{
-    struct json_writer w = {.out = out, .room = room};
-    const struct error *err = &choice->job->error;
-    struct api_error what = errors_of_job(choice->job);
-    const char *text = err->text[0] != '\0' ? err->text : "the request was cancelled";
-    json_raw(&w, "data: ");
-    json_error_put(&w, &what, text, strlen(text), err->param);
-    json_raw(&w, "\n\n");
-    if (w.full)
-        return 0;
-    choice->sent.done = true;
-    return w.n;
-}
-
 /* The text that is ready, as it is, cut between characters when room is short (room >= 4). */
 static size_t write_text(struct choice *choice, char *out, size_t room)
 {
@@ -100,9 +85,14 @@ static size_t write_ending(struct generation *g, const struct generation_ready *
 {
     struct choice *choice = &g->choices[0];
     size_t n_left = ready->n_tokens - choice->sent.n_tokens;
-    if (generation_failed(choice->job))
-        return n_left > 0 ? write_tokens(g, n_left, out, room) : write_error(choice, out, room);
     struct json_writer w = {.out = out, .room = room};
+    if (generation_failed(choice->job)) {
+        if (n_left > 0)
+            return write_tokens(g, n_left, out, room);
+        choice->sent.done =
+            json_error_event(&w, json_error_put, choice->job, NULL, "data: ", "\n\n");
+        return w.n;
+    }
     struct generation_mark end = {
         .n_tokens = (uint32_t)ready->n_tokens, .n_text = (uint32_t)ready->n_text, .done = true};
     put_event(&w, g, &choice->sent, &end);

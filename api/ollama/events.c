@@ -2,9 +2,9 @@
  * with the ending. Each call writes as many whole lines as fit. Loop thread; allocates nothing. */
 #include "api/ollama/parts.h"
 
-#include <string.h>
-
-enum { LINE_BOUND = 128, ERROR_BOUND = 4352 };
+enum {
+    LINE_BOUND = 128,
+};
 
 /* One line of what is between the marks; none where that has no text, and no log-probabilities.
  * Says whether it fitted. */
@@ -60,16 +60,6 @@ static bool write_ready(struct json_writer *w, struct generation *g,
     return true;
 }
 
-static void write_error(struct json_writer *w, struct generation *g, const struct job *job)
-{
-    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
-    struct api_error what = errors_of_job(job);
-    size_t before = w->n;
-    ollama_put_error(w, &what, text, strlen(text), NULL);
-    json_raw(w, "\n");
-    g->complete = g->choices[0].sent.done = json_keep(w, before);
-}
-
 static void write_end(struct json_writer *w, struct generation *g, const struct job *job)
 {
     size_t before = w->n;
@@ -91,7 +81,8 @@ size_t ollama_event(struct generation *g, char *out, size_t room)
     if (!write_ready(&w, g, &ready) || !ready.finished)
         return w.n;
     if (generation_failed(job)) {
-        write_error(&w, g, job);
+        g->complete = json_error_event(&w, ollama_put_error, job, NULL, "", "\n");
+        choice->sent.done = g->complete;
         return w.n;
     }
     /* Text of no token of its own, and what was held back as a possible tag. */
@@ -104,6 +95,6 @@ size_t ollama_event(struct generation *g, char *out, size_t room)
 
 size_t ollama_event_min(const struct generation *g)
 {
-    return LINE_BOUND + ERROR_BOUND + OLLAMA_ENDING_BOUND + ollama_head_bound(g) +
+    return LINE_BOUND + JSON_ERROR_EVENT_BOUND + OLLAMA_ENDING_BOUND + ollama_head_bound(g) +
            2 * ollama_token_bound(g, g->choices[0].job);
 }

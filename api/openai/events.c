@@ -3,9 +3,11 @@
  * thread; allocates nothing. */
 #include "api/openai/parts.h"
 
+#include "api/json/choices.h"
+
 #include <string.h>
 
-enum { CHUNK_BOUND = 256, ERROR_BOUND = 4352, DONE_BOUND = 32 };
+enum { CHUNK_BOUND = 256, DONE_BOUND = 32 };
 enum { CHOICE_NEW, CHOICE_BEGUN }; /* a choice's stage: its role, or its prompt, is out */
 enum { STREAM_TEXT, STREAM_USAGE, STREAM_END }; /* a generation's stage */
 
@@ -153,18 +155,6 @@ static bool write_finish(struct json_writer *w, struct generation *g, size_t i)
     return choice->sent.done;
 }
 
-static bool write_error(struct json_writer *w, struct generation *g, const struct job *job)
-{
-    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
-    struct api_error what = errors_of_job(job);
-    size_t before = w->n;
-    json_raw(w, "data: ");
-    json_error_put(w, &what, text, strlen(text), job->error.param);
-    json_raw(w, "\n\n");
-    g->complete = json_keep(w, before);
-    return false;
-}
-
 /* Chunks of how far the prompt is read, without text. */
 static bool write_progress(struct json_writer *w, struct generation *g, size_t i)
 {
@@ -207,8 +197,10 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
         return false;
     if (!ready.finished)
         return true;
-    if (generation_failed(choice->job))
-        return write_error(w, g, choice->job);
+    if (generation_failed(choice->job)) {
+        g->complete = json_error_event(w, json_error_put, choice->job, NULL, "data: ", "\n\n");
+        return false;
+    }
     const struct generation_mark end = {.n_tokens = (uint32_t)ready.n_tokens,
                                         .n_text = (uint32_t)ready.n_text};
     struct reasoning last = choice->reasoning;
@@ -241,15 +233,9 @@ static void write_end(struct json_writer *w, struct generation *g)
 size_t openai_event(struct generation *g, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
-    size_t n_done = 0;
     if (g->complete)
         return 0;
-    for (size_t i = 0; i < g->n_choices; i++) {
-        if (!write_choice(&w, g, i))
-            return w.n;
-        n_done += g->choices[i].sent.done;
-    }
-    if (n_done == g->n_choices)
+    if (json_choices(&w, g, write_choice))
         write_end(&w, g);
     return w.n;
 }
@@ -262,6 +248,6 @@ size_t openai_event_min(const struct generation *g)
         size_t bound = openai_token_bound(g, choice->job) + openai_echo_bound(g, choice);
         most = bound > most ? bound : most;
     }
-    return CHUNK_BOUND + ERROR_BOUND + DONE_BOUND + OPENAI_USAGE_BOUND + openai_head_bound(g) +
-           openai_more_bound(g) + most;
+    return CHUNK_BOUND + JSON_ERROR_EVENT_BOUND + DONE_BOUND + OPENAI_USAGE_BOUND +
+           openai_head_bound(g) + openai_more_bound(g) + most;
 }

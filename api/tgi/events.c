@@ -3,9 +3,9 @@
  * writes as many whole events as fit. Loop thread; allocates nothing. */
 #include "api/tgi/parts.h"
 
-#include <string.h>
-
-enum { EVENT_BOUND = 384, ERROR_BOUND = 4352 };
+enum {
+    EVENT_BOUND = 384,
+};
 
 static void put_last(struct json_writer *w, const struct generation *g)
 {
@@ -74,17 +74,6 @@ static bool write_end(struct json_writer *w, struct generation *g)
     return json_keep(w, before);
 }
 
-static bool write_error(struct json_writer *w, const struct job *job)
-{
-    const char *text = job->error.text[0] != '\0' ? job->error.text : "the request was cancelled";
-    struct api_error what = errors_of_job(job);
-    size_t before = w->n;
-    json_raw(w, "data:");
-    tgi_put_error(w, &what, text, strlen(text), NULL);
-    json_raw(w, "\n\n");
-    return json_keep(w, before);
-}
-
 size_t tgi_event(struct generation *g, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
@@ -108,7 +97,7 @@ size_t tgi_event(struct generation *g, char *out, size_t room)
     if (!ready.finished)
         return w.n;
     if (failed)
-        g->complete = write_error(&w, job);
+        g->complete = json_error_event(&w, tgi_put_error, job, NULL, "data:", "\n\n");
     else
         g->complete = last || write_end(&w, g);
     choice->sent.done = g->complete;
@@ -121,7 +110,7 @@ size_t tgi_event_min(const struct generation *g)
     const struct choice *choice = &g->choices[0];
     const struct job *job = choice->job;
     struct generation_ready ready = generation_ready(job);
-    size_t bound = EVENT_BOUND + ERROR_BOUND + tgi_token_bound(g, job);
+    size_t bound = EVENT_BOUND + JSON_ERROR_EVENT_BOUND + tgi_token_bound(g, job);
     size_t unsent = ready.n_text > choice->sent.n_text ? ready.n_text - choice->sent.n_text : 0;
     bound += json_string_bound(unsent); /* of tokens that were held back, one may have it all */
     if (ready.finished)

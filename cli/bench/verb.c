@@ -6,6 +6,7 @@
  */
 #include "cli/verbs.h"
 
+#include "base/append.h"
 #include "cli/bench/bench.h"
 #include "cli/terminal.h"
 #include "cli/usage.h"
@@ -60,8 +61,8 @@ static void settle_conditions(struct bench_report *report, const struct conditio
 static void join_names(char *out, size_t room, char names[][BENCH_NAME], size_t n)
 {
     size_t n_out = 0;
-    for (size_t i = 0; i < n && n_out < room; i++)
-        n_out += (size_t)snprintf(out + n_out, room - n_out, "%s%s", i > 0 ? ", " : "", names[i]);
+    for (size_t i = 0; i < n; i++)
+        append_text(out, room, &n_out, "%s%s", i > 0 ? ", " : "", names[i]);
 }
 
 /* "prefill" of "prefill 512": other models may have such a cell. */

@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 
 #include "base/alloc_count.h"
+#include "base/append.h"
 #include "engine/plan.h"
 #include "engine/profile.h"
 #include "engine/queue.h"
@@ -115,8 +116,8 @@ enum status engine_create(struct engine **out, const struct model *model,
         status = create(&e, model, tokenizer, cpu, &wider, err);
         if (status == STATUS_OK) {
             size_t n = strlen(e->plan.kv_why);
-            snprintf(e->plan.kv_why + n, sizeof e->plan.kv_why - n,
-                     "; in F32, as this model's keys or values are beyond F16's range");
+            append_text(e->plan.kv_why, sizeof e->plan.kv_why, &n,
+                        "; in F32, as this model's keys or values are beyond F16's range");
         }
     }
     if (status == STATUS_OK)

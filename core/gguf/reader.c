@@ -8,6 +8,7 @@
  */
 #include "gguf/gguf.h"
 
+#include "base/append.h"
 #include "base/checked.h"
 #include "gguf/internal.h"
 #include "math/quant.h"
@@ -107,11 +108,9 @@ static void list_types(char *out, size_t room)
 {
     size_t n = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < WEIGHT_TYPES && n < room; i++) {
+    for (size_t i = 0; i < WEIGHT_TYPES; i++)
         if (weight_infos[i].supported)
-            n +=
-                (size_t)snprintf(out + n, room - n, "%s%s", n > 0 ? " " : "", weight_infos[i].name);
-    }
+            append_text(out, room, &n, "%s%s", n > 0 ? " " : "", weight_infos[i].name);
 }
 
 static enum status check_type(const struct gguf_tensor *t, enum weight_type *out, struct error *err)

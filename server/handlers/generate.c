@@ -3,6 +3,7 @@
 #include "server/handlers/generate.h"
 
 #include "api/dialect.h"
+#include "base/append.h"
 #include "base/clock.h"
 #include "server/service.h"
 
@@ -247,11 +248,12 @@ static enum MHD_Result start_stream(struct stream *s)
     struct request *r = s->task.request;
     char timing[128];
     uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->generation.tokenize_ns;
-    int n = snprintf(timing, sizeof timing, "parse;dur=%.3f, tokenize;dur=%.3f",
-                     (double)parse_ns * 1e-6, (double)s->generation.tokenize_ns * 1e-6);
+    size_t n = 0;
+    append_text(timing, sizeof timing, &n, "parse;dur=%.3f, tokenize;dur=%.3f",
+                (double)parse_ns * 1e-6, (double)s->generation.tokenize_ns * 1e-6);
     if (s->measuring_ns > 0)
-        snprintf(timing + n, sizeof timing - (size_t)n, ", measure;dur=%.3f",
-                 (double)s->measuring_ns * 1e-6);
+        append_text(timing, sizeof timing, &n, ", measure;dur=%.3f",
+                    (double)s->measuring_ns * 1e-6);
     struct MHD_Response *response =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READER_BLOCK, on_read, s, NULL);
     if (response == NULL)
@@ -277,13 +279,12 @@ static void put_timing(const struct stream *s, uint64_t write_ns, char *out, siz
 {
     struct generation_times times;
     generation_times(s->generation.choices[0].job, &times);
-    int n = snprintf(out, room, "tokenize;dur=%.3f, ", (double)s->generation.tokenize_ns * 1e-6);
+    size_t n = 0;
+    append_text(out, room, &n, "tokenize;dur=%.3f, ", (double)s->generation.tokenize_ns * 1e-6);
     if (s->measuring_ns > 0)
-        n += snprintf(out + n, room - (size_t)n, "measure;dur=%.3f, ",
-                      (double)s->measuring_ns * 1e-6);
-    snprintf(out + n, room - (size_t)n,
-             "queue;dur=%.3f, prefill;dur=%.3f, decode;dur=%.3f, write;dur=%.3f", times.queue,
-             times.prefill, times.decode, (double)write_ns * 1e-6);
+        append_text(out, room, &n, "measure;dur=%.3f, ", (double)s->measuring_ns * 1e-6);
+    append_text(out, room, &n, "queue;dur=%.3f, prefill;dur=%.3f, decode;dur=%.3f, write;dur=%.3f",
+                times.queue, times.prefill, times.decode, (double)write_ns * 1e-6);
 }
 
 static enum MHD_Result answer_json(struct stream *s)

@@ -1,6 +1,8 @@
 /* listen.c - which addresses, their sockets, and the port file. Loop thread. */
 #include "server/http/listen.h"
 
+#include "base/append.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -236,7 +238,7 @@ static int open_endpoints(struct listener *l, struct endpoints *e, const struct 
 
 static void describe(struct listener *l, const struct endpoints *e)
 {
-    size_t room = sizeof l->urls, n = 0;
+    size_t n = 0;
     l->loopback = true;
     for (size_t i = 0; i < e->n; i++) {
         const struct endpoint *p = &e->list[i];
@@ -248,8 +250,7 @@ static void describe(struct listener *l, const struct endpoints *e)
         snprintf(url, sizeof url, v6 ? "http://[%.256s]:%u" : "http://%.256s:%u", host, l->port);
         if (l->url[0] == '\0')
             snprintf(l->url, sizeof l->url, "%s", url);
-        if (n < room)
-            n += (size_t)snprintf(l->urls + n, room - n, "%s%s", n > 0 ? ", " : "", url);
+        append_text(l->urls, sizeof l->urls, &n, "%s%s", n > 0 ? ", " : "", url);
         l->loopback = l->loopback && is_loopback(&p->address);
     }
     l->remote = !l->loopback;
@@ -325,7 +326,7 @@ static enum status open_unix(struct listener *l, const struct settings *s, struc
     if (!ok)
         return error_errno(err, number, "cannot listen on %s", path);
     size_t n = strlen(l->urls);
-    snprintf(l->urls + n, sizeof l->urls - n, "%sunix:%s", n > 0 ? ", " : "", path);
+    append_text(l->urls, sizeof l->urls, &n, "%sunix:%s", n > 0 ? ", " : "", path);
     if (l->url[0] == '\0')
         snprintf(l->url, sizeof l->url, "unix:%s", path);
     return STATUS_OK;

@@ -1,6 +1,8 @@
 /* dates.c - strftime by our own table, so that no C library's locale or extensions show. */
 #include "jinja/library/dates.h"
 
+#include "base/chars.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -176,7 +178,7 @@ static void add_directives(struct jinja_builder *b, const char *format, size_t n
         }
         size_t begin = at++;
         char flag = '\0';
-        while (at + 1 < n && strchr("-_0^#", format[at]) != NULL && format[at] != '\0')
+        while (at + 1 < n && chars_have("-_0^#", format[at]))
             flag = format[at++];
         if (at + 1 < n && (format[at] == 'E' || format[at] == 'O'))
             at++;

@@ -3,6 +3,7 @@
  * Fields reach into dicts and lists, not into methods. Widths and precisions are bounded. */
 #include "jinja/library/format.h"
 
+#include "base/chars.h"
 #include "base/utf8.h"
 #include "jinja/library/strings.h"
 #include "jinja/numbers.h"
@@ -155,15 +156,15 @@ static struct spec read_spec(struct jinja_heap *heap, const struct jinja_text *t
     struct spec spec = {.precision = -1};
     size_t at = 0;
     size_t first = text->n > 0 ? jinja_char_size(text, 0) : 0;
-    if (first < text->n && strchr("<>^=", text->bytes[first]) != NULL) {
+    if (first < text->n && chars_have("<>^=", text->bytes[first])) {
         spec.fill = jinja_part(heap, text, 0, first);
         spec.align = text->bytes[first];
         at = first + 1;
-    } else if (text->n > 0 && strchr("<>^=", text->bytes[0]) != NULL) {
+    } else if (text->n > 0 && chars_have("<>^=", text->bytes[0])) {
         spec.align = text->bytes[0];
         at = 1;
     }
-    if (at < text->n && strchr("+- ", text->bytes[at]) != NULL)
+    if (at < text->n && chars_have("+- ", text->bytes[at]))
         spec.sign = text->bytes[at++];
     if (at < text->n && text->bytes[at] == '#' && ++at)
         spec.alternate = true;
@@ -408,7 +409,7 @@ static void add_percent(struct jinja_builder *b, struct jinja_value v, struct sp
         add_text_field(b, jinja_finish(&text), spec);
         return;
     }
-    if (strchr("diuxXoeEfFgG", type) == NULL)
+    if (!chars_have("diuxXoeEfFgG", type))
         jinja_fail(b->heap, "unsupported format character '%c'", type);
     if (v.kind == JINJA_UNDEFINED)
         jinja_fail_undefined(b->heap, v);
@@ -451,7 +452,7 @@ const struct jinja_text *format_percent(struct jinja_heap *heap, const struct ji
             named = true;
         }
         struct spec spec = {.precision = -1};
-        for (; at < text->n && text->bytes[at] != '\0' && strchr("-+ #0", text->bytes[at]); at++) {
+        for (; at < text->n && chars_have("-+ #0", text->bytes[at]); at++) {
             char flag = text->bytes[at];
             if (flag == '-')
                 spec.align = '<';

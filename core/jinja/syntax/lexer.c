@@ -5,6 +5,7 @@
  */
 #include "jinja/syntax/lexer.h"
 
+#include "base/chars.h"
 #include "base/utf8.h"
 #include "jinja/library/letters.h"
 #include "jinja/numbers.h"
@@ -24,12 +25,6 @@ struct lexer {
     char open[128]; /* brackets inside the tag */
     size_t n_open;
 };
-
-/* Of a set without NUL. */
-static bool is_one_of(const char *set, char c)
-{
-    return c != '\0' && strchr(set, c) != NULL;
-}
 
 _Noreturn static void fault(struct lexer *l, const char *what)
 {
@@ -268,7 +263,7 @@ static void read_number(struct lexer *l)
     size_t begin = l->at, end = past_digits(l, begin);
     bool after_dot = begin > 0 && l->text[begin - 1] == '.', fraction = false;
     int base = 10;
-    if (l->text[begin] == '0' && begin + 2 < l->n && is_one_of("xXoObB", l->text[begin + 1])) {
+    if (l->text[begin] == '0' && begin + 2 < l->n && chars_have("xXoObB", l->text[begin + 1])) {
         char kind = (char)(l->text[begin + 1] | 32);
         base = kind == 'x' ? 16 : kind == 'o' ? 8 : 2;
         for (end = begin + 2; end < l->n; end++)
@@ -312,7 +307,7 @@ static void read_operator(struct lexer *l)
     for (size_t i = 0; i < sizeof two / sizeof two[0]; i++)
         if (starts(l, l->at, two[i]))
             n = 2;
-    if (n == 1 && !is_one_of("+-/*%~[](){}<>=.:|,;", c))
+    if (n == 1 && !chars_have("+-/*%~[](){}<>=.:|,;", c))
         fault(l, "a character that means nothing inside a tag");
     if (c == '(' || c == '[' || c == '{') {
         if (l->n_open == sizeof l->open)
@@ -393,7 +388,7 @@ static void read_all(struct lexer *l)
     while (l->at < l->n) {
         size_t at = l->at;
         while (at < l->n &&
-               !(l->text[at] == '{' && at + 1 < l->n && is_one_of("{%#", l->text[at + 1])))
+               !(l->text[at] == '{' && at + 1 < l->n && chars_have("{%#", l->text[at + 1])))
             at++;
         if (at == l->n) {
             add_data(l, l->at, l->n);
