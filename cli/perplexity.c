@@ -101,9 +101,10 @@ static enum status run_window(struct evaluation *e, const int32_t *window, struc
     if (!kv_begin(e->kv, &seq, 0, SIZE_MAX, window, e->n_window, e->n_window, &n_cached))
         return error_set(err, STATUS_INTERNAL, "the KV memory does not hold one window");
     enum status status = STATUS_OK;
-    for (size_t first = 0; first < e->n_window && status == STATUS_OK; first += e->n_rows) {
-        size_t end = first + e->n_rows < e->n_window ? first + e->n_rows : e->n_window;
-        status = run_chunk(e, window, &seq, first, end, err);
+    for (size_t first = 0, n; first < e->n_window && status == STATUS_OK; first += n) {
+        n = e->n_window - first < e->n_rows ? e->n_window - first : e->n_rows;
+        n = kv_room(e->kv, &seq, n);
+        status = run_chunk(e, window, &seq, first, first + n, err);
     }
     kv_end(e->kv, &seq);
     return status;
@@ -198,7 +199,7 @@ static enum status prepare(struct evaluation *e, const struct settings *s, struc
     if (status != STATUS_OK)
         return status;
     enum kv_type type = (enum kv_type)s->kv_type;
-    size_t kv_bytes = kv_pages_for(e->n_window) * kv_page_bytes(&model->shape, type);
+    size_t kv_bytes = kv_bytes_for(&model->shape, type, e->n_window, 1);
     if (s->kv_memory != 0 && s->kv_memory < kv_bytes)
         return error_set_param(err, STATUS_INVALID, "--kv-memory",
                                "--kv-memory: one window of %zu positions needs %zu bytes",

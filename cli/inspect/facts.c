@@ -6,7 +6,13 @@
 
 double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t n_positions)
 {
-    return (double)kv_page_bytes(&i->shape, type) / KV_PAGE * (double)n_positions;
+    struct kv_map map;
+    kv_map_of(&map, NULL, &i->shape, type, n_positions);
+    size_t n_windowed = map.window < n_positions ? map.window : n_positions;
+    return ((double)map.page_bytes * (double)n_positions +
+            (double)map.window_bytes * (double)n_windowed) /
+               KV_PAGE +
+           (double)map.state_bytes;
 }
 
 double inspection_bits(const struct inspection *i)

@@ -99,8 +99,7 @@ static void print_memory(struct json_writer *w, const struct inspection *i)
         json_raw(w, inspection_kv_name(type));
         json_raw(w, "\":{\"bytes_per_1000_positions\":");
         json_double(w, inspection_kv_bytes(i, type, 1000), 0);
-        number(w, "bytes_per_sequence",
-               kv_pages_for(i->n_context) * kv_page_bytes(&i->shape, type));
+        number(w, "bytes_per_sequence", kv_bytes_for(&i->shape, type, i->n_context, 1));
         json_raw(w, "}");
     }
     json_raw(w, "}}");

@@ -114,11 +114,9 @@ static void print_memory(FILE *out, const struct inspection *i)
     snprintf(label, sizeof label, "  a context of %zu", i->n_context);
     fprintf(out, "\n  %-22s", label);
     for (enum kv_type type = 0; type < KV_TYPES; type++)
-        fprintf(
-            out, " %12s",
-            size_text((double)kv_pages_for(i->n_context) * (double)kv_page_bytes(&i->shape, type),
-                      size));
-    double kv = (double)kv_pages_for(i->n_context) * (double)kv_page_bytes(&i->shape, i->kv_type);
+        fprintf(out, " %12s",
+                size_text((double)kv_bytes_for(&i->shape, type, i->n_context, 1), size));
+    double kv = (double)kv_bytes_for(&i->shape, i->kv_type, i->n_context, 1);
     putc('\n', out);
     line(out, "to serve one sequence", "%s and a step's buffers (keys and values in %s)",
          size_text((double)i->model_bytes + kv, size), inspection_kv_name(i->kv_type));

@@ -33,17 +33,17 @@ static enum status start_engine(struct runner *r, const struct settings *s, stru
     engine_destroy(r->engine);
     r->engine = NULL;
     const struct model *model = r->loaded->model;
-    size_t pages = kv_pages_for(r->plan->prompt + r->plan->tokens);
-    size_t context_pages = kv_pages_for(model->n_context);
+    size_t n_positions = r->plan->prompt + r->plan->tokens;
     enum kv_type type = (enum kv_type)s->kv_type;
     const struct engine_options options = {
         .n_threads = s->threads,
         .n_workers = 1,
         .kernels = r->loaded->kernels,
         .kv_type = type,
-        .kv_bytes = s->kv_memory != 0 ? s->kv_memory
-                                      : (r->plan->batch * pages + context_pages) *
-                                            kv_page_bytes(&model->shape, type),
+        .kv_bytes = s->kv_memory != 0
+                        ? s->kv_memory
+                        : kv_bytes_for(&model->shape, type, n_positions, r->plan->batch) +
+                              kv_bytes_for(&model->shape, type, model->n_context, 1),
         .prefix_cache = false,
         .step_tokens = s->step_tokens,
         .max_batch = r->plan->batch,

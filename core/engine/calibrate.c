@@ -38,8 +38,8 @@ static enum status trial_create(struct trial *t, const struct model *model,
     enum status status =
         team_create(&t->team, n_threads, forward_max_phases(model), cpu_set_float_mode, err);
     if (status == STATUS_OK)
-        status =
-            kv_create(&t->kv, model, kv_type, kv_page_bytes(&model->shape, kv_type), 1, false, err);
+        status = kv_create(&t->kv, model, kv_type, kv_bytes_for(&model->shape, kv_type, KV_PAGE, 1),
+                           1, false, err);
     if (status == STATUS_OK)
         status = forward_create(&t->forward, model, kernels, t->kv, t->team, 1, 1, err);
     return status;

@@ -242,7 +242,7 @@ enum status engine_profile_stop(struct engine *engine, struct record **out, stru
 void engine_memory(const struct engine *engine, struct engine_memory *out)
 {
     *out = (struct engine_memory){.weights = engine->setup.model->arena.n_bytes,
-                                  .kv = engine->plan.kv_pages * engine->plan.page_bytes};
+                                  .kv = engine->plan.kv_bytes};
     for (unsigned i = 0; i < engine->plan.n_workers; i++)
         worker_add_memory(engine->workers[i], out);
 }

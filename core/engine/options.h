@@ -38,9 +38,12 @@ struct engine_options {
 struct engine_plan {
     unsigned n_threads, n_workers;
     enum kv_type kv_type;
-    size_t kv_bytes, kv_pages; /* of all workers */
-    size_t page_bytes;
-    size_t sequence_pages;       /* that one sequence of the whole context needs */
-    struct calibration measured; /* what the workers were chosen by; zeroed: nothing was open */
-    char threads_why[200], kv_why[256];
+    size_t kv_bytes, kv_pages;       /* of all workers */
+    size_t page_bytes;               /* of the layers that see all positions */
+    size_t kv_windows, window_bytes; /* of all workers, pages of the layers that see the last
+                                        positions; of one. 0: there are no such layers */
+    size_t kv_states, state_bytes;   /* likewise, of sequences' recurrent layers */
+    size_t sequence_pages;           /* that one sequence of the whole context needs */
+    struct calibration measured;     /* what the workers were chosen by; zeroed: nothing was open */
+    char threads_why[200], kv_why[320];
 };

@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 
 enum {
@@ -135,22 +136,39 @@ static size_t choose_kv_bytes(const struct engine_options *options, const struct
     return bytes;
 }
 
-static enum status share_kv(struct engine_plan *plan, size_t bytes, const char *why,
-                            struct error *err)
+static enum status share_kv(struct engine_plan *plan, const struct model *model, size_t bytes,
+                            const char *why, struct error *err)
 {
-    size_t workers = plan->n_workers, worker_pages = bytes / workers / plan->page_bytes;
-    if (worker_pages == 0)
+    const size_t workers = plan->n_workers;
+    struct kv_map map;
+    struct kv_division d;
+    kv_map_of(&map, NULL, &model->shape, plan->kv_type, model->n_context);
+    kv_divide(&d, &map, model->n_context, bytes / workers);
+    if (d.n_pages == 0)
         return error_set_param(
             err, STATUS_INVALID, "kv_memory",
             "%zu bytes of KV memory do not hold one page on each of %zu workers: "
             "at least %zu are needed",
-            bytes, workers, workers * plan->page_bytes);
-    plan->kv_pages = worker_pages * workers;
-    plan->kv_bytes = plan->kv_pages * plan->page_bytes;
-    size_t positions = worker_pages * KV_PAGE;
-    snprintf(plan->kv_why, sizeof plan->kv_why,
-             "%zu MiB of KV memory (%s): %zu positions a worker%s", plan->kv_bytes / MIB, why,
-             positions, worker_pages < plan->sequence_pages ? ", less than one full context" : "");
+            bytes, workers, workers * kv_bytes_for(&model->shape, plan->kv_type, KV_PAGE, 1));
+    plan->page_bytes = map.page_bytes;
+    plan->window_bytes = map.window_bytes;
+    plan->state_bytes = map.state_bytes;
+    plan->kv_pages = d.n_pages * workers;
+    plan->kv_windows = d.n_windows * workers;
+    plan->kv_states = d.n_states * workers;
+    plan->kv_bytes = d.bytes * workers;
+    int n = snprintf(plan->kv_why, sizeof plan->kv_why,
+                     "%zu MiB of KV memory (%s): %zu positions a worker", plan->kv_bytes / MIB, why,
+                     d.n_pages * KV_PAGE);
+    if (map.window_bytes > 0)
+        n += snprintf(plan->kv_why + n, sizeof plan->kv_why - (size_t)n,
+                      ", %zu of them in layers that see the last %zu", d.n_windows * KV_PAGE,
+                      map.window);
+    if (map.state_bytes > 0)
+        n += snprintf(plan->kv_why + n, sizeof plan->kv_why - (size_t)n,
+                      ", %zu recurrent states of %zu KiB", d.n_states, map.state_bytes / KIB);
+    if (d.n_pages < plan->sequence_pages)
+        snprintf(plan->kv_why + n, sizeof plan->kv_why - (size_t)n, ", less than one full context");
     return STATUS_OK;
 }
 
@@ -159,17 +177,16 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
                         struct error *err)
 {
     struct engine_plan plan = {.kv_type = options->kv_type,
-                               .page_bytes = kv_page_bytes(&model->shape, options->kv_type),
                                .sequence_pages = kv_pages_for(model->n_context),
                                .measured = *measured};
     unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;
-    size_t sequence = plan.sequence_pages * plan.page_bytes;
+    size_t sequence = kv_bytes_for(&model->shape, options->kv_type, model->n_context, 1);
     const char *why;
     size_t bytes =
         choose_kv_bytes(options, cpu, sequence, most_workers(cpu, model, options, n_threads), &why);
     enum status status = choose_threads(&plan, cpu, options, measured, bytes / sequence, err);
     if (status == STATUS_OK)
-        status = share_kv(&plan, bytes, why, err);
+        status = share_kv(&plan, model, bytes, why, err);
     if (status == STATUS_OK)
         *out = plan;
     return status;

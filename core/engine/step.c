@@ -246,6 +246,7 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
         size_t n_most = n_again + logits_left(w, i);
         n = n < n_most ? n : n_most;
     }
+    n = kv_room(w->kv, &slot->kv, n);
     size_t n_new = count_new(job, slot->kv.n_positions + n);
     bool extended = kv_extend(w->kv, &slot->kv, n);
     assert(extended); /* promised */

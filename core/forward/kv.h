@@ -1,4 +1,5 @@
-/* kv.h - one worker's key/value cache, in pages of KV_PAGE positions.
+/* kv.h - one worker's memory of what its sequences have seen: keys and values in pages of KV_PAGE
+ * positions, and what recurrent layers carry on.
  *
  * A sequence maps its positions to pages through a page table; full pages, of prompts and of
  * generated text alike, are shared by content and counted, so that a prefix once computed is found
@@ -12,12 +13,18 @@
  * grows, and may be lacking (kv_extend). Its owner then ends another sequence, whose tokens can be
  * computed again later. So memory is held for what is there, not for what a limit allows; and a
  * sequence begins only where its neighbours have some room to grow as well (kv_fits).
+ *
+ * Layers that see only the last positions have windows: a part of each page that lies elsewhere and
+ * is given back when its sequence has gone on. Recurrent layers have a state for each sequence,
+ * taken when it begins. A state may be kept beside a full page, as it was at that page's end: the
+ * sequence leaves it there and goes on in another, reading the one and writing the other. A prefix
+ * is found as far as all three kinds are there.
  */
 #pragma once
 
 #include "base/error.h"
-#include "math/kernels.h"
-#include "model/model.h"
+#include "forward/kv_map.h"
+#include "forward/kv_pool.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +43,18 @@ struct kv_seq {         /* one sequence's view; the caller's storage, zeroed bef
     uint64_t hash;       /* of the n_hashed pages */
     size_t n_hashed;     /* leading full pages that stand in the index */
     uint32_t table;      /* which page table it holds */
+
+    size_t window_begin; /* the first page whose window it holds */
+    size_t window_claim; /* windows that it is sure to get */
+
+    uint32_t state;    /* where the state goes; KV_NONE: there are no recurrent layers */
+    uint32_t from;     /* where it comes from at position from_at; KV_NONE: where it goes */
+    uint32_t turn;     /* the page beside which it left its last state while growing; or KV_NONE */
+    size_t from_at;    /* position */
+    size_t n_states;   /* that it holds */
+    size_t n_given;    /* tokens that it began with */
+    size_t keep_at[2]; /* positions whose state is worth keeping: where others' tokens part from
+                          its own, and the last page's border in what it began with */
 };
 
 struct kv_stats {
@@ -43,22 +62,16 @@ struct kv_stats {
     size_t n_pages, n_used,
         n_cached; /* used: held by live sequences; free = n_pages - used - cached */
     uint64_t query_tokens, hit_tokens; /* of the prefix cache */
+    size_t n_windows, n_windows_used;
+    size_t n_states, n_states_used, n_states_kept; /* kept: for prefixes to be found again */
 };
 
-/* Bytes of one page: all layers and KV heads of KV_PAGE positions. */
-static inline size_t kv_page_bytes(const struct shape *shape, enum kv_type type)
-{
-    return shape->n_layers * shape->n_kv_heads * page_head_bytes(type, shape->head_dim);
-}
-/* Pages that n positions need. */
-static inline size_t kv_pages_for(size_t n_positions)
-{
-    return n_positions / KV_PAGE + (n_positions % KV_PAGE != 0);
-}
+/* Bytes of one page: the layers that see all positions, KV_PAGE of them. */
+size_t kv_page_bytes(const struct shape *shape, enum kv_type type);
 
-/* budget_bytes of pages, faulted in as they are used; max_sequences page tables of n_context
- * positions. prefix_cache false: nothing is shared or kept. STATUS_INVALID when the budget does not
- * hold one page; STATUS_NO_MEMORY. */
+/* budget_bytes of memory (kv_divide), faulted in as it is used; max_sequences page tables of
+ * n_context positions. prefix_cache false: nothing is shared or kept. STATUS_INVALID when the
+ * budget does not hold one page; STATUS_NO_MEMORY. */
 enum status kv_create(struct kv **out, const struct model *model, enum kv_type type,
                       size_t budget_bytes, size_t max_sequences, bool prefix_cache,
                       struct error *err);
@@ -71,8 +84,8 @@ void kv_destroy(struct kv *kv); /* takes NULL */
 
 /* --- growth: memory is taken ahead of need, in steps of a whole context or some tens of MiB --- */
 
-/* Pages that should be taken now: a step when less than one is free (or some_wait: a job does),
- * within the budget; 0: none. */
+/* Pages that should be taken now, with the windows and states that belong to them: a step when less
+ * than one is free (or some_wait: a job does), within the budget; 0: none. */
 size_t kv_wants(const struct kv *kv, bool some_wait);
 /* Takes and faults in the memory of n_pages more, some milliseconds, beside whatever else is done
  * with the cache: one caller at a time, and no lock is needed. False: the system has no more. */
@@ -96,9 +109,12 @@ bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, size_t n_shared_
  * when seq stands at a page's border; tokens, n_tokens: all that it began with. Returns the tokens
  * gained (n_positions grows by them), still below n_tokens. */
 size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t n_tokens);
+/* How many of the next n positions may be computed together: as far as there are windows for them,
+ * and not beyond a position whose state is worth keeping. At least one. */
+size_t kv_room(const struct kv *kv, const struct kv_seq *seq, size_t n);
 /* Makes room for n more positions, before the forward pass writes them. False, with nothing
- * changed, when pages are lacking: never within the promise, and never for a sequence that is
- * alone. */
+ * changed, when pages are lacking: never within the promise and kv_room, and never for a sequence
+ * that is alone. */
 bool kv_extend(struct kv *kv, struct kv_seq *seq, size_t n);
 /* The forward pass has written them: tokens are all the sequence's tokens so far [n_positions];
  * full pages become shareable. A page whose like another sequence registered first is exchanged for
@@ -111,7 +127,12 @@ void kv_clear(struct kv *kv);
 
 /* The block of a layer and KV head in a page: what kernels->kv_store and attend take. */
 uint8_t *kv_block(const struct kv *kv, uint32_t page, size_t layer, size_t kv_head);
+/* A recurrent layer's part of the state that a sequence writes, and of the one that it reads when
+ * the first row is at a position (NULL: it begins; all is zero). */
+float *kv_state(const struct kv *kv, const struct kv_seq *seq, size_t layer);
+const float *kv_state_from(const struct kv *kv, const struct kv_seq *seq, size_t layer,
+                           size_t position);
 enum kv_type kv_type(const struct kv *kv);
-size_t kv_n_pages(const struct kv *kv);                   /* of the whole budget */
-size_t kv_page_size(const struct kv *kv);                 /* bytes */
+size_t kv_n_pages(const struct kv *kv);   /* of the whole budget */
+size_t kv_page_size(const struct kv *kv); /* bytes of a page and its part of the rest */
 void kv_stats(const struct kv *kv, struct kv_stats *out); /* any thread */

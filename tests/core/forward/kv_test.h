@@ -7,7 +7,11 @@
 
 static unsigned long long hash_mask;
 #define KV_HASH_MASK hash_mask
-#include "forward/kv.c" /* NOLINT(bugprone-suspicious-include): with a hash of its own */
+/* NOLINTBEGIN(bugprone-suspicious-include): with a hash of its own, and their books open */
+#include "forward/kv.c"
+#include "forward/kv_index.c"
+#include "forward/kv_sequences.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 #include <check.h>
 
@@ -85,7 +89,9 @@ struct live {
     bool on;
 };
 
-static uint64_t written[64][KV_PAGE]; /* what each page's positions hold */
+enum { MOST_PAGES = 64 };
+
+static uint64_t written[MOST_PAGES][KV_PAGE]; /* what each page's positions hold */
 static size_t n_preempted;
 
 static uint32_t random_below(uint64_t *state, uint32_t n)
@@ -110,35 +116,78 @@ static void check_content(const struct live *l, size_t n)
         ck_assert_uint_eq(written[l->seq.pages[i / KV_PAGE]][i % KV_PAGE], l->names[i]);
 }
 
+/* A pool's books against who really holds its places. */
+static void audit_pool(const struct kv_pool *pool, const size_t *n_refs)
+{
+    size_t n_free = 0, n_kept = 0, n_held = 0;
+    for (uint32_t i = pool->first_free; i != KV_NONE; i = pool->slots[i].newer, n_free++)
+        ck_assert(pool->slots[i].n_refs == 0 && !pool->slots[i].kept);
+    for (uint32_t i = pool->oldest; i != KV_NONE; i = pool->slots[i].newer, n_kept++)
+        ck_assert(pool->slots[i].n_refs == 0 && pool->slots[i].kept);
+    for (size_t i = 0; i < pool->n_there; i++) {
+        ck_assert_uint_eq(pool->slots[i].n_refs, n_refs[i]);
+        n_held += n_refs[i] > 0;
+    }
+    ck_assert_uint_eq(n_free, pool->n_free);
+    ck_assert_uint_eq(n_kept, pool->n_kept);
+    ck_assert_uint_eq(n_held + n_free + n_kept, pool->n_there);
+    ck_assert_uint_le(pool->n_claimed + pool->n_beyond, pool->n_there);
+}
+
+/* What belongs to a page is known from both sides, and to an indexed page or a held one only. */
+static void audit_links(const uint32_t *of, const uint32_t *page_of, const struct kv_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->n_there; i++)
+        if (page_of[i] != KV_NONE)
+            ck_assert_uint_eq(of[page_of[i]], i);
+        else
+            ck_assert(!pool->slots[i].kept);
+    for (uint32_t p = 0; p < kv->pages.n_there && pool->n_there > 0; p++)
+        if (of[p] != KV_NONE) {
+            ck_assert_uint_eq(page_of[of[p]], p);
+            ck_assert(kv->index.pages[p].indexed || pool_is_held(&kv->pages, p));
+        }
+}
+
 static void audit(const struct live *lives)
 {
-    size_t n_free = 0, n_cached = 0, n_promised = 0, n_growth = 0, n_refs[64] = {0};
-    for (uint32_t i = kv->first_free; i != NONE; i = kv->pages[i].newer, n_free++)
-        ck_assert(kv->pages[i].n_refs == 0 && !kv->pages[i].indexed);
-    for (uint32_t i = kv->oldest; i != NONE; i = kv->pages[i].newer, n_cached++)
-        ck_assert(kv->pages[i].n_refs == 0 && kv->pages[i].indexed);
+    size_t n_promised = 0, n_growth = 0, n_windows = 0, n_states = 0, beyond = 0, claimed = 0;
+    size_t page_refs[MOST_PAGES] = {0}, window_refs[MOST_PAGES] = {0}, state_refs[MOST_PAGES] = {0};
     for (size_t i = 0; i < MAX_SEQUENCES; i++) {
+        const struct kv_seq *seq = &lives[i].seq;
         if (!lives[i].on)
             continue;
-        n_promised += lives[i].seq.n_promised;
-        n_growth += lives[i].seq.n_growth;
-        ck_assert_uint_ge(lives[i].seq.n_pages + lives[i].seq.n_promised + lives[i].seq.n_growth,
+        n_promised += seq->n_promised;
+        n_growth += seq->n_growth;
+        ck_assert_uint_ge(seq->n_pages + seq->n_promised + seq->n_growth,
                           kv_pages_for(lives[i].n_max));
-        for (size_t p = 0; p < lives[i].seq.n_pages; p++)
-            n_refs[lives[i].seq.pages[p]]++;
+        for (size_t p = 0; p < seq->n_pages; p++) {
+            page_refs[seq->pages[p]]++;
+            if (kv->map.window_bytes > 0 && p >= seq->window_begin)
+                window_refs[kv->window_of[seq->pages[p]]]++;
+        }
+        claimed += seq->window_claim;
+        n_windows = seq->n_pages - seq->window_begin;
+        beyond += kv->map.window_bytes > 0 ? pool_beyond(n_windows, seq->window_claim) : 0;
+        if (kv->map.state_bytes > 0) {
+            n_states++;
+            state_refs[seq->state]++;
+            if (seq->from != KV_NONE && seq->from != seq->state)
+                state_refs[seq->from]++;
+        }
     }
-    size_t n_used = 0;
-    for (size_t i = 0; i < kv->n_pages; i++) {
-        ck_assert_uint_eq(kv->pages[i].n_refs, n_refs[i]);
-        n_used += n_refs[i] > 0;
-    }
-    ck_assert_uint_eq(n_free, kv->n_free);
-    ck_assert_uint_eq(n_cached, kv->n_cached);
-    ck_assert_uint_eq(n_used + n_free + n_cached, kv->n_pages);
+    audit_pool(&kv->pages, page_refs);
+    audit_pool(&kv->windows, window_refs);
+    audit_pool(&kv->states, state_refs);
+    audit_links(kv->window_of, kv->window_page, &kv->windows);
+    audit_links(kv->state_of, kv->state_page, &kv->states);
     ck_assert_uint_eq(n_promised, kv->n_promised);
     ck_assert_uint_eq(n_growth, kv->n_growth);
-    ck_assert_uint_le(n_promised, n_free + n_cached);
-    ck_assert_uint_eq(stats_now().n_used, n_used);
+    ck_assert_uint_le(n_promised, pool_spare(&kv->pages));
+    ck_assert_uint_eq(claimed, kv->windows.n_claimed);
+    ck_assert_uint_eq(beyond, kv->windows.n_beyond);
+    ck_assert_uint_eq(n_states, kv->states.n_claimed);
+    ck_assert_uint_eq(stats_now().n_used, kv->pages.n_there - pool_spare(&kv->pages));
 }
 
 static void begin_random(struct live *l, uint64_t *state)
@@ -208,8 +257,8 @@ static void advance(struct live *lives, struct live *l, uint64_t *state)
         return;
     for (size_t i = at; i < at + n; i++) {
         uint32_t page = l->seq.pages[i / KV_PAGE];
-        ck_assert_uint_eq(kv->pages[page].n_refs, 1); /* never written while shared */
-        ck_assert(!kv->pages[page].indexed);
+        ck_assert_uint_eq(kv->pages.slots[page].n_refs, 1); /* never written while shared */
+        ck_assert(!kv->index.pages[page].indexed);
         written[page][i % KV_PAGE] = l->names[i];
     }
     kv_commit(kv, &l->seq, l->tokens, at + n);

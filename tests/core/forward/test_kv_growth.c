@@ -133,13 +133,13 @@ START_TEST(a_growing_cache_has_what_was_taken_and_no_more)
     ck_assert_uint_eq(stats_now().n_pages, 1000);
     ck_assert(!kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 1, 1, &n_cached));
     size_t step = kv_wants(kv, false);
-    ck_assert_uint_ge(step, 2 * MIB / kv->page_bytes);
+    ck_assert_uint_ge(step, 2 * MIB / kv->map.page_bytes);
     grow_by(3);
     ck_assert_uint_eq(stats_now().n_there, 3);
     ck_assert(kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 96, 96, &n_cached));
     kv_extend(kv, &seq, 96);
     for (size_t i = 0; i < 3; i++)
-        memset(kv_block(kv, seq.pages[i], 0, 0), 1, kv->page_bytes); /* they are memory */
+        memset(kv_block(kv, seq.pages[i], 0, 0), 1, kv->map.page_bytes); /* they are memory */
     struct kv_seq other = {0};
     ck_assert(!kv_fits(kv, 0, SIZE_MAX, tokens, 1, 1, &n_cached));
     grow_by(1);
