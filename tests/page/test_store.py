@@ -208,11 +208,19 @@ def test_two_tabs_see_the_same_list(page, fake):
     assert page.texts("#list .words") == ["From there"]
 
 
-def test_a_browser_that_keeps_nothing_is_said_to(page, fake):
-    script = """Object.defineProperty(self, 'indexedDB', {get() { throw new Error('no'); }});
-                for (const name of ['localStorage', 'sessionStorage'])
-                  Object.defineProperty(self, name, {get() { throw new Error('no'); }});"""
-    number = page.call("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+NO_STORE = {
+    "refuses": """Object.defineProperty(self, 'indexedDB', {get() { throw new Error('no'); }});
+        for (const name of ['localStorage', 'sessionStorage'])
+          Object.defineProperty(self, name, {get() { throw new Error('no'); }});""",
+    "never answers": """Object.defineProperty(self, 'indexedDB', {value: {open() { return {}; }}});
+        self.setTimeout = (after => (f, ms, ...rest) => after(f, Math.min(ms, 100), ...rest))(
+          self.setTimeout);""",
+}
+
+
+@pytest.mark.parametrize("how", NO_STORE)
+def test_a_browser_that_keeps_nothing_is_said_to(page, fake, how):
+    number = page.call("Page.addScriptToEvaluateOnNewDocument", source=NO_STORE[how])["identifier"]
     try:
         fake.chat("Still.")
         page.visit(fake)

@@ -7,7 +7,7 @@
 const store = (() => {
   const NAME = "smallmind", TABLE = "conversations", MOST = 300;
   const ALL_CHARS = 48e6, ONE_CHARS = 12e6, TITLE = 80;
-  const FORMAT = "smallmind-conversations";
+  const FORMAT = "smallmind-conversations", OPEN_MS = 5000;
   const kept = new Map(), sizes = new Map();
   const channel = "BroadcastChannel" in self ? new BroadcastChannel(NAME) : null;
   let base = null, changed = () => {}, complain = () => {};
@@ -96,13 +96,20 @@ const store = (() => {
   const connect = async () => {
     const request = indexedDB.open(NAME, 1);
     request.onupgradeneeded = () => request.result.createObjectStore(TABLE, { keyPath: "id" });
-    base = await done(request);
-    base.onversionchange = () => base.close();
+    const database = await done(request);
+    database.onversionchange = () => database.close();
+    return database;
   };
+
+  /* Some browsers never answer where they should refuse; nothing waits for them longer. */
+  const inTime = promise => new Promise((resolve, reject) => {
+    setTimeout(reject, OPEN_MS, new Error("no answer"));
+    promise.then(resolve, reject);
+  });
 
   const open = async () => {
     try {
-      await connect();
+      base = await inTime(connect());
       await load();
     } catch {
       base = null;
@@ -128,7 +135,7 @@ const store = (() => {
         await done(f(table("readwrite")));
       } catch (error) {
         if (error.name !== "InvalidStateError") throw error;
-        await connect(); /* the browser had closed it */
+        base = await connect(); /* the browser had closed it */
         await done(f(table("readwrite")));
       }
     } catch (error) {
