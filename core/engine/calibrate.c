@@ -10,11 +10,11 @@
 enum {
     STEPS = KV_PAGE / 4, /* of one trial: positions of the one page it takes */
     TRIAL_NS = 8000000,  /* a trial stops after it */
-    NEAR_ENOUGH = 6,     /* trials of each that agree: settled */
+    NEAR_ENOUGH = 5,     /* trials of each that agree: settled */
     ROUNDS_MIN = 32,     /* where they do not agree */
     ROUNDS_MAX = 200,
     ROUNDS_SAME = 16,    /* that find nothing better: settled */
-    BETTER = 2,          /* percent by which a step is clearly better; less is about as good */
+    BETTER = 3,          /* percent by which a step is clearly better; less is about as good */
     LIMIT_NS = 250000000 /* no more rounds after it */
 };
 
