@@ -104,7 +104,13 @@ class Service:
             return log.read().decode("utf-8", "replace")
 
     def log_lines(self, word):
+        """Those that are there by now: lines are written by a thread of their own."""
         return [line for line in self.log().splitlines() if word in line]
+
+    def logged(self, word, n=1):
+        """The lines with the word, once there are n of them."""
+        return poll(f"{n} lines with {word}", lambda: (
+            lines if len(lines := self.log_lines(word)) >= n else None))
 
     def wait_for_port(self, path):
         def read():

@@ -94,7 +94,7 @@ def test_what_kubernetes_injects_is_ignored_with_a_log_line(serve):
                 "SMALLMIND_PORT_80_TCP_PROTO": "tcp"}
     service = serve(env=injected)
     assert service.get("/livez").status == 200
-    assert service.log_lines("SMALLMIND_PORT")
+    assert service.logged("SMALLMIND_PORT")
     assert "8080" in printed(env=injected)["port"]
 
 

@@ -226,7 +226,7 @@ def test_refusals_of_what_is_no_request_are_counted_and_logged(serve):
         metrics = service.metrics()
         assert metrics.sum("smallmind_requests_total", route="other",
                            code=str(status)) == before + 1
-        assert len(service.log_lines(f"status={status}")) == lines + 1
+        assert len(service.logged(f"status={status}", lines + 1)) == lines + 1
 
 
 @pytest.mark.parametrize("name", REFUSED)

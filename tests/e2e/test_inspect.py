@@ -184,7 +184,7 @@ def test_an_end_known_by_its_text_alone_is_shown_and_logged(tmp_path, serve, tex
     service = serve(model=path)
     eos = {"id": 2, "text": "</s>", "by_text": False}
     assert service.info()["model"]["end_tokens"] == [eos, end]
-    assert [f"300 {text}" in line for line in service.log_lines("no key names")] == [True]
+    assert [f"300 {text}" in line for line in service.logged("no key names")] == [True]
 
 
 @pytest.mark.parametrize("bits", [b"\x00\x7c", b"\x01\xfe"])

@@ -35,7 +35,7 @@ def test_localhost_is_ipv4_and_ipv6_on_one_port(serve):
     service = serve(host="localhost")
     for address in ["127.0.0.1"] + ["::1"] * has_ipv6():
         assert ask(service, address) == 200
-    line = service.log_lines("listening on")[0]
+    line = service.logged("listening on")[0]
     assert line.count(f":{service.address[1]}") == 1 + has_ipv6()
 
 
@@ -239,7 +239,7 @@ def few_files(n):
 def test_the_connections_that_are_promised_fit(serve, n_files):
     service = serve(preexec_fn=few_files(n_files))
     limit = int(service.metrics().value("smallmind_connections", state="limit"))
-    assert service.log_lines(f"({n_files}) allows {limit} connections at once, not 1024")
+    assert service.logged(f"({n_files}) allows {limit} connections at once, not 1024")
     held = [service.connect() for _ in range(limit)]
     for connection in held:  # all of them are there before the first is answered
         connection.send(service.build("POST", "/tokenize", {"text": "x"}))

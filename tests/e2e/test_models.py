@@ -109,7 +109,7 @@ def test_serve_pulls_first_and_needs_no_network_afterwards(server, store, model,
     file.faults.append(None)
     service = serve("--models-dir", store.folder / "elsewhere", model=REF, env=store.env)
     assert service.answer(prompt="Once", max_tokens=2)["model"] == "model-Q4_0"
-    assert service.log_lines("pulling model-Q4_0.gguf") and service.log_lines("trying again")
+    assert service.logged("pulling model-Q4_0.gguf") and service.logged("trying again")
     service.stop()
     n = len(server.asked)
     service = serve("--models-dir", store.folder / "elsewhere", model=REF, env=store.env)

@@ -79,8 +79,8 @@ def test_the_run_is_described_on_standard_error(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_on_a_terminal_a_bar_is_drawn_and_taken_away(columns):
-    text = models.fixture("tinystories-40k.txt")
+def test_on_a_terminal_a_bar_is_drawn_and_taken_away(tmp_path, columns):
+    text = story(tmp_path, 60)  # a second or so for the reference arithmetic
     seen = run_on_terminal("perplexity", text, "--context", 64, "--threads", 1, "--cpu", "ref",
                            columns=columns)
     assert seen.returncode == 0 and LAST.search("\n".join(seen.lines) + "\n")

@@ -29,7 +29,7 @@ def test_others_drain_as_sigterm_does(serve, number):
     poll("draining", lambda: service.get("/readyz").status == 503)
     assert stream.finish()["finish_reason"] == "length"
     assert service.wait() == 0
-    assert service.log_lines(number.name)
+    assert service.logged(number.name)
 
 
 def test_signals_that_the_parent_blocked_are_let_through(serve):
@@ -54,7 +54,7 @@ def test_sighup_reads_the_keys_again(serve, tmp_path):
     service.signal(signal.SIGHUP)
     poll("the new keys", lambda: with_key(service, "beta") == 200)
     assert (with_key(service, "alpha"), with_key(service, "gamma")) == (401, 200)
-    assert service.log_lines("2 API keys read from")
+    assert service.logged("2 API keys read from")
 
 
 @pytest.mark.parametrize("text", ["", "# none\n", "a key with blanks\n", None])
@@ -210,7 +210,7 @@ def test_an_idle_service_waits_for_the_delay(serve):
     service.signal()
     poll("not ready", lambda: service.get("/readyz").status == 503)
     assert service.wait() == 0
-    assert service.log_lines("new work is taken for 1 s") and service.log_lines("finishing what")
+    assert service.logged("new work is taken for 1 s") and service.logged("finishing what")
 
 
 def test_a_second_signal_in_the_delay_ends_it_at_once_but_not_a_sighup(serve):
