@@ -40,7 +40,8 @@ int verb_tokenize(const struct settings *settings)
     int32_t *ids = NULL;
     size_t n_text = 0, n_ids = 0, n_line = 0;
     unsigned flags = (settings->special ? TOKENIZER_PARSE_SPECIAL : 0U) |
-                     (settings->add_special ? TOKENIZER_ADD_SPECIAL : 0U);
+                     (settings->add_special ? TOKENIZER_ADD_SPECIAL : 0U) |
+                     (settings->no_normalize ? TOKENIZER_NO_NORMALIZE : 0U);
     enum status status = load_tokenizer(&tokenizer, settings->model, &err);
     if (status == STATUS_OK) {
         terminal_invite("the text");

@@ -120,7 +120,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     float fail_on_regression; /* percent; NAN: not set */
 
     /* tokenize */
-    bool special, add_special;
+    bool special, add_special, no_normalize;
 
     const char *config; /* the INI file read */
     bool print_config;

@@ -360,6 +360,10 @@ const struct setting settings_table[] = {
      "off", NULL,
      "add BOS and EOS as the model says",
      "To see what a request's prompt becomes."},
+    {"no-normalize", "tokenize", KIND_FLAG, FIELD(no_normalize), VERB_TOKENIZE, 0, 0, NULL, NULL,
+     "off", NULL,
+     "take the text as it stands, where the model's tokenizer normalizes it first",
+     "To compare with programs that do not; detokenize then gives the text back byte for byte."},
 
     {"force", NULL, KIND_FLAG, FIELD(force), VERB_QUANTIZE, 0, 0, NULL, NULL, "off", NULL,
      "overwrite OUT", NULL},

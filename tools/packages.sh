@@ -41,6 +41,7 @@ look() {
             command_of cmake cmake
             command_of pkg-config pkg-config
             library_of libpcre2-8 libpcre2-dev
+            library_of libutf8proc libutf8proc-dev
             library_of libuv libuv1-dev
             library_of libmicrohttpd libmicrohttpd-dev
             library_of libcjson libcjson-dev

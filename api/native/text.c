@@ -14,7 +14,7 @@
 
 struct tokenize_values {
     const struct cJSON *text, *content;
-    bool add_special, parse_special, with_pieces;
+    bool add_special, parse_special, normalize, with_pieces;
 };
 
 static const struct field tokenize_rows[] = {
@@ -22,6 +22,8 @@ static const struct field tokenize_rows[] = {
     {"content", FIELD_ANY, .offset = offsetof(struct tokenize_values, content)},
     {"add_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, add_special)},
     {"parse_special", FIELD_BOOL, .offset = offsetof(struct tokenize_values, parse_special)},
+    {"normalize", FIELD_BOOL, .initial = true,
+     .offset = offsetof(struct tokenize_values, normalize)},
     {"with_pieces", FIELD_BOOL, .offset = offsetof(struct tokenize_values, with_pieces)},
 };
 const struct field_table native_tokenize_fields = {
@@ -72,7 +74,8 @@ enum status native_tokenize(const char *body, size_t n, const struct tokenizer *
         goto done;
     }
     unsigned flags = (values.add_special ? TOKENIZER_ADD_SPECIAL : 0U) |
-                     (values.parse_special ? TOKENIZER_PARSE_SPECIAL : 0U);
+                     (values.parse_special ? TOKENIZER_PARSE_SPECIAL : 0U) |
+                     (values.normalize ? 0U : TOKENIZER_NO_NORMALIZE);
     status = builder_tokenize(field, text->valuestring, strlen(text->valuestring), flags, tokenizer,
                               ids, n_ids, err);
     *pieces = values.with_pieces;

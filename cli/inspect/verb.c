@@ -140,9 +140,8 @@ static void print_tokenizer(FILE *out, const struct inspection *i)
     const struct tokenizer *t = i->tokenizer;
     const char *pre = tokenizer_pre(t);
     fputs("\ntokenizer\n", out);
-    line(out, "kind", "%s%s%s%s, %zu entries",
-         strcmp(tokenizer_model(t), "llama") == 0 ? "SentencePiece" : "byte-level BPE",
-         pre[0] != '\0' ? " (" : "", pre, pre[0] != '\0' ? ")" : "", tokenizer_n_vocab(t));
+    line(out, "kind", "%s%s%s%s, %zu entries", tokenizer_kind_name(t), pre[0] != '\0' ? " (" : "",
+         pre, pre[0] != '\0' ? ")" : "", tokenizer_n_vocab(t));
     print_token(out, t, "BOS", tokenizer_bos(t), tokenizer_adds_bos(t) ? ", added" : "");
     print_token(out, t, "EOS", tokenizer_eos(t), tokenizer_adds_eos(t) ? ", added" : "");
     for (size_t k = 0; k < i->n_ends; k++)

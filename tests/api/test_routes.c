@@ -151,6 +151,7 @@ START_TEST(bodies_of_tokenize_are_checked)
         {"{\"text\":\"a\",\"add_specials\":true}", "'add_special'"},
         {"{\"text\":\"a\\u0000\"}", "text: text holds"},
         {"{\"text\":\"a\",\"add_special\":1}", "add_special: "},
+        {"{\"text\":\"a\",\"normalize\":null}", "normalize: "},
         {"[]", "a JSON object"},
         {"x", "byte 0"},
     };

@@ -247,7 +247,9 @@ START_TEST(verbs_have_their_own_options_and_arguments)
     ck_assert_int_eq(settings->biases[1].id, 11);
     ck_assert(settings->biases[1].bias == 2.5f);
     accepts("tokenize --special --add-special", "");
-    ck_assert(settings->special && settings->add_special);
+    ck_assert(settings->special && settings->add_special && !settings->no_normalize);
+    accepts("tokenize --no-normalize", "");
+    ck_assert(settings->no_normalize);
     accepts("--version", "SMALLMIND_NONSENSE=1");
     ck_assert_int_eq(settings->verb, VERB_VERSION);
 }

@@ -6,14 +6,22 @@
  */
 #pragma once
 
+#include "text/tokenizer/normalize.h"
 #include "text/tokenizer/pretokenizer.h"
 #include "text/tokenizer/tokenizer.h"
+#include "text/tokenizer/trie.h"
 
 enum {
     TOKENIZER_MAX_ENTRY = 4096,    /* bytes of one vocabulary entry */
     TOKENIZER_MAX_VOCAB = 1 << 24, /* entries, and merges likewise */
     TOKENIZER_MAX_TEXT =
         1 << 29, /* bytes of one text: what it grows to must fit 32-bit positions */
+};
+
+enum tokenizer_kind {
+    TOKENIZER_SPM,       /* "llama": SentencePiece's BPE, by scores */
+    TOKENIZER_BYTES,     /* "gpt2": BPE over words in the alphabet of bytes, by merges */
+    TOKENIZER_WORDPIECE, /* "bert" */
 };
 
 enum token_type { /* as in the file */
@@ -95,7 +103,7 @@ struct special_matches {
 };
 
 struct tokenizer {
-    bool is_spm;
+    enum tokenizer_kind kind;
     size_t n_vocab;
     struct strings entries; /* as in the file */
     struct strings pieces;  /* the text each token stands for; control tokens: their name */
@@ -108,19 +116,35 @@ struct tokenizer {
     struct pair_table pairs; /* byte-level */
     struct special special;
     struct pretokenizer *pretokenizer; /* byte-level */
+    struct trie trie;                  /* WordPiece */
+    uint32_t word_start;               /* WordPiece: the trie's node of U+2581 */
+    uint8_t *bert_classes;             /* WordPiece: [0x110000] enum bert_class, owned */
+    bool lowers, strips_accents;       /* WordPiece */
+    bool composes;                     /* texts are brought into form NFC first */
     int32_t byte_ids[256];             /* TOKEN_NONE where the vocabulary lacks one */
-    int32_t bos, eos, unknown;
+    int32_t bos, eos, sep, unknown;
     int32_t ends[TOKENIZER_MAX_ENDS]; /* [n_ends], ascending */
     size_t n_ends;
-    bool adds_bos, adds_eos, adds_space;
+    bool adds_bos, adds_eos, adds_sep;
+    bool adds_space;   /* in front of each text */
+    bool strips_space; /* decoding takes the space in front off */
     size_t max_entry, max_piece;
     size_t min_special; /* bytes of the shortest special token, 0 when there is none */
     uint8_t has_length[TOKENIZER_MAX_ENTRY +
                        1]; /* is there an entry of so many bytes: most look-ups end here */
 };
 
+/* Are bytes entries of their own, <0xNN>? */
+static inline bool tokenizer_names_bytes(const struct tokenizer *t)
+{
+    return t->kind == TOKENIZER_SPM;
+}
+
 /* load.c */
 enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct error *err);
+/* An array has one element for each token, or is refused. */
+enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
+                                   const struct gguf_value *array, struct error *err);
 
 /* The text of a byte in the alphabet that byte-level vocabularies are written in: 1 or 2 bytes. */
 size_t tokenizer_byte_text(uint8_t byte, char out[2]);
@@ -128,6 +152,10 @@ size_t tokenizer_byte_text(uint8_t byte, char out[2]);
 /* ends.c: flags the tokens that end a generation by their text, beside those that keys named, and
  * lists them all. */
 void tokenizer_find_ends(struct tokenizer *t);
+
+/* ranks.c: which pairs are joined, and in which order. */
+enum status tokenizer_load_scores(struct tokenizer *t, const struct gguf *gguf, struct error *err);
+enum status tokenizer_load_merges(struct tokenizer *t, const struct gguf *gguf, struct error *err);
 
 /* pieces.c: fills pieces, max_piece from entries and types. */
 enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err);
@@ -194,7 +222,10 @@ struct merger {
     uint32_t head; /* what is left of its list */
     char *text;    /* SentencePiece: the fragment with its spaces replaced; owned */
     size_t text_capacity;
-    int32_t *ids; /* borrowed: the caller's */
+    struct normalizer normalizer;
+    struct byte_buffer word; /* one word as it is looked up */
+    bool as_is;              /* nothing is normalized */
+    int32_t *ids;            /* borrowed: the caller's */
     size_t n_ids;
 };
 

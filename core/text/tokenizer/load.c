@@ -5,9 +5,9 @@
  * mean. Creation only.
  */
 #include "text/tokenizer/internal.h"
+#include "text/tokenizer/wordpiece.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -24,27 +24,41 @@ static int shown(size_t n) /* of a string from the file, in a message */
     return n > 64 ? 64 : (int)n;
 }
 
+static const struct {
+    const char *name;
+    enum tokenizer_kind kind;
+} models[] = {{"llama", TOKENIZER_SPM}, {"gpt2", TOKENIZER_BYTES}, {"bert", TOKENIZER_WORDPIECE}};
+
+enum { N_MODELS = sizeof models / sizeof models[0] };
+
 static enum status load_model(struct tokenizer *t, const struct gguf *gguf, struct error *err)
 {
     struct gguf_string model;
     enum status status = gguf_get_string(gguf, KEY("model"), &model, NULL, err);
     if (status != STATUS_OK)
         return status;
-    if (!equals(model, "llama") && !equals(model, "gpt2"))
+    size_t i = 0;
+    while (i < N_MODELS && !equals(model, models[i].name))
+        i++;
+    if (i == N_MODELS)
         return error_set_param(
             err, STATUS_UNSUPPORTED, KEY("model"),
             "the tokenizer \"%.*s\" is not known; known are: llama (SentencePiece BPE), "
-            "gpt2 (byte-level BPE)",
+            "gpt2 (byte-level BPE), bert (WordPiece)",
             shown(model.n), model.bytes);
-    t->is_spm = equals(model, "llama");
-    if (t->is_spm)
+    t->kind = models[i].kind;
+    if (t->kind != TOKENIZER_BYTES)
         return STATUS_OK;
     struct gguf_string pre = {"default", 7};
     bool found = false;
     status = gguf_get_string(gguf, KEY("pre"), &pre, &found, err);
     if (status != STATUS_OK)
         return status;
-    return pretokenizer_create(&t->pretokenizer, pre.bytes, pre.n, err);
+    status = pretokenizer_create(&t->pretokenizer, pre.bytes, pre.n, err);
+    if (status != STATUS_OK)
+        return status;
+    t->composes = pretokenizer_normalizes(t->pretokenizer);
+    return gguf_get_bool(gguf, KEY("normalizer.nfc"), &t->composes, &found, err);
 }
 
 static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, struct error *err)
@@ -90,8 +104,8 @@ static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, st
     return STATUS_OK;
 }
 
-static enum status check_length(const struct tokenizer *t, const char *key,
-                                const struct gguf_value *array, struct error *err)
+enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
+                                   const struct gguf_value *array, struct error *err)
 {
     if (array->n == t->n_vocab)
         return STATUS_OK;
@@ -120,18 +134,18 @@ static enum status load_types(struct tokenizer *t, const struct gguf *gguf, bool
     if (status != STATUS_OK)
         return status;
     if (*found) {
-        status = check_length(t, KEY("token_type"), types, err);
+        status = tokenizer_check_length(t, KEY("token_type"), types, err);
         if (status != STATUS_OK)
             return status;
     }
     for (size_t id = 0; id < t->n_vocab; id++) {
-        int byte = t->is_spm ? byte_of_entry(strings_at(&t->entries, id)) : -1;
+        int byte = tokenizer_names_bytes(t) ? byte_of_entry(strings_at(&t->entries, id)) : -1;
         int32_t type = *found ? gguf_i32_at(types, id) : byte >= 0 ? TOKEN_BYTE : TOKEN_NORMAL;
         if (type < 0 || type >= TOKEN_TYPES)
             return error_set_param(err, STATUS_FORMAT, KEY("token_type"),
                                    "element %zu of " KEY("token_type") " is %d: it must be 0 to %d",
                                    id, (int)type, TOKEN_TYPES - 1);
-        if (type == TOKEN_BYTE && t->is_spm && byte < 0) {
+        if (type == TOKEN_BYTE && tokenizer_names_bytes(t) && byte < 0) {
             struct gguf_string entry = strings_at(&t->entries, id);
             return error_set_param(
                 err, STATUS_FORMAT, KEY("tokens"),
@@ -144,119 +158,6 @@ static enum status load_types(struct tokenizer *t, const struct gguf *gguf, bool
     return STATUS_OK;
 }
 
-/* Scores as integers in the order of joining: the highest score becomes the smallest. */
-static uint32_t order_of_score(float score)
-{
-    uint32_t bits;
-    score += 0.0F; /* -0 is 0 */
-    memcpy(&bits, &score, sizeof bits);
-    uint32_t ascending = bits & 0x80000000U ? ~bits : bits | 0x80000000U;
-    return ~ascending;
-}
-
-static int compare_u32(const void *a, const void *b)
-{
-    uint32_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return (x > y) - (x < y);
-}
-
-/* Numbers the distinct values from the smallest on, in place: merging keeps a list for each. */
-static enum status rank_scores(struct tokenizer *t, struct error *err)
-{
-    uint32_t *sorted = malloc(t->n_vocab * sizeof *sorted);
-    if (!sorted)
-        return error_no_memory(err, t->n_vocab * sizeof *sorted, "the vocabulary's scores");
-    memcpy(sorted, t->ranks, t->n_vocab * sizeof *sorted);
-    qsort(sorted, t->n_vocab, sizeof *sorted, compare_u32);
-    t->n_ranks = 1;
-    for (size_t i = 1; i < t->n_vocab; i++)
-        if (sorted[i] != sorted[t->n_ranks - 1])
-            sorted[t->n_ranks++] = sorted[i];
-    for (size_t id = 0; id < t->n_vocab; id++) {
-        const uint32_t *place =
-            bsearch(&t->ranks[id], sorted, t->n_ranks, sizeof *sorted, compare_u32);
-        t->ranks[id] = (uint32_t)(place - sorted);
-    }
-    free(sorted);
-    return STATUS_OK;
-}
-
-static enum status load_scores(struct tokenizer *t, const struct gguf *gguf, struct error *err)
-{
-    if (!t->is_spm)
-        return STATUS_OK;
-    const struct gguf_value *scores = NULL;
-    bool found = false;
-    enum status status = gguf_get_array(gguf, KEY("scores"), GGUF_F32, &scores, &found, err);
-    if (status == STATUS_OK && found)
-        status = check_length(t, KEY("scores"), scores, err);
-    if (status != STATUS_OK)
-        return status;
-    t->ranks = malloc(t->n_vocab * sizeof *t->ranks);
-    if (!t->ranks)
-        return error_no_memory(err, t->n_vocab * sizeof *t->ranks, "the vocabulary's scores");
-    for (size_t id = 0; id < t->n_vocab; id++) {
-        float score = found ? gguf_f32_at(scores, id) : 0.0F;
-        if (isnan(score))
-            return error_set_param(err, STATUS_FORMAT, KEY("scores"),
-                                   "element %zu of " KEY("scores") " is not a number", id);
-        t->ranks[id] = order_of_score(score);
-    }
-    return rank_scores(t, err);
-}
-
-static enum status bad_merge(size_t i, struct gguf_string merge, const char *why, struct error *err)
-{
-    return error_set_param(err, STATUS_FORMAT, KEY("merges"),
-                           "merge %zu of " KEY("merges") " (\"%.*s\") %s", i, shown(merge.n),
-                           merge.bytes, why);
-}
-
-/* "left right": both and what they join to must be entries. */
-static enum status load_merge(struct tokenizer *t, size_t i, struct gguf_string merge,
-                              struct error *err)
-{
-    char joined[TOKENIZER_MAX_ENTRY];
-    const char *space = merge.n > 1 ? memchr(merge.bytes + 1, ' ', merge.n - 1) : NULL;
-    if (!space)
-        return bad_merge(i, merge, "is not two tokens with a space between", err);
-    size_t n_left = (size_t)(space - merge.bytes), n_right = merge.n - n_left - 1;
-    int32_t left = text_table_find(t, merge.bytes, n_left);
-    int32_t right = text_table_find(t, space + 1, n_right);
-    if (left == TOKEN_NONE || right == TOKEN_NONE)
-        return bad_merge(i, merge, "joins a token that is not in " KEY("tokens"), err);
-    if (n_left + n_right > TOKENIZER_MAX_ENTRY)
-        return bad_merge(i, merge, "makes a token that is too long", err);
-    memcpy(joined, merge.bytes, n_left);
-    memcpy(joined + n_left, space + 1, n_right);
-    int32_t id = text_table_find(t, joined, n_left + n_right);
-    if (id == TOKEN_NONE)
-        return bad_merge(i, merge, "makes a token that is not in " KEY("tokens"), err);
-    if (t->types[id] != TOKEN_CONTROL &&
-        t->types[id] != TOKEN_UNKNOWN) /* text never becomes control */
-        pair_table_add(&t->pairs, (struct pair){(uint32_t)left, (uint32_t)right, (uint32_t)i, id});
-    return STATUS_OK;
-}
-
-static enum status load_merges(struct tokenizer *t, const struct gguf *gguf, struct error *err)
-{
-    const struct gguf_value *merges;
-    enum status status = gguf_get_array(gguf, KEY("merges"), GGUF_STRING, &merges, NULL, err);
-    if (status != STATUS_OK)
-        return status;
-    if (merges->n > TOKENIZER_MAX_VOCAB)
-        return error_set_param(err, STATUS_FORMAT, KEY("merges"),
-                               "%s has %zu elements; at most %d are allowed", KEY("merges"),
-                               merges->n, TOKENIZER_MAX_VOCAB);
-    t->n_ranks = merges->n;
-    status = pair_table_init(&t->pairs, merges->n, err);
-    for (size_t i = 0; i < merges->n && status == STATUS_OK; i++)
-        status = load_merge(t, i, gguf_string_at(merges, i), err);
-    return status;
-}
-
 /* The token of each byte, for bytes that no longer token covers. */
 static void find_bytes(struct tokenizer *t)
 {
@@ -264,7 +165,7 @@ static void find_bytes(struct tokenizer *t)
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[6] = {'<', '0', 'x', hex[byte >> 4], hex[byte & 15], '>'};
         char letter = (char)(uint8_t)byte;
-        if (t->is_spm) {
+        if (t->kind != TOKENIZER_BYTES) {
             t->byte_ids[byte] = text_table_find(t, text, sizeof text);
             if (t->byte_ids[byte] == TOKEN_NONE)
                 t->byte_ids[byte] = text_table_find(t, &letter, 1);
@@ -299,34 +200,55 @@ static enum status load_id(struct tokenizer *t, const struct gguf *gguf, const c
     return STATUS_OK;
 }
 
+/* What each kind of vocabulary has where no key says so. */
+enum {
+    DEFAULT_BOS,
+    DEFAULT_EOS,
+    DEFAULT_SEP,
+    DEFAULT_UNKNOWN,
+    N_DEFAULTS,
+    NO_DEFAULT = N_DEFAULTS
+};
+
+static const int32_t default_ids[][N_DEFAULTS] = {
+    [TOKENIZER_SPM] = {1, 2, TOKEN_NONE, 0},
+    [TOKENIZER_BYTES] = {TOKEN_NONE, TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    [TOKENIZER_WORDPIECE] = {101, TOKEN_NONE, 102, 100},
+};
+
 static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf, bool has_types,
                                     struct error *err)
 {
     const struct {
         const char *key;
-        int32_t fallback; /* SentencePiece's custom */
+        int fallback; /* DEFAULT_... */
         bool is_end;
-        int32_t *out;
+        int32_t *out; /* keeps what an earlier key said */
     } keys[] = {
-        {KEY("bos_token_id"), 1, false, &t->bos},
-        {KEY("eos_token_id"), 2, true, &t->eos},
-        {KEY("unknown_token_id"), 0, false, &t->unknown},
-        {KEY("eot_token_id"), TOKEN_NONE, true, NULL},
-        {KEY("eom_token_id"), TOKEN_NONE, true, NULL},
-        {KEY("fim_pad_token_id"), TOKEN_NONE, true, NULL},
-        {KEY("fim_rep_token_id"), TOKEN_NONE, true, NULL},
-        {KEY("fim_sep_token_id"), TOKEN_NONE, true, NULL},
+        {KEY("bos_token_id"), NO_DEFAULT, false, &t->bos},
+        {KEY("cls_token_id"), DEFAULT_BOS, false, &t->bos}, /* BERT's word for it */
+        {KEY("eos_token_id"), DEFAULT_EOS, true, &t->eos},
+        {KEY("seperator_token_id"), DEFAULT_SEP, false, &t->sep}, /* spelt so in files */
+        {KEY("unknown_token_id"), DEFAULT_UNKNOWN, false, &t->unknown},
+        {KEY("eot_token_id"), NO_DEFAULT, true, NULL},
+        {KEY("eom_token_id"), NO_DEFAULT, true, NULL},
+        {KEY("fim_pad_token_id"), NO_DEFAULT, true, NULL},
+        {KEY("fim_rep_token_id"), NO_DEFAULT, true, NULL},
+        {KEY("fim_sep_token_id"), NO_DEFAULT, true, NULL},
     };
+    t->bos = t->eos = t->sep = t->unknown = TOKEN_NONE;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         int32_t id = TOKEN_NONE;
-        enum status status =
-            load_id(t, gguf, keys[i].key, t->is_spm ? keys[i].fallback : TOKEN_NONE, &id, err);
+        enum status status = load_id(
+            t, gguf, keys[i].key,
+            keys[i].fallback == NO_DEFAULT ? TOKEN_NONE : default_ids[t->kind][keys[i].fallback],
+            &id, err);
         if (status != STATUS_OK)
             return status;
-        if (keys[i].out)
-            *keys[i].out = id;
         if (id == TOKEN_NONE)
             continue;
+        if (keys[i].out && *keys[i].out == TOKEN_NONE)
+            *keys[i].out = id;
         if (keys[i].is_end)
             t->flags[id] |= TOKEN_FLAG_END;
         if (!has_types)
@@ -339,31 +261,53 @@ static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf
     return STATUS_OK;
 }
 
+/* Whether a token is added, by key, else as the kind has it: only where there is such a token. */
+static enum status load_add(const struct gguf *gguf, const char *key, const char *id_key,
+                            int32_t id, bool by_default, bool *adds, struct error *err)
+{
+    bool found = false;
+    *adds = by_default;
+    enum status status = gguf_get_bool(gguf, key, adds, &found, err);
+    if (status != STATUS_OK || !*adds || id != TOKEN_NONE)
+        return status;
+    if (found)
+        return error_set_param(err, STATUS_FORMAT, key, "%s is true, but there is no %s", key,
+                               id_key);
+    *adds = false;
+    return STATUS_OK;
+}
+
 static enum status load_adds(struct tokenizer *t, const struct gguf *gguf, struct error *err)
 {
-    bool found_bos = false, found_eos = false;
-    t->adds_bos = t->is_spm || pretokenizer_adds_bos(t->pretokenizer);
-    enum status status = gguf_get_bool(gguf, KEY("add_bos_token"), &t->adds_bos, &found_bos, err);
+    bool bos = t->kind != TOKENIZER_BYTES || pretokenizer_adds_bos(t->pretokenizer);
+    enum status status =
+        load_add(gguf, KEY("add_bos_token"), KEY("bos_token_id"), t->bos, bos, &t->adds_bos, err);
     if (status == STATUS_OK)
-        status = gguf_get_bool(gguf, KEY("add_eos_token"), &t->adds_eos, &found_eos, err);
-    if (status != STATUS_OK)
-        return status;
-    if (t->adds_bos && t->bos == TOKEN_NONE) {
-        if (found_bos)
-            return error_set_param(
-                err, STATUS_FORMAT, KEY("add_bos_token"),
-                KEY("add_bos_token") " is true, but there is no " KEY("bos_token_id"));
-        t->adds_bos = false;
+        status = load_add(gguf, KEY("add_eos_token"), KEY("eos_token_id"), t->eos, false,
+                          &t->adds_eos, err);
+    if (status == STATUS_OK && t->kind == TOKENIZER_WORDPIECE)
+        status = load_add(gguf, KEY("add_sep_token"), KEY("seperator_token_id"), t->sep, true,
+                          &t->adds_sep, err);
+    t->adds_space = t->kind == TOKENIZER_SPM; /* the others' texts begin as they are */
+    if (status == STATUS_OK && t->adds_space) {
+        bool found = false;
+        status = gguf_get_bool(gguf, KEY("add_space_prefix"), &t->adds_space, &found, err);
     }
-    if (t->adds_eos && t->eos == TOKEN_NONE)
-        return error_set_param(
-            err, STATUS_FORMAT, KEY("add_eos_token"),
-            KEY("add_eos_token") " is true, but there is no " KEY("eos_token_id"));
-    if (!t->is_spm) /* byte-level texts begin as they are */
-        return STATUS_OK;
-    t->adds_space = true;
+    t->strips_space = t->adds_space || t->kind == TOKENIZER_WORDPIECE;
+    return status;
+}
+
+/* Uncased models take accents for part of the case, unless the file says otherwise. */
+static enum status load_bert(struct tokenizer *t, const struct gguf *gguf, struct error *err)
+{
     bool found = false;
-    return gguf_get_bool(gguf, KEY("add_space_prefix"), &t->adds_space, &found, err);
+    t->lowers = true;
+    enum status status = gguf_get_bool(gguf, KEY("normalizer.lowercase"), &t->lowers, &found, err);
+    t->strips_accents = t->lowers;
+    if (status == STATUS_OK)
+        status =
+            gguf_get_bool(gguf, KEY("normalizer.strip_accents"), &t->strips_accents, &found, err);
+    return status == STATUS_OK ? wordpiece_build(t, err) : status;
 }
 
 /* Phi-3's special tokens swallow the white space after them; no key says so, only the model's
@@ -397,14 +341,16 @@ enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct 
         status = load_entries(t, gguf, err);
     if (status == STATUS_OK)
         status = load_types(t, gguf, &has_types, err);
-    if (status == STATUS_OK)
-        status = load_scores(t, gguf, err);
+    if (status == STATUS_OK && t->kind == TOKENIZER_SPM)
+        status = tokenizer_load_scores(t, gguf, err);
     if (status == STATUS_OK)
         status = text_table_build(t, err);
     if (status == STATUS_OK)
         status = load_special_ids(t, gguf, has_types, err);
-    if (status == STATUS_OK && !t->is_spm)
-        status = load_merges(t, gguf, err);
+    if (status == STATUS_OK && t->kind == TOKENIZER_BYTES)
+        status = tokenizer_load_merges(t, gguf, err);
+    if (status == STATUS_OK && t->kind == TOKENIZER_WORDPIECE)
+        status = load_bert(t, gguf, err);
     if (status == STATUS_OK)
         status = load_adds(t, gguf, err);
     if (status == STATUS_OK)

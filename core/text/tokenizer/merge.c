@@ -24,6 +24,8 @@ void merger_free(struct merger *merger)
     free(merger->buckets);
     free(merger->waiting);
     free(merger->text);
+    free(merger->word.bytes);
+    normalizer_free(&merger->normalizer);
 }
 
 /* Room for n symbols and for every pair they can come to form: n - 1 at first, and each join makes
@@ -234,7 +236,7 @@ static void consider(struct merger *merger, int32_t left, int32_t right, bool fi
     const struct symbol *a = &merger->symbols[left], *b = &merger->symbols[right];
     struct merge_candidate c = {.left = (uint32_t)left, .n = a->n + b->n};
     uint32_t rank;
-    if (t->is_spm) {
+    if (t->kind == TOKENIZER_SPM) {
         c.id = plain_token(t, merger->text + a->start, c.n);
         if (c.id == TOKEN_NONE)
             return;

@@ -94,14 +94,14 @@ static size_t piece(const struct tokenizer *t, size_t id, char *out)
         memcpy(out, entry.bytes, entry.n);
         return entry.n;
     case TOKEN_BYTE:
-        if (t->is_spm) { /* the form was checked: <0xNN> */
+        if (tokenizer_names_bytes(t)) { /* the form was checked: <0xNN> */
             char digits[3] = {entry.bytes[3], entry.bytes[4], '\0'};
             *out = (char)(uint8_t)strtoul(digits, NULL, 16);
             return 1;
         }
         return decode_letters(entry, out);
     case TOKEN_USER_DEFINED:
-        if (t->is_spm)
+        if (t->kind != TOKENIZER_BYTES)
             return unescape_spaces(entry, out);
         memcpy(out, entry.bytes, entry.n);
         return entry.n;
@@ -111,7 +111,7 @@ static size_t piece(const struct tokenizer *t, size_t id, char *out)
     case TOKEN_TYPES:
         break;
     }
-    return t->is_spm ? unescape_spaces(entry, out) : decode_letters(entry, out);
+    return t->kind == TOKENIZER_BYTES ? decode_letters(entry, out) : unescape_spaces(entry, out);
 }
 
 enum status tokenizer_make_pieces(struct tokenizer *t, struct error *err)

@@ -44,33 +44,36 @@ enum { MAX_STAGES = 6 };
 
 struct rules {
     const char *names; /* separated by spaces */
-    bool keeps_words, adds_bos;
+    bool keeps_words, adds_bos, normalizes;
     const char *patterns[MAX_STAGES]; /* over class bytes; NULL after the last */
 };
 
 /* The rules are those of the models' own tokenizers, as llama.cpp names them. */
 static const struct rules all_rules[] = {
-    {"gpt-2 phi-2 roberta-bpe mpt olmo jais", false, false, {GPT2}},
-    {"smollm refact starcoder command-r codeshell exaone minerva-7b",
-     false,
-     false,
-     {"[" N "]", GPT2}},
-    {"default", false, false, {"[" CLASS_P "$+<=>^~|]+", GPT2, "[" N "]+", "[0-9][0-9][0-9]"}},
-    {"falcon", false, false, {"[" CLASS_P "$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
-    {"llama-bpe llama3 llama-v3 falcon3", true, true, {CL100K("[" N "]{1,3}")}},
-    {"dbrx smaug-bpe", false, false, {CL100K("[" N "]{1,3}")}},
-    {"qwen2 stablelm2 megrez deepseek-r1-qwen", false, false, {CL100K("[" N "]")}},
-    {"tekken", true, true, {TEKKEN}},
-    {"deepseek-coder",
-     false,
-     false,
-     {"[\\r\\n]", "[" WS "]?[" L "]+", "[" WS "]?[" CLASS_P "]+", EAST_ASIAN, "[" N "]"}},
-    {"deepseek-llm",
-     false,
-     false,
-     {"[\\r\\n]", "[" WS "]?[" CLASS_CASED "]+", "[" WS "]?[!-/:-~" CLASS_WIDE_POINT "]+",
-      /* From a run's first space on only: else each of them would look for the end. */
-      "(?<![" WS "])[" WS "]++$", EAST_ASIAN, "[" N "]+"}},
+    {.names = "gpt-2 phi-2 roberta-bpe jais", .patterns = {GPT2}},
+    {.names = "mpt olmo", .normalizes = true, .patterns = {GPT2}},
+    {.names = "smollm refact starcoder codeshell exaone minerva-7b", .patterns = {"[" N "]", GPT2}},
+    {.names = "command-r", .normalizes = true, .patterns = {"[" N "]", GPT2}},
+    {.names = "default",
+     .patterns = {"[" CLASS_P "$+<=>^~|]+", GPT2, "[" N "]+", "[0-9][0-9][0-9]"}},
+    {.names = "falcon", .patterns = {"[" CLASS_P "$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
+    {.names = "llama-bpe llama3 llama-v3 falcon3",
+     .keeps_words = true,
+     .adds_bos = true,
+     .patterns = {CL100K("[" N "]{1,3}")}},
+    {.names = "dbrx smaug-bpe", .patterns = {CL100K("[" N "]{1,3}")}},
+    {.names = "qwen2 stablelm2 megrez deepseek-r1-qwen",
+     .normalizes = true,
+     .patterns = {CL100K("[" N "]")}},
+    {.names = "tekken", .keeps_words = true, .adds_bos = true, .patterns = {TEKKEN}},
+    {.names = "deepseek-coder",
+     .patterns = {"[\\r\\n]", "[" WS "]?[" L "]+", "[" WS "]?[" CLASS_P "]+", EAST_ASIAN,
+                  "[" N "]"}},
+    {.names = "deepseek-llm",
+     .patterns = {"[\\r\\n]", "[" WS "]?[" CLASS_CASED "]+",
+                  "[" WS "]?[!-/:-~" CLASS_WIDE_POINT "]+",
+                  /* From a run's first space on only: else each of them would look for the end. */
+                  "(?<![" WS "])[" WS "]++$", EAST_ASIAN, "[" N "]+"}},
 };
 
 enum { N_RULES = sizeof all_rules / sizeof all_rules[0] };
@@ -198,6 +201,11 @@ const char *pretokenizer_name(const struct pretokenizer *pretokenizer)
 bool pretokenizer_keeps_words(const struct pretokenizer *pretokenizer)
 {
     return pretokenizer->rules->keeps_words;
+}
+
+bool pretokenizer_normalizes(const struct pretokenizer *pretokenizer)
+{
+    return pretokenizer->rules->normalizes;
 }
 
 bool pretokenizer_adds_bos(const struct pretokenizer *pretokenizer)

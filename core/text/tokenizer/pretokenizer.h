@@ -26,6 +26,8 @@ void pretokenizer_destroy(struct pretokenizer *pretokenizer); /* takes NULL */
 const char *pretokenizer_name(const struct pretokenizer *pretokenizer);
 bool pretokenizer_keeps_words(
     const struct pretokenizer *pretokenizer); /* a word that is a token is not merged anew */
+bool pretokenizer_normalizes(
+    const struct pretokenizer *pretokenizer); /* texts are brought into form NFC first */
 bool pretokenizer_adds_bos(
     const struct pretokenizer *pretokenizer); /* when the file does not say */
 

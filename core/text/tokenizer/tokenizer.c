@@ -7,6 +7,7 @@
 #include "text/tokenizer/tokenizer.h"
 #include "base/utf8.h"
 #include "text/tokenizer/internal.h"
+#include "text/tokenizer/wordpiece.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,6 +45,8 @@ void tokenizer_destroy(struct tokenizer *tokenizer)
         return;
     pretokenizer_destroy(tokenizer->pretokenizer);
     special_free(&tokenizer->special);
+    trie_free(&tokenizer->trie);
+    free(tokenizer->bert_classes);
     free(tokenizer->entries.bytes);
     free(tokenizer->entries.offsets);
     free(tokenizer->pieces.bytes);
@@ -69,6 +72,11 @@ int32_t tokenizer_bos(const struct tokenizer *t)
 int32_t tokenizer_eos(const struct tokenizer *t)
 {
     return t->eos;
+}
+
+int32_t tokenizer_sep(const struct tokenizer *t)
+{
+    return t->sep;
 }
 
 bool tokenizer_adds_bos(const struct tokenizer *t)
@@ -116,9 +124,22 @@ size_t tokenizer_max_piece(const struct tokenizer *t)
     return t->max_piece;
 }
 
+static const struct {
+    const char *model, *name; /* in files, and for people */
+} kinds[] = {
+    [TOKENIZER_SPM] = {"llama", "SentencePiece"},
+    [TOKENIZER_BYTES] = {"gpt2", "byte-level BPE"},
+    [TOKENIZER_WORDPIECE] = {"bert", "WordPiece"},
+};
+
 const char *tokenizer_model(const struct tokenizer *t)
 {
-    return t->is_spm ? "llama" : "gpt2";
+    return kinds[t->kind].model;
+}
+
+const char *tokenizer_kind_name(const struct tokenizer *t)
+{
+    return kinds[t->kind].name;
 }
 
 const char *tokenizer_pre(const struct tokenizer *t)
@@ -128,11 +149,13 @@ const char *tokenizer_pre(const struct tokenizer *t)
 
 /* Every byte becomes at most one id, but for SentencePiece's spaces, which are three bytes where
  * they are not a token; one more stands in front of each fragment, and there are no more fragments
- * than special tokens fit the text, and one. */
+ * than special tokens fit the text, and one. Normalizing can make a text longer. */
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes)
 {
     size_t per_space = 1, n_fragments = 0, n_ids;
-    if (t->is_spm && text_table_find(t, "\xe2\x96\x81", 3) == TOKEN_NONE)
+    if (t->kind == TOKENIZER_WORDPIECE || t->composes)
+        per_space = NORMALIZE_MAX_GROWTH;
+    if (t->kind == TOKENIZER_SPM && text_table_find(t, "\xe2\x96\x81", 3) == TOKEN_NONE)
         per_space = 3;
     if (t->adds_space)
         n_fragments = 1 + (t->min_special ? n_bytes / t->min_special : 0);
@@ -147,9 +170,16 @@ static enum status encode_fragment(struct merger *merger, struct pretokenizer_ru
                                    const char *text, size_t n, bool space_in_front,
                                    struct error *err)
 {
-    if (merger->t->is_spm)
+    const struct tokenizer *t = merger->t;
+    if (t->kind == TOKENIZER_SPM)
         return merge_spm(merger, text, n, space_in_front, err);
-    enum status status = pretokenizer_run_start(run, text, n, err);
+    if (t->kind == TOKENIZER_WORDPIECE)
+        return wordpiece_encode(merger, text, n, err);
+    enum status status = STATUS_OK;
+    if (t->composes && !merger->as_is)
+        status = normalizer_compose(&merger->normalizer, text, n, &text, &n, err);
+    if (status == STATUS_OK)
+        status = pretokenizer_run_start(run, text, n, err);
     while (status == STATUS_OK) {
         const char *word;
         size_t n_word;
@@ -213,6 +243,12 @@ static bool ends_with(const struct tokenizer *t, const struct special_matches *m
     return last->id == id && last->start + strings_at(&t->entries, (size_t)id).n == n_bytes;
 }
 
+/* The token that a text is ended with, by default. */
+static int32_t closing(const struct tokenizer *t)
+{
+    return t->adds_eos ? t->eos : t->adds_sep ? t->sep : TOKEN_NONE;
+}
+
 static enum status encode(const struct tokenizer *t, const char *text, size_t n_bytes,
                           unsigned flags, const struct tokenizer_span *plain, size_t n_plain,
                           int32_t *ids, size_t *n_ids, struct error *err)
@@ -223,7 +259,8 @@ static enum status encode(const struct tokenizer *t, const char *text, size_t n_
     size_t n_valid = utf8_check(text, n_bytes);
     if (n_valid < n_bytes)
         return error_set(err, STATUS_INVALID, "the text is not UTF-8 at byte %zu", n_valid);
-    struct merger merger = {.t = t, .ids = ids};
+    struct merger merger = {.t = t, .ids = ids, .as_is = flags & TOKENIZER_NO_NORMALIZE};
+    int32_t last = closing(t);
     struct special_matches matches = {0};
     struct pretokenizer_run *run = NULL;
     enum status status = n_plain == 0
@@ -238,9 +275,9 @@ static enum status encode(const struct tokenizer *t, const char *text, size_t n_
         status = encode_fragments(&merger, run, text, n_bytes, &matches, err);
     }
     if (status == STATUS_OK) {
-        if (flags & TOKENIZER_ADD_SPECIAL && t->adds_eos &&
-            !ends_with(t, &matches, n_bytes, t->eos))
-            ids[merger.n_ids++] = t->eos;
+        if (flags & TOKENIZER_ADD_SPECIAL && last != TOKEN_NONE &&
+            !ends_with(t, &matches, n_bytes, last))
+            ids[merger.n_ids++] = last;
         *n_ids = merger.n_ids;
     }
     pretokenizer_run_destroy(run);
@@ -287,7 +324,8 @@ size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_
         struct gguf_string piece = tokenizer_piece(t, ids[i], true);
         uint8_t type = is_known(t, ids[i]) ? t->types[ids[i]] : TOKEN_UNDEFINED;
         bool is_special = ends_fragment(t, type);
-        if (t->adds_space && after_special && !is_special && piece.n > 0 && piece.bytes[0] == ' ') {
+        if (t->strips_space && after_special && !is_special && piece.n > 0 &&
+            piece.bytes[0] == ' ') {
             piece.bytes++;
             piece.n--;
         }

@@ -1,9 +1,10 @@
 /* tokenizer.h - text to token ids and back, exactly as the model's makers meant it.
  *
- * SentencePiece BPE ("llama") and byte-level BPE ("gpt2") with its pre-tokenizers, from a GGUF's
- * tokenizer keys alone, so that it works on a vocabulary-only file of any architecture. Built once,
- * read-only after, shared by all threads. Encoding allocates (per call, never per token of output)
- * and is O(n log n) for any input; pieces are looked up without allocating.
+ * SentencePiece BPE ("llama"), byte-level BPE ("gpt2") with its pre-tokenizers and WordPiece
+ * ("bert"), from a GGUF's tokenizer keys alone, so that it works on a vocabulary-only file of any
+ * architecture. Where a model's own tokenizer normalizes, so does this one. Built once, read-only
+ * after, shared by all threads. Encoding allocates (per call, never per token of output) and is
+ * O(n log n) for any input; pieces are looked up without allocating.
  */
 #pragma once
 
@@ -17,8 +18,10 @@
 enum { TOKEN_NONE = -1 };
 
 enum tokenizer_flags {
-    TOKENIZER_ADD_SPECIAL = 1,   /* BOS before and EOS after, as the model says */
+    TOKENIZER_ADD_SPECIAL = 1,   /* BOS before and EOS (or SEP) after, as the model says */
     TOKENIZER_PARSE_SPECIAL = 2, /* special tokens in the text become control tokens */
+    TOKENIZER_NO_NORMALIZE = 4,  /* the text as it stands, where the model's own tokenizer would
+                                    bring it into a normal form (or lower case) first */
 };
 
 struct tokenizer; /* opaque */
@@ -31,6 +34,7 @@ void tokenizer_destroy(struct tokenizer *tokenizer); /* takes NULL */
 size_t tokenizer_n_vocab(const struct tokenizer *t);
 int32_t tokenizer_bos(const struct tokenizer *t); /* TOKEN_NONE when the model has none */
 int32_t tokenizer_eos(const struct tokenizer *t);
+int32_t tokenizer_sep(const struct tokenizer *t);   /* between two texts of an encoder */
 bool tokenizer_adds_bos(const struct tokenizer *t); /* by default, with ADD_SPECIAL */
 bool tokenizer_adds_eos(const struct tokenizer *t);
 bool tokenizer_is_end(const struct tokenizer *t, int32_t id); /* generation stops here */
@@ -41,8 +45,9 @@ size_t tokenizer_ends(const struct tokenizer *t, const int32_t **ids);
 bool tokenizer_is_end_by_text(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id); /* has no text in an answer */
 size_t tokenizer_max_piece(const struct tokenizer *t);            /* bytes of the longest piece */
-const char *tokenizer_model(const struct tokenizer *t);           /* "llama", "gpt2" */
-const char *tokenizer_pre(const struct tokenizer *t); /* "gpt-2", ...; "" for SentencePiece */
+const char *tokenizer_model(const struct tokenizer *t);           /* "llama", "gpt2", "bert" */
+const char *tokenizer_kind_name(const struct tokenizer *t);       /* for people */
+const char *tokenizer_pre(const struct tokenizer *t); /* "gpt-2", ...; "" where none cuts words */
 
 /* The most ids that n bytes can become, special ones included: what encode's ids need room for. */
 size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes);
@@ -72,7 +77,8 @@ struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool w
 
 /* The bytes of a run of ids, control tokens' names included, less the one space that encoding put
  * in front, where the vocabulary adds it: at the beginning and after each special token. So the
- * ids of a text decode to the text. Ids outside the vocabulary add nothing. out: room for what the
+ * ids of a text decode to the text, as it was normalized (TOKENIZER_NO_NORMALIZE: as it was); those
+ * of "bert" to its words. Ids outside the vocabulary add nothing. out: room for what the
  * same call with NULL returns, never more than n_ids * tokenizer_max_piece(). */
 size_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, char *out);
 
