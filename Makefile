@@ -44,7 +44,8 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients test-api test-compat test-page asan tsan torture fuzz \
+.PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers \
+	asan tsan torture fuzz \
 	lint fmt bench bench-peers install clean help
 
 all: ## build build/smallmind
@@ -111,6 +112,12 @@ test-compat: all build/venv-compat/ready ## llama.cpp's own tests of its server,
 test-api: all build/venv-schema/ready ## openapi.yaml against the service, by schemathesis; SMALLMIND_EXAMPLES=25
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-schema/bin/python -m pytest \
 		-p no:cacheprovider tests/schema $(SMALLMIND_PYTEST_ARGS)
+
+test-tokenizers: all build/venv-tokenizers/ready ## ids against Hugging Face's tokenizers, each family's own pipeline, random texts
+	@$(call configure,release,-DSMALLMIND_TESTS=ON)
+	@$(call build,build,tokenize_texts)
+	@build/venv-tokenizers/bin/python -m pytest -p no:cacheprovider tests/tokenizers \
+		$(SMALLMIND_PYTEST_ARGS)
 
 torture: ## small model files damaged in every way one change can, under the sanitizers: some minutes
 	@$(NEED) build test

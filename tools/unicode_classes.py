@@ -15,7 +15,8 @@ import unicodedata2
 
 UNICODE = "16.0.0"
 # The order is that of enum char_class in core/text/tokenizer/classes.h.
-CLASSES = ["other", "Lu", "Lt", "Lm", "Lo", "M", "Ll", "N", "P", "space"]
+CLASSES = ["other", "Lu", "Lt", "Lm", "Lo", "M", "Ll", "N", "P", "space", "S", "long s", "Nd"]
+LONG_S = 0x17F  # an s to patterns that take no notice of case
 # White_Space of PropList.txt, which no module of Python has; the set is as old as Unicode 6.3.
 WHITE_SPACE = {
     *range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B),
@@ -26,8 +27,10 @@ WHITE_SPACE = {
 def class_of(code_point):
     if code_point in WHITE_SPACE:
         return CLASSES.index("space")
+    if code_point == LONG_S:
+        return CLASSES.index("long s")
     category = unicodedata2.category(chr(code_point))
-    name = category if category[0] == "L" else category[0]
+    name = category if category in CLASSES else category[0]
     return CLASSES.index(name) if name in CLASSES else 0
 
 

@@ -31,15 +31,17 @@ SCRIPTS = {  # ranges that are full since Unicode 10 at the latest, but for what
     "controls": [(0x1, 0x8), (0xE, 0x1F), (0x7F, 0xA0), (0x200B, 0x200F), (0x202A, 0x202E),
                  (0xAD, 0xAD), (0xFEFF, 0xFEFF), (0xE000, 0xE0FF), (0xFFFD, 0xFFFD)],
 }
-SPACES = [" ", " ", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", " \n", "\n ", "\u00a0", "\u3000",
-          "\u2003", "\u2028", "\u0085", "\x0b", "\x0c", "\r"]
-PHRASES = ["don't", "I'LL", "we've", "it's", "'S", "'\u017f", "Ha\u0300 No\u0323\u0302i", "na\u00efve",
-           "\u1100\u1161\u11a8", "1,234,567.89", "12345678", "x1y22z333", "3.14e-10", "<b>", "</s>",
-           "foo_bar(baz[0]);", "=== ---", "//", "...", "!?", "e\u0301", "\u212b", "\ufb01nd", "\u0130zmir",
-           "\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", "stra\u00dfe", "\u2581x\u2581", "\u2581",
-           "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\u2764\ufe0f",
-           "\u0915\u094d\u0937", "a" * 120, "\u4e2d\u6587\u3002", "\u0958", "\u2126", "http://a.b/c?d=e",
-           "th\u01b0\u01a1\u0300ng", "a\u0323\u0306", "\ufdfa", "\u00bd", "\u2460", "C++", "#include"]
+SPACES = [" ", " ", " ", "  ", "    ", "\t", "\n", "\n\n", "\r\n", " \n", "\n ", "\u00a0",
+          "\u3000", "\u2003", "\u2028", "\u0085", "\x0b", "\x0c", "\r"]
+PHRASES = [
+    "don't", "I'LL", "we've", "it's", "'S", "'\u017f", "Ha\u0300 No\u0323\u0302i", "na\u00efve",
+    "\u1100\u1161\u11a8", "1,234,567.89", "12345678", "x1y22z333", "3.14e-10", "10\u00b2", "<b>",
+    "foo_bar(baz[0]);", "=== ---", "//", "...", "!?", "e\u0301", "\u212b", "\ufb01nd",
+    "\u0130zmir", "\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", "stra\u00dfe", "\u2581x\u2581",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\u2764\ufe0f",
+    "\u0915\u094d\u0937", "a" * 120, "\u4e2d\u6587\u3002", "\u0958", "\u2126", "\u2581", "</s>",
+    "http://a.b/c?d=e", "th\u01b0\u01a1\u0300ng", "a\u0323\u0306", "\ufdfa", "\u00bd", "\u2460",
+    "C++", "#include", "new york city", "1234abc 1234567"]
 
 
 def characters(name):

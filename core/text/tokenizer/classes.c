@@ -1,4 +1,4 @@
-/* classes.c - the table of classes, filled from the runs of unicode_runs.h and DeepSeek's lists,
+/* classes.c - the table of classes, filled from the runs of unicode_runs.h and the patterns' lists,
  * and the translation of texts.
  *
  * One byte for each code point: pages that hold only CHAR_OTHER are never written, so the table
@@ -50,16 +50,60 @@ static const struct char_range cased[] = {
 static const struct char_range wide_points[] = {
     {0x2018, 0x201f}, {0x3000, 0x3002}, {0xff01, 0xff0f}, {0xff1a, 0xff5e}};
 static const struct char_range east_asian[] = {{0x800, 0x9fa5}, {0xac00, 0xd7ff}};
+static const struct char_range ideographs_and_kana[] = {{0x4e00, 0x9fa5}, {0x3040, 0x30ff}};
+static const struct char_range han[] = {
+    {0x2e80, 0x2e99},   {0x2e9b, 0x2ef3},   {0x2f00, 0x2fd5},   {0x3005, 0x3005},
+    {0x3007, 0x3007},   {0x3021, 0x3029},   {0x3038, 0x303b},   {0x3400, 0x4dbf},
+    {0x4e00, 0x9fff},   {0xf900, 0xfa6d},   {0xfa70, 0xfad9},   {0x16fe2, 0x16fe3},
+    {0x16ff0, 0x16ff1}, {0x20000, 0x2a6df}, {0x2a700, 0x2b739}, {0x2b740, 0x2b81d},
+    {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
+    {0x30000, 0x3134a}, {0x31350, 0x323af},
+};
+static const struct char_range hangul[] = {{0xac00, 0xd7a3}, {0x3131, 0x318e}};
+static const struct char_range chinese_points[] = {
+    {0xff01, 0xff01}, {0x2026, 0x2026}, {0x201c, 0x201d}, {0x2018, 0x2019}, {0x2014, 0x2014},
+    {0xff1a, 0xff1b}, {0xff0c, 0xff0c}, {0x3001, 0x303f}, {0xfe30, 0xfe4f}};
+static const struct char_range bopomofo[] = {{0x3105, 0x312f}};
+static const struct char_range points[] = {{0x2026, 0x2026}, {0x3001, 0x3002}, {0xff0c, 0xff0c},
+                                           {0x964, 0x964},   {0x6d4, 0x6d4},   {0x60c, 0x60c}};
+static const struct char_range without_spaces[] = {
+    {0x4e00, 0x9fff}, {0x3400, 0x4dbf}, {0xf900, 0xfaff}, {0x3040, 0x30ff}, {0xff65, 0xff9f},
+    {0x2f00, 0x2fdf}, {0xe40, 0xe7f},   {0xe80, 0xeff},   {0x1780, 0x17ff}, {0x1000, 0x109f},
+    {0xaa60, 0xaa7f}, {0xa9e0, 0xa9ff}, {0xac00, 0xd7af}, {0x1100, 0x11ff}};
 
-static void add_list(struct char_table *table, const struct char_range *ranges, size_t n,
-                     enum char_lists list)
+#define LIST(set, ranges, number)                                                                  \
+    {                                                                                              \
+        set, number, ranges, sizeof ranges / sizeof ranges[0]                                      \
+    }
+static const struct {
+    enum char_list_set set;
+    unsigned number;
+    const struct char_range *ranges;
+    size_t n_ranges;
+} all_lists[] = {
+    LIST(LISTS_DEEPSEEK, cased, 1),
+    LIST(LISTS_DEEPSEEK, wide_points, 2),
+    LIST(LISTS_DEEPSEEK, east_asian, 4),
+    LIST(LISTS_CJK, ideographs_and_kana, 1),
+    LIST(LISTS_HAN, han, 1),
+    LIST(LISTS_YOUTU, hangul, 1),
+    LIST(LISTS_YOUTU, chinese_points, 2),
+    LIST(LISTS_YOUTU, bopomofo, 3),
+    LIST(LISTS_YOUTU, ideographs_and_kana, 4),
+    LIST(LISTS_BLOOM, points, 1),
+    LIST(LISTS_ASIAN, without_spaces, 1),
+};
+
+static void add_lists(struct char_table *table, enum char_list_set set)
 {
-    for (size_t i = 0; i < n; i++)
-        for (uint32_t cp = ranges[i].first; cp <= ranges[i].last; cp++)
-            table->classes[cp] |= (uint8_t)(list << 4);
+    for (size_t i = 0; i < sizeof all_lists / sizeof all_lists[0]; i++)
+        for (size_t k = 0; all_lists[i].set == set && k < all_lists[i].n_ranges; k++)
+            for (uint32_t cp = all_lists[i].ranges[k].first; cp <= all_lists[i].ranges[k].last;
+                 cp++)
+                table->classes[cp] |= (uint8_t)(all_lists[i].number << 4);
 }
 
-enum status char_table_create(struct char_table **out, struct error *err)
+enum status char_table_create(struct char_table **out, enum char_list_set lists, struct error *err)
 {
     struct char_table *table = calloc(1, sizeof *table);
     if (!table)
@@ -74,9 +118,7 @@ enum status char_table_create(struct char_table **out, struct error *err)
         cp += length;
     }
     assert(cp == N_CODE_POINTS);
-    add_list(table, cased, sizeof cased / sizeof cased[0], CHAR_CASED);
-    add_list(table, wide_points, sizeof wide_points / sizeof wide_points[0], CHAR_WIDE_POINT);
-    add_list(table, east_asian, sizeof east_asian / sizeof east_asian[0], CHAR_EAST_ASIAN);
+    add_lists(table, lists);
     *out = table;
     return STATUS_OK;
 }

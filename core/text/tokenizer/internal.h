@@ -21,7 +21,9 @@ enum {
 enum tokenizer_kind {
     TOKENIZER_SPM,       /* "llama": SentencePiece's BPE, by scores */
     TOKENIZER_BYTES,     /* "gpt2": BPE over words in the alphabet of bytes, by merges */
+    TOKENIZER_RAW,       /* "gemma4": BPE over characters, by merges */
     TOKENIZER_WORDPIECE, /* "bert" */
+    TOKENIZER_UNIGRAM,   /* "t5" */
 };
 
 enum token_type { /* as in the file */
@@ -116,7 +118,10 @@ struct tokenizer {
     struct pair_table pairs; /* byte-level */
     struct special special;
     struct pretokenizer *pretokenizer; /* byte-level */
-    struct trie trie;                  /* WordPiece */
+    struct trie trie;                  /* WordPiece, Unigram */
+    struct unigram *unigram;           /* Unigram; owned */
+    size_t max_newlines;               /* RAW: of the longest token of newlines alone */
+    bool merges_newlines;              /* RAW: merges make tokens that have newlines */
     uint32_t word_start;               /* WordPiece: the trie's node of U+2581 */
     uint8_t *bert_classes;             /* WordPiece: [0x110000] enum bert_class, owned */
     bool lowers, strips_accents;       /* WordPiece */
@@ -137,14 +142,11 @@ struct tokenizer {
 /* Are bytes entries of their own, <0xNN>? */
 static inline bool tokenizer_names_bytes(const struct tokenizer *t)
 {
-    return t->kind == TOKENIZER_SPM;
+    return t->kind == TOKENIZER_SPM || t->kind == TOKENIZER_RAW || t->kind == TOKENIZER_UNIGRAM;
 }
 
 /* load.c */
 enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct error *err);
-/* An array has one element for each token, or is refused. */
-enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
-                                   const struct gguf_value *array, struct error *err);
 
 /* The text of a byte in the alphabet that byte-level vocabularies are written in: 1 or 2 bytes. */
 size_t tokenizer_byte_text(uint8_t byte, char out[2]);
@@ -154,6 +156,9 @@ size_t tokenizer_byte_text(uint8_t byte, char out[2]);
 void tokenizer_find_ends(struct tokenizer *t);
 
 /* ranks.c: which pairs are joined, and in which order. */
+/* An array has one element for each token, or is refused. */
+enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
+                                   const struct gguf_value *array, struct error *err);
 enum status tokenizer_load_scores(struct tokenizer *t, const struct gguf *gguf, struct error *err);
 enum status tokenizer_load_merges(struct tokenizer *t, const struct gguf *gguf, struct error *err);
 
@@ -207,6 +212,13 @@ struct bucket { /* the candidates of one rank; all zero when there are none */
     bool is_unsorted;
 };
 
+/* The best way to a byte of a word: Unigram's. */
+struct unigram_cell {
+    double score;
+    uint32_t from; /* where its last piece begins */
+    int32_t id;    /* of that piece; TOKEN_NONE: no way found yet */
+};
+
 struct merger {
     const struct tokenizer *t;
     struct symbol *symbols; /* owned */
@@ -223,9 +235,11 @@ struct merger {
     char *text;    /* SentencePiece: the fragment with its spaces replaced; owned */
     size_t text_capacity;
     struct normalizer normalizer;
-    struct byte_buffer word; /* one word as it is looked up */
-    bool as_is;              /* nothing is normalized */
-    int32_t *ids;            /* borrowed: the caller's */
+    struct byte_buffer word;    /* one word as it is looked up */
+    struct unigram_cell *cells; /* [cells_capacity], owned */
+    size_t cells_capacity;
+    bool as_is;   /* nothing is normalized */
+    int32_t *ids; /* borrowed: the caller's */
     size_t n_ids;
 };
 
@@ -235,4 +249,6 @@ void merger_free(struct merger *merger);
  * no way to write it. */
 enum status merge_spm(struct merger *merger, const char *text, size_t n, bool space_in_front,
                       struct error *err);
+/* The same by merges, nothing in front. */
+enum status merge_raw(struct merger *merger, const char *text, size_t n, struct error *err);
 enum status merge_bytes(struct merger *merger, const char *word, size_t n, struct error *err);

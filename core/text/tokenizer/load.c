@@ -5,6 +5,7 @@
  * mean. Creation only.
  */
 #include "text/tokenizer/internal.h"
+#include "text/tokenizer/unigram.h"
 #include "text/tokenizer/wordpiece.h"
 
 #include <ctype.h>
@@ -27,7 +28,11 @@ static int shown(size_t n) /* of a string from the file, in a message */
 static const struct {
     const char *name;
     enum tokenizer_kind kind;
-} models[] = {{"llama", TOKENIZER_SPM}, {"gpt2", TOKENIZER_BYTES}, {"bert", TOKENIZER_WORDPIECE}};
+} models[] = {{"llama", TOKENIZER_SPM},
+              {"gpt2", TOKENIZER_BYTES},
+              {"gemma4", TOKENIZER_RAW},
+              {"bert", TOKENIZER_WORDPIECE},
+              {"t5", TOKENIZER_UNIGRAM}};
 
 enum { N_MODELS = sizeof models / sizeof models[0] };
 
@@ -44,7 +49,8 @@ static enum status load_model(struct tokenizer *t, const struct gguf *gguf, stru
         return error_set_param(
             err, STATUS_UNSUPPORTED, KEY("model"),
             "the tokenizer \"%.*s\" is not known; known are: llama (SentencePiece BPE), "
-            "gpt2 (byte-level BPE), bert (WordPiece)",
+            "gpt2 (byte-level BPE), gemma4 (BPE over characters), bert (WordPiece), "
+            "t5 (SentencePiece Unigram)",
             shown(model.n), model.bytes);
     t->kind = models[i].kind;
     if (t->kind != TOKENIZER_BYTES)
@@ -54,7 +60,13 @@ static enum status load_model(struct tokenizer *t, const struct gguf *gguf, stru
     status = gguf_get_string(gguf, KEY("pre"), &pre, &found, err);
     if (status != STATUS_OK)
         return status;
-    status = pretokenizer_create(&t->pretokenizer, pre.bytes, pre.n, err);
+    if (status == STATUS_OK && (equals(pre, "gemma4") || equals(pre, "sarvam-moe") ||
+                                equals(pre, "granite-embed-multi-311m"))) {
+        t->kind = TOKENIZER_RAW; /* some files name the kind here */
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK)
+        status = pretokenizer_create(&t->pretokenizer, pre.bytes, pre.n, err);
     if (status != STATUS_OK)
         return status;
     t->composes = pretokenizer_normalizes(t->pretokenizer);
@@ -102,16 +114,6 @@ static enum status load_entries(struct tokenizer *t, const struct gguf *gguf, st
     }
     t->entries.offsets[t->n_vocab] = at;
     return STATUS_OK;
-}
-
-enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
-                                   const struct gguf_value *array, struct error *err)
-{
-    if (array->n == t->n_vocab)
-        return STATUS_OK;
-    return error_set_param(err, STATUS_FORMAT, key,
-                           "%s has %zu elements and " KEY("tokens") " %zu: the two must be equal",
-                           key, array->n, t->n_vocab);
 }
 
 /* <0xNN> to NN, -1 for anything else. */
@@ -178,6 +180,18 @@ static void find_bytes(struct tokenizer *t)
     }
 }
 
+static void find_newlines(struct tokenizer *t)
+{
+    for (size_t id = 0; id < t->n_vocab; id++) {
+        struct gguf_string entry = strings_at(&t->entries, id);
+        size_t n = 0;
+        while (n < entry.n && entry.bytes[n] == '\n')
+            n++;
+        if (n == entry.n && n > t->max_newlines)
+            t->max_newlines = n;
+    }
+}
+
 /* Reads an id; fallback, where it is a control or unknown token, when the key is absent. */
 static enum status load_id(struct tokenizer *t, const struct gguf *gguf, const char *key,
                            int32_t fallback, int32_t *out, struct error *err)
@@ -213,7 +227,9 @@ enum {
 static const int32_t default_ids[][N_DEFAULTS] = {
     [TOKENIZER_SPM] = {1, 2, TOKEN_NONE, 0},
     [TOKENIZER_BYTES] = {TOKEN_NONE, TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
+    [TOKENIZER_RAW] = {TOKEN_NONE, TOKEN_NONE, TOKEN_NONE, TOKEN_NONE},
     [TOKENIZER_WORDPIECE] = {101, TOKEN_NONE, 102, 100},
+    [TOKENIZER_UNIGRAM] = {TOKEN_NONE, 1, TOKEN_NONE, 2},
 };
 
 static enum status load_special_ids(struct tokenizer *t, const struct gguf *gguf, bool has_types,
@@ -279,16 +295,20 @@ static enum status load_add(const struct gguf *gguf, const char *key, const char
 
 static enum status load_adds(struct tokenizer *t, const struct gguf *gguf, struct error *err)
 {
-    bool bos = t->kind != TOKENIZER_BYTES || pretokenizer_adds_bos(t->pretokenizer);
+    bool bos = t->kind == TOKENIZER_BYTES ? pretokenizer_adds_bos(t->pretokenizer)
+                                          : t->kind != TOKENIZER_UNIGRAM;
     enum status status =
         load_add(gguf, KEY("add_bos_token"), KEY("bos_token_id"), t->bos, bos, &t->adds_bos, err);
+    if (t->kind == TOKENIZER_RAW && t->bos != TOKEN_NONE)
+        t->adds_bos = true; /* Gemma's texts always begin so, whatever some files say */
     if (status == STATUS_OK)
-        status = load_add(gguf, KEY("add_eos_token"), KEY("eos_token_id"), t->eos, false,
-                          &t->adds_eos, err);
+        status = load_add(gguf, KEY("add_eos_token"), KEY("eos_token_id"), t->eos,
+                          t->kind == TOKENIZER_UNIGRAM, &t->adds_eos, err);
     if (status == STATUS_OK && t->kind == TOKENIZER_WORDPIECE)
         status = load_add(gguf, KEY("add_sep_token"), KEY("seperator_token_id"), t->sep, true,
                           &t->adds_sep, err);
-    t->adds_space = t->kind == TOKENIZER_SPM; /* the others' texts begin as they are */
+    t->adds_space = t->kind == TOKENIZER_SPM ||
+                    t->kind == TOKENIZER_UNIGRAM; /* the others' texts begin as they are */
     if (status == STATUS_OK && t->adds_space) {
         bool found = false;
         status = gguf_get_bool(gguf, KEY("add_space_prefix"), &t->adds_space, &found, err);
@@ -347,8 +367,12 @@ enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct 
         status = text_table_build(t, err);
     if (status == STATUS_OK)
         status = load_special_ids(t, gguf, has_types, err);
-    if (status == STATUS_OK && t->kind == TOKENIZER_BYTES)
+    if (status == STATUS_OK)
+        find_bytes(t);
+    if (status == STATUS_OK && (t->kind == TOKENIZER_BYTES || t->kind == TOKENIZER_RAW))
         status = tokenizer_load_merges(t, gguf, err);
+    if (status == STATUS_OK && t->kind == TOKENIZER_UNIGRAM)
+        status = unigram_load(t, gguf, err);
     if (status == STATUS_OK && t->kind == TOKENIZER_WORDPIECE)
         status = load_bert(t, gguf, err);
     if (status == STATUS_OK)
@@ -357,7 +381,7 @@ enum status tokenizer_load(struct tokenizer *t, const struct gguf *gguf, struct 
         status = load_rstrip(t, gguf, err);
     if (status != STATUS_OK)
         return status;
-    find_bytes(t);
+    find_newlines(t);
     status = tokenizer_make_pieces(t, err);
     return status == STATUS_OK ? special_build(t, err) : status;
 }

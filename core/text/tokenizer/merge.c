@@ -25,6 +25,7 @@ void merger_free(struct merger *merger)
     free(merger->waiting);
     free(merger->text);
     free(merger->word.bytes);
+    free(merger->cells);
     normalizer_free(&merger->normalizer);
 }
 
@@ -381,6 +382,66 @@ enum status merge_spm(struct merger *merger, const char *text, size_t n, bool sp
     }
     merge(merger);
     return append_symbols(merger, merger->text, err);
+}
+
+/* Characters from begin to end of the escaped text, joined by merges. */
+static enum status merge_characters(struct merger *merger, size_t begin, size_t end,
+                                    struct error *err)
+{
+    if (begin == end)
+        return STATUS_OK;
+    enum status status = reserve(merger, end - begin, err);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t at = begin; at < end;) {
+        uint32_t cp;
+        size_t length = utf8_decode(merger->text + at, end - at, &cp);
+        add_symbol(merger, at, length, plain_token(merger->t, merger->text + at, length));
+        at += length;
+    }
+    merge(merger);
+    return append_symbols(merger, merger->text, err);
+}
+
+/* Newlines as the longest tokens that are newlines alone. */
+static enum status append_newlines(struct merger *merger, const char *newlines, size_t n,
+                                   struct error *err)
+{
+    const struct tokenizer *t = merger->t;
+    enum status status = STATUS_OK;
+    for (size_t at = 0, n_taken; at < n && status == STATUS_OK; at += n_taken) {
+        int32_t id = TOKEN_NONE;
+        n_taken = n - at < t->max_newlines ? n - at : t->max_newlines;
+        while (n_taken > 0 && (id = plain_token(t, newlines + at, n_taken)) == TOKEN_NONE)
+            n_taken--;
+        if (id != TOKEN_NONE) {
+            merger->ids[merger->n_ids++] = id;
+        } else {
+            n_taken = 1;
+            status = append_bytes(merger, newlines + at, n_taken, err);
+        }
+    }
+    return status;
+}
+
+enum status merge_raw(struct merger *merger, const char *text, size_t n, struct error *err)
+{
+    size_t n_bytes = 0, at = 0;
+    enum status status = escape_spaces(merger, text, n, false, &n_bytes, err);
+    if (status != STATUS_OK || merger->t->merges_newlines)
+        return status == STATUS_OK ? merge_characters(merger, 0, n_bytes, err) : status;
+    while (at < n_bytes && status == STATUS_OK) {
+        size_t begin = at;
+        while (at < n_bytes && merger->text[at] != '\n')
+            at++;
+        status = merge_characters(merger, begin, at, err);
+        begin = at;
+        while (at < n_bytes && merger->text[at] == '\n')
+            at++;
+        if (status == STATUS_OK)
+            status = append_newlines(merger, merger->text + begin, at - begin, err);
+    }
+    return status;
 }
 
 /* A word that is a token as a whole, where the rules say to look for it. */

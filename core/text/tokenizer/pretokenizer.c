@@ -1,17 +1,14 @@
-/* pretokenizer.c - the rule sets, as one table of names and patterns, and the walk that applies
- * them with PCRE2.
+/* pretokenizer.c - the walk that applies a rule set to a text, with PCRE2.
  *
  * PCRE2 never sees the text, only its characters' classes, one byte each: which letters and digits
  * there are is not left to the version of Unicode that the machine's PCRE2 knows. The walk is an
- * explicit stack, one level a pattern, so that words come out one by one. Every pattern is written
- * so that a run of n characters costs O(n) however it ends: single classes under the repeats
- * (nothing is stacked a character), no repeat that could begin at each place of a run and fail at
- * its end.
+ * explicit stack, one level a pattern, so that words come out one by one. Groups of digits, counted
+ * from a number's end, are cut here: as a pattern each group would look for that end anew.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "text/tokenizer/pretokenizer.h"
 
-#include "text/tokenizer/classes.h"
+#include "text/tokenizer/rules.h"
 
 #include <pcre2.h>
 #include <stdint.h>
@@ -19,69 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The patterns run over class bytes (classes.h), which stand for the text's characters: [ ] holds
- * sets of classes, and only ASCII is spelled out. */
-#define WS          CLASS_SPACE
-#define L           CLASS_L
-#define N           CLASS_N
-#define LAST_SPACES "[" WS "]+(?![^" WS "])|[" WS "]+"
-
-#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?[" L "]+| ?[" N "]+| ?[^" WS L N "]+|" LAST_SPACES
-
-#define CL100K(digits)                                                                             \
-    "'(?:[sS]|[tT]|[rR][eE]|[vV][eE]|[mM]|[lL][lL]|[dD])|[^\\r\\n" L N "]?[" L "]+|" digits        \
-    "| ?[^" WS L N "]+[\\r\\n]*|[" WS "]*[\\r\\n]+|" LAST_SPACES
-
-#define UPPER "[" CLASS_UPPER "]"
-#define LOWER "[" CLASS_LOWER "]"
-#define TEKKEN                                                                                     \
-    "[^\\r\\n" L N "]?" UPPER "*" LOWER "+|[^\\r\\n" L N "]?" UPPER "+" LOWER "*|[" N "]|"         \
-    " ?[^" WS L N "]+[\\r\\n/]*|[" WS "]*[\\r\\n]+|" LAST_SPACES
-
-#define EAST_ASIAN "[" CLASS_EAST_ASIAN "]+"
-
-enum { MAX_STAGES = 6 };
-
-struct rules {
-    const char *names; /* separated by spaces */
-    bool keeps_words, adds_bos, normalizes;
-    const char *patterns[MAX_STAGES]; /* over class bytes; NULL after the last */
-};
-
-/* The rules are those of the models' own tokenizers, as llama.cpp names them. */
-static const struct rules all_rules[] = {
-    {.names = "gpt-2 phi-2 roberta-bpe jais", .patterns = {GPT2}},
-    {.names = "mpt olmo", .normalizes = true, .patterns = {GPT2}},
-    {.names = "smollm refact starcoder codeshell exaone minerva-7b", .patterns = {"[" N "]", GPT2}},
-    {.names = "command-r", .normalizes = true, .patterns = {"[" N "]", GPT2}},
-    {.names = "default",
-     .patterns = {"[" CLASS_P "$+<=>^~|]+", GPT2, "[" N "]+", "[0-9][0-9][0-9]"}},
-    {.names = "falcon", .patterns = {"[" CLASS_P "$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}},
-    {.names = "llama-bpe llama3 llama-v3 falcon3",
-     .keeps_words = true,
-     .adds_bos = true,
-     .patterns = {CL100K("[" N "]{1,3}")}},
-    {.names = "dbrx smaug-bpe", .patterns = {CL100K("[" N "]{1,3}")}},
-    {.names = "qwen2 stablelm2 megrez deepseek-r1-qwen",
-     .normalizes = true,
-     .patterns = {CL100K("[" N "]")}},
-    {.names = "tekken", .keeps_words = true, .adds_bos = true, .patterns = {TEKKEN}},
-    {.names = "deepseek-coder",
-     .patterns = {"[\\r\\n]", "[" WS "]?[" L "]+", "[" WS "]?[" CLASS_P "]+", EAST_ASIAN,
-                  "[" N "]"}},
-    {.names = "deepseek-llm",
-     .patterns = {"[\\r\\n]", "[" WS "]?[" CLASS_CASED "]+",
-                  "[" WS "]?[!-/:-~" CLASS_WIDE_POINT "]+",
-                  /* From a run's first space on only: else each of them would look for the end. */
-                  "(?<![" WS "])[" WS "]++$", EAST_ASIAN, "[" N "]+"}},
-};
-
-enum { N_RULES = sizeof all_rules / sizeof all_rules[0] };
-
 struct pretokenizer {
-    const struct rules *rules;
-    struct char_table *table;      /* owned */
-    pcre2_code *codes[MAX_STAGES]; /* owned */
+    const struct word_rules *rules;
+    struct char_table *table;            /* owned */
+    pcre2_code *codes[RULES_MAX_STAGES]; /* owned */
     size_t n_stages;
     char name[32];
 };
@@ -91,6 +29,7 @@ struct pretokenizer {
 struct level {
     size_t begin, at, end;
     size_t match_begin, match_end; /* match_end = 0: none pending */
+    size_t number_end;             /* of the digits at hand, where they are cut into groups */
 };
 
 struct pretokenizer_run {
@@ -102,39 +41,25 @@ struct pretokenizer_run {
     size_t n_classes, capacity;
     size_t n_bytes; /* of the text */
     size_t byte_at; /* where the next word begins in the text */
-    struct level levels[MAX_STAGES + 1];
+    struct level levels[RULES_MAX_STAGES + 1];
     size_t depth; /* levels in use */
 };
-
-/* Is name one of the words of names? */
-static bool has_name(const char *names, const char *name, size_t n)
-{
-    while (*names) {
-        size_t length = strcspn(names, " ");
-        if (length == n && memcmp(names, name, n) == 0)
-            return true;
-        names += length;
-        names += *names == ' ';
-    }
-    return false;
-}
 
 static enum status unknown_name(const char *name, size_t n, struct error *err)
 {
     char known[320];
-    size_t n_known = 0;
-    known[0] = '\0';
-    for (size_t i = 0; i < N_RULES && n_known < sizeof known; i++)
-        n_known += (size_t)snprintf(known + n_known, sizeof known - n_known, "%s%s", i ? " " : "",
-                                    all_rules[i].names);
+    rules_list(known, sizeof known);
     return error_set_param(err, STATUS_UNSUPPORTED, "tokenizer.ggml.pre",
-                           "the pre-tokenizer \"%.*s\" is not known; the known ones are: %s",
-                           n > 64 ? 64 : (int)n, name, known);
+                           "the pre-tokenizer \"%.*s\" is not known; known families: %s",
+                           n > 32 ? 32 : (int)n, name, known);
 }
 
 static enum status compile(struct pretokenizer *pretokenizer, struct error *err)
 {
-    for (size_t i = 0; i < MAX_STAGES && pretokenizer->rules->patterns[i]; i++) {
+    for (size_t i = 0; i < RULES_MAX_STAGES && pretokenizer->rules->patterns[i]; i++) {
+        pretokenizer->n_stages = i + 1;
+        if (pretokenizer->rules->patterns[i][0] == '#')
+            continue;
         int code = 0;
         PCRE2_SIZE where = 0;
         pcre2_code *compiled = pcre2_compile(
@@ -146,7 +71,6 @@ static enum status compile(struct pretokenizer *pretokenizer, struct error *err)
                              "PCRE2 refused pattern %zu of pre-tokenizer %s at %zu (error %d)", i,
                              pretokenizer->name, (size_t)where, code);
         pretokenizer->codes[i] = compiled;
-        pretokenizer->n_stages = i + 1;
         /* Where the machine or its policy has no JIT, pcre2_match interprets: slower, the same
          * words. */
         (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
@@ -157,14 +81,12 @@ static enum status compile(struct pretokenizer *pretokenizer, struct error *err)
 enum status pretokenizer_create(struct pretokenizer **out, const char *name, size_t n_name,
                                 struct error *err)
 {
-    const struct rules *rules = NULL;
+    const struct word_rules *rules;
     if (n_name == 0) {
         name = "default";
         n_name = strlen(name);
     }
-    for (size_t i = 0; i < N_RULES && !rules; i++)
-        if (has_name(all_rules[i].names, name, n_name))
-            rules = &all_rules[i];
+    rules = rules_find(name, n_name);
     if (!rules)
         return unknown_name(name, n_name, err);
     struct pretokenizer *pretokenizer = calloc(1, sizeof *pretokenizer);
@@ -172,7 +94,7 @@ enum status pretokenizer_create(struct pretokenizer **out, const char *name, siz
         return error_no_memory(err, sizeof *pretokenizer, "the pre-tokenizer");
     pretokenizer->rules = rules;
     snprintf(pretokenizer->name, sizeof pretokenizer->name, "%.*s", (int)n_name, name);
-    enum status status = char_table_create(&pretokenizer->table, err);
+    enum status status = char_table_create(&pretokenizer->table, rules->lists, err);
     if (status == STATUS_OK)
         status = compile(pretokenizer, err);
     if (status != STATUS_OK) {
@@ -187,7 +109,7 @@ void pretokenizer_destroy(struct pretokenizer *pretokenizer)
 {
     if (!pretokenizer)
         return;
-    for (size_t i = 0; i < MAX_STAGES; i++)
+    for (size_t i = 0; i < RULES_MAX_STAGES; i++)
         pcre2_code_free(pretokenizer->codes[i]);
     char_table_destroy(pretokenizer->table);
     free(pretokenizer);
@@ -266,6 +188,68 @@ enum status pretokenizer_run_start(struct pretokenizer_run *run, const char *tex
     return STATUS_OK;
 }
 
+static bool is_digit(uint8_t class)
+{
+    return (class >= '0' && class <= '9') || (class >= 0x80 && (class & 0xf) == CHAR_ND);
+}
+
+/* Would a letter, mark or number of this class go on with a number's word? */
+static bool is_of_word(uint8_t class)
+{
+    if (class < 0x80)
+        return (class >= 'a' && class <= 'z') || (class >= 'A' && class <= 'Z') || class == '_' ||
+               is_digit(class);
+    unsigned kind = class & 0xf;
+    return (kind >= CHAR_LU && kind <= CHAR_N) || kind == CHAR_LONG_S || kind == CHAR_ND;
+}
+
+/* Leaves the next group of up to three digits pending, so that full groups stand at the number's
+ * end. A number is looked through once, however many groups it has. */
+static void find_group(struct pretokenizer_run *run, const char *kind, struct level *level)
+{
+    const uint8_t *classes = run->classes;
+    size_t begin = level->at;
+    while (begin >= level->number_end && begin < level->end) {
+        while (begin < level->end && !is_digit(classes[begin]))
+            begin++;
+        size_t end = begin;
+        while (end < level->end && is_digit(classes[end]))
+            end++;
+        level->number_end = end;
+        if (strcmp(kind, RULES_WHOLE_GROUPS) == 0 && end < level->end && is_of_word(classes[end]))
+            begin = end; /* the number stays as it is */
+    }
+    if (begin >= level->end)
+        return;
+    size_t n_first = (level->number_end - begin) % 3;
+    level->match_begin = begin;
+    level->match_end = begin + (n_first ? n_first : 3);
+}
+
+/* The same where the text is only cut before a full group: leaves pending what comes before it. */
+static void find_cut(struct pretokenizer_run *run, struct level *level)
+{
+    const uint8_t *classes = run->classes;
+    size_t at = level->at;
+    for (size_t begin = at; begin < level->end;) {
+        if (begin >= level->number_end) {
+            while (begin < level->end && !is_digit(classes[begin]))
+                begin++;
+            level->number_end = begin;
+            while (level->number_end < level->end && is_digit(classes[level->number_end]))
+                level->number_end++;
+        }
+        size_t cut = begin + (level->number_end - begin) % 3;
+        cut += cut == at ? 3 : 0;
+        if (cut < level->number_end) {
+            level->match_begin = at;
+            level->match_end = cut;
+            return;
+        }
+        begin = level->number_end;
+    }
+}
+
 /* Looks for the next match of a level's pattern and leaves it pending; none: match_end stays 0. */
 static enum status find(struct pretokenizer_run *run, const pcre2_code *code, struct level *level,
                         struct error *err)
@@ -294,6 +278,19 @@ static enum status find(struct pretokenizer_run *run, const pcre2_code *code, st
     return STATUS_OK;
 }
 
+static enum status find_next(struct pretokenizer_run *run, size_t stage, struct level *level,
+                             struct error *err)
+{
+    const char *pattern = run->pretokenizer->rules->patterns[stage];
+    if (run->pretokenizer->codes[stage])
+        return find(run, run->pretokenizer->codes[stage], level, err);
+    if (strcmp(pattern, RULES_BEFORE) == 0)
+        find_cut(run, level);
+    else
+        find_group(run, pattern, level);
+    return STATUS_OK;
+}
+
 /* The text of the next n_chars characters: words come from left to right with nothing between. */
 static void take_word(struct pretokenizer_run *run, size_t n_chars, const char **word, size_t *n)
 {
@@ -319,7 +316,7 @@ enum status pretokenizer_run_next(struct pretokenizer_run *run, const char **wor
             return STATUS_OK;
         }
         if (level->match_end == 0) {
-            enum status status = find(run, pretokenizer->codes[run->depth - 1], level, err);
+            enum status status = find_next(run, run->depth - 1, level, err);
             if (status != STATUS_OK)
                 return status;
         }

@@ -11,6 +11,16 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
+enum status tokenizer_check_length(const struct tokenizer *t, const char *key,
+                                   const struct gguf_value *array, struct error *err)
+{
+    if (array->n == t->n_vocab)
+        return STATUS_OK;
+    return error_set_param(err, STATUS_FORMAT, key,
+                           "%s has %zu elements and " KEY("tokens") " %zu: the two must be equal",
+                           key, array->n, t->n_vocab);
+}
+
 /* Scores as integers in the order of joining: the highest score becomes the smallest. */
 static uint32_t order_of_score(float score)
 {
@@ -99,6 +109,7 @@ static enum status load_merge(struct tokenizer *t, size_t i, struct gguf_string 
     int32_t id = text_table_find(t, joined, n_left + n_right);
     if (id == TOKEN_NONE)
         return bad_merge(i, merge, "makes a token that is not in " KEY("tokens"), err);
+    t->merges_newlines = t->merges_newlines || memchr(joined, '\n', n_left + n_right) != NULL;
     if (t->types[id] != TOKEN_CONTROL &&
         t->types[id] != TOKEN_UNKNOWN) /* text never becomes control */
         pair_table_add(&t->pairs, (struct pair){(uint32_t)left, (uint32_t)right, (uint32_t)i, id});

@@ -7,6 +7,7 @@
 #include "text/tokenizer/tokenizer.h"
 #include "base/utf8.h"
 #include "text/tokenizer/internal.h"
+#include "text/tokenizer/unigram.h"
 #include "text/tokenizer/wordpiece.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ void tokenizer_destroy(struct tokenizer *tokenizer)
     pretokenizer_destroy(tokenizer->pretokenizer);
     special_free(&tokenizer->special);
     trie_free(&tokenizer->trie);
+    unigram_free(tokenizer->unigram);
     free(tokenizer->bert_classes);
     free(tokenizer->entries.bytes);
     free(tokenizer->entries.offsets);
@@ -129,7 +131,9 @@ static const struct {
 } kinds[] = {
     [TOKENIZER_SPM] = {"llama", "SentencePiece"},
     [TOKENIZER_BYTES] = {"gpt2", "byte-level BPE"},
+    [TOKENIZER_RAW] = {"gemma4", "BPE over characters"},
     [TOKENIZER_WORDPIECE] = {"bert", "WordPiece"},
+    [TOKENIZER_UNIGRAM] = {"t5", "SentencePiece Unigram"},
 };
 
 const char *tokenizer_model(const struct tokenizer *t)
@@ -155,8 +159,10 @@ size_t tokenizer_max_ids(const struct tokenizer *t, size_t n_bytes)
     size_t per_space = 1, n_fragments = 0, n_ids;
     if (t->kind == TOKENIZER_WORDPIECE || t->composes)
         per_space = NORMALIZE_MAX_GROWTH;
-    if (t->kind == TOKENIZER_SPM && text_table_find(t, "\xe2\x96\x81", 3) == TOKEN_NONE)
-        per_space = 3;
+    if (t->kind == TOKENIZER_UNIGRAM)
+        per_space = unigram_max_growth(t->unigram);
+    if (tokenizer_names_bytes(t) && text_table_find(t, "\xe2\x96\x81", 3) == TOKEN_NONE)
+        per_space *= 3;
     if (t->adds_space)
         n_fragments = 1 + (t->min_special ? n_bytes / t->min_special : 0);
     if (__builtin_mul_overflow(n_bytes, per_space, &n_ids) ||
@@ -173,8 +179,12 @@ static enum status encode_fragment(struct merger *merger, struct pretokenizer_ru
     const struct tokenizer *t = merger->t;
     if (t->kind == TOKENIZER_SPM)
         return merge_spm(merger, text, n, space_in_front, err);
+    if (t->kind == TOKENIZER_RAW)
+        return merge_raw(merger, text, n, err);
     if (t->kind == TOKENIZER_WORDPIECE)
         return wordpiece_encode(merger, text, n, err);
+    if (t->kind == TOKENIZER_UNIGRAM)
+        return unigram_encode(merger, text, n, space_in_front, err);
     enum status status = STATUS_OK;
     if (t->composes && !merger->as_is)
         status = normalizer_compose(&merger->normalizer, text, n, &text, &n, err);

@@ -1,10 +1,11 @@
 /* tokenizer.h - text to token ids and back, exactly as the model's makers meant it.
  *
- * SentencePiece BPE ("llama"), byte-level BPE ("gpt2") with its pre-tokenizers and WordPiece
- * ("bert"), from a GGUF's tokenizer keys alone, so that it works on a vocabulary-only file of any
- * architecture. Where a model's own tokenizer normalizes, so does this one. Built once, read-only
- * after, shared by all threads. Encoding allocates (per call, never per token of output) and is
- * O(n log n) for any input; pieces are looked up without allocating.
+ * SentencePiece's BPE ("llama") and Unigram ("t5"), BPE over bytes ("gpt2", with its
+ * pre-tokenizers) and over characters ("gemma4"), WordPiece ("bert"): from a GGUF's tokenizer keys
+ * alone, so that it works on a vocabulary-only file of any architecture. Where a model's own
+ * tokenizer normalizes, so does this one. Built once, read-only after, shared by all threads.
+ * Encoding allocates (per call, never per token of output) and is O(n log n) for any input; pieces
+ * are looked up without allocating.
  */
 #pragma once
 
@@ -45,8 +46,9 @@ size_t tokenizer_ends(const struct tokenizer *t, const int32_t **ids);
 bool tokenizer_is_end_by_text(const struct tokenizer *t, int32_t id);
 bool tokenizer_is_control(const struct tokenizer *t, int32_t id); /* has no text in an answer */
 size_t tokenizer_max_piece(const struct tokenizer *t);            /* bytes of the longest piece */
-const char *tokenizer_model(const struct tokenizer *t);           /* "llama", "gpt2", "bert" */
-const char *tokenizer_kind_name(const struct tokenizer *t);       /* for people */
+const char *
+tokenizer_model(const struct tokenizer *t); /* "llama", "gpt2", "gemma4", "bert", "t5" */
+const char *tokenizer_kind_name(const struct tokenizer *t); /* for people */
 const char *tokenizer_pre(const struct tokenizer *t); /* "gpt-2", ...; "" where none cuts words */
 
 /* The most ids that n bytes can become, special ones included: what encode's ids need room for. */

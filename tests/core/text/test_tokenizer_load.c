@@ -40,9 +40,9 @@ START_TEST(an_unknown_model_or_pre_tokenizer)
 {
     struct gguf_builder *b;
     small_spm();
-    v.model = "t5";
+    v.model = "rwkv";
     b = build(&v);
-    expect_refusal(b, STATUS_UNSUPPORTED, "t5", "gpt2");
+    expect_refusal(b, STATUS_UNSUPPORTED, "rwkv", "gpt2");
     begin_bytes(&v, "no-such");
     b = build(&v);
     expect_refusal(b, STATUS_UNSUPPORTED, "no-such", "smollm");
