@@ -22,7 +22,7 @@ double inspection_bits(const struct inspection *i)
 
 const char *inspection_scaling(const struct shape *shape)
 {
-    switch (shape->rope_scaling) {
+    switch (shape->rotations[0].scaling) {
     case ROPE_SCALING_LINEAR:
         return "linear";
     case ROPE_SCALING_YARN:

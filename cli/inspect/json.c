@@ -56,13 +56,13 @@ static void print_shape(struct json_writer *w, const struct shape *s)
     }
     json_raw(w, "{\"order\":");
     json_raw(w, s->rope == ROPE_INTERLEAVED ? "\"interleaved\"" : "\"neox\"");
-    number(w, "dimensions", s->rope_dim);
+    number(w, "dimensions", s->rotations[0].dim);
     name(w, "base");
-    json_float(w, s->rope_base);
+    json_float(w, s->rotations[0].base);
     name(w, "scaling");
     text(w, inspection_scaling(s));
     name(w, "factor");
-    json_float(w, s->rope_scale_factor);
+    json_float(w, s->rotations[0].factor);
     json_raw(w, "}}");
 }
 

@@ -97,11 +97,11 @@ static void note_shape(struct inspection *i)
              s->n_embd);
     if (s->n_kv_heads == s->n_heads && s->rope != ROPE_NONE)
         note(i, "every head has keys and values of its own, so they take much memory");
-    if (s->rope != ROPE_NONE && s->rope_dim < s->head_dim)
-        note(i, "RoPE turns %zu of the %zu dimensions of a head", s->rope_dim, s->head_dim);
-    if (s->rope_scaling != ROPE_SCALING_NONE)
+    if (s->rope != ROPE_NONE && s->rotations[0].dim < s->head_dim)
+        note(i, "RoPE turns %zu of the %zu dimensions of a head", s->rotations[0].dim, s->head_dim);
+    if (s->rotations[0].scaling != ROPE_SCALING_NONE)
         note(i, "positions are scaled: %s by %g, from a context of %zu", inspection_scaling(s),
-             (double)s->rope_scale_factor, s->rope_original_context);
+             (double)s->rotations[0].factor, s->rotations[0].original_context);
     if (gguf_find_tensor(i->gguf, "rope_freqs.weight") != NULL)
         note(i, "RoPE's frequencies have factors of their own (rope_freqs.weight)");
     if (s->n_context_train > i->n_context)

@@ -79,8 +79,9 @@ static void print_shape(FILE *out, const struct shape *s)
     if (s->rope == ROPE_NONE)
         line(out, "positions", "learned");
     else
-        line(out, "positions", "RoPE over %zu of %zu, %s, base %g", s->rope_dim, s->head_dim,
-             s->rope == ROPE_INTERLEAVED ? "interleaved" : "neox", (double)s->rope_base);
+        line(out, "positions", "RoPE over %zu of %zu, %s, base %g", s->rotations[0].dim,
+             s->head_dim, s->rope == ROPE_INTERLEAVED ? "interleaved" : "neox",
+             (double)s->rotations[0].base);
 }
 
 static void print_weights(FILE *out, const struct inspection *i)

@@ -7,7 +7,6 @@
 #include "base/arena.h"
 #include "forward/internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -56,8 +55,9 @@ static void carve_all(struct forward *f)
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = arena_carve(arena, t, sizeof *f->wanted);
     f->out_of_range = arena_carve(arena, t, sizeof *f->out_of_range);
-    f->phases = arena_carve(arena, forward_max_phases(f->model), sizeof *f->phases);
-    f->n_chunks = arena_carve(arena, forward_max_phases(f->model), sizeof *f->n_chunks);
+    f->plan = arena_carve(arena, f->n_plan, sizeof *f->plan);
+    f->phases = arena_carve(arena, f->n_plan, sizeof *f->phases);
+    f->n_chunks = arena_carve(arena, f->n_plan, sizeof *f->n_chunks);
 }
 
 enum status forward_create(struct forward **out, const struct model *model,
@@ -74,7 +74,7 @@ enum status forward_create(struct forward **out, const struct model *model,
     f->team = team;
     f->max_rows = max_rows;
     f->max_logits = max_logits;
-    f->q_scale = 1.0f / sqrtf((float)s->head_dim);
+    f->n_plan = forward_max_phases(model);
     f->embd_stride = round_up(s->n_embd, PANEL_ROWS);
     f->q_stride = round_up(s->n_heads * s->head_dim, PANEL_ROWS);
     f->kv_stride = round_up(s->n_kv_heads * s->head_dim, PANEL_ROWS);
@@ -92,6 +92,7 @@ enum status forward_create(struct forward **out, const struct model *model,
         return status;
     }
     carve_all(f);
+    forward_list_phases(model, f->plan);
     *out = f;
     return STATUS_OK;
 }
@@ -160,8 +161,8 @@ static uint32_t look_weight(const struct forward *f, size_t n_chunks, size_t chu
 static void run_chunk(void *arg, size_t i, size_t chunk, unsigned rank)
 {
     struct forward *f = arg;
-    size_t layer;
-    const struct phase *phase = forward_phase_at(f->model->shape.n_layers, f->phases[i], &layer);
+    const struct phase *phase = f->plan[f->phases[i]].phase;
+    size_t layer = f->plan[f->phases[i]].layer;
     size_t n_items = phase->items(f, layer), n_chunks = f->n_chunks[i];
     struct range r = {n_items * chunk / n_chunks, n_items * (chunk + 1) / n_chunks};
     f->own[rank].phase = i;
@@ -189,20 +190,18 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
             f->wanted[f->n_wanted++] = (uint32_t)t;
     }
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
-    size_t max_phases = forward_max_phases(f->model), threads = team_size(f->team);
+    size_t threads = team_size(f->team);
     size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
     f->n_phases = 0;
-    for (size_t i = 0; i < max_phases; i++) {
-        size_t layer;
-        const struct phase *phase = forward_phase_at(f->model->shape.n_layers, i, &layer);
-        size_t n_items = phase->items(f, layer);
+    for (size_t i = 0; i < f->n_plan; i++) {
+        size_t n_items = f->plan[i].phase->items(f, f->plan[i].layer);
         if (n_items == 0)
             continue;
         f->phases[f->n_phases] = (uint32_t)i;
         f->n_chunks[f->n_phases++] = (uint32_t)(n_items < max_chunks ? n_items : max_chunks);
     }
     for (size_t rank = 0; rank < threads; rank++)
-        f->own[rank].made = max_phases; /* none */
+        f->own[rank].made = f->n_plan; /* none */
     team_set_marks(f->team, f->marks);
     team_run(f->team, &(struct team_work){run_chunk, f, f->n_chunks, f->n_phases});
     team_set_marks(f->team, NULL);

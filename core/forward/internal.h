@@ -1,5 +1,5 @@
-/* internal.h - what forward.c (memory and the step) and layer.c (what a layer is)
- * share, and no other file.
+/* internal.h - a forward pass, as forward.c (memory and the step), layer.c (what a step is) and the
+ * files of phases (phases.h) see it, and no other file.
  *
  * Letters in shapes: T rows of the step, E n_embd, H heads, G KV heads, D head size, F n_ff, V
  * vocabulary. Strides are rounded up to whole panels.
@@ -31,6 +31,8 @@ struct thread_scratch {
     uint32_t weight; /* ticks that one tick set apart in this chunk stands for; 0: none are taken */
 };
 
+struct planned_phase;
+
 struct forward {
     const struct model *model;
     const struct kernels *kernels;
@@ -38,7 +40,6 @@ struct forward {
     struct team *team;
     size_t max_rows, max_logits;
     size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
-    float q_scale; /* of queries: one over the root of D */
 
     float *x;                   /* [T][embd_stride]: the residual stream */
     float *q, *k, *v;           /* [T][q_stride], [T][kv_stride] twice */
@@ -57,6 +58,8 @@ struct forward {
     size_t n_wanted;
     _Atomic uint8_t *out_of_range;   /* [max_rows]: 1 where a key or value was */
     _Atomic uint32_t n_out_of_range; /* stores of such; 0: none of the flags is set */
+    struct planned_phase *plan;      /* [n_plan]: all phases of a step */
+    size_t n_plan;
     uint32_t *phases;   /* [n_phases]: those with something to do; room for forward_max_phases() */
     uint32_t *n_chunks; /* [n_phases] */
     size_t n_phases;
@@ -75,5 +78,11 @@ struct phase {
     enum scope parts[TEAM_PARTS]; /* what its function sets apart; SCOPES: nothing */
 };
 
-/* The i-th phase of a step, and its layer (n_layers: of none). */
-const struct phase *forward_phase_at(size_t n_layers, size_t i, size_t *layer);
+/* A phase in its place: the layer, or n_layers for those of none. */
+struct planned_phase {
+    const struct phase *phase;
+    size_t layer;
+};
+
+/* All of a step's [forward_max_phases()]. */
+void forward_list_phases(const struct model *model, struct planned_phase *out);

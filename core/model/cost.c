@@ -1,4 +1,4 @@
-/* cost.c - bytes and operations of each scope. Follows layer.c part by part. Pure. */
+/* cost.c - bytes and operations of each scope. Follows the phases of core/forward. Pure. */
 #include "model/cost.h"
 
 #include "math/kernels.h"

@@ -4,83 +4,52 @@
  * Defaults and names as llama.cpp has them. Pure functions; any thread. Knows nothing of tensors'
  * data.
  */
-#include "model/arch.h"
+#include "model/key_reader.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* How far a hyper-parameter may go: beyond what any model has, and far below where a product of two
- * would overflow. */
-enum {
-    MAX_LAYERS = 1024,
-    MAX_HEADS = 1024,
-    MAX_HEAD_DIM = 1024,
-    MAX_EMBD = 1 << 17,
-    MAX_FF = 1 << 20,
-    MAX_VOCAB = 1 << 24,
-    MAX_CONTEXT = 1 << 24,
-};
-
-struct reader {
-    const struct gguf *gguf;
-    const char *prefix; /* the architecture's name */
-    char key[128];      /* of the last read */
-    struct error *err;
-};
-
-static const char *full_key(struct reader *r, const char *suffix)
+/* The layers, and the blocks after them that only speculation needs. */
+static enum status read_blocks(struct key_reader *r, struct shape *s)
 {
-    snprintf(r->key, sizeof r->key, "%s.%s", r->prefix, suffix);
-    return r->key;
+    size_t n_blocks;
+    enum status status = read_size(r, "block_count", 1, MODEL_MAX_LAYERS, 0, &n_blocks);
+    if (status == STATUS_OK && has_key(r, "nextn_predict_layers"))
+        status = read_size(r, "nextn_predict_layers", 0, n_blocks - 1, 1, &s->n_skipped);
+    if (status == STATUS_OK)
+        s->n_layers = n_blocks - s->n_skipped;
+    return status;
 }
 
-/* An integer in low..high; absent: fallback, or an error where fallback is 0. */
-static enum status read_size(struct reader *r, const char *suffix, size_t low, size_t high,
-                             size_t fallback, size_t *out)
+/* A number that all layers share, though the file may say it of each. */
+static enum status read_alike(struct key_reader *r, const struct shape *s, const char *suffix,
+                              size_t high, size_t fallback, size_t *out)
 {
-    uint64_t value = fallback;
-    bool found;
-    enum status status =
-        gguf_get_u64(r->gguf, full_key(r, suffix), &value, fallback != 0 ? &found : NULL, r->err);
+    uint32_t each[MODEL_MAX_LAYERS];
+    enum status status = read_each(r, suffix, s, 1, high, fallback, each);
     if (status != STATUS_OK)
         return status;
-    if (value < low || value > high)
-        return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "key '%s' is %llu; it must be %zu to %zu", r->key,
-                               (unsigned long long)value, low, high);
-    *out = (size_t)value;
+    for (size_t i = 1; i < s->n_layers; i++) {
+        if (each[i] != each[0])
+            return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
+                                   "key '%s' differs by layer, which is not supported", r->key);
+    }
+    *out = each[0];
     return STATUS_OK;
 }
 
-/* A finite number in low..high; absent: *out stays. */
-static enum status read_real(struct reader *r, const char *suffix, double low, double high,
-                             float *out)
-{
-    float value = *out;
-    bool found;
-    enum status status = gguf_get_f32(r->gguf, full_key(r, suffix), &value, &found, r->err);
-    if (status != STATUS_OK)
-        return status;
-    if (found && !((double)value >= low && (double)value <= high))
-        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %g; it must be %g to %g",
-                               r->key, (double)value, low, high);
-    *out = value;
-    return STATUS_OK;
-}
-
-static enum status read_dimensions(struct reader *r, struct shape *s)
+static enum status read_dimensions(struct key_reader *r, struct shape *s)
 {
     enum status status;
-    if ((status = read_size(r, "block_count", 1, MAX_LAYERS, 0, &s->n_layers)) != STATUS_OK ||
+    if ((status = read_blocks(r, s)) != STATUS_OK ||
         (status = read_size(r, "embedding_length", 1, MAX_EMBD, 0, &s->n_embd)) != STATUS_OK ||
-        (status = read_size(r, "feed_forward_length", 1, MAX_FF, 0, &s->n_ff)) != STATUS_OK ||
         (status = read_size(r, "context_length", 1, MAX_CONTEXT, 0, &s->n_context_train)) !=
             STATUS_OK ||
-        (status = read_size(r, "attention.head_count", 1, MAX_HEADS, 0, &s->n_heads)) !=
+        (status = read_alike(r, s, "attention.head_count", MAX_HEADS, 0, &s->n_heads)) !=
             STATUS_OK ||
-        (status = read_size(r, "attention.head_count_kv", 1, s->n_heads, s->n_heads,
-                            &s->n_kv_heads)) != STATUS_OK)
+        (status = read_alike(r, s, "attention.head_count_kv", s->n_heads, s->n_heads,
+                             &s->n_kv_heads)) != STATUS_OK)
         return status;
     if (s->n_heads % s->n_kv_heads != 0)
         return error_set_param(r->err, STATUS_FORMAT, r->key,
@@ -90,7 +59,7 @@ static enum status read_dimensions(struct reader *r, struct shape *s)
 }
 
 /* The head size: keys and values alike, from its own keys or from the embedding's width. */
-static enum status read_head_dim(struct reader *r, struct shape *s)
+static enum status read_head_dim(struct key_reader *r, struct shape *s)
 {
     size_t even_share = s->n_embd % s->n_heads == 0 ? s->n_embd / s->n_heads : 0;
     size_t value_dim;
@@ -116,83 +85,46 @@ static enum status read_head_dim(struct reader *r, struct shape *s)
     return STATUS_OK;
 }
 
-static enum status read_scaling_type(struct reader *r, struct shape *s)
+/* The factors and caps of a family; what it has not stays neutral. */
+static enum status read_factors(struct key_reader *r, struct shape *s)
 {
-    struct gguf_string type = {"linear", 6};
-    bool found;
-    enum status status =
-        gguf_get_string(r->gguf, full_key(r, "rope.scaling.type"), &type, &found, r->err);
-    if (status != STATUS_OK)
+    const struct arch *arch = r->arch;
+    float divisor = 1, scale = 0;
+    enum status status = STATUS_OK;
+    s->embedding_scale = (arch->traits & TRAIT_EMBED_ROOT) != 0 ? sqrtf((float)s->n_embd) : 1;
+    s->residual_scale = s->logit_scale = 1;
+    s->attention_softcap = arch->softcap;
+    s->logit_softcap = arch->logit_softcap;
+    if ((arch->traits & TRAIT_SCALES) != 0 &&
+        ((status = read_real(r, "embedding_scale", 0, 1e6, &s->embedding_scale)) != STATUS_OK ||
+         (status = read_real(r, "residual_scale", 0, 1e6, &s->residual_scale)) != STATUS_OK ||
+         (status = read_real(r, "logit_scale", 0, 1e6, &divisor)) != STATUS_OK))
         return status;
-    if (type.n == 4 && memcmp(type.bytes, "none", 4) == 0)
-        s->rope_scaling = ROPE_SCALING_NONE;
-    else if (type.n == 6 && memcmp(type.bytes, "linear", 6) == 0)
-        s->rope_scaling = ROPE_SCALING_LINEAR;
-    else if (type.n == 4 && memcmp(type.bytes, "yarn", 4) == 0)
-        s->rope_scaling = ROPE_SCALING_YARN;
-    else
-        return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
-                               "key '%s' is '%.*s'; none, linear and yarn are supported", r->key,
-                               (int)(type.n < 32 ? type.n : 32), type.bytes);
-    return STATUS_OK;
-}
-
-/* rope.scaling.factor or its old name; 0 means none. Below 1 positions would be spread, which no
- * model does. */
-static enum status read_scale_factor(struct reader *r, struct shape *s)
-{
-    enum status status;
-    bool named = gguf_find(r->gguf, full_key(r, "rope.scaling.factor")) != NULL;
-    s->rope_scale_factor = 0;
-    if ((status = read_real(r, named ? "rope.scaling.factor" : "rope.scale_linear", 0, 4096,
-                            &s->rope_scale_factor)) != STATUS_OK)
+    s->embedding_scale = s->embedding_scale != 0 ? s->embedding_scale : 1;
+    s->residual_scale = s->residual_scale != 0 ? s->residual_scale : 1;
+    s->logit_scale = divisor != 0 ? 1 / divisor : 1;
+    if ((status = read_real(r, "attention.scale", 0, 1e6, &scale)) != STATUS_OK)
         return status;
-    if (s->rope_scale_factor == 0 || s->rope_scaling == ROPE_SCALING_NONE)
-        s->rope_scale_factor = 1;
-    if (s->rope_scale_factor < 1)
-        return error_set_param(r->err, STATUS_FORMAT, r->key,
-                               "key '%s' is %g; it must be 1 to 4096", r->key,
-                               (double)s->rope_scale_factor);
-    if (s->rope_scaling == ROPE_SCALING_LINEAR && s->rope_scale_factor == 1)
-        s->rope_scaling = ROPE_SCALING_NONE;
-    return STATUS_OK;
-}
-
-static enum status read_rope(struct reader *r, struct shape *s)
-{
-    enum status status;
-    s->rope_base = 10000.0f;
-    s->yarn_attn_factor = 1;
-    s->yarn_beta_fast = 32;
-    s->yarn_beta_slow = 1;
-    if ((status = read_size(r, "rope.dimension_count", 2, s->head_dim, s->head_dim,
-                            &s->rope_dim)) != STATUS_OK)
-        return status;
-    if (s->rope_dim % 2 != 0)
-        return error_set_param(r->err, STATUS_FORMAT, r->key, "key '%s' is %zu; it must be even",
-                               r->key, s->rope_dim);
-    if ((status = read_real(r, "rope.freq_base", 1.0 + 1e-6, 1e12, &s->rope_base)) != STATUS_OK ||
-        (status = read_scaling_type(r, s)) != STATUS_OK ||
-        (status = read_scale_factor(r, s)) != STATUS_OK)
-        return status;
-    bool yarn = s->rope_scaling == ROPE_SCALING_YARN;
-    s->yarn_ext_factor = yarn ? 1 : 0;
-    if ((status = read_size(r, "rope.scaling.original_context_length", 1, MAX_CONTEXT,
-                            s->n_context_train, &s->rope_original_context)) != STATUS_OK ||
-        (status = read_real(r, "rope.scaling.attn_factor", 1e-3, 1e3, &s->yarn_attn_factor)) !=
-            STATUS_OK ||
-        (status = read_real(r, "rope.scaling.yarn_beta_fast", 1e-3, 1e6, &s->yarn_beta_fast)) !=
-            STATUS_OK ||
-        (status = read_real(r, "rope.scaling.yarn_beta_slow", 1e-3, 1e6, &s->yarn_beta_slow)) !=
-            STATUS_OK ||
-        (status = read_real(r, "rope.scaling.yarn_ext_factor", 0, 1, &s->yarn_ext_factor)) !=
+    const bool root = arch->root_scaled_of != 0 && s->n_layers == arch->root_scaled_of;
+    s->attention_scale = scale != 0 ? scale
+                         : root     ? 1.0f / sqrtf((float)(s->n_embd / s->n_heads))
+                                    : 1.0f / sqrtf((float)s->head_dim);
+    if ((arch->traits & TRAIT_ATTN_SOFTCAP) != 0 &&
+        (status = read_real(r, "attn_logit_softcapping", 0, 1e6, &s->attention_softcap)) !=
             STATUS_OK)
         return status;
-    if (!yarn && s->yarn_ext_factor != 0)
-        return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
-                               "key '%s' is %g, but the scaling type is not yarn", r->key,
-                               (double)s->yarn_ext_factor);
-    return STATUS_OK;
+    if ((arch->traits & TRAIT_LOGIT_SOFTCAP) != 0)
+        status = read_real(r, "final_logit_softcapping", 0, 1e6, &s->logit_softcap);
+    return status;
+}
+
+/* Queries scaled by their position. */
+static enum status read_temperature(struct key_reader *r, struct shape *s)
+{
+    if ((r->arch->traits & TRAIT_TEMPERATURE) == 0)
+        return STATUS_OK;
+    s->temperature_context = s->rotations[ROTATION_MAIN].original_context;
+    return read_real(r, "attention.temperature_scale", 0, 1e3, &s->temperature);
 }
 
 /* The keys known after the architecture's prefix. */
@@ -203,54 +135,64 @@ enum key_rule {
     KEY_ZERO,  /* only 0 or false: otherwise a part that is not built */
     KEY_ONE,   /* only 1, or 0 for none: a factor that is not built */
     KEY_TRUE,
+    KEY_UNKNOWN, /* where no trait of the architecture says otherwise */
 };
 
 static const struct {
     const char *suffix;
     enum key_rule rule;
+    uint64_t read_with;  /* with any of these traits: honoured */
+    uint64_t inert_with; /* with any of these: says nothing here */
 } rules[] = {
-    {"context_length", KEY_READ},
-    {"embedding_length", KEY_READ},
-    {"block_count", KEY_READ},
-    {"feed_forward_length", KEY_READ},
-    {"vocab_size", KEY_READ},
-    {"attention.head_count", KEY_READ},
-    {"attention.head_count_kv", KEY_READ},
-    {"attention.key_length", KEY_READ},
-    {"attention.value_length", KEY_READ},
-    {"attention.layer_norm_rms_epsilon", KEY_READ},
-    {"attention.layer_norm_epsilon", KEY_READ},
-    {"rope.dimension_count", KEY_ROPE},
-    {"rope.freq_base", KEY_ROPE},
-    {"rope.scale_linear", KEY_ROPE},
-    {"rope.scaling.type", KEY_ROPE},
-    {"rope.scaling.factor", KEY_ROPE},
-    {"rope.scaling.original_context_length", KEY_ROPE},
-    {"rope.scaling.attn_factor", KEY_ROPE},
-    {"rope.scaling.yarn_ext_factor", KEY_ROPE},
-    {"rope.scaling.yarn_beta_fast", KEY_ROPE},
-    {"rope.scaling.yarn_beta_slow", KEY_ROPE},
-    {"rope.scaling.yarn_attn_factor", KEY_ONE},
-    {"rope.scaling.yarn_log_multiplier", KEY_ZERO},
-    {"rope.scaling.finetuned", KEY_INERT},
-    {"tensor_data_layout", KEY_INERT},
-    {"expert_count", KEY_ZERO},
-    {"expert_used_count", KEY_ZERO},
-    {"expert_shared_count", KEY_ZERO},
-    {"leading_dense_block_count", KEY_ZERO},
-    {"nextn_predict_layers", KEY_ZERO},
-    {"attention.sliding_window", KEY_ZERO},
-    {"attention.clamp_kqv", KEY_ZERO},
-    {"attention.max_alibi_bias", KEY_ZERO},
-    {"attention.scale", KEY_ZERO},
-    {"attn_logit_softcapping", KEY_ZERO},
-    {"final_logit_softcapping", KEY_ZERO},
-    {"use_parallel_residual", KEY_ZERO},
-    {"pooling_type", KEY_ZERO},
-    {"logit_scale", KEY_ONE},
-    {"residual_scale", KEY_ONE},
-    {"embedding_scale", KEY_ONE},
-    {"attention.causal", KEY_TRUE},
+    {"context_length", KEY_READ, 0, 0},
+    {"embedding_length", KEY_READ, 0, 0},
+    {"block_count", KEY_READ, 0, 0},
+    {"feed_forward_length", KEY_READ, 0, 0},
+    {"vocab_size", KEY_READ, 0, 0},
+    {"attention.head_count", KEY_READ, 0, 0},
+    {"attention.head_count_kv", KEY_READ, 0, 0},
+    {"attention.key_length", KEY_READ, 0, 0},
+    {"attention.value_length", KEY_READ, 0, 0},
+    {"attention.layer_norm_rms_epsilon", KEY_READ, 0, 0},
+    {"attention.layer_norm_epsilon", KEY_READ, 0, 0},
+    {"rope.dimension_count", KEY_ROPE, 0, 0},
+    {"rope.freq_base", KEY_ROPE, 0, 0},
+    {"rope.scale_linear", KEY_ROPE, 0, 0},
+    {"rope.scaling.type", KEY_ROPE, 0, 0},
+    {"rope.scaling.factor", KEY_ROPE, 0, 0},
+    {"rope.scaling.original_context_length", KEY_ROPE, 0, 0},
+    {"rope.scaling.attn_factor", KEY_ROPE, 0, 0},
+    {"rope.scaling.yarn_ext_factor", KEY_ROPE, 0, 0},
+    {"rope.scaling.yarn_beta_fast", KEY_ROPE, 0, 0},
+    {"rope.scaling.yarn_beta_slow", KEY_ROPE, 0, 0},
+    {"rope.scaling.yarn_attn_factor", KEY_INERT, 0, 0}, /* the converter's; yarn has its formula */
+    {"rope.scaling.yarn_log_multiplier", KEY_ZERO, TRAIT_YARN_LOG, 0},
+    {"rope.scaling.alpha", KEY_ZERO, TRAIT_ROPE_ALPHA, 0},
+    {"rope.freq_base_swa", KEY_UNKNOWN, TRAIT_WINDOWS, 0},
+    {"rope.dimension_sections", KEY_UNKNOWN, 0, TRAIT_SECTIONS},
+    {"n_deepstack_layers", KEY_UNKNOWN, 0, TRAIT_SECTIONS},
+    {"rope.scaling.finetuned", KEY_INERT, 0, 0},
+    {"tensor_data_layout", KEY_INERT, 0, 0},
+    {"expert_count", KEY_ZERO, 0, 0},
+    {"expert_used_count", KEY_ZERO, 0, 0},
+    {"expert_shared_count", KEY_ZERO, 0, 0},
+    {"leading_dense_block_count", KEY_ZERO, 0, 0},
+    {"nextn_predict_layers", KEY_ZERO, TRAIT_SPECULATES, 0},
+    {"attention.sliding_window", KEY_ZERO, TRAIT_WINDOWS, TRAIT_IGNORES_WINDOW},
+    {"attention.sliding_window_pattern", KEY_UNKNOWN, TRAIT_WINDOWS, 0},
+    {"attention.temperature_scale", KEY_UNKNOWN, TRAIT_TEMPERATURE, 0},
+    {"attention.temperature_length", KEY_UNKNOWN, 0, TRAIT_TEMPERATURE},
+    {"attention.clamp_kqv", KEY_ZERO, 0, 0},
+    {"attention.max_alibi_bias", KEY_ZERO, 0, 0},
+    {"attention.scale", KEY_READ, 0, 0},
+    {"attn_logit_softcapping", KEY_ZERO, TRAIT_ATTN_SOFTCAP, 0},
+    {"final_logit_softcapping", KEY_ZERO, TRAIT_LOGIT_SOFTCAP, 0},
+    {"use_parallel_residual", KEY_ZERO, 0, 0},
+    {"pooling_type", KEY_ZERO, 0, 0},
+    {"logit_scale", KEY_ONE, TRAIT_SCALES, 0},
+    {"residual_scale", KEY_ONE, TRAIT_SCALES, 0},
+    {"embedding_scale", KEY_ONE, TRAIT_SCALES, 0},
+    {"attention.causal", KEY_TRUE, 0, 0},
 };
 
 /* A single number or bool as a number; NaN for anything else. */
@@ -268,14 +210,18 @@ static double number_of(const struct gguf *gguf, const struct gguf_value *v, con
     return (double)NAN;
 }
 
-static enum status check_key(struct reader *r, const struct arch *arch, const struct gguf_value *v)
+static enum status check_key(struct key_reader *r, const struct arch *arch,
+                             const struct gguf_value *v)
 {
     size_t n_prefix = strlen(arch->name) + 1;
     snprintf(r->key, sizeof r->key, "%.*s", (int)(v->key.n < 127 ? v->key.n : 127), v->key.bytes);
     size_t i = 0, n = sizeof rules / sizeof rules[0];
     while (i < n && strcmp(rules[i].suffix, r->key + n_prefix) != 0)
         i++;
-    if (i == n || (rules[i].rule == KEY_ROPE && arch->rope == ROPE_NONE))
+    if (i < n && ((rules[i].read_with | rules[i].inert_with) & arch->traits) != 0)
+        return STATUS_OK;
+    if (i == n || rules[i].rule == KEY_UNKNOWN ||
+        (rules[i].rule == KEY_ROPE && arch->rope == ROPE_NONE))
         return error_set_param(
             r->err, STATUS_UNSUPPORTED, r->key,
             "key '%s' is not known for %s; it may change the arithmetic, so the file is refused",
@@ -296,7 +242,7 @@ static enum status check_key(struct reader *r, const struct arch *arch, const st
 
 /* Keys outside the architecture's prefix that say the file is not one whole model in today's
  * formats. */
-static enum status check_general(struct reader *r)
+static enum status check_general(struct key_reader *r)
 {
     static const char version_key[] = "general.quantization_version";
     uint64_t version = 2;
@@ -321,13 +267,15 @@ static enum status check_general(struct reader *r)
 enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const struct arch *arch,
                            struct error *err)
 {
-    struct reader r = {.gguf = gguf, .prefix = arch->name, .err = err};
+    struct key_reader r = {.gguf = gguf, .arch = arch, .err = err};
     struct shape s = {
         .arch = arch->name,
         .norm = arch->norm,
         .ffn = arch->ffn,
         .rope = arch->rope,
-        .learned_positions = arch->learned_positions,
+        .learned_positions = (arch->traits & TRAIT_LEARNED_POSITIONS) != 0,
+        .norms_after_rope = (arch->traits & TRAIT_NORMS_AFTER_ROPE) != 0,
+        .traits = arch->traits,
     };
     enum status status;
     if ((status = check_general(&r)) != STATUS_OK)
@@ -343,12 +291,18 @@ enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const str
     if ((status = read_dimensions(&r, &s)) != STATUS_OK ||
         (status = read_head_dim(&r, &s)) != STATUS_OK)
         return status;
-    if (gguf_find(gguf, full_key(&r, arch->eps_key)) == NULL)
+    const char *eps_key = arch->norm == NORM_LAYER ? "attention.layer_norm_epsilon"
+                                                   : "attention.layer_norm_rms_epsilon";
+    if (!has_key(&r, eps_key))
         return error_set_param(err, STATUS_FORMAT, r.key, "key '%s' is missing; an f32 is needed",
                                r.key);
-    if ((status = read_real(&r, arch->eps_key, 1e-30, 0.999, &s.norm_eps)) != STATUS_OK)
+    if ((status = read_real(&r, eps_key, 1e-30, 0.999, &s.norm_eps)) != STATUS_OK)
         return status;
     if (arch->rope != ROPE_NONE && (status = read_rope(&r, &s)) != STATUS_OK)
+        return status;
+    if ((status = read_layers(&r, &s)) != STATUS_OK ||
+        (status = read_factors(&r, &s)) != STATUS_OK ||
+        (status = read_temperature(&r, &s)) != STATUS_OK)
         return status;
     *out = s;
     return STATUS_OK;

@@ -31,7 +31,7 @@ struct loader {
     struct team *team;   /* packs; NULL where counting */
     size_t n_bytes;      /* counted */
     bool overflow;
-    const float *freq_factors; /* [rope_dim / 2], in the arena; NULL: none */
+    const float *freq_factors; /* [dim / 2] of the main rotation, in the arena; NULL: none */
     struct error *err;
 };
 
@@ -132,11 +132,12 @@ static size_t whole_panels(size_t n)
 }
 
 /* q, k and v stacked in one tensor: place is the layer's. */
-static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool bias,
+static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool bias, size_t at,
                            struct layer *layer)
 {
     struct linear *parts[3] = {&layer->q, &layer->k, &layer->v};
-    size_t kv = role_dim(l->shape, DIM_KV), n[3] = {role_dim(l->shape, DIM_Q), kv, kv}, first = 0;
+    size_t kv = role_dim(l->shape, DIM_KV, at), n[3] = {role_dim(l->shape, DIM_Q, at), kv, kv};
+    size_t first = 0;
     for (size_t i = 0; i < 3; i++) {
         enum status status =
             bias ? keep_values(l, t, first, n[i], whole_panels(n[i]), &parts[i]->bias)
@@ -148,6 +149,20 @@ static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool b
     return STATUS_OK;
 }
 
+/* Gate and up stacked in one tensor, the gate first; or up alone. */
+static enum status cut_up(struct loader *l, const struct gguf_tensor *t, bool bias, size_t at,
+                          struct layer *layer)
+{
+    const size_t n = role_dim(l->shape, DIM_FF, at);
+    const bool joint = t->ne[bias ? 0 : 1] == 2 * (uint64_t)n;
+    struct linear *parts[2] = {joint ? &layer->gate : &layer->up, &layer->up};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < (joint ? 2 : 1) && status == STATUS_OK; i++)
+        status = bias ? keep_values(l, t, i * n, n, whole_panels(n), &parts[i]->bias)
+                      : pack_rows(l, t, i * n, n, &parts[i]->w);
+    return status;
+}
+
 /* Frequencies are divided by these, so each must keep the angle in range. */
 static enum status keep_freq_factors(struct loader *l, const struct gguf_tensor *t)
 {
@@ -155,17 +170,23 @@ static enum status keep_freq_factors(struct loader *l, const struct gguf_tensor 
     size_t n = (size_t)t->ne[0];
     enum status status = keep_values(l, t, 0, n, n, &factors);
     for (size_t i = 0; status == STATUS_OK && factors != NULL && i < n; i++) {
-        if (!(factors[i] >= 0.01f && factors[i] <= 1e6f))
+        if (!(factors[i] >= 0.01f)) /* infinities have been refused; a large one: does not turn */
             return error_set_param(l->err, STATUS_FORMAT, t->name,
-                                   "tensor '%s': factor %zu is %g; it must be 0.01 to 1000000",
+                                   "tensor '%s': factor %zu is %g; it must be 0.01 or more",
                                    t->name, i, (double)factors[i]);
     }
     l->freq_factors = factors;
     return status;
 }
 
+/* Whether contexts of this length are served by the factors for long ones. */
+static bool is_long(const struct loader *l)
+{
+    return l->n_context > l->shape->rotations[ROTATION_MAIN].original_context;
+}
+
 /* One tensor into its place in base (the model or a layer). */
-static enum status take_tensor(struct loader *l, const struct tensor_role *role,
+static enum status take_tensor(struct loader *l, const struct tensor_role *role, size_t layer,
                                const struct gguf_tensor *t, uint8_t *base)
 {
     void *place = base + role->place;
@@ -176,13 +197,20 @@ static enum status take_tensor(struct loader *l, const struct tensor_role *role,
         return pack_rows(l, t, 0, (size_t)t->ne[1], place);
     case ROLE_QKV:
     case ROLE_QKV_BIAS:
-        return cut_qkv(l, t, role->kind == ROLE_QKV_BIAS, (struct layer *)(void *)base);
+        return cut_qkv(l, t, role->kind == ROLE_QKV_BIAS, layer, (struct layer *)(void *)base);
+    case ROLE_UP:
+    case ROLE_UP_BIAS:
+        return cut_up(l, t, role->kind == ROLE_UP_BIAS, layer, (struct layer *)(void *)base);
     case ROLE_BIAS:
         return keep_values(l, t, 0, n, whole_panels(n), place);
     case ROLE_POSITIONS:
         return keep_values(l, t, 0, l->n_context * n, l->n_context * n, place);
     case ROLE_FREQS:
         return keep_freq_factors(l, t);
+    case ROLE_FREQS_LONG:
+        return is_long(l) ? keep_freq_factors(l, t) : STATUS_OK;
+    case ROLE_FREQS_SHORT:
+        return is_long(l) ? STATUS_OK : keep_freq_factors(l, t);
     case ROLE_VECTOR:
     default:
         return keep_values(l, t, 0, n, n, place);
@@ -192,7 +220,7 @@ static enum status take_tensor(struct loader *l, const struct tensor_role *role,
 static enum status load_role(struct loader *l, const struct tensor_role *role, size_t layer)
 {
     const struct gguf_tensor *t = role_find(l->gguf, role, layer);
-    if (t == NULL)
+    if (t == NULL || !role_is_allowed(l->shape, role, layer))
         return STATUS_OK;        /* an optional one: roles_check has seen the others */
     struct model no_model = {0}; /* counting: places are formed, never written */
     struct layer no_layer = {0};
@@ -201,10 +229,39 @@ static enum status load_role(struct loader *l, const struct tensor_role *role, s
     uint8_t *base = role->per_layer ? (uint8_t *)layers : (uint8_t *)model;
     enum status status = l->model != NULL ? gguf_fetch(l->gguf, t, l->err) : STATUS_OK;
     if (status == STATUS_OK)
-        status = take_tensor(l, role, t, base);
+        status = take_tensor(l, role, layer, t, base);
     if (l->model != NULL)
         gguf_release(l->gguf, t);
     return status;
+}
+
+/* Whether any layer turns by a rotation. */
+static bool is_used(const struct shape *shape, size_t rotation)
+{
+    bool used = false;
+    for (size_t i = 0; i < shape->n_layers; i++)
+        used = used || shape->layers[i].rotation == rotation;
+    return used;
+}
+
+/* The table of a rotation, and its place in the layers that turn by it. The file's factors are of
+ * the main one. */
+static enum status make_table(struct loader *l, size_t which)
+{
+    const struct rotation *rotation = &l->shape->rotations[which];
+    const size_t n = l->n_context * (rotation->dim / 2);
+    float *cos = carve(l, n, sizeof *cos), *sin = carve(l, n, sizeof *sin);
+    if (l->model == NULL)
+        return STATUS_OK;
+    if (cos == NULL || sin == NULL)
+        return no_room(l, "the RoPE tables");
+    rope_tables(rotation, which == ROTATION_MAIN ? l->freq_factors : NULL, l->n_context, cos, sin);
+    l->model->rope[which] = (struct rope_table){cos, sin, rotation->dim};
+    for (size_t i = 0; i < l->shape->n_layers; i++) {
+        if (l->shape->layers[i].rotation == which)
+            l->model->layers[i].rope = &l->model->rope[which];
+    }
+    return STATUS_OK;
 }
 
 /* Layer by layer, so that what is read together lies together. */
@@ -227,16 +284,9 @@ static enum status walk(struct loader *l)
                 status = load_role(l, &tensor_roles[i], layer);
         }
     }
-    if (status != STATUS_OK || l->shape->rope == ROPE_NONE)
-        return status;
-    float *cos = carve(l, l->n_context * (l->shape->rope_dim / 2), sizeof *cos);
-    float *sin = carve(l, l->n_context * (l->shape->rope_dim / 2), sizeof *sin);
-    if (l->model != NULL) {
-        if (cos == NULL || sin == NULL)
-            return no_room(l, "the RoPE tables");
-        rope_tables(l->shape, l->freq_factors, l->n_context, cos, sin);
-        l->model->rope_cos = cos;
-        l->model->rope_sin = sin;
+    for (size_t i = 0; i < ROTATIONS && status == STATUS_OK; i++) {
+        if (is_used(l->shape, i))
+            status = make_table(l, i);
     }
     return status;
 }

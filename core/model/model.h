@@ -22,28 +22,74 @@
 /* Positions served by default, if the model was made for as many. */
 enum { MODEL_DEFAULT_CONTEXT = 4096 };
 
+/* How far a model may go: beyond what any has. */
+enum { MODEL_MAX_LAYERS = 1024 };
+
 enum norm_kind { NORM_RMS, NORM_LAYER };
-enum ffn_kind { FFN_SILU_GATED, FFN_GELU, FFN_SWIGLU_OAI };
+enum ffn_kind { FFN_SILU_GATED, FFN_GELU, FFN_GELU_GATED, FFN_SWIGLU_OAI };
 enum rope_kind { ROPE_NONE, ROPE_INTERLEAVED, ROPE_NEOX };
+
+/* A way of turning: what a table of cos and sin is made from. */
+struct rotation {
+    size_t dim; /* of head_dim, even */
+    float base;
+    enum { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN } scaling;
+    float factor;            /* 1 = none */
+    size_t original_context; /* yarn; longrope: up to it the short factors serve */
+    float ext_factor, attn_factor, beta_fast, beta_slow;
+    float log_multiplier; /* yarn: 0 = none */
+};
+
+/* A model has at most two: of its full layers, and of those with a window. */
+enum { ROTATION_MAIN, ROTATION_WINDOW, ROTATIONS, ROTATION_NONE = ROTATIONS };
+
+/* How a layer mixes positions. */
+enum mixer { MIXER_ATTENTION };
+
+/* What one layer is; most models' layers are all alike. */
+struct layer_shape {
+    uint32_t n_ff;
+    uint32_t window; /* positions that a row sees, itself included; 0: all */
+    uint16_t n_heads, n_kv_heads, head_dim;
+    uint8_t mixer;    /* enum mixer */
+    uint8_t rotation; /* ROTATION_* */
+};
 
 struct shape {
     const char *arch; /* "llama"; static */
+    uint64_t traits;  /* of the architecture: arch.h */
     enum norm_kind norm;
     enum ffn_kind ffn;
     enum rope_kind rope;
     bool learned_positions; /* position_embd (gpt2) */
+    bool norms_after_rope;  /* of heads; else before */
     bool tied_head;         /* output.weight absent: the embedding serves */
+    /* n_heads, n_kv_heads, head_dim and n_ff: the largest of the layers' */
     size_t n_vocab, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
     size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */
     struct routing routing;
+    size_t n_skipped;       /* blocks after the layers that only speculation needs */
     size_t n_context_train; /* positions the model was made for */
-    size_t rope_dim;        /* of head_dim, even */
     float norm_eps;
-    float rope_base;
-    enum { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN } rope_scaling;
-    float rope_scale_factor;      /* 1 = none */
-    size_t rope_original_context; /* yarn */
-    float yarn_ext_factor, yarn_attn_factor, yarn_beta_fast, yarn_beta_slow;
+    struct rotation rotations[ROTATIONS];
+    bool has_window_rotation; /* else layers with a window turn as the others do */
+    float embedding_scale;    /* of the token's row; 1 = none */
+    float residual_scale;     /* of what attention and FFN add to the residual; 1 = none */
+    float logit_scale;        /* logits are multiplied by it; 1 = none */
+    float attention_scale;    /* of queries: one over the root of head_dim, or the file's */
+    float attention_softcap;  /* scores become cap * tanh(score / cap); 0 = none */
+    float logit_softcap;      /* logits likewise */
+    /* Queries at position p are multiplied by 1 + temperature * ln(floor(p / its context) + 1); 0:
+     * they are not. */
+    float temperature;
+    size_t temperature_context;
+    struct layer_shape layers[MODEL_MAX_LAYERS]; /* [n_layers] */
+};
+
+/* The table of a rotation. */
+struct rope_table {
+    const float *cos, *sin; /* [n_context][dim / 2], yarn's magnitude in them; NULL: none */
+    size_t dim;
 };
 
 struct linear {
@@ -68,11 +114,14 @@ struct layer_experts {
 };
 
 struct layer {
-    struct norm attn_norm, ffn_norm;
-    struct norm q_norm, k_norm; /* per head [head_dim]; weight NULL: none */
+    struct norm attn_norm, ffn_norm;           /* before; weight NULL: none */
+    struct norm attn_post_norm, ffn_post_norm; /* of what joins the residual; weight NULL: none */
+    struct norm q_norm, k_norm;                /* of each head [head_dim]; weight NULL: none */
+    struct norm q_row_norm, k_row_norm;        /* of all heads together; weight NULL: none */
     struct linear q, k, v, attn_output;
-    struct linear gate, up, down; /* gate only with FFN_SILU_GATED */
     struct layer_experts experts;
+    struct linear gate, up, down;  /* gate only where the FFN is gated */
+    const struct rope_table *rope; /* the model's; NULL: this layer does not rotate */
 };
 
 struct model {
@@ -83,10 +132,8 @@ struct model {
     const float *positions; /* [n_context][n_embd], learned; NULL: none */
     struct layer *layers;   /* [n_layers] */
     struct norm output_norm;
-    struct linear output;  /* w shares embed's panels when tied */
-    const float *rope_cos; /* [n_context][rope_dim / 2]; yarn's attention factor is in them; NULL
-                              without RoPE */
-    const float *rope_sin;
+    struct linear output; /* w shares embed's panels when tied */
+    struct rope_table rope[ROTATIONS];
     size_t n_params; /* weights, as the file counts them */
     size_t file_bytes;
     size_t bytes_per_token; /* weight bytes that one decode step of one sequence reads */

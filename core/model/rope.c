@@ -12,6 +12,9 @@
 
 static const double pi = 3.14159265358979323846;
 
+/* A factor above it stands for a pair that does not turn. */
+#define STILL 1e6
+
 static double floor_of(double x)
 {
     double nearest = rint(x);
@@ -20,11 +23,10 @@ static double floor_of(double x)
 
 /* The pair that turns n_turns times within the original context (Peng et al., 2023, section 3.2).
  */
-static double correction_pair(const struct shape *s, double n_turns)
+static double correction_pair(const struct rotation *r, double n_turns)
 {
-    double turns_per_base = (double)s->rope_original_context / (n_turns * 2 * pi);
-    return (double)s->rope_dim * fmath_log_d(turns_per_base) /
-           (2 * fmath_log_d((double)s->rope_base));
+    double turns_per_base = (double)r->original_context / (n_turns * 2 * pi);
+    return (double)r->dim * fmath_log_d(turns_per_base) / (2 * fmath_log_d((double)r->base));
 }
 
 struct frequencies {
@@ -34,30 +36,32 @@ struct frequencies {
     double magnitude; /* of cos and sin */
 };
 
-static struct frequencies prepare(const struct shape *s)
+static struct frequencies prepare(const struct rotation *r)
 {
-    struct frequencies f = {.scale = 1, .magnitude = (double)s->yarn_attn_factor};
-    if (s->rope_scaling != ROPE_SCALING_NONE)
-        f.scale = 1 / (double)s->rope_scale_factor;
-    if (s->rope_scaling == ROPE_SCALING_YARN && s->yarn_ext_factor != 0) {
-        double low = floor_of(correction_pair(s, (double)s->yarn_beta_fast));
-        double high = -floor_of(-correction_pair(s, (double)s->yarn_beta_slow));
-        double last = (double)s->rope_dim - 1;
+    struct frequencies f = {.scale = 1, .magnitude = (double)r->attn_factor};
+    if (r->scaling != ROPE_SCALING_NONE)
+        f.scale = 1 / (double)r->factor;
+    if (r->scaling == ROPE_SCALING_YARN && r->ext_factor != 0) {
+        double low = floor_of(correction_pair(r, (double)r->beta_fast));
+        double high = -floor_of(-correction_pair(r, (double)r->beta_slow));
+        double last = (double)r->dim - 1;
         f.low = low > 0 ? low : 0;
         f.high = high < last ? high : last;
-        f.ext = (double)s->yarn_ext_factor;
+        f.ext = (double)r->ext_factor;
         f.magnitude *= 1 + 0.1 * fmath_log_d(1 / f.scale);
+        if (r->log_multiplier != 0)
+            f.magnitude /= 1 + 0.1 * (double)r->log_multiplier * fmath_log_d(1 / f.scale);
     }
     return f;
 }
 
 /* How many radians pair i turns per position. */
-static double pair_frequency(const struct shape *s, const struct frequencies *f,
+static double pair_frequency(const struct rotation *r, const struct frequencies *f,
                              const float *factors, size_t i)
 {
-    double plain = fmath_pow_d((double)s->rope_base, -2 * (double)i / (double)s->rope_dim);
+    double plain = fmath_pow_d((double)r->base, -2 * (double)i / (double)r->dim);
     if (factors != NULL)
-        plain /= (double)factors[i];
+        plain = (double)factors[i] > STILL ? 0 : plain / (double)factors[i];
     double interpolated = plain * f->scale;
     if (f->ext == 0)
         return interpolated;
@@ -67,13 +71,13 @@ static double pair_frequency(const struct shape *s, const struct frequencies *f,
     return interpolated * (1 - keep) + plain * keep;
 }
 
-void rope_tables(const struct shape *shape, const float *freq_factors, size_t n_positions,
+void rope_tables(const struct rotation *rotation, const float *freq_factors, size_t n_positions,
                  float *cos, float *sin)
 {
-    struct frequencies f = prepare(shape);
-    size_t n_pairs = shape->rope_dim / 2;
+    struct frequencies f = prepare(rotation);
+    size_t n_pairs = rotation->dim / 2;
     for (size_t i = 0; i < n_pairs; i++) {
-        double frequency = pair_frequency(shape, &f, freq_factors, i);
+        double frequency = pair_frequency(rotation, &f, freq_factors, i);
         for (size_t p = 0; p < n_positions; p++) {
             double s, c;
             fmath_sincos_d((double)p * frequency, &s, &c);

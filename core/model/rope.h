@@ -8,7 +8,7 @@
 
 #include "model/model.h"
 
-/* cos, sin: [n_positions][rope_dim / 2]. freq_factors: [rope_dim / 2] of rope_freqs.weight (each
- * frequency is divided by its factor), or NULL. */
-void rope_tables(const struct shape *shape, const float *freq_factors, size_t n_positions,
+/* cos, sin: [n_positions][dim / 2]. freq_factors: [dim / 2] of rope_freqs.weight (each frequency is
+ * divided by its factor; by more than 1e6: the pair does not turn), or NULL. */
+void rope_tables(const struct rotation *rotation, const float *freq_factors, size_t n_positions,
                  float *cos, float *sin);

@@ -75,9 +75,9 @@ static inline double honoured_shape(const struct shape *s, const char *suffix, s
         {"attention.value_length", (double)s->head_dim},
         {"attention.layer_norm_epsilon", (double)s->norm_eps},
         {"attention.layer_norm_rms_epsilon", (double)s->norm_eps},
-        {"rope.freq_base", (double)s->rope_base},
-        {"rope.dimension_count", (double)s->rope_dim},
-        {"rope.scaling.original_context_length", (double)s->rope_original_context},
+        {"rope.freq_base", (double)s->rotations[0].base},
+        {"rope.dimension_count", (double)s->rotations[0].dim},
+        {"rope.scaling.original_context_length", (double)s->rotations[0].original_context},
         {"expert_count", 0},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -101,10 +101,10 @@ static inline void honoured_scaling(const struct gguf_fields *f, const struct sh
         type = honoured_string(f, v->at);
     bool yarn = text_is(type.bytes, type.n, "yarn");
     bool scaled = text_is(type.bytes, type.n, "linear") && factor != 0 && factor != 1;
-    HOLDS(s->rope_scaling == (yarn     ? ROPE_SCALING_YARN
-                              : scaled ? ROPE_SCALING_LINEAR
-                                       : ROPE_SCALING_NONE));
-    HOLDS((double)s->rope_scale_factor == (yarn || scaled ? fmax(factor, 1) : 1));
+    HOLDS(s->rotations[0].scaling == (yarn     ? ROPE_SCALING_YARN
+                                      : scaled ? ROPE_SCALING_LINEAR
+                                               : ROPE_SCALING_NONE));
+    HOLDS((double)s->rotations[0].factor == (yarn || scaled ? fmax(factor, 1) : 1));
 }
 
 static inline void honoured_keys(const struct gguf_fields *f, const struct model *m)
@@ -201,14 +201,15 @@ static inline bool same_floats(const float *a, const float *b, size_t n)
 static inline void honoured_factors(const struct model *m, const float *factors)
 {
     const struct shape *s = &m->shape;
-    if (s->rope_scaling == ROPE_SCALING_YARN || m->n_context < 2)
+    if (s->rotations[0].scaling == ROPE_SCALING_YARN || m->n_context < 2)
         return;
-    size_t half = s->rope_dim / 2;
+    size_t half = s->rotations[0].dim / 2;
     for (size_t i = 0; i < half; i++) {
-        double angle = pow((double)s->rope_base, -2.0 * (double)i / (double)s->rope_dim) /
-                       (double)(factors[i] * s->rope_scale_factor);
-        MUST(fabs((double)m->rope_cos[half + i] - cos(angle)) <= 1e-5, "pair %zu", i);
-        MUST(fabs((double)m->rope_sin[half + i] - sin(angle)) <= 1e-5, "pair %zu", i);
+        double angle =
+            pow((double)s->rotations[0].base, -2.0 * (double)i / (double)s->rotations[0].dim) /
+            (double)(factors[i] * s->rotations[0].factor);
+        MUST(fabs((double)m->rope[0].cos[half + i] - cos(angle)) <= 1e-5, "pair %zu", i);
+        MUST(fabs((double)m->rope[0].sin[half + i] - sin(angle)) <= 1e-5, "pair %zu", i);
     }
 }
 
@@ -227,7 +228,7 @@ static inline void honoured_tensor(const struct gguf_fields *f, const struct mod
     HOLDS(wanted != NULL && row != NULL);
     weight_to_f32(type, data, n, wanted);
     if (text_is(t->name, t->n_name, "rope_freqs.weight")) {
-        HOLDS(n == m->shape.rope_dim / 2);
+        HOLDS(n == m->shape.rotations[0].dim / 2);
         honoured_factors(m, wanted);
         place = (struct honoured_place){0};
     } else {

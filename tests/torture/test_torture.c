@@ -82,7 +82,8 @@ static size_t arena_bytes(const struct gguf *g)
     size_t n_context = shape.n_context_train < MODEL_DEFAULT_CONTEXT ? shape.n_context_train
                                                                      : MODEL_DEFAULT_CONTEXT;
     MUST(model_memory(g, &shape, n_context, &n_bytes, &err) == STATUS_OK, "%s", err.text);
-    return n_bytes - (shape.rope != ROPE_NONE ? n_context * shape.rope_dim * sizeof(float) : 0);
+    return n_bytes -
+           (shape.rope != ROPE_NONE ? n_context * shape.rotations[0].dim * sizeof(float) : 0);
 }
 
 /* The first file is the healthy one. */

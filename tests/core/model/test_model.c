@@ -111,7 +111,7 @@ START_TEST(llama_weights_are_the_files)
         same_values(l->ffn_norm.weight, name, 0, TINY_EMBD, TINY_EMBD);
         ck_assert(l->q_norm.weight == NULL && l->k_norm.weight == NULL);
     }
-    ck_assert(m->positions == NULL && m->rope_cos != NULL && m->rope_sin != NULL);
+    ck_assert(m->positions == NULL && m->rope[0].cos != NULL && m->rope[0].sin != NULL);
     ck_assert_str_eq(m->weights, weight_infos[types[_i]].name);
     ck_assert_str_eq(m->name, "tiny");
     model_destroy(m);
@@ -142,7 +142,7 @@ START_TEST(gpt2_q_k_and_v_are_cut_from_one_tensor)
     }
     const size_t n = (size_t)TINY_CONTEXT * TINY_EMBD;
     same_values(m->positions, "position_embd.weight", 0, n, n);
-    ck_assert(m->rope_cos == NULL && m->rope_sin == NULL);
+    ck_assert(m->rope[0].cos == NULL && m->rope[0].sin == NULL);
     model_destroy(m);
 }
 END_TEST
@@ -337,8 +337,10 @@ START_TEST(frequency_factors_divide_the_frequencies)
     const size_t half = TINY_HEAD_DIM / 2;
     for (size_t i = 0; i < half; i++) { /* position 8 by a factor of 2 is position 4, and so on */
         size_t p = 8, q = p / (size_t)factors[i];
-        ck_assert(fabsf(scaled->rope_cos[p * half + i] - plain->rope_cos[q * half + i]) < 1e-6f);
-        ck_assert(fabsf(scaled->rope_sin[p * half + i] - plain->rope_sin[q * half + i]) < 1e-6f);
+        ck_assert(fabsf(scaled->rope[0].cos[p * half + i] - plain->rope[0].cos[q * half + i]) <
+                  1e-6f);
+        ck_assert(fabsf(scaled->rope[0].sin[p * half + i] - plain->rope[0].sin[q * half + i]) <
+                  1e-6f);
     }
     model_destroy(plain);
     model_destroy(scaled);

@@ -67,12 +67,12 @@ START_TEST(defaults_are_the_usual_ones)
     ck_assert_uint_eq(s.n_vocab, TINY_VOCAB);
     ck_assert_uint_eq(s.n_kv_heads, TINY_HEADS);
     ck_assert_uint_eq(s.head_dim, TINY_HEAD_DIM);
-    ck_assert_uint_eq(s.rope_dim, TINY_HEAD_DIM);
-    ck_assert(s.rope_base == 10000.0f && s.rope_scale_factor == 1 &&
-              s.rope_scaling == ROPE_SCALING_NONE);
-    ck_assert_uint_eq(s.rope_original_context, TINY_CONTEXT);
-    ck_assert(s.yarn_ext_factor == 0 && s.yarn_attn_factor == 1 && s.yarn_beta_fast == 32 &&
-              s.yarn_beta_slow == 1);
+    ck_assert_uint_eq(s.rotations[0].dim, TINY_HEAD_DIM);
+    ck_assert(s.rotations[0].base == 10000.0f && s.rotations[0].factor == 1 &&
+              s.rotations[0].scaling == ROPE_SCALING_NONE);
+    ck_assert_uint_eq(s.rotations[0].original_context, TINY_CONTEXT);
+    ck_assert(s.rotations[0].ext_factor == 0 && s.rotations[0].attn_factor == 1 &&
+              s.rotations[0].beta_fast == 32 && s.rotations[0].beta_slow == 1);
 }
 END_TEST
 
@@ -102,6 +102,60 @@ START_TEST(unknown_architectures_are_refused_with_the_list_of_known_ones)
             "'mamba' is not supported; the supported ones are: llama gpt2");
     builder_remove(b, "general.architecture");
     refused(STATUS_FORMAT, "general.architecture", "missing");
+}
+END_TEST
+
+START_TEST(an_architecture_that_is_not_built_is_refused_with_what_it_lacks)
+{
+    builder_string(b, "general.architecture", "deepseek2");
+    refused(STATUS_UNSUPPORTED, "general.architecture", "it has latent attention (MLA)");
+}
+END_TEST
+
+START_TEST(a_key_may_say_a_number_of_each_layer)
+{
+    static const int32_t alike[] = {TINY_FF, TINY_FF}, two[] = {2, 2}, differ[] = {1, 2};
+    static const int32_t zero[] = {TINY_FF, 0}, three[] = {2, 2, 2};
+    builder_i32s(b, "llama.feed_forward_length", alike, 2);
+    builder_i32s(b, "llama.attention.head_count", two, 2);
+    struct shape s = accepted();
+    ck_assert_uint_eq(s.n_ff, TINY_FF);
+    ck_assert_uint_eq(s.layers[1].n_ff, TINY_FF);
+    ck_assert_uint_eq(s.n_heads, TINY_HEADS);
+    builder_i32s(b, "llama.attention.head_count", three, 3);
+    refused(STATUS_FORMAT, "llama.attention.head_count", "3 values; the model has 2 layers");
+    builder_i32s(b, "llama.attention.head_count", two, 2);
+    builder_i32s(b, "llama.attention.head_count_kv", differ, 2);
+    refused(STATUS_UNSUPPORTED, "llama.attention.head_count_kv", "differs by layer");
+    builder_i32s(b, "llama.feed_forward_length", zero, 2);
+    builder_remove(b, "llama.attention.head_count_kv");
+    refused(STATUS_FORMAT, "llama.feed_forward_length", "value 1 is out of range");
+}
+END_TEST
+
+START_TEST(joint_tensors_stand_for_their_parts)
+{
+    static const char *const parts[] = {"blk.0.attn_q.weight", "blk.0.attn_k.weight",
+                                        "blk.0.attn_v.weight"};
+    const size_t rows = (TINY_HEADS + 2 * TINY_KV_HEADS) * TINY_HEAD_DIM;
+    tiny_tensor(b, "blk.0.attn_qkv.weight", WEIGHT_F32, TINY_EMBD, rows, 0);
+    refused(STATUS_UNSUPPORTED, parts[0], "beside 'attn_qkv.weight', which holds the same");
+    for (size_t i = 0; i < 3; i++)
+        builder_remove_tensor(b, parts[i]);
+    accepted();
+    builder_remove_tensor(b, "blk.1.ffn_gate.weight");
+    refused(STATUS_FORMAT, "blk.1.ffn_gate.weight", "missing");
+    builder_remove_tensor(b, "blk.1.ffn_up.weight");
+    tiny_tensor(b, "blk.1.ffn_up.weight", WEIGHT_F32, TINY_EMBD, 2 * (size_t)TINY_FF, 0);
+    accepted();
+}
+END_TEST
+
+START_TEST(the_scale_of_scores_is_read)
+{
+    ck_assert(accepted().attention_scale == 0.25f); /* one over the root of 16 */
+    builder_f32(b, "llama.attention.scale", 0.125f);
+    ck_assert(accepted().attention_scale == 0.125f);
 }
 END_TEST
 
@@ -215,20 +269,20 @@ START_TEST(rope_scaling_is_read)
 {
     builder_f32(b, "llama.rope.scaling.factor", 4);
     struct shape s = accepted(); /* linear is the default kind */
-    ck_assert(s.rope_scaling == ROPE_SCALING_LINEAR && s.rope_scale_factor == 4);
+    ck_assert(s.rotations[0].scaling == ROPE_SCALING_LINEAR && s.rotations[0].factor == 4);
     builder_string(b, "llama.rope.scaling.type", "none");
     s = accepted();
-    ck_assert(s.rope_scaling == ROPE_SCALING_NONE && s.rope_scale_factor == 1);
+    ck_assert(s.rotations[0].scaling == ROPE_SCALING_NONE && s.rotations[0].factor == 1);
     builder_string(b, "llama.rope.scaling.type", "yarn");
     builder_u32(b, "llama.rope.scaling.original_context_length", 16);
     builder_f32(b, "llama.rope.scaling.attn_factor", 0.5f);
     builder_f32(b, "llama.rope.scaling.yarn_beta_fast", 24);
     builder_bool(b, "llama.rope.scaling.finetuned", 1);
     s = accepted();
-    ck_assert(s.rope_scaling == ROPE_SCALING_YARN && s.rope_scale_factor == 4 &&
-              s.yarn_ext_factor == 1);
-    ck_assert(s.rope_original_context == 16 && s.yarn_attn_factor == 0.5f &&
-              s.yarn_beta_fast == 24);
+    ck_assert(s.rotations[0].scaling == ROPE_SCALING_YARN && s.rotations[0].factor == 4 &&
+              s.rotations[0].ext_factor == 1);
+    ck_assert(s.rotations[0].original_context == 16 && s.rotations[0].attn_factor == 0.5f &&
+              s.rotations[0].beta_fast == 24);
     builder_string(b, "llama.rope.scaling.type", "longrope");
     refused(STATUS_UNSUPPORTED, "llama.rope.scaling.type", "'longrope'; none, linear and yarn");
 }
@@ -238,9 +292,9 @@ START_TEST(the_old_name_of_linear_scaling_is_read)
 {
     builder_f32(b, "llama.rope.scale_linear", 2);
     struct shape s = accepted();
-    ck_assert(s.rope_scaling == ROPE_SCALING_LINEAR && s.rope_scale_factor == 2);
+    ck_assert(s.rotations[0].scaling == ROPE_SCALING_LINEAR && s.rotations[0].factor == 2);
     builder_f32(b, "llama.rope.scaling.factor", 8); /* the new one wins */
-    ck_assert(accepted().rope_scale_factor == 8);
+    ck_assert(accepted().rotations[0].factor == 8);
 }
 END_TEST
 
@@ -261,7 +315,6 @@ static const struct {
     {"llama.attention.sliding_window", 'u', 0, 4096},
     {"llama.attention.clamp_kqv", 'f', 0, 8},
     {"llama.attention.max_alibi_bias", 'f', 0, 8},
-    {"llama.attention.scale", 'f', 0, 0.125f},
     {"llama.attn_logit_softcapping", 'f', 0, 50},
     {"llama.final_logit_softcapping", 'f', 0, 30},
     {"llama.logit_scale", 'f', 1, 0.0625f},
@@ -271,7 +324,6 @@ static const struct {
     {"llama.attention.causal", 'b', 1, 0},
     {"llama.pooling_type", 'u', 0, 1},
     {"llama.rope.scaling.yarn_log_multiplier", 'f', 0, 0.1f},
-    {"llama.rope.scaling.yarn_attn_factor", 'f', 1, 0.7f},
 };
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
 
@@ -330,7 +382,6 @@ START_TEST(tensors_without_a_role_are_refused_by_name)
         "blk.0.output.weight",
         "attn_q.weight",
         "rope_freqs",
-        "blk.0.attn_qkv.weight",
         "position_embd.weight",
         "blk.0.attn_norm.bias",
         "blk.18446744073709551616.attn_q.weight",
@@ -406,6 +457,10 @@ int main(void)
     tcase_add_test(tc, gpt2_has_its_own_options);
     tcase_add_test(tc, an_absent_head_means_tied);
     tcase_add_test(tc, unknown_architectures_are_refused_with_the_list_of_known_ones);
+    tcase_add_test(tc, an_architecture_that_is_not_built_is_refused_with_what_it_lacks);
+    tcase_add_test(tc, a_key_may_say_a_number_of_each_layer);
+    tcase_add_test(tc, joint_tensors_stand_for_their_parts);
+    tcase_add_test(tc, the_scale_of_scores_is_read);
     tcase_add_loop_test(tc, a_missing_key_is_named, 0, sizeof needed_keys / sizeof needed_keys[0]);
     tcase_add_loop_test(tc, a_key_of_the_wrong_type_is_named, 0,
                         sizeof needed_keys / sizeof needed_keys[0]);

@@ -8,44 +8,39 @@
 
 enum { N_POSITIONS = 600, MAX_PAIRS = 64 };
 
-static struct shape plain_shape(size_t rope_dim)
+static struct rotation plain_rotation(size_t dim)
 {
-    return (struct shape){
-        .rope = ROPE_INTERLEAVED,
-        .head_dim = rope_dim,
-        .rope_dim = rope_dim,
-        .rope_base = 10000.0f,
-        .rope_scaling = ROPE_SCALING_NONE,
-        .rope_scale_factor = 1,
-        .rope_original_context = 256,
-        .yarn_attn_factor = 1,
-        .yarn_beta_fast = 32,
-        .yarn_beta_slow = 1,
+    return (struct rotation){
+        .dim = dim,
+        .base = 10000.0f,
+        .scaling = ROPE_SCALING_NONE,
+        .factor = 1,
+        .original_context = 256,
+        .attn_factor = 1,
+        .beta_fast = 32,
+        .beta_slow = 1,
     };
 }
 
 /* As ggml computes one entry (ggml_rope_yarn_corr_dims, rope_yarn), with the C library in double
  * precision. */
-static void expected(const struct shape *s, const float *factors, size_t p, size_t i,
+static void expected(const struct rotation *s, const float *factors, size_t p, size_t i,
                      double *cos_out, double *sin_out)
 {
-    double scale = s->rope_scaling == ROPE_SCALING_NONE ? 1 : 1 / (double)s->rope_scale_factor;
-    double extrapolated =
-        (double)p * pow((double)s->rope_base, -2.0 * (double)i / (double)s->rope_dim);
+    double scale = s->scaling == ROPE_SCALING_NONE ? 1 : 1 / (double)s->factor;
+    double extrapolated = (double)p * pow((double)s->base, -2.0 * (double)i / (double)s->dim);
     if (factors != NULL)
         extrapolated /= (double)factors[i];
-    double theta = scale * extrapolated, magnitude = (double)s->yarn_attn_factor;
-    if (s->rope_scaling == ROPE_SCALING_YARN) {
-        double n = (double)s->rope_dim, context = (double)s->rope_original_context,
-               log_base = log((double)s->rope_base);
-        double low =
-            floor(n * log(context / ((double)s->yarn_beta_fast * 2 * M_PI)) / (2 * log_base));
-        double high =
-            ceil(n * log(context / ((double)s->yarn_beta_slow * 2 * M_PI)) / (2 * log_base));
+    double theta = scale * extrapolated, magnitude = (double)s->attn_factor;
+    if (s->scaling == ROPE_SCALING_YARN) {
+        double n = (double)s->dim, context = (double)s->original_context,
+               log_base = log((double)s->base);
+        double low = floor(n * log(context / ((double)s->beta_fast * 2 * M_PI)) / (2 * log_base));
+        double high = ceil(n * log(context / ((double)s->beta_slow * 2 * M_PI)) / (2 * log_base));
         low = fmax(0, low);
         high = fmin(n - 1, high);
         double y = ((double)i - low) / fmax(0.001, high - low);
-        double mix = (1 - fmin(1, fmax(0, y))) * (double)s->yarn_ext_factor;
+        double mix = (1 - fmin(1, fmax(0, y))) * (double)s->ext_factor;
         theta = theta * (1 - mix) + extrapolated * mix;
         magnitude *= 1 + 0.1 * log(1 / scale);
     }
@@ -53,10 +48,10 @@ static void expected(const struct shape *s, const float *factors, size_t p, size
     *sin_out = sin(theta) * magnitude;
 }
 
-static void agrees(const struct shape *s, const float *factors)
+static void agrees(const struct rotation *s, const float *factors)
 {
     static float c[N_POSITIONS * MAX_PAIRS], d[N_POSITIONS * MAX_PAIRS];
-    size_t n_pairs = s->rope_dim / 2;
+    size_t n_pairs = s->dim / 2;
     rope_tables(s, factors, N_POSITIONS, c, d);
     for (size_t p = 0; p < N_POSITIONS; p++) {
         for (size_t i = 0; i < n_pairs; i++) {
@@ -76,8 +71,8 @@ START_TEST(plain_tables_agree)
     static const float bases[] = {10000, 100000, 1000000, 500000};
     for (size_t i = 0; i < 5; i++) {
         for (size_t k = 0; k < 4; k++) {
-            struct shape s = plain_shape(dims[i]);
-            s.rope_base = bases[k];
+            struct rotation s = plain_rotation(dims[i]);
+            s.base = bases[k];
             agrees(&s, NULL);
         }
     }
@@ -86,11 +81,11 @@ END_TEST
 
 START_TEST(linear_scaling_agrees)
 {
-    struct shape s = plain_shape(64);
-    s.rope_scaling = ROPE_SCALING_LINEAR;
-    s.rope_scale_factor = 4;
+    struct rotation s = plain_rotation(64);
+    s.scaling = ROPE_SCALING_LINEAR;
+    s.factor = 4;
     agrees(&s, NULL);
-    s.rope_scale_factor = 2.5f;
+    s.factor = 2.5f;
     agrees(&s, NULL);
 }
 END_TEST
@@ -101,13 +96,13 @@ START_TEST(yarn_agrees)
     static const size_t contexts[] = {32, 256, 4096, 32768};
     for (size_t i = 0; i < 4; i++) {
         for (size_t k = 0; k < 4; k++) {
-            struct shape s = plain_shape(k % 2 == 0 ? 64 : 128);
-            s.rope_scaling = ROPE_SCALING_YARN;
-            s.rope_scale_factor = factors[i];
-            s.rope_original_context = contexts[k];
-            s.rope_base = k < 2 ? 10000 : 1000000;
-            s.yarn_ext_factor = i == 1 ? 0.5f : 1;
-            s.yarn_attn_factor = i == 2 ? 0.8f : 1;
+            struct rotation s = plain_rotation(k % 2 == 0 ? 64 : 128);
+            s.scaling = ROPE_SCALING_YARN;
+            s.factor = factors[i];
+            s.original_context = contexts[k];
+            s.base = k < 2 ? 10000 : 1000000;
+            s.ext_factor = i == 1 ? 0.5f : 1;
+            s.attn_factor = i == 2 ? 0.8f : 1;
             agrees(&s, NULL);
         }
     }
@@ -116,11 +111,11 @@ END_TEST
 
 START_TEST(yarn_with_no_width_agrees)
 {
-    struct shape s = plain_shape(64);
-    s.rope_scaling = ROPE_SCALING_YARN;
-    s.rope_scale_factor = 8;
-    s.yarn_ext_factor = 1;
-    s.yarn_beta_fast = s.yarn_beta_slow = 1e6f; /* both corrections below the first pair */
+    struct rotation s = plain_rotation(64);
+    s.scaling = ROPE_SCALING_YARN;
+    s.factor = 8;
+    s.ext_factor = 1;
+    s.beta_fast = s.beta_slow = 1e6f; /* both corrections below the first pair */
     agrees(&s, NULL);
 }
 END_TEST
@@ -130,18 +125,18 @@ START_TEST(frequency_factors_agree)
     float factors[32];
     for (size_t i = 0; i < 32; i++)
         factors[i] = 1.0f + (float)i / 4;
-    struct shape s = plain_shape(64);
+    struct rotation s = plain_rotation(64);
     agrees(&s, factors);
-    s.rope_scaling = ROPE_SCALING_YARN;
-    s.rope_scale_factor = 4;
-    s.yarn_ext_factor = 1;
+    s.scaling = ROPE_SCALING_YARN;
+    s.factor = 4;
+    s.ext_factor = 1;
     agrees(&s, factors);
 }
 END_TEST
 
 START_TEST(position_0_is_not_rotated)
 {
-    struct shape s = plain_shape(64);
+    struct rotation s = plain_rotation(64);
     float c[32], d[32];
     rope_tables(&s, NULL, 1, c, d);
     for (size_t i = 0; i < 32; i++)
@@ -152,7 +147,7 @@ END_TEST
 START_TEST(a_shorter_table_is_the_beginning_of_a_longer_one)
 {
     static float c[2][N_POSITIONS * 16], d[2][N_POSITIONS * 16];
-    struct shape s = plain_shape(32);
+    struct rotation s = plain_rotation(32);
     rope_tables(&s, NULL, N_POSITIONS, c[0], d[0]);
     rope_tables(&s, NULL, 100, c[1], d[1]);
     ck_assert_mem_eq(c[0], c[1], sizeof(float) * 100 * 16);
