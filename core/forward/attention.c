@@ -120,6 +120,19 @@ static size_t spans_of(const struct row *row)
     return row->position / ATTEND_SPAN + 1;
 }
 
+/* The first position that a row sees through a window (0: none). */
+static size_t first_seen(const struct row *row, size_t window)
+{
+    return window > 0 && row->position >= window ? row->position + 1 - window : 0;
+}
+
+/* Positions from `first` on that are before the window of the row at a position; 0 or less: none.
+ */
+static ptrdiff_t hidden_of(size_t position, size_t window, size_t first)
+{
+    return window > 0 ? (ptrdiff_t)(position + 1) - (ptrdiff_t)window - (ptrdiff_t)first : 0;
+}
+
 /* Whether the i-th row of a list is the step's next row and its sequence's next position. */
 static bool follows(const struct attention *a, const struct list *list, size_t i)
 {
@@ -228,12 +241,19 @@ static void attend_span(const struct attention *a, const struct attention_layer 
     const size_t skipped = position < first ? first - position : 0; /* rows before the span */
     if (skipped >= tile->n_rows)
         return;
-    const size_t n_rows = tile->n_rows - skipped, seen = position + skipped + 1 - first;
+    const size_t window = a->model->shape.layers[l->layer].window;
+    const ptrdiff_t n_hidden = hidden_of(position + skipped, window, first);
+    if (n_hidden >= ATTEND_SPAN)
+        return;
+    const size_t left = tile->n_rows - skipped, reach = (size_t)(ATTEND_SPAN - n_hidden);
+    /* The windows of rows beyond reach begin after the span. */
+    const size_t n_rows = window == 0 || left < reach ? left : reach;
+    const size_t seen = position + skipped + 1 - first;
     const size_t n_positions = seen < ATTEND_SPAN ? seen : ATTEND_SPAN;
     const size_t last =
         n_positions + n_rows - 1 < ATTEND_SPAN ? n_positions + n_rows - 1 : (size_t)ATTEND_SPAN;
     const uint8_t *blocks[SPAN_BLOCKS];
-    for (size_t b = 0; b * KV_PAGE < last; b++)
+    for (size_t b = n_hidden > 0 ? (size_t)n_hidden / KV_PAGE : 0; b * KV_PAGE < last; b++)
         blocks[b] = kv_block(a->kv, a->rows[t].seq->pages[first / KV_PAGE + b], l->layer, kv_head);
     const size_t out_stride = a->n_spans * a->group, out = skipped * out_stride + span * a->group;
     a->kernels->attend[kv_type(a->kv)](&(struct attend){
@@ -244,6 +264,9 @@ static void attend_span(const struct attention *a, const struct attention_layer 
         .head_dim = head_dim,
         .blocks = blocks,
         .n_positions = n_positions,
+        .has_window = window > 0,
+        .n_hidden = n_hidden,
+        .softcap = a->model->shape.attention_softcap,
         .scratch = a->scratch + rank * a->scratch_floats,
         .out_stride = out_stride,
         .max = part->max + out,
@@ -257,8 +280,10 @@ static void merge_tile(const struct attention *a, const struct attention_layer *
 {
     const size_t head_dim = a->model->shape.head_dim;
     for (size_t i = 0; i < tile->n_rows; i++) {
-        const size_t row = tile->first + i, from = i * a->n_spans * a->group;
-        const size_t n_spans = spans_of(&a->rows[row_at(&a->lists[l->last], row)]);
+        const size_t row = tile->first + i;
+        const struct row *of = &a->rows[row_at(&a->lists[l->last], row)];
+        const size_t first = first_seen(of, a->model->shape.layers[l->layer].window) / ATTEND_SPAN;
+        const size_t n_spans = spans_of(of) - first, from = (i * a->n_spans + first) * a->group;
         a->kernels->attend_merge(part->max + from, part->sum + from, part->acc + from * head_dim,
                                  l->sinks != NULL ? l->sinks + kv_head * a->group : NULL, n_spans,
                                  a->group, head_dim,

@@ -41,7 +41,7 @@ static size_t expand_items(const struct forward *f, size_t layer)
     return panels_on(f, layer, &f->model->layers[layer].up);
 }
 
-/* hidden = silu(gate) * up, or gelu(up). */
+/* hidden = silu(gate) * up, gelu(gate) * up, or gelu(up). */
 static void expand(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct layer *l = &f->model->layers[layer];
@@ -50,12 +50,15 @@ static void expand(struct forward *f, size_t layer, struct range r, unsigned ran
     float *hidden = f->inputs[INPUT_HIDDEN].f32;
     const struct act *x = product_input(f, layer, INPUT_NORMED, n_rows, make_ffn_input, rank);
     uint64_t part;
-    if (f->model->shape.ffn == FFN_SILU_GATED) {
+    if (f->model->shape.ffn != FFN_GELU) {
         linear_panels(f, &l->gate, r.begin, r.end, x, n_rows, hidden, stride);
         linear_panels(f, &l->up, r.begin, r.end, x, n_rows, f->up, f->ff_stride);
         part = part_begin(f, rank);
+        const bool silu = f->model->shape.ffn == FFN_SILU_GATED;
+        void (*const act_mul)(float *, const float *, size_t) =
+            silu ? f->kernels->silu_mul : f->kernels->gelu_mul;
         for (size_t t = 0; t < n_rows; t++)
-            f->kernels->silu_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
+            act_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
     } else {
         linear_panels(f, &l->up, r.begin, r.end, x, n_rows, hidden, stride);
         part = part_begin(f, rank);

@@ -61,8 +61,13 @@ static void project_output(struct forward *f, size_t layer, struct range r, unsi
     const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_wanted, make_head_input, rank);
     linear_panels(f, &f->model->output, r.begin, r.end, x, f->n_wanted, f->logits, f->vocab_stride);
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
-    for (size_t t = 0; t < f->n_wanted; t++)
-        scale_values(f->logits + t * f->vocab_stride + begin, f->model->shape.logit_scale, n);
+    const struct shape *s = &f->model->shape;
+    for (size_t t = 0; t < f->n_wanted; t++) {
+        float *logits = f->logits + t * f->vocab_stride + begin;
+        scale_values(logits, s->logit_scale, n);
+        if (s->logit_softcap != 0)
+            f->kernels->softcap(logits, s->logit_softcap, n);
+    }
 }
 
 /* --- the phases of a step, in their order --- */

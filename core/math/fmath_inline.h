@@ -58,6 +58,13 @@ static inline float fmath_exp_inline(float x)
     return x != x ? x : y;
 }
 
+/* cap * tanh(x / cap); minus_2_over_cap: -2 / cap. */
+static inline float fmath_softcap_inline(float x, float cap, float minus_2_over_cap)
+{
+    float e = fmath_exp_inline(fabsf(x) * minus_2_over_cap);
+    return copysignf(cap * ((1.0f - e) / (1.0f + e)), x);
+}
+
 static inline float fmath_silu_inline(float x)
 {
     return x / (1.0f + fmath_exp_inline(-x));

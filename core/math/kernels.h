@@ -85,6 +85,11 @@ struct attend {
     /* of this span, that the first row sees, 1..ATTEND_SPAN; each further row sees one more, up to
      * ATTEND_SPAN */
     size_t n_positions;
+    /* Where rows see through a window: the positions of this span that lie before the first row's
+     * (0 or less: none), less than n_positions; before each further row's one more. */
+    bool has_window;
+    ptrdiff_t n_hidden;
+    float softcap;     /* scores become cap * tanh(score / cap); 0: they stay */
     float *scratch;    /* [ATTEND_QUERIES][D]: overwritten */
     size_t out_stride; /* heads, >= n_heads */
     float *max;        /* out [n_rows][out_stride] */
@@ -119,6 +124,12 @@ static inline size_t delta_state_floats(size_t size)
     return (size + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS * size;
 }
 
+/* What lies before the window of an attend's row. */
+static inline ptrdiff_t attend_hidden(const struct attend *a, size_t row)
+{
+    return a->has_window ? a->n_hidden + (ptrdiff_t)row : -ATTEND_SPAN;
+}
+
 struct kernels {
     const char *name; /* "ref", "avx2" */
 
@@ -146,6 +157,8 @@ struct kernels {
     /* gate = g * sigmoid(1.702 g) * (u + 1), g = min(gate, 7), u = up clamped to -7..7 (gpt-oss) */
     void (*swiglu_oai)(float *gate, const float *up, size_t n);
     void (*add_scaled)(float *y, const float *x, float scale, size_t n); /* y += scale * x, fused */
+    void (*gelu_mul)(float *gate, const float *up, size_t n); /* gate = gelu(gate) * up */
+    void (*softcap)(float *x, float cap, size_t n);           /* x = cap * tanh(x / cap) */
     /* Rotates pairs (Su et al., 2021). interleaved: (x[2i], x[2i+1]), the "llama" order; else
      * (x[i], x[i + n/2]), the "neox" order. cos, sin: [n/2]. Then every x (all head_dim of them) is
      * multiplied by scale. n <= head_dim. */

@@ -267,6 +267,18 @@ static void add_scaled(float *y, const float *x, float scale, size_t n)
         y[i] = fmaf(scale, x[i], y[i]);
 }
 
+static void gelu_mul(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = fmath_gelu_inline(gate[i]) * up[i];
+}
+
+static void softcap(float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fmath_softcap_inline(x[i], cap, -2.0f / cap);
+}
+
 static void rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
                  bool interleaved, float scale)
 {
@@ -389,18 +401,21 @@ static void attend_add(const uint8_t *block, enum kv_type type, float p, size_t 
 struct attend_head {
     const float *q;
     float *acc; /* [D] */
+    float softcap;
     float max;
     float lane[LANES]; /* of the sum */
 };
 
-/* One block's n visible positions: scores, the running maximum, the lanes of the sum, the values.
- * Anything in the block beyond n is stale and is never looked at. */
+/* One block's visible positions, [begin, end): scores, the running maximum, the lanes of the sum,
+ * the values. Anything else in the block is hidden or stale and is never looked at. */
 static void attend_block(struct attend_head *head, enum kv_type type, const uint8_t *block,
-                         size_t n, size_t head_dim)
+                         size_t begin, size_t end, size_t head_dim)
 {
     float score[KV_PAGE], max = head->max;
-    for (size_t pos = 0; pos < n; pos++) {
+    for (size_t pos = begin; pos < end; pos++) {
         score[pos] = attend_score(block, type, head->q, head_dim, pos);
+        if (head->softcap != 0.0f)
+            score[pos] = fmath_softcap_inline(score[pos], head->softcap, -2.0f / head->softcap);
         max = larger(score[pos], max);
     }
     if (max > head->max) { /* what was summed so far shrinks */
@@ -411,7 +426,7 @@ static void attend_block(struct attend_head *head, enum kv_type type, const uint
             head->acc[d] *= shrink;
         head->max = max;
     }
-    for (size_t pos = 0; pos < n; pos++) {
+    for (size_t pos = begin; pos < end; pos++) {
         float p = fmath_exp_inline(score[pos] - max);
         head->lane[pos % LANES] += p;
         attend_add(block, type, p, head_dim, pos, head->acc);
@@ -424,13 +439,17 @@ static void attend(const struct attend *a, enum kv_type type)
         size_t row = i / a->n_heads, h = i % a->n_heads, out = row * a->out_stride + h;
         size_t n_positions =
             a->n_positions + row < ATTEND_SPAN ? a->n_positions + row : ATTEND_SPAN;
+        ptrdiff_t n_hidden = attend_hidden(a, row);
+        size_t begin = n_hidden > 0 ? (size_t)n_hidden : 0;
         struct attend_head head = {.q = a->q + row * a->q_stride + h * a->head_dim,
                                    .acc = a->acc + out * a->head_dim,
+                                   .softcap = a->softcap,
                                    .max = -INFINITY};
         memset(head.acc, 0, a->head_dim * sizeof *head.acc);
-        for (size_t first = 0; first < n_positions; first += KV_PAGE) {
+        for (size_t first = begin / KV_PAGE * KV_PAGE; first < n_positions; first += KV_PAGE) {
             size_t n = n_positions - first < KV_PAGE ? n_positions - first : KV_PAGE;
-            attend_block(&head, type, a->blocks[first / KV_PAGE], n, a->head_dim);
+            attend_block(&head, type, a->blocks[first / KV_PAGE], begin > first ? begin - first : 0,
+                         n, a->head_dim);
         }
         a->max[out] = head.max + 0.0f; /* -0 becomes +0: which zero was found first must not show */
         a->sum[out] = tree(head.lane);
@@ -558,6 +577,8 @@ const struct kernels KERNELS_REF_TABLE = {
     .gelu = gelu,
     .swiglu_oai = swiglu_oai,
     .add_scaled = add_scaled,
+    .gelu_mul = gelu_mul,
+    .softcap = softcap,
     .rope = rope,
     .kv_store = {[KV_F32] = kv_store_f32, [KV_F16] = kv_store_f16, [KV_Q8] = kv_store_q8},
     .attend = {[KV_F32] = attend_f32, [KV_F16] = attend_f16, [KV_Q8] = attend_q8},

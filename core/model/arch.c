@@ -12,12 +12,16 @@
 #define LAYERS                                                                                     \
     (TRAIT_ANY | TRAIT_ATTENTION | TRAIT_DENSE | TRAIT_ATTN_NORM | TRAIT_FFN_NORM |                \
      TRAIT_OUTPUT_NORM)
-#define LLAMA  (LAYERS | TRAIT_GATED | TRAIT_ROTATES)
-#define BIASED (LAYERS | TRAIT_LAYER_NORMS | TRAIT_BIASES)
+#define LLAMA    (LAYERS | TRAIT_GATED | TRAIT_ROTATES)
+#define SANDWICH (LLAMA | TRAIT_POST_NORMS)
+#define BEHIND   (SANDWICH & ~(TRAIT_ATTN_NORM | TRAIT_FFN_NORM)) /* of what joins alone */
+#define GEMMA    (SANDWICH | TRAIT_EMBED_ROOT | TRAIT_WINDOWS | TRAIT_LOGIT_SOFTCAP)
+#define BIASED   (LAYERS | TRAIT_LAYER_NORMS | TRAIT_BIASES)
 
 #define ARCH(arch_name, norms_and_ffn, order, marks)                                               \
     .name = (arch_name), norms_and_ffn, .rope = (order), .traits = (marks)
 #define RMS_SILU   .norm = NORM_RMS, .ffn = FFN_SILU_GATED
+#define RMS_GELU   .norm = NORM_RMS, .ffn = FFN_GELU_GATED
 #define LAYER_GELU .norm = NORM_LAYER, .ffn = FFN_GELU
 
 static const struct arch archs[] = {
@@ -34,6 +38,16 @@ static const struct arch archs[] = {
     {ARCH("hunyuan-dense", RMS_SILU, ROPE_NEOX,
           LLAMA | TRAIT_HEAD_NORMS | TRAIT_NORMS_AFTER_ROPE | TRAIT_ROPE_ALPHA)},
     {ARCH("starcoder2", LAYER_GELU, ROPE_NEOX, BIASED | TRAIT_ROTATES)},
+    {ARCH("gemma2", RMS_GELU, ROPE_NEOX, GEMMA | TRAIT_ATTN_SOFTCAP), .window = 4096, .pattern = 2,
+     .softcap = 50, .logit_softcap = 30, .root_scaled_of = 46},
+    {ARCH("gemma3", RMS_GELU, ROPE_NEOX, GEMMA | TRAIT_HEAD_NORMS), .pattern = 6,
+     .window_base = 10000, .window_plain = true, .root_scaled_of = 62},
+    {ARCH("olmo2", RMS_SILU, ROPE_NEOX, BEHIND | TRAIT_ROW_NORMS | TRAIT_WINDOWS), .pattern = 4,
+     .window_plain = true},
+    {ARCH("exaone4", RMS_SILU, ROPE_NEOX,
+          BEHIND | TRAIT_HEAD_NORMS | TRAIT_WINDOWS | TRAIT_SPECULATES),
+     .window = 4096, .pattern = 4, .windowed_only_of = 64, .still_full = true},
+    {ARCH("glm4", RMS_SILU, ROPE_INTERLEAVED, SANDWICH)},
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 

@@ -14,6 +14,7 @@
  *   vec_max(a, b)                     b where a is NaN
  *   vec_above(a, b), vec_top(a)       any lane of a > b; the largest lane
  *   vec_exp(x, n)                     e^x of x <= 0 or NaN; lanes at n and beyond are 0
+ *   vec_softcap(x, cap)               cap * tanh(x / cap), with the reference's roundings
  *   vec_sum(vec8 sum, vec v)          adds v to the sum's lanes, 8 at a time
  *   vec_kv(p, type)                   LANES numbers of a block
  *   vec_kv_some(p, type, n)           the first n; reads nothing after them
@@ -44,6 +45,7 @@ struct queries {
     float *acc[ATTEND_QUERIES];   /* [D]: the caller's */
     const float *q;               /* [D][n] */
     size_t n, head_dim;
+    float softcap;   /* 0: none */
     ptrdiff_t ahead; /* bytes to the next block, for prefetching; 0 at the last */
 };
 
@@ -108,11 +110,17 @@ ALWAYS_INLINE void score_tile(struct queries *s, enum kv_type type, const uint8_
     }
 }
 
-/* A query's scores become weights; the first n are visible. After them lies what was computed from
- * stale keys: it is masked. */
-ALWAYS_INLINE void softmax(struct queries *s, size_t i, size_t n)
+/* A query's scores become weights; those of positions [begin, n) are visible. Around them lies what
+ * was computed from hidden or stale keys: it is masked. */
+ALWAYS_INLINE void softmax(struct queries *s, size_t i, size_t begin, size_t n)
 {
     const vec old = vec_set(s->max[i]), lowest = vec_set(-INFINITY);
+    if (s->softcap != 0.0f) {
+        for (size_t pos = 0; pos < n; pos += LANES)
+            vec_store(s->p[i] + pos, vec_softcap(vec_load(s->p[i] + pos), s->softcap));
+    }
+    for (size_t pos = 0; pos < begin; pos++)
+        s->p[i][pos] = -INFINITY;
     vec top = old;
     for (size_t pos = 0; pos < n; pos += LANES)
         top = vec_max(vec_visible(s->p[i] + pos, least(n - pos, LANES), lowest), top);
@@ -256,23 +264,40 @@ ALWAYS_INLINE size_t next_tile(size_t n)
             f(__VA_ARGS__, at_, size);                                                             \
         break;
 
-/* One block for rows [0, n_rows) of n_heads queries each; row r sees n_positions + r of it. */
+/* The first position of a block that a row sees, when n_hidden lie before it. */
+ALWAYS_INLINE size_t first_seen(ptrdiff_t n_hidden)
+{
+    return n_hidden > 0 ? (size_t)n_hidden : 0;
+}
+
+/* One block for rows [0, n_rows) of n_heads queries each; row r sees n_positions + r of it but for
+ * the first n_hidden + r. */
 ALWAYS_INLINE void attend_block(struct queries *s, enum kv_type type, const uint8_t *block,
-                                ptrdiff_t n_positions, size_t n_rows, size_t n_heads)
+                                ptrdiff_t n_positions, ptrdiff_t n_hidden, size_t n_rows,
+                                size_t n_heads)
 {
     const size_t row = n_positions < 1 ? (size_t)(1 - n_positions) : 0; /* the first that sees it */
     const size_t joint = least((size_t)(n_positions + (ptrdiff_t)row), KV_PAGE);
-    const size_t all = least(joint + n_rows - 1 - row, KV_PAGE), end = n_rows * n_heads;
+    const bool edge = n_hidden + (ptrdiff_t)n_rows > 1; /* a window begins here for some */
+    /* One past the last that sees any of it. */
+    const size_t last =
+        edge ? least(n_rows, KV_PAGE - least(first_seen(n_hidden), KV_PAGE)) : n_rows;
+    if (row >= last)
+        return;
+    const size_t all = least(joint + last - 1 - row, KV_PAGE), end = last * n_heads;
     FOR_EACH_TILE(score_tiles, row * n_heads, end, s, type, block, all)
     for (size_t i = row * n_heads; i < end; i++)
-        softmax(s, i, least(joint + i / n_heads - row, KV_PAGE));
-    /* The positions that all of them see, then for each row those that only it and later ones do.
-     */
-    FOR_EACH_TILE(value_tiles, row * n_heads, end, s, type, block, 0, joint)
-    for (size_t r = row + 1; r < n_rows && joint < KV_PAGE; r++) {
-        for (size_t i = r * n_heads; i < (r + 1) * n_heads; i++)
+        softmax(s, i, edge ? first_seen(n_hidden + (ptrdiff_t)(i / n_heads)) : 0,
+                least(joint + i / n_heads - row, KV_PAGE));
+    /* The positions that all of them see, then for each row those that only it and later ones do;
+     * at a window's edge each row by itself. */
+    if (!edge)
+        FOR_EACH_TILE(value_tiles, row * n_heads, end, s, type, block, 0, joint)
+    for (size_t r = edge ? row : row + 1; r < last && (edge || joint < KV_PAGE); r++) {
+        for (size_t i = r * n_heads; i < (r + 1) * n_heads && !edge; i++)
             s->shrink[i] = 1.0f;
-        FOR_EACH_TILE(value_tiles, r * n_heads, (r + 1) * n_heads, s, type, block, joint,
+        FOR_EACH_TILE(value_tiles, r * n_heads, (r + 1) * n_heads, s, type, block,
+                      edge ? first_seen(n_hidden + (ptrdiff_t)r) : joint,
                       least(joint + r - row, KV_PAGE))
     }
 }
@@ -285,6 +310,7 @@ ALWAYS_INLINE void attend_part(const struct attend *a, enum kv_type type, size_t
     s.q = a->scratch;
     s.n = n_rows * n_heads;
     s.head_dim = a->head_dim;
+    s.softcap = a->softcap;
     for (size_t i = 0; i < s.n; i++) {
         const size_t r = row + i / n_heads, h = head + i % n_heads;
         const float *q = a->q + r * a->q_stride + h * a->head_dim;
@@ -299,10 +325,12 @@ ALWAYS_INLINE void attend_part(const struct attend *a, enum kv_type type, size_t
     }
     const size_t n_positions = a->n_positions + row;
     const size_t seen = least(n_positions + n_rows - 1, ATTEND_SPAN);
-    for (size_t begin = 0; begin < seen; begin += KV_PAGE) {
+    const ptrdiff_t n_hidden = attend_hidden(a, row);
+    for (size_t begin = first_seen(n_hidden) / KV_PAGE * KV_PAGE; begin < seen; begin += KV_PAGE) {
         const uint8_t *block = a->blocks[begin / KV_PAGE];
         s.ahead = begin + KV_PAGE < seen ? a->blocks[begin / KV_PAGE + 1] - block : 0;
-        attend_block(&s, type, block, (ptrdiff_t)n_positions - (ptrdiff_t)begin, n_rows, n_heads);
+        attend_block(&s, type, block, (ptrdiff_t)n_positions - (ptrdiff_t)begin,
+                     n_hidden - (ptrdiff_t)begin, n_rows, n_heads);
     }
     for (size_t i = 0; i < s.n; i++) {
         const size_t at = (row + i / n_heads) * a->out_stride + head + i % n_heads;

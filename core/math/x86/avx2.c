@@ -110,6 +110,21 @@ void avx2_add_scaled(float *y, const float *x, float scale, size_t n)
     }
 }
 
+void avx2_gelu_mul(float *gate, const float *up, size_t n)
+{
+    FOR_EACH_8(i, n)
+    {
+        __m256 v = gelu8(load_masked(gate + i, n - i));
+        store_masked(gate + i, n - i, _mm256_mul_ps(v, load_masked(up + i, n - i)));
+    }
+}
+
+void avx2_softcap(float *x, float cap, size_t n)
+{
+    FOR_EACH_8(i, n)
+    store_masked(x + i, n - i, softcap8(load_masked(x + i, n - i), cap));
+}
+
 /* Even lanes: a cos - (b sin); odd lanes: a sin + (b cos). */
 static void rope_interleaved(float *x, const float *cos, const float *sin, size_t n, __m256 scale)
 {

@@ -90,6 +90,16 @@ ALWAYS_INLINE __m256 gelu8(__m256 x)
     return _mm256_div_ps(x, _mm256_add_ps(_mm256_set1_ps(1.0f), e));
 }
 
+/* The reference's roundings: cap * ((1 - e) / (1 + e)), with the sign of x. */
+ALWAYS_INLINE __m256 softcap8(__m256 x, float cap)
+{
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    __m256 e = exp8(_mm256_mul_ps(_mm256_andnot_ps(sign, x), _mm256_set1_ps(-2.0f / cap)));
+    __m256 t = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
+    __m256 y = _mm256_mul_ps(_mm256_set1_ps(cap), t);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, y), _mm256_and_ps(sign, x));
+}
+
 /* The products with quantized matrices of a table: their declarations, and their places in it. */
 #define MATMUL(table, type)                                                                        \
     void table##_matmul_##type(const struct matrix *w, size_t p0, size_t p1, const struct act *x,  \
@@ -146,6 +156,8 @@ void avx2_conv(const float *const *taps, size_t n_taps, const float *w, size_t w
 void avx2_delta(const struct delta *d);
 void avx2_swiglu_oai(float *gate, const float *up, size_t n);
 void avx2_add_scaled(float *y, const float *x, float scale, size_t n);
+void avx2_gelu_mul(float *gate, const float *up, size_t n);
+void avx2_softcap(float *x, float cap, size_t n);
 void avx2_rope(float *x, const float *cos, const float *sin, size_t n, size_t head_dim,
                bool interleaved, float scale);
 float avx2_max(const float *x, size_t n);
@@ -163,7 +175,7 @@ bool avx2_all_finite(const float *x, size_t n);
     .rms_norm = avx2_rms_norm, .layer_norm = avx2_layer_norm, .add = avx2_add,                     \
     .silu_mul = avx2_silu_mul, .gelu = avx2_gelu, .rope = avx2_rope,                               \
     .sigmoid_mul = avx2_sigmoid_mul, .conv = avx2_conv, .swiglu_oai = avx2_swiglu_oai,             \
-    .add_scaled = avx2_add_scaled,                                                                 \
+    .add_scaled = avx2_add_scaled, .gelu_mul = avx2_gelu_mul, .softcap = avx2_softcap,             \
     .kv_store =                                                                                    \
         {[KV_F32] = avx2_kv_store_f32, [KV_F16] = avx2_kv_store_f16, [KV_Q8] = avx2_kv_store_q8},  \
     .attend_merge = avx2_attend_merge, .max = avx2_max, .argmax = avx2_argmax,                     \

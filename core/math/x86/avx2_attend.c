@@ -86,6 +86,11 @@ ALWAYS_INLINE vec vec_exp(vec x, size_t n)
     return _mm256_and_ps(exp8(x), _mm256_castsi256_ps(first_lanes(n)));
 }
 
+ALWAYS_INLINE vec vec_softcap(vec x, float cap)
+{
+    return softcap8(x, cap);
+}
+
 ALWAYS_INLINE vec8 vec_sum(vec8 sum, vec v)
 {
     return _mm256_add_ps(sum, v);

@@ -102,6 +102,14 @@ ALWAYS_INLINE vec vec_exp(vec x, size_t n)
     return _mm512_maskz_scalef_ps(kept, p, power);
 }
 
+ALWAYS_INLINE vec vec_softcap(vec x, float cap)
+{
+    const vec one = vec_set(1.0f), sign = vec_set(-0.0f);
+    vec e = vec_exp(vec_mul(_mm512_andnot_ps(sign, x), vec_set(-2.0f / cap)), LANES);
+    vec y = vec_mul(vec_set(cap), _mm512_div_ps(vec_sub(one, e), _mm512_add_ps(one, e)));
+    return _mm512_or_ps(_mm512_andnot_ps(sign, y), _mm512_and_ps(sign, x));
+}
+
 ALWAYS_INLINE vec8 vec_sum(vec8 sum, vec v)
 {
     sum = _mm256_add_ps(sum, _mm512_castps512_ps256(v));

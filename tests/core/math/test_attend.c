@@ -152,21 +152,70 @@ START_TEST(rows_together_have_the_definitions_bits)
 }
 END_TEST
 
+/* Positions that no row sees any more hold NaN. */
+static void hide(struct span *s, const struct kernels *kernels, enum kv_type type,
+                 ptrdiff_t n_hidden)
+{
+    float nan[128];
+    for (size_t d = 0; d < s->a.head_dim; d++)
+        nan[d] = NAN;
+    for (ptrdiff_t pos = 0; pos < n_hidden; pos++) {
+        uint8_t *block = s->pages + (size_t)(s->blocks[pos / KV_PAGE] - s->pages);
+        kernels->kv_store[type](block, (size_t)pos % KV_PAGE, s->a.head_dim, nan, nan);
+    }
+    s->a.has_window = true;
+    s->a.n_hidden = n_hidden;
+}
+
+START_TEST(windows_and_caps_have_the_definitions_bits)
+{
+    static const size_t heads[] = {1, 2, 3, 5, 8, 24}, firsts[] = {1, 25, 32, 60, 96, 500, 512};
+    enum kv_type type = (enum kv_type)(_i % KV_TYPES);
+    struct table_pair pairs[MAX_PAIRS];
+    const size_t n_pairs = table_pairs(pairs);
+    struct rng r = {90 + (uint64_t)_i};
+    for (size_t i = 1; i < n_pairs; i++) {
+        for (size_t j = 0; j < 3 * N(heads) * N(firsts); j++) {
+            size_t n_heads = heads[j % N(heads)], most = ATTEND_QUERIES / n_heads;
+            size_t n_rows = most - rng_below(&r, most), first = firsts[j / 3 / N(heads)];
+            struct span s;
+            rows_create(&s, &r, pairs[i].wanted, type, head_dims[(i + j) % N(head_dims)], n_rows,
+                        n_heads, first, VALUES_NORMAL);
+            /* every row sees something of the span */
+            size_t reach = first < ATTEND_SPAN + 1 - n_rows ? first : ATTEND_SPAN + 1 - n_rows;
+            hide(&s, pairs[i].wanted, type, (ptrdiff_t)rng_below(&r, reach + 3) - 3);
+            s.a.softcap = j % 2 == 0 ? 0.0f : 0.5f + (float)(j % 7);
+            compare(&pairs[i], type, &s);
+            struct result all = run(pairs[i].tested, type, &s);
+            for (size_t h = 0; h < n_rows * n_heads; h++) {
+                float sum = all.sum[h / n_heads * s.a.out_stride + h % n_heads];
+                ck_assert_msg(sum >= 1.0f, "a sum of %g", (double)sum); /* no NaN came in */
+            }
+            result_destroy(&all);
+            span_destroy(&s);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_row_gives_the_same_bits_alone_and_among_others)
 {
     enum { D = 40, HEADS = 3, ROWS = 8 };
-    enum kv_type type = (enum kv_type)_i;
+    enum kv_type type = (enum kv_type)(_i % KV_TYPES);
     struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {80};
     struct span s;
     rows_create(&s, &r, &kernels_ref, type, D, ROWS, HEADS, 507, VALUES_NORMAL);
+    s.a.has_window = _i >= KV_TYPES;
+    s.a.n_hidden = 27;
     for (size_t i = 0; i < n_pairs; i++) {
         struct result all = run(pairs[i].tested, type, &s);
         for (size_t row = 0; row < ROWS; row++) {
             struct span one = s;
             one.a.q = s.q + row * s.a.q_stride;
             one.a.n_rows = 1;
+            one.a.n_hidden = s.a.n_hidden + (ptrdiff_t)row;
             one.a.n_positions = 507 + row < ATTEND_SPAN ? 507 + row : ATTEND_SPAN;
             struct result alone = run(pairs[i].tested, type, &one);
             ck_same_floats(all.acc + row * s.a.out_stride * D, alone.acc, HEADS * D);
@@ -364,7 +413,8 @@ int main(void)
     tcase_add_loop_test(c, attention_has_the_definitions_bits, 0,
                         (int)KV_TYPES * (int)VALUES_KINDS);
     tcase_add_loop_test(c, rows_together_have_the_definitions_bits, 0, 2 * KV_TYPES);
-    tcase_add_loop_test(c, a_row_gives_the_same_bits_alone_and_among_others, 0, KV_TYPES);
+    tcase_add_loop_test(c, a_row_gives_the_same_bits_alone_and_among_others, 0, 2 * KV_TYPES);
+    tcase_add_loop_test(c, windows_and_caps_have_the_definitions_bits, 0, KV_TYPES);
     tcase_add_loop_test(c, stored_pages_are_the_same_bytes, 0, (int)KV_TYPES * (int)VALUES_KINDS);
     tcase_add_test(c, a_head_gives_the_same_bits_alone_and_in_a_group);
     tcase_add_test(c, attention_follows_a_moving_maximum);

@@ -91,6 +91,16 @@ static void op_add_scaled(const struct kernels *k, const struct inputs *in, floa
     k->add_scaled(y, in->w, 0.37f, in->n);
 }
 
+static void op_gelu_mul(const struct kernels *k, const struct inputs *in, float *y)
+{
+    k->gelu_mul(y, in->w, in->n);
+}
+
+static void op_softcap(const struct kernels *k, const struct inputs *in, float *y)
+{
+    k->softcap(y, 3.0f, in->n);
+}
+
 static void op_gelu(const struct kernels *k, const struct inputs *in, float *y)
 {
     k->gelu(y, in->n);
@@ -153,7 +163,7 @@ static operation *const operations[] = {
     op_add,         op_silu_mul,          op_gelu,          op_rope_interleaved,
     op_rope_halves, op_rope_part,         op_sum_exp,       op_all_finite,
     op_exp,         op_count_at_least,    op_list_at_least, op_swiglu_oai,
-    op_add_scaled,
+    op_add_scaled,  op_gelu_mul,          op_softcap,
 };
 
 START_TEST(rows_have_the_definitions_bits)
