@@ -1,6 +1,7 @@
 /* guard.c - the grammar, byte by byte. Pure; loop thread. */
 #include "server/http/guard.h"
 
+#include "base/chars.h"
 #include "server/http/headers.h"
 
 #include <assert.h>
@@ -202,16 +203,19 @@ static bool list_has(const char *list, const char *item)
     return false;
 }
 
-/* A field that decides about the message's end. */
+/* A field that decides about the message's end. The library takes blanks after a value as its part,
+ * headers.c does not. */
 static void take_framing(struct guard *g)
 {
     if (is_field(g, "connection")) {
         g->closes |= list_has(g->text, "close");
         g->stays |= list_has(g->text, "keep-alive");
+    } else if (g->n_text > 0 && chars_have(" \t", g->text[g->n_text - 1])) {
+        bad(g, "Content-Length and Transfer-Encoding must not be followed by blanks");
     } else if (is_field(g, "content-length")) {
         uint64_t n = 0;
         g->doubtful |= g->length || g->chunked;
-        if (!headers_parse_length(g->text, &n)) /* nor does the library take blanks after it */
+        if (!headers_parse_length(g->text, &n))
             bad(g, "Content-Length must be a decimal number");
         g->length = true;
         g->n_left = n;

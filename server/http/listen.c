@@ -147,6 +147,11 @@ static enum status add_host(struct endpoints *e, const char *host, struct error 
         hints.ai_flags |= AI_NUMERICHOST;
     snprintf(name, sizeof name, "%.*s", (int)(brackets ? n - 2 : n), host + brackets);
     int code = n < sizeof name ? getaddrinfo(name, NULL, &hints, &list) : EAI_NONAME;
+    if (code == EAI_NONAME)
+        return error_set(err, STATUS_IO,
+                         "--host %.200s: neither an address nor a name known here; a port is given "
+                         "with --port",
+                         host);
     if (code != 0)
         return error_set(err, STATUS_IO, "--host %.200s: %s", host,
                          code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));

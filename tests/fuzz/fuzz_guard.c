@@ -2,14 +2,18 @@
  *
  * However they are cut, the verdict is the same, and what is passed on before a fault or an end is
  * the same messages. What is passed on holds no NUL in a head, and no line that begins with a
- * colon.
+ * colon; and of a request that is served, the guard and headers.c see the same end.
  */
 #include "fuzz/fuzz.h"
 #include "server/http/guard.h"
+#include "server/http/headers.h"
 
 #include <string.h>
 
 enum { HEAD_MAX = 512 };
+
+static char *copies[GUARD_FIELDS_MAX]; /* of values, NUL-terminated as the library has them */
+static size_t n_copies;
 
 /* Returns how many bytes were passed on. */
 static size_t feed(struct guard *guard, const char *bytes, size_t n, size_t step)
@@ -42,6 +46,51 @@ static void check_lines(const char *bytes, size_t n)
     }
 }
 
+/* A head's fields as the library hands them on: without the blanks before a value, with those after
+ * it. */
+static void take_fields(struct headers *headers, const char *head, size_t n)
+{
+    const char *line = head, *end = memmem(head, n, "\r\n", 2);
+    for (line = end + 2; line + 2 < head + n; line = end + 2) {
+        end = memmem(line, (size_t)(head + n - line), "\r\n", 2);
+        const char *colon = memchr(line, ':', (size_t)(end - line)), *value = colon + 1;
+        while (value < end && (*value == ' ' || *value == '\t'))
+            value++;
+        size_t n_value = (size_t)(end - value);
+        char *copy = malloc(n_value + 1); /* freed with the others */
+        FUZZ_CHECK(copy != NULL && n_copies < GUARD_FIELDS_MAX, "%zu", n_copies);
+        copies[n_copies++] = copy;
+        memcpy(copy, value, n_value);
+        copy[n_value] = '\0';
+        headers_take(headers, line, (size_t)(colon - line), copy, n_value);
+    }
+}
+
+/* The first head, read by the guard and by the service's own check: both must see the same end of
+ * its message, as the library does, which knows a coding only by its bare name. */
+static void check_framing(const char *bytes, size_t n)
+{
+    struct guard guard;
+    struct headers headers = {.host = NULL};
+    enum refusal refusal;
+    const char *why;
+    size_t i = 0, begin = n > 1 && bytes[0] == '\r' ? 2 : 0;
+    guard_init(&guard, HEAD_MAX);
+    while (i < n && guard.n_heads == 0 && guard_look(&guard, bytes + i, 1) == 1)
+        i++;
+    if (guard.n_heads == 0)
+        return;
+    take_fields(&headers, bytes + begin, i - begin);
+    const char *version = memmem(bytes, i, "HTTP/1.0\r\n", 10) != NULL ? "HTTP/1.0" : "HTTP/1.1";
+    if (headers_check(&headers, version, &refusal, &why)) {
+        FUZZ_CHECK(!guard.doubtful, "served, though its end is in doubt");
+        FUZZ_CHECK(headers.chunked == (guard.state == GUARD_SIZE), "%d", (int)guard.state);
+        FUZZ_CHECK(headers.n_body == guard.n_left, "%zu", (size_t)guard.n_left);
+    }
+    while (n_copies > 0)
+        free(copies[--n_copies]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
@@ -61,5 +110,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (n_whole > 0)
         check_lines(bytes, n_whole);
+    check_framing(bytes, n);
     return 0;
 }
