@@ -53,7 +53,7 @@ static size_t trimmed(const char **begin, const char *end)
     return (size_t)(end - *begin);
 }
 
-/* Reads the element at *p and moves behind its comma; false at the end of the list. */
+/* Reads the element at *p and moves past its comma; false at the end of the list. */
 static bool next_range(const char **p, struct media_range *out)
 {
     if (**p == '\0')

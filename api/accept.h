@@ -21,6 +21,6 @@ enum answer_form {
     ANSWER_FORMS
 };
 
-/* What form the answer has: the stream field wins, else an Accept header that prefers
+/* The answer's form: the stream field wins, else an Accept header that prefers
  * text/event-stream or text/plain to JSON (RFC 9110 quality values, then order; NULL: absent). */
 enum answer_form accept_form(bool stream, const char *accept);

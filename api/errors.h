@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "engine/job.h"
 
-/* What an error looks like from outside. */
+/* An error as clients see it. */
 struct api_error {
     unsigned http;    /* 400 ... */
     const char *code; /* "invalid_value", "context_length_exceeded", "queue_full", ... static */
@@ -17,7 +17,7 @@ struct api_error {
 };
 struct api_error errors_of_status(enum status status);
 
-/* What the service refuses by itself, before or beside any request's decoding. */
+/* The service's own refusals, before or beside any request's decoding. */
 enum refusal {
     REFUSAL_BAD_REQUEST, /* 400: framing, headers */
     REFUSAL_NO_KEY,      /* 401 */

@@ -96,7 +96,7 @@ enum status generation_echo(struct choice *choice, const char *text, size_t n, s
 /* Takes a zeroed one. with_jobs: they were never submitted. */
 void generation_free(struct generation *g, bool with_jobs);
 
-/* What may be sent of a job now. `finished` is read first: when true, everything else is final. */
+/* How much of a job may be sent now. `finished` is read first: when true, all else is final. */
 struct generation_ready {
     bool finished;
     size_t n_tokens, n_text;

@@ -293,7 +293,7 @@ def take(side, servers, o, label):
 
 
 def summary(samples, lower, o):
-    """Of the quiet samples; where there is none, of all."""
+    """Over the quiet samples; where there is none, over all."""
     samples = [s for s in samples if not is_noisy(s, o)] or samples
     values = [s["value"] for s in samples]
     out = {

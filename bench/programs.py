@@ -207,7 +207,7 @@ def llama_server(folder, model, threads, slots, context, flags=()):
 
 
 def load(http_load, server, clients, tokens, seconds, warm, ids=0):
-    """What http_load counted."""
+    """http_load's counts."""
     what = ["--ids", ids] if ids else ["--prompt", "Once upon a time there was"]
     found = json.loads(
         run(

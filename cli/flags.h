@@ -16,7 +16,7 @@ enum status flags_read(struct flags *out, const struct settings *settings, size_
                        struct error *err);
 void flags_free(struct flags *flags);
 
-/* What errors call the fields: as the flags are called. */
+/* The fields' names in errors: those of the flags. */
 extern const struct builder_names flags_names;
 /* An error about a field that was a flag here becomes wrong usage of that flag. */
 void flags_blame(enum verb verb, struct error *err);

@@ -30,7 +30,7 @@ struct loaded {
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.
  */
 enum status load_all(struct loaded *out, const struct settings *settings, struct error *err);
-/* What can be told without reading weights: the options, the file's header, that the model is one
+/* The checks that need no weights: the options, the file's header, that the model is one
  * that runs here. The same errors. */
 enum status load_check(const struct settings *settings, struct error *err);
 /* The machine and its kernels alone. */

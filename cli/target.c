@@ -33,7 +33,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 /* The new file's name is short and does not depend on the target's, which may be as long as a name
- * can be. Somebody else's file keeps its owner, and one in a folder that takes no new file can only
+ * can be. Another user's file keeps its owner, and one in a folder that takes no new file can only
  * be written as it is. */
 static enum status name_beside(struct target *t, const char *path, struct error *err)
 {

@@ -396,7 +396,7 @@ static enum status check_together(const struct settings *s, struct error *err)
     return check_lists(s, err);
 }
 
-/* What follows from several rows together. */
+/* Checks of several rows together. */
 static void derive(struct settings *s)
 {
     s->unix_alone =

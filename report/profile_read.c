@@ -176,7 +176,7 @@ static size_t place_of(struct profile_summary *s, struct parsed_object *r, const
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
         fault(r, name, "is not a scope's name");
     else if (s->n_others == PROFILE_OTHERS)
-        fault(r, name, "is one scope too many that this version does not know");
+        fault(r, name, "is one unknown scope more than this version can hold");
     else
         memcpy(s->others[s->n_others++], name, n + 1);
     return r->status == STATUS_OK ? SCOPES + s->n_others - 1 : PROFILE_SCOPES;

@@ -1,6 +1,6 @@
 /* jobs.h - the jobs that the service has given to its engine: who owns them, and who reads them.
  *
- * The registry owns every submitted job until it is final and nobody reads it any more; connections
+ * The registry owns every submitted job until it is final and has no reader any more; connections
  * and requests only read. A request may read several jobs, a job may have several readers, each
  * with a position of its own, and one may come later: it finds all tokens from the first on. A job
  * whose last active reader has left is cancelled, unless it is kept under a name; at most
@@ -52,9 +52,9 @@ void jobs_detach(struct jobs *jobs, struct job_reader *reader);
 
 struct job *jobs_job(const struct job_entry *entry);
 
-/* Keeps a job, running or final, when nobody reads it, under a name (at most JOBS_NAME_MAX bytes).
- * Where JOBS_KEPT_MAX are kept, the oldest final one that nobody reads is let go; false when there
- * is none, or the name is taken or too long. */
+/* Keeps a job, running or final, while it has no reader, under a name (at most JOBS_NAME_MAX
+ * bytes). Where JOBS_KEPT_MAX are kept, the oldest final one without a reader is let go; false when
+ * there is none, or the name is taken or too long. */
 bool jobs_keep(struct jobs *jobs, struct job_entry *entry, const char *name);
 void jobs_let_go(struct jobs *jobs, struct job_entry *entry);
 struct job_entry *jobs_find(const struct jobs *jobs, const char *name); /* NULL: none */

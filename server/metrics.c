@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* What OpenTelemetry recommends stands between the first and the last line of each. */
+/* OpenTelemetry's recommended bounds stand between the first and the last line of each. */
 /* clang-format off */
 static const double duration_values[] = {
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -275,7 +275,7 @@ static void put_tokens(struct text *t, struct metrics *m, const struct engine_st
               rate_read(&m->prompt, now, s->prompt_computed_tokens));
 }
 
-/* Of the pages there may be, those that live sequences hold. */
+/* The share of all possible pages that live sequences hold. */
 static double kv_usage(const struct kv_stats *kv)
 {
     return kv->n_pages > 0 ? (double)kv->n_used / (double)kv->n_pages : 0;

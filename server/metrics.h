@@ -43,8 +43,8 @@ struct histogram {
 };
 void metrics_observe(struct histogram *h, const struct bounds *bounds, double value);
 
-/* A counter's growth over the last 10 s, whoever asks and how often: its value at the end of each
- * recent second. */
+/* A counter's growth over the last 10 s, however often it is asked for: its value at the end of
+ * each recent second. */
 enum { RATE_SECONDS = 10, RATE_SLOTS = 16 };
 struct rate {
     uint64_t slots[RATE_SLOTS]; /* [second % RATE_SLOTS]: the value when that second ended */

@@ -72,7 +72,7 @@ enum status download_lock(int *fd, int folder, const char *file, const struct pa
         if (!busy)
             continue; /* it was finished or removed meanwhile */
         if (!wait)
-            return error_set(err, STATUS_FULL, "%s: a process is getting it right now", file);
+            return error_set(err, STATUS_FULL, "%s: another process is downloading it", file);
         if (!said)
             say_waiting(patience, file);
         said = true;
@@ -204,7 +204,8 @@ static void take_sha256(char out[65], const char *etag)
         memcpy(out, at, 65);
 }
 
-/* What the answer and the source say of the file; STATUS_IO where they contradict each other. */
+/* Joins what the answer and the source say of the file; STATUS_IO where they contradict each other.
+ */
 static enum status identify(const struct transfer *t, const struct web_answer *a,
                             struct shelf_label *out, struct error *err)
 {
@@ -318,7 +319,7 @@ static enum status on_body(void *ctx, const char *bytes, size_t n, struct error 
     struct transfer *t = ctx;
     if (n > t->total - t->at)
         return error_set(err, STATUS_IO,
-                         "%s: the server sends more than the %" PRIu64 " bytes that it has named",
+                         "%s: the server sends more than the %" PRIu64 " bytes that it announced",
                          t->d->file, t->total);
     enum status status = check_magic(t, bytes, n, err);
     if (status != STATUS_OK)
@@ -376,7 +377,7 @@ static enum status get_bytes(struct transfer *t, struct error *err)
             return STATUS_OK;
         if (t->verdict == VERDICT_RESTART) {
             if (n_restarts++ == MAX_RESTARTS)
-                return error_set(err, STATUS_IO, "%s: the server's answers do not fit together",
+                return error_set(err, STATUS_IO, "%s: the server's answers contradict each other",
                                  t->d->file);
             if ((status = begin_anew(t, err)) != STATUS_OK)
                 return status;
@@ -474,7 +475,7 @@ enum status download_file(const struct download *download, struct download_resul
     if (status != STATUS_OK)
         return status;
     status = get(&t, result, err);
-    /* What cannot go on is not left behind. */
+    /* A part that cannot be resumed is removed. */
     if (!result->is_new && (t.discard || t.at == 0 || t.verdict == VERDICT_SAME))
         download_discard(download->folder, download->file);
     else if (status != STATUS_OK)

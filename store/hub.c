@@ -264,7 +264,7 @@ enum status hub_find(struct sources *out, const struct reference *reference, con
     once.tries = 1;
     snprintf(path, sizeof path, "%s", r->path);
     tree_url(url, r, endpoint);
-    /* Of a file that is named the list only says beforehand what its own answer will say. */
+    /* The list only says beforehand what a named file's own answer will say. */
     enum status status = list_files(&list, url, web, named ? &once : patience, &answer, err);
     if (status == STATUS_OK && !named) {
         const struct listed *found;

@@ -218,7 +218,7 @@ static enum status none_means(const struct stored_model *models, size_t n, const
         names[i] = models[i].name;
     const char *nearest = n > 0 ? nearest_name(name, names, n) : NULL;
     free(names);
-    return error_set(err, STATUS_IO, "%s: `smallmind pull` has got no such model%s%s", name,
+    return error_set(err, STATUS_IO, "%s: no such model has been pulled%s%s", name,
                      nearest != NULL ? "; nearest: " : "", nearest != NULL ? nearest : "");
 }
 

@@ -207,7 +207,7 @@ static enum status parse_url(struct reference *r, const char *text, struct error
     for (size_t i = 0; i < n_host; i++) {
         char c = (char)tolower((unsigned char)host[i]);
         if (!isalnum((unsigned char)c) && strchr(".-_:[]", c) == NULL)
-            return refuse(text, "the host's name has a character that none has", err);
+            return refuse(text, "the host's name contains an invalid character", err);
         r->host[i] = strchr(":[]", c) != NULL ? '_' : c;
     }
     if (host[0] == '.' || strstr(r->host, "..") != NULL)

@@ -40,7 +40,8 @@ static enum status take_layer(struct source *out, const cJSON *root, const struc
                          r->text, n);
     if (!cJSON_IsString(digest) || strncmp(digest->valuestring, "sha256:", 7) != 0 ||
         !sources_is_sha256(digest->valuestring + 7))
-        return error_set(err, STATUS_IO, "%s: its manifest names the model by no SHA-256", r->text);
+        return error_set(err, STATUS_IO, "%s: its manifest gives no SHA-256 for the model",
+                         r->text);
     if (!cJSON_IsNumber(size) || size->valuedouble < 1 || size->valuedouble > 9e15)
         return error_set(err, STATUS_IO, "%s: its manifest does not say how large the model is",
                          r->text);

@@ -28,7 +28,7 @@ enum status shelf_root(char out[PATH_MAX], const char *setting, struct error *er
         n = snprintf(out, PATH_MAX, "%s/.cache/smallmind/models", home);
     else
         return error_set_param(err, STATUS_INVALID, "--models-dir",
-                               "where models lie is not known: neither --models-dir, "
+                               "the models' folder is unknown: neither --models-dir, "
                                "XDG_CACHE_HOME nor HOME is set");
     if (n >= PATH_MAX / 2)
         return error_set_param(err, STATUS_INVALID, "--models-dir",

@@ -33,7 +33,7 @@ enum status shelf_place_of(struct shelf_place *out, const struct reference *refe
                            const char *path, struct error *err);
 /* The reference of a file that lies there; "": only its label can say. */
 void shelf_reference_of(char out[REFERENCE_MAX], const struct shelf_place *place);
-/* What `list` calls it. */
+/* Its name in `list`. */
 void shelf_name_of(char out[REFERENCE_PATH_MAX], const struct shelf_place *place);
 
 /* Opens a place's folder, made where it is missing if create; STATUS_IO. */

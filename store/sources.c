@@ -43,7 +43,7 @@ enum status sources_place_read(struct sources_place *out, struct error *err)
     for (const char *c = token; c != NULL && *c != '\0'; c++)
         if (*c <= ' ' || *c > '~')
             return error_set_param(err, STATUS_INVALID, "HF_TOKEN",
-                                   "HF_TOKEN has a character that no token has");
+                                   "HF_TOKEN contains a character that a token must not");
     if (token != NULL && strlen(token) >= sizeof place.token)
         return error_set_param(err, STATUS_INVALID, "HF_TOKEN", "HF_TOKEN is too long");
     if (token != NULL)

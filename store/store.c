@@ -63,8 +63,8 @@ static enum status check_file(void *ctx, const char *path, bool checked, struct 
     if (status == STATUS_OK)
         return STATUS_OK;
     if (status == STATUS_FORMAT && !checked)
-        return error_set(err, status, "%s: what came is no right GGUF file: %s", p->place.file,
-                         cause.text);
+        return error_set(err, status, "%s: the download is not a valid GGUF file: %s",
+                         p->place.file, cause.text);
     say(p, &cause);
     return STATUS_OK;
 }

@@ -170,7 +170,7 @@ static bool take_header(struct web *web, const char *name, const char *value)
     return true;
 }
 
-/* What ends the transfer from inside: curl sees a callback that took nothing. */
+/* Ends the transfer from inside: curl sees a callback that took nothing. */
 static size_t stop(struct web *web, enum status status)
 {
     web->status = status;
@@ -374,7 +374,7 @@ static enum status follow(struct web *web, char url[WEB_URL_MAX], struct web_ori
     struct web_origin next;
     curl_easy_getinfo(web->curl, CURLINFO_REDIRECT_URL, &target);
     if (web->location[0] == '\0' || target == NULL || strlen(target) >= WEB_URL_MAX)
-        return error_set(web->err, STATUS_IO, "%.*s: a redirect (%ld) that does not say where to",
+        return error_set(web->err, STATUS_IO, "%.*s: a redirect (%ld) without a Location",
                          web_shown_length(url), url, web->answer->code);
     struct error cause;
     if (origin_parse(&next, target, &cause) != STATUS_OK)
@@ -420,7 +420,7 @@ enum status web_get(struct web *web, const char *url, const char *const *headers
 enum status web_refusal(const struct web *web, const struct web_answer *answer, const char *url,
                         struct error *err)
 {
-    const char *why = "this is no answer to such a request";
+    const char *why = "this is not an answer to such a request";
     bool hub = web->options.token_url != NULL, has_token = hub && web->options.token[0] != '\0';
     if (answer->code == 401 && hub)
         why = has_token ? "the token in HF_TOKEN is not taken"

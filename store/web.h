@@ -24,7 +24,7 @@ struct web_options {
     const atomic_bool *cancel; /* looked at once a second; NULL: never */
 };
 
-/* What the answers' heads said. Of a redirect only linked_etag and linked_bytes are kept (a hub
+/* The answers' heads. Of a redirect only linked_etag and linked_bytes are kept (a hub
  * says there what the file is), and what the last answer says itself wins. */
 struct web_answer {
     long code;                        /* 200, ...; 0: there was none */

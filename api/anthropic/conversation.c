@@ -44,13 +44,13 @@ static struct block read_block(struct json_span object)
     return b;
 }
 
-/* What is known and cannot be taken, by what it would need. */
+/* Kinds of content that are known and cannot be taken, by what they would need. */
 static const char *why_not(struct json_span type)
 {
     static const struct {
         const char *type, *why;
     } rows[] = {
-        {"image", "is an image; this model reads text alone"},
+        {"image", "is an image; this model reads text only"},
         {"document", "is a document; send its text in a text block"},
         {"search_result", "is a search result; send its text in a text block"},
         {"server_tool_use", "is a tool call; this server has no tools of its own"},

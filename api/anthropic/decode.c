@@ -64,7 +64,7 @@ const struct field_table anthropic_count_fields = {
 
 /* --- from the values on --- */
 
-/* What asks for more than plain text, in words that ask for nothing more. */
+/* Fields that can ask for more than plain text, and the values that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
     const struct cJSON *tool = values_member(v->tool_choice, "type");

@@ -40,7 +40,8 @@ struct asked {
 #define ASKED_EXACT        9007199254740992.0 /* 2^53: what every JSON reader keeps */
 #define ASKED_LONGEST      1000000000.0       /* ms, 11 days: added to a clock, far from 64 bits */
 
-/* What inference servers add to the APIs of others (seed, min_p, ignore_eos, ...): for .more. */
+/* Fields that inference servers add to the APIs of others (seed, min_p, ignore_eos, ...): for
+ * .more. */
 extern const struct field_table asked_extras;
 
 struct asking { /* a body on its way to jobs; zeroed first */
@@ -83,5 +84,5 @@ enum status asking_join_kwargs(const struct asking *a, const char *members, char
 enum status asked_template(const char *field, const struct cJSON *value,
                            const struct chat_template *model, const struct api_limits *limits,
                            struct chat_template **out, struct error *err);
-/* What the generation takes over when all is well; frees the rest in any case. */
+/* The generation takes over its part when all is well; the rest is freed in any case. */
 void asking_end(struct asking *a, struct generation *g, enum status status);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* What precedes the turns: messages[0] as `system`, or nothing, and the rest as `turns`. */
+/* The part before the turns: messages[0] as `system`, or nothing, and the rest as `turns`. */
 #define SYSTEM_APART                                                                               \
     "{%- if messages and messages[0].role == 'system' -%}"                                         \
     "{%- set system = messages[0].content -%}{%- set turns = messages[1:] -%}"                     \

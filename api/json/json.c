@@ -291,7 +291,7 @@ enum status json_check(const char *text, size_t n, size_t max_depth, size_t max_
     }
 }
 
-/* Behind the string whose opening quote is at text[at]. */
+/* The place after the string whose opening quote is at text[at]. */
 static size_t skip_string(const char *text, size_t at)
 {
     for (at++; text[at] != '"'; at++)
@@ -299,7 +299,7 @@ static size_t skip_string(const char *text, size_t at)
     return at + 1;
 }
 
-/* Behind the value that begins at text[at]. */
+/* The place after the value that begins at text[at]. */
 static size_t skip_value(const char *text, size_t n, size_t at)
 {
     size_t depth = 0;

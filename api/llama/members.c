@@ -104,7 +104,7 @@ static void put_bias(struct json_writer *w, bool first, int32_t id, float bias)
     json_raw(w, "}");
 }
 
-/* What the body asked for, and the ends that ignore_eos bans. */
+/* The body's settings, and the ends that ignore_eos bans. */
 static void put_biases(struct json_writer *w, const struct facts *f)
 {
     const struct sampling *s = &f->job->sampling;
@@ -403,7 +403,7 @@ static double ms_since(uint64_t begin_ns)
     return now > begin_ns ? (double)(now - begin_ns) * 1e-6 : 0;
 }
 
-/* What the worker has written before n_read and n_ready let it be read. */
+/* The part that the worker has written before n_read and n_ready let it be read. */
 void llama_put_timings(struct json_writer *w, const struct job *job,
                        const struct generation_mark *to)
 {

@@ -8,7 +8,7 @@
 #include "api/llama/llama.h"
 #include "api/openai/openai.h"
 
-/* What a body asks of its answer's form; a generation's wishes. */
+/* A generation's wishes: the form that a body asks its answer to have. */
 struct llama_wishes {
     struct openai_more more; /* of chats; first */
     bool return_tokens, timings_per_token, return_progress, verbose;

@@ -124,7 +124,7 @@ static enum status text_of_object(const struct asking *a, const struct cJSON *va
     const struct cJSON *media = cJSON_GetObjectItemCaseSensitive(value, "multimodal_data");
     if (media != NULL && !cJSON_IsNull(media) && !(cJSON_IsArray(media) && media->child == NULL))
         return error_set_param(err, STATUS_UNSUPPORTED, a->names.prompt,
-                               "%s: multimodal_data: this model reads text alone", a->names.prompt);
+                               "%s: multimodal_data: this model reads text only", a->names.prompt);
     if (!cJSON_IsString(string))
         return error_set_param(err, STATUS_INVALID, a->names.prompt,
                                "%s: an object must have a prompt_string", a->names.prompt);
@@ -364,7 +364,7 @@ static enum status take_sampler(size_t i, bool on[N_SAMPLERS], struct error *err
 {
     if (i == N_SAMPLERS)
         return error_set_param(err, STATUS_INVALID, "samplers",
-                               "samplers names one that does not exist here");
+                               "samplers names a sampler that this server does not have");
     for (size_t later = i; later < N_SAMPLERS; later++)
         if (on[later])
             return error_set_param(err, STATUS_UNSUPPORTED, "samplers",

@@ -20,7 +20,7 @@ static void put_event(struct json_writer *w, const struct generation *g,
     native_put_tokens(w, job, g->tokenizer, from->n_tokens, to->n_tokens);
 }
 
-/* Of the next n tokens those up to the last one at whose end no character is cut, so that an
+/* The next n tokens up to the last one at whose end no character is cut, so that an
  * event's text is that of its tokens; all n where that would be none of them. */
 static size_t whole_tokens(const struct choice *choice, size_t n)
 {
@@ -79,7 +79,7 @@ size_t native_event_min(const struct generation *g)
            native_token_bound(tokenizer_max_piece(g->tokenizer), g->choices[0].job->n_logprobs);
 }
 
-/* What is left of a finished job: its last event, or its error. */
+/* The rest of a finished job: its last event, or its error. */
 static size_t write_ending(struct generation *g, const struct generation_ready *ready, char *out,
                            size_t room)
 {

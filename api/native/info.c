@@ -89,7 +89,7 @@ static void put_limits(struct json_writer *w, const struct info_limits *limits)
     json_raw(w, "}");
 }
 
-/* What the number of workers was chosen by; null: there was no choice to make. */
+/* The measurements that decided the number of workers; null: there was no choice to make. */
 static void put_calibration(struct json_writer *w, const struct calibration *c)
 {
     json_name(w, ",", "calibration");

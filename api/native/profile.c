@@ -15,7 +15,7 @@ static void put_ms(struct json_writer *w, const char *name, double ns)
     json_double(w, ns * 1e-6, 3);
 }
 
-/* What all its steps moved, how fast, and how near their products and attention come to the
+/* How much all its steps moved, how fast, and how near their products and attention come to the
  * machine's limits. */
 static void put_moved(struct json_writer *w, const struct job_share *share,
                       const struct generation_profile *p)

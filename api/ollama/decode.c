@@ -68,7 +68,7 @@ static const struct field generate_rows[] = {
     {"system", FIELD_RAW, .nullable = true, ASKED(system)},
     {"raw", FIELD_BOOL, .nullable = true, ASKED(raw)},
     {"suffix", FIELD_NONE, .refused = "filling in between two texts is not supported"},
-    {"images", FIELD_NONE, .refused = "this model reads text alone"},
+    {"images", FIELD_NONE, .refused = "this model reads text only"},
     {"template", FIELD_ANY, .nullable = true, ASKED(chat_template)},
     {"context", FIELD_NONE,
      .refused = "earlier answers cannot be gone on with by their tokens; send the conversation to "
@@ -93,7 +93,7 @@ const struct field_table ollama_chat_fields = {.fields = chat_rows,
 
 /* --- from the values on --- */
 
-/* What templates call it; "": nothing was asked for. */
+/* The word that templates use for it; "": nothing was asked for. */
 static enum status read_think(const struct asking *a, struct json_span *kwargs, struct error *err)
 {
     static const struct {

@@ -38,7 +38,7 @@ static bool write_line(struct json_writer *w, struct generation *g,
     return true;
 }
 
-/* What is ready, in one line or in several where room is short. */
+/* The text that is ready, in one line or in several where room is short. */
 static bool write_ready(struct json_writer *w, struct generation *g,
                         const struct generation_ready *ready)
 {

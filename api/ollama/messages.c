@@ -80,7 +80,7 @@ static enum status put_message(struct json_writer *w, struct json_span message, 
         if (is_named(name, "images")) {
             if (!is_empty(value))
                 return error_set_param(err, STATUS_UNSUPPORTED, "messages",
-                                       "messages: this model reads no images, text alone");
+                                       "messages: this model reads text only, no images");
             continue;
         }
         json_raw(w, before);

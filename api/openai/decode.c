@@ -78,7 +78,7 @@ static const struct field chat_rows[] = {
     {"tool_choice", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
     {"function_call", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
     {"modalities", FIELD_ANY, .nullable = true, ASKED(modalities)},
-    {"audio", FIELD_NONE, .refused = "this server answers with text alone"},
+    {"audio", FIELD_NONE, .refused = "this server answers with text only"},
     {"prediction", FIELD_NONE, .no_effect = true},
     {"verbosity", FIELD_NONE, .no_effect = true},
     {"parallel_tool_calls", FIELD_NONE, .no_effect = true},
@@ -93,7 +93,7 @@ const struct field_table openai_chat_fields = {.fields = chat_rows,
 
 /* --- from the values on --- */
 
-/* What asks for more than plain text, in words that ask for nothing more. */
+/* Fields that can ask for more than plain text, and the values that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
     if (v->response_format != NULL &&
@@ -106,7 +106,7 @@ static enum status check_shape(const struct asked *v, struct error *err)
     if (v->modalities != NULL &&
         (cJSON_GetArraySize(v->modalities) != 1 || !values_is_text(v->modalities->child, "text")))
         return error_set_param(err, STATUS_UNSUPPORTED, "modalities",
-                               "modalities: this server answers with text alone");
+                               "modalities: this server answers with text only");
     return STATUS_OK;
 }
 
@@ -170,7 +170,7 @@ static enum status decode_completion(struct generation *g, const struct generati
     if (status == STATUS_OK && asking_has(&a, offsetof(struct asked, best_of)) &&
         v->best_of != v->n)
         status = error_set_param(err, STATUS_UNSUPPORTED, "best_of",
-                                 "best_of: only as many answers as n asks for are made");
+                                 "best_of must equal n: no further answers are made");
     a.builder.default_tokens = COMPLETION_TOKENS;
     if (v->echo && a.builder.n_logprobs >= 0)
         a.builder.n_prompt_logprobs = a.builder.n_logprobs;

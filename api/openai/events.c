@@ -120,7 +120,7 @@ static bool write_chunk(struct json_writer *w, struct generation *g, size_t i,
     return true;
 }
 
-/* What is ready of a choice, in one chunk or in several where room is short. */
+/* The ready part of a choice, in one chunk or in several where room is short. */
 static bool write_ready(struct json_writer *w, struct generation *g, size_t i,
                         const struct generation_ready *ready)
 {

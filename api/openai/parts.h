@@ -22,7 +22,7 @@ void openai_put_logprobs(struct json_writer *w, const struct generation *g,
 size_t openai_token_bound(const struct generation *g, const struct job *job);
 size_t openai_echo_bound(const struct generation *g, const struct choice *choice);
 
-/* What a row of another server's adds, or nothing; as struct openai_more says. */
+/* The additions of another server's row, or nothing; as struct openai_more says. */
 void openai_put_more(struct json_writer *w, const struct generation *g, size_t i,
                      const struct generation_mark *to);
 size_t openai_more_bound(const struct generation *g);

@@ -55,7 +55,7 @@ static enum status add_part(struct turns *t, struct json_span object, const char
         text = part.refusal;
     else if (json_is_string(part.type, "input_image") || json_is_string(part.type, "input_file") ||
              json_is_string(part.type, "input_audio"))
-        return unsupported(path, "is no text; this model reads text alone", err);
+        return unsupported(path, "is not text; this model reads text only", err);
     else if (!json_is_string(part.type, "input_text") &&
              !json_is_string(part.type, "output_text") && !json_is_string(part.type, "text"))
         return wrong(path, "must be an input_text or output_text part", err);

@@ -63,7 +63,7 @@ const struct field_table openai_response_fields = {.fields = rows,
 
 /* --- from the values on --- */
 
-/* What asks for more than plain text, in words that ask for nothing more. */
+/* Fields that can ask for more than plain text, and the values that ask for nothing more. */
 static enum status check_shape(const struct asked *v, struct error *err)
 {
     const struct cJSON *format = values_member(v->response_format, "format");
@@ -119,7 +119,7 @@ static enum status read_effort(const struct asked *v, struct response_wishes *wi
     return STATUS_OK;
 }
 
-/* What answers repeat of the body, in one piece of memory. */
+/* The parts of the body that answers repeat, in one piece of memory. */
 static enum status keep_wishes(const struct asking *a, struct generation *g, struct error *err)
 {
     const struct asked *v = &a->values;

@@ -153,7 +153,7 @@ static bool write_text(struct json_writer *w, struct generation *g,
     return write_delta(w, g, part, begin, to, 0);
 }
 
-/* What the answer has grown by: with log-probabilities, token by token. */
+/* The answer's growth: with log-probabilities, token by token. */
 static bool write_answer(struct json_writer *w, struct generation *g,
                          const struct generation_ready *ready)
 {

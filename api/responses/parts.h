@@ -29,7 +29,7 @@ static inline struct response_wishes *responses_wishes(const struct generation *
 }
 
 enum response_status { RESPONSE_RUNNING, RESPONSE_COMPLETED, RESPONSE_INCOMPLETE, RESPONSE_FAILED };
-/* Of a finished job. */
+/* The status of a finished job. */
 enum response_status responses_status(const struct job *job);
 
 /* A part of the answer: what the model thought, or its text. */

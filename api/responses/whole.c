@@ -122,7 +122,7 @@ static void put_span(struct json_writer *w, const char *name, struct json_span s
     }
 }
 
-/* What the body asked for, or the defaults. */
+/* The body's settings, or the defaults. */
 static void put_wishes(struct json_writer *w, const struct response_wishes *wishes)
 {
     put_span(w, "instructions", wishes->instructions, "null");

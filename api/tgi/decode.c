@@ -73,7 +73,7 @@ static enum status check(const struct asking *a, struct error *err)
                                v->prompt == NULL ? "missing" : fields_type_name(v->prompt));
     if (v->prompt_details && v->stream)
         return error_set_param(err, STATUS_UNSUPPORTED, "decoder_input_details",
-                               "decoder_input_details: a stream has none of the prompt");
+                               "decoder_input_details is not available in a stream");
     return STATUS_OK;
 }
 

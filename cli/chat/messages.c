@@ -45,7 +45,7 @@ enum status messages_set_system(struct messages *m, const char *content, size_t 
     if (n > 0 && (status = messages_add(&fresh, "system", content, n, err)) != STATUS_OK)
         return status;
     fresh.n_first = fresh.n;
-    /* What stood after the old system message, or after the opening bracket. */
+    /* The rest after the old system message, or after the opening bracket. */
     size_t skip = m->n_first > 0 ? m->n_first : m->n > 0 ? 1 : 0, n_rest = m->n - skip;
     bool has_rest = m->n_messages > (m->n_first > 0 ? 1u : 0u);
     if ((status = reserve(&fresh, n_rest + 4, err)) != STATUS_OK) {

@@ -172,7 +172,7 @@ static enum status say(struct conversation *c, const char *text, size_t n, struc
     return STATUS_OK;
 }
 
-/* What one line does. An error that the next message could have as well ends a pipe's run. */
+/* Obeys one line. An error that the next message could have as well ends a pipe's run. */
 static enum status take_line(struct conversation *c, const char *line, size_t n, struct error *err)
 {
     if (n == 0)

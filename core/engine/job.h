@@ -151,7 +151,7 @@ int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, th
 struct logit_bias *job_biases(struct job *job);
 char *job_stop_bytes(struct job *job);
 
-/* Of the prompt's token i, when the first token is ready or the job final: whether its record is
+/* When the first token is ready or the job final: whether the record of the prompt's token i is
  * there. The first token's never is; in a job that was cut short those not read yet are not. */
 static inline bool job_has_prompt_logprob(const struct job *job, size_t i)
 {

@@ -303,7 +303,7 @@ static enum status admit_at_once(struct queue *q, struct job *job, uint64_t now,
     return STATUS_OK;
 }
 
-/* Free slots, where nobody waits for them. */
+/* Free slots, where no job waits for them. */
 static size_t free_slots(struct queue *q)
 {
     size_t n = 0;
@@ -370,7 +370,7 @@ static enum status admit(struct queue *q, struct job *const *jobs, size_t n, uin
     return status;
 }
 
-/* What no state of the engine could ever serve. */
+/* Requests that no state of the engine could ever serve. */
 static enum status check_size(const struct queue *q, const struct job *job, struct error *err)
 {
     size_t n = job->n_prompt + job->max_tokens;

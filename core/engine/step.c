@@ -417,7 +417,7 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
                           memory_order_relaxed);
 }
 
-/* Of all that were wanted, in the rows' order. */
+/* All that were wanted, in the rows' order. */
 static void take_samples(struct worker *w, uint64_t now)
 {
     for (size_t i = 0; i < w->n_wanted; i++) {

@@ -48,7 +48,7 @@ enum status worker_wait_started(struct worker *w, struct error *err);
 void worker_stop(struct worker *w);    /* asks it to end what it runs, FINISH_CANCELLED */
 void worker_destroy(struct worker *w); /* takes NULL; joins after worker_stop, and frees */
 
-/* What this worker can offer a job. */
+/* This worker's offer to a job. */
 struct worker_offer {
     bool has_slot;
     size_t cached_pages; /* of its prompt */

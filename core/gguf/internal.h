@@ -46,7 +46,7 @@ struct gguf {
     size_t n_tensors;
     uint32_t *tensors_by_name; /* [n_tensors], sorted; owned */
 
-    /* Of a split model the first file holds the tensors of all; the others keep their bytes. */
+    /* The first file of a split model holds the tensors of all; the others keep their bytes. */
     struct gguf **others; /* [n_others], parts 1 and on; owned */
     size_t n_others;
 };

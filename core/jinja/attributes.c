@@ -115,7 +115,7 @@ static const struct jinja_function cycler_methods[] = {
     {"reset", cycler_reset, "", 0, "Cycler"},
 };
 
-/* What Python has, and a template must not call, or this does not have. */
+/* Methods of Python that a template must not call, or that this does not have. */
 static const char dict_changes[] = " clear pop popitem setdefault update ";
 static const char list_changes[] = " append clear pop reverse insert sort extend remove ";
 static const char lacking[] = " encode maketrans translate fromkeys bit_length to_bytes from_bytes "
@@ -178,7 +178,7 @@ static struct jinja_value unsafe(struct jinja_heap *heap, struct jinja_value v,
     return jinja_undefined(NULL, copy);
 }
 
-/* What Python's getattr() finds. */
+/* As Python's getattr(). */
 static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
                           const struct jinja_text *name, struct jinja_value *out)
 {
@@ -323,7 +323,7 @@ static bool is_hashable(struct jinja_value v)
            v.kind != JINJA_SLICE;
 }
 
-/* What Python's v[key] finds. */
+/* As Python's v[key]. */
 static bool own_item(struct jinja_heap *heap, struct jinja_value v, struct jinja_value key,
                      struct jinja_value *out)
 {

@@ -157,7 +157,7 @@ static void bind_parameters(struct jinja_run *run, const struct jinja_node *node
     }
 }
 
-/* What is left when the parameters have their values. */
+/* Arguments that are left when the parameters have their values. */
 static void bind_rest(struct jinja_run *run, const struct jinja_macro *macro,
                       const struct jinja_args *args, bool *used, bool has_caller)
 {

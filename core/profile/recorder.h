@@ -86,8 +86,8 @@ struct step_times { /* of a recorded step up to its text; ns */
     double matrix[SCOPE_NONE]; /* the totals of products by weight type, SCOPE_MIXED included */
 };
 
-/* Behind the fold and CUT_TEXT, until the next step. */
+/* After the fold and CUT_TEXT, until the next step. */
 const struct step_times *recorder_times(struct recorder *recorder);
 
-/* Behind the fold. */
+/* After the fold. */
 void recorder_end(struct recorder *recorder);

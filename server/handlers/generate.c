@@ -177,7 +177,7 @@ static size_t write_form(struct stream *s, char *out, size_t room)
     return n;
 }
 
-/* What it holds has been sent. Most dialects ask for the same room all along. */
+/* Its content has been sent. Most dialects ask for the same room all along. */
 static bool grow_spill(struct stream *s, size_t room)
 {
     if (s->spill_room >= room)
@@ -351,7 +351,7 @@ static struct stream *create(struct request *r)
     return s;
 }
 
-/* What the job's profile will say besides its steps. */
+/* The part of the job's profile that its steps do not tell. */
 static void begin_profile(struct stream *s)
 {
     const struct service *service = s->task.service;
@@ -373,7 +373,7 @@ static enum MHD_Result refuse(struct stream *s, uint64_t retry_ms)
     return request_refuse(s->task.request, errors_of_status(s->status), &s->error, retry_ms);
 }
 
-/* What the jobs get from their request. */
+/* The jobs' settings from their request. */
 static void complete_jobs(struct stream *s)
 {
     const struct request *r = s->task.request;
@@ -473,7 +473,7 @@ static enum MHD_Result go_on(struct stream *s)
     if (s->status != STATUS_OK)
         return refuse(s, 0);
     if (s->generation.ignored[0] != '\0')
-        log_line(LOG_DEBUG, "request %s: the field '%s' is not known and was let be", s->task.id,
+        log_line(LOG_DEBUG, "request %s: unknown field '%s' ignored", s->task.id,
                  s->generation.ignored);
     const struct service *service = s->task.service;
     if (names_refuse(&service->names, service->settings->strict_model, s->generation.asked_model,

@@ -20,7 +20,7 @@ enum state {
     LIVE_DONE
 };
 
-/* For the report, behind the last second: told to who asks meanwhile. */
+/* For the report, after the last second: told to those who ask meanwhile. */
 enum { REPORT_MS = 1000 };
 
 struct live {
@@ -29,7 +29,7 @@ struct live {
     double seconds;
     enum profile_form form;
     bool stopped;      /* the drain has begun: the report is due at once */
-    _Atomic bool gone; /* the client has left: nobody reads a report */
+    _Atomic bool gone; /* the client has left: a report would go unread */
     uint64_t due_ms;   /* loop time: when the answer is expected */
 
     uv_timer_t timer;

@@ -8,7 +8,7 @@
 extern const struct handler models_tags, models_ps, models_version, models_show;
 /* GET /props, /slots. */
 extern const struct handler models_props, models_slots;
-/* What routers ask: GET /model_info, /server_info, /v1/loads, /version. */
+/* Routers' questions: GET /model_info, /server_info, /v1/loads, /version. */
 extern const struct handler models_model_info, models_server_info, models_loads;
 extern const struct handler models_server_version;
 /* Routes for what this server does not do: 501, with the reason. */

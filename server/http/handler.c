@@ -117,7 +117,7 @@ void task_end(struct task *task, const struct log_request *line)
 {
     task->request = NULL;
     task->line = *line;
-    task->left = true; /* whoever still works for it works for nobody */
+    task->left = true; /* work still under way for it is in vain */
     if (task->handler->end != NULL)
         task->handler->end(task);
     if (task->watching) /* before the library closes the descriptor */

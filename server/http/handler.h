@@ -30,7 +30,7 @@ struct handler {
     void (*left)(
         struct task *task);         /* the client has gone, or is sent away; the request is there */
     void (*end)(struct task *task); /* the request has ended, answered or not */
-    void (*free)(struct task *task); /* everybody has let go; may complete task->line */
+    void (*free)(struct task *task); /* every holder has let go; may complete task->line */
 };
 
 struct task { /* the first member of a handler's own state */

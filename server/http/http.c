@@ -18,11 +18,11 @@ enum { VICTIMS_MAX = 64 };
 /* Descriptors that are still to be opened when connections get theirs: libmicrohttpd's, the port's
  * and the model's file, files that are read again. And all others, where /proc does not say. */
 enum { FILES_LATER = 16, FILES_UNKNOWN = 32 };
-/* What a connection's memory holds besides its request's header and the records of its fields: the
- * response's headers. */
+/* A connection's memory holds the response's headers too, besides its request's header and the
+ * records of its fields. */
 enum { POOL_SPARE = 4096 };
 enum { LIBRARY_SECONDS = 3600 }; /* of its own timeouts, beyond ours */
-/* What a client may send after its last message while that is being answered. */
+/* Bytes that a client may send after its last message while that is being answered. */
 enum { LEFTOVER_BYTES = 8 << 20 };
 
 static struct conn *conn_of(struct MHD_Connection *mhd)
@@ -79,8 +79,8 @@ static ssize_t on_read(void *ctx, char *out, size_t room)
 
 /* --- from accept to close --- */
 
-/* Whose place a new connection takes: of those without a complete head the oldest that has sent
- * nothing which waits to be read. */
+/* The connection that gives its place to a new one: of those without a complete head the oldest
+ * that has sent nothing which waits to be read. */
 static struct conn *find_victim(const struct http *http, const struct conn *newest)
 {
     int n_looked = 0;
@@ -294,7 +294,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     (void)cls;
     struct conn *conn = conn_of(mhd);
     bool first = *place == NULL;
-    /* What the guard has not seen is not served. */
+    /* A head that the guard has not seen is not served. */
     if (first && conn != NULL && conn->n_requests < conn->guard.n_heads)
         *place = request_begin(conn, method);
     if (*place == NULL)

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* What accepted connections inherit: a peer that vanishes without a word is noticed, in silence
+/* Accepted connections inherit these: a peer that vanishes without a word is noticed, in silence
  * after about two minutes, with data under way after the time that a client may stall. */
 static void set_tcp_options(int fd, unsigned stall_seconds)
 {

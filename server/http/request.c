@@ -82,7 +82,7 @@ static void refuse_later(struct request *r, enum refusal refusal, const char *pa
     error_set_param(&r->why, STATUS_INVALID, param, "%s", why);
 }
 
-/* What the service's state forbids: work while it is loading or draining. */
+/* The service's state may forbid it: work while it is loading or draining. */
 static void check_state(struct request *r)
 {
     enum health state = r->service->state;
@@ -113,8 +113,7 @@ static void refuse_for_memory(struct request *r)
     request_drop_body(r);
     metrics_reject(&r->service->metrics, REJECT_BODY_MEMORY);
     refuse_later(r, REFUSAL_BODY_MEMORY, "",
-                 "the bodies of other requests take all the memory that there is for them "
-                 "(--max-body-memory); try again soon");
+                 "other requests' bodies take up all of --max-body-memory; try again soon");
 }
 
 static void check_body(struct request *r)
@@ -122,7 +121,8 @@ static void check_body(struct request *r)
     const struct headers *h = &r->headers;
     size_t limit = body_limit(r->service);
     if (h->content_encoding != NULL && strcasecmp(h->content_encoding, "identity") != 0)
-        refuse_later(r, REFUSAL_ENCODING, "", "send the body as it is, without a Content-Encoding");
+        refuse_later(r, REFUSAL_ENCODING, "",
+                     "the body must not be compressed: send it without a Content-Encoding");
     else if ((r->route->flags & ROUTE_BODY) && h->length == NULL && !h->chunked)
         refuse_later(r, REFUSAL_NO_LENGTH, "",
                      "a body is needed, with its Content-Length, or chunked");
@@ -142,7 +142,7 @@ static bool is_for_server(const struct request *r, const char *path)
     return strcmp(r->method, "OPTIONS") == 0 && strcmp(path, "*") == 0;
 }
 
-/* Who asks for what: everything that the headers decide and that leaves the connection usable. */
+/* Everything that the headers decide and that leaves the connection usable. */
 static void check_access(struct request *r, const char *path)
 {
     const struct service *service = r->service;
@@ -161,8 +161,9 @@ static void check_access(struct request *r, const char *path)
                      "a valid API key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY");
     else if (asks && r->route != NULL && (r->route->flags & ROUTE_LOCAL) && service->keys == NULL &&
              !listener_is_local(r->conn->fd))
-        refuse_later(r, REFUSAL_REMOTE, "",
-                     "without API keys (--api-key-file) this is for clients on this machine");
+        refuse_later(
+            r, REFUSAL_REMOTE, "",
+            "without API keys (--api-key-file) only clients on this machine may use this path");
     else if (r->route == NULL && is_for_server(r, path))
         return;
     else if (r->route == NULL)
@@ -529,7 +530,7 @@ void request_count(struct request *r, unsigned status)
 
 void request_end(struct request *r)
 {
-    request_count(r, CODE_CLIENT_LEFT); /* if nobody has: it ended before its answer was complete */
+    request_count(r, CODE_CLIENT_LEFT); /* where it ended before its answer was complete */
     struct log_request line = {
         .id = r->id,
         .method = r->method,

@@ -27,7 +27,7 @@ enum status transport_watch(int fd, transport_read_fn *read, void *ctx, struct e
 void transport_forget(int fd); /* before it is closed */
 void transport_end(void);      /* frees this thread's table */
 
-/* What a watcher reads itself with; as recv(2), without waiting. */
+/* For a watcher's own reads; as recv(2), without waiting. */
 ssize_t transport_read(int fd, char *out, size_t room);
 /* Whether the other side has ended, and no byte of it waits to be read. Takes nothing. */
 bool transport_is_at_end(int fd);

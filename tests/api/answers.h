@@ -161,7 +161,7 @@ static void check_logprobs(const cJSON *list, const struct job *job, size_t begi
     }
 }
 
-/* What a client collects from a stream. */
+/* A client's collection of a stream. */
 struct collected {
     char text[8192];
     size_t n_text;

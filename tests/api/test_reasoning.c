@@ -10,7 +10,7 @@ struct told {
     char thought[256], answer[256];
 };
 
-/* What is told by and by of a text that grows by steps; nothing of it is taken back. */
+/* The parts told by and by of a text that grows by steps; nothing of it is taken back. */
 static struct told tell(const char *text, size_t step, const char *prompt)
 {
     struct reasoning r;
@@ -60,7 +60,7 @@ START_TEST(parts_are_told_apart_however_the_text_comes)
 }
 END_TEST
 
-/* What is held back stays short, and what is told does not depend on how the text comes. */
+/* Little is held back, and what is told does not depend on how the text comes. */
 START_TEST(long_white_space_is_not_held_back)
 {
     enum { LONG = 700 };

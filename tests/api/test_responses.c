@@ -71,7 +71,7 @@ START_TEST(what_cannot_be_honoured_is_refused_by_name)
          "\"user\""},
         {ITEM("{\"role\":\"user\"}"), STATUS_INVALID, "input[0].content", "string"},
         {ITEM("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\"}]}"), STATUS_UNSUPPORTED,
-         "input[0].content[0]", "text alone"},
+         "input[0].content[0]", "text only"},
         {ITEM("{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":5}]}"),
          STATUS_INVALID, "input[0].content[0]", "its text"},
         {ITEM("{\"type\":\"function_call\",\"name\":\"f\"}"), STATUS_INVALID, "input[0]",

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* What is found in a model after a change; to be freed with inspection_free. */
+/* The findings in a model after a change; to be freed with inspection_free. */
 static struct inspection *inspect(uint8_t *bytes, size_t size)
 {
     static struct inspection found;

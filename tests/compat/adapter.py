@@ -28,7 +28,7 @@ STORIES = SHARED / "fixtures" / "stories260K.gguf"
 STORIES_CONTEXT = 512  # positions that it was trained for
 NO_MODEL = "its model would have to be downloaded"
 
-# What their metrics are called here; a pair is a quotient. What we do not count has no row.
+# Their metrics' names here; a pair is a quotient. Those that we do not count have no row.
 METRICS = {
     "prompt_tokens_total": ("counter", 'smallmind_prompt_tokens_total{source="computed"}'),
     "prompt_tokens_cached_total": ("counter", 'smallmind_prompt_tokens_total{source="cached"}'),
@@ -122,7 +122,7 @@ def start(server, timeout_seconds=60):
 
 
 def with_defaults(server, path, data):
-    """What stands for a default of every request in its options, and is asked for here."""
+    """Defaults of every request that its options hold, and that are asked for here."""
     if not isinstance(data, dict):
         return data
     data = dict(data)

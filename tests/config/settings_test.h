@@ -83,7 +83,7 @@ static const char *with_ini(const char *text, const char *more)
     return line;
 }
 
-/* What one of the printers writes; malloc'ed. */
+/* One of the printers' text; malloc'ed. */
 static char *printed(void (*print)(FILE *))
 {
     char *text = NULL;

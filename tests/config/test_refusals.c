@@ -149,8 +149,7 @@ START_TEST(file_with_bad_lines_is_refused)
     refuses(with_ini(text, ""), "", ":1:", "longer than");
     ck_assert_int_eq(resolve("--config /nonexistent/smallmind.ini", ""), STATUS_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/smallmind.ini"));
-    accepts(with_ini("  port = 3 ; behind\n\t[x]\r\n; no = 1\n# no = 2\n\n  max_batch = 4", ""),
-            "");
+    accepts(with_ini("  port = 3 ; after\n\t[x]\r\n; no = 1\n# no = 2\n\n  max_batch = 4", ""), "");
     ck_assert_uint_eq(settings->port, 3);
     ck_assert_uint_eq(settings->max_batch, 4);
 }

@@ -31,7 +31,7 @@ struct builder_tensor {
     uint32_t n_dims, type;
     uint64_t ne[8];
     struct builder_bytes data;
-    uint64_t offset; /* UINT64_MAX: behind the one before */
+    uint64_t offset; /* UINT64_MAX: after the one before */
 };
 
 struct gguf_builder {
@@ -274,7 +274,7 @@ static inline uint8_t *gguf_build(const struct gguf_builder *b, size_t *size)
     builder_put(&out, b->behind.p, b->behind.n);
     free(data.p);
     *size = out.n;
-    /* Exactly as large as the file, so that a sanitizer sees a read behind its end. */
+    /* Exactly as large as the file, so that a sanitizer sees a read past its end. */
     uint8_t *exact = malloc(out.n);
     ck_assert_ptr_nonnull(exact);
     memcpy(exact, out.p, out.n);

@@ -11,7 +11,7 @@ PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.wh
 
 
 class Browser:
-    """One page at a time. Messages are JSON, each with a zero byte behind it."""
+    """One page at a time. Messages are JSON, each with a zero byte after it."""
 
     def __init__(self, limit):
         self.limit = limit

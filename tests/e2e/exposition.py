@@ -39,7 +39,7 @@ class Metrics:
         return sum(v for (n, l), v in self.samples.items() if n == name and wanted <= set(l))
 
     def mean(self, name):
-        """Of a histogram; 0 when it has no observation."""
+        """A histogram's; 0 when it has no observation."""
         count = self.value(name + "_count")
         return self.value(name + "_sum") / count if count else 0.0
 

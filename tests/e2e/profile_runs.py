@@ -14,7 +14,7 @@ def profile(*args):
 
 
 def on_terminal(*args, env=None):
-    """What a verb writes to a terminal."""
+    """A verb's output to a terminal."""
     main, terminal = pty.openpty()
     env = clean_environment({"TERM": "xterm", "NO_COLOR": "", **(env or {})})
     process = subprocess.Popen([str(BINARY), "profile", *map(str, args)], stdout=terminal,

@@ -22,7 +22,7 @@ class Seen:
 
     @property
     def lines(self):
-        """What stands there at the end: a line that was drawn again counts as it was last."""
+        """The screen at the end: a line that was drawn again counts as it was last."""
         return [line.rsplit("\r", 1)[-1] for line in self.rows()]
 
     @property

@@ -152,7 +152,7 @@ def test_the_prefix_is_cached_for_every_dialect(serve):
 # --- events ---
 
 def collect(events):
-    """What a client makes of the events; their order is checked."""
+    """The answer that a client makes of the events; their order is checked."""
     names = [name for name, _ in events if name != "ping"]
     assert names[0] == "message_start" and names[-2:] == ["message_delta", "message_stop"]
     message = events[0][1]["message"]

@@ -65,7 +65,7 @@ WHOLE = [(model, workers, threads, cpu, step, cache)
 
 @pytest.fixture(scope="module")
 def alone(all_shared):
-    """Each model's answers one by one: one thread, nothing cached, nobody else."""
+    """Each model's answers one by one: one thread, nothing cached, no neighbours."""
     known = {}
 
     def of(name, kv_type="f16"):

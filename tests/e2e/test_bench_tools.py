@@ -150,5 +150,5 @@ def test_the_load_client_counts_every_token(service):
     found = json.loads(out)
     assert found["clients"] == 3 and found["errors"] == 0 and found["answers"] >= 3
     made = service.wait_until_idle().value("smallmind_generated_tokens_total")
-    # What was under way at the end is not all in its count.
+    # Requests under way at the end are not all in its count.
     assert 16 * found["answers"] <= found["tokens"] <= made - before

@@ -1,4 +1,4 @@
-"""What `make test-compat` rests on, without its network: the list of the suite's tests, the page
+"""The basis of `make test-compat`, without its network: the list of the suite's tests, the page
 that is made of it, and an adapter whose flags the program takes."""
 import importlib.util
 import sys

@@ -32,7 +32,7 @@ def report(service, seconds=0.3):
 
 
 def begin(service, seconds=60):
-    """A profile under way: what came behind it has been answered twice."""
+    """A profile under way: what was sent after it has been answered twice."""
     connection = service.connect()
     connection.send(service.build("GET", f"{PATH}?seconds={seconds}"))
     for _ in range(2):

@@ -37,7 +37,7 @@ def counted_499(metrics):
 
 
 class Base:
-    """What the service looked like before; what it must look like again."""
+    """The service's state before, which it must have again."""
 
     def __init__(self, service):
         self.service = service

@@ -171,7 +171,7 @@ def check_profile(profile, n_tokens):
     assert decode["gb_s"] == pytest.approx(decode["bytes"] / decode["total_ms"] * 1e-6, rel=0.01)
     limits = profile["limits"]
     assert limits["read_gb_s"] > 0 and limits["measuring_ms"] >= 0
-    # Of what is moved the limits count weights, keys and values: most of it.
+    # The limits count, of all that is moved, weights, keys and values: most of it.
     assert decode["bound"] == "memory"
     assert 0.5 < decode["fraction"] / (decode["gb_s"] / limits["read_gb_s"]) < 1.02
     assert profile["tokenize_ms"] > 0 and profile["write_ms"] > 0 and profile["queue_ms"] >= 0

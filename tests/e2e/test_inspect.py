@@ -25,7 +25,7 @@ def json_of(*args):
 
 
 def row(text, label):
-    """What stands behind a label."""
+    """The text after a label."""
     for line in text.splitlines():
         if line.strip().startswith(label + " "):
             return line.strip()[len(label):].strip()
@@ -162,7 +162,7 @@ def test_wrong_usage_is_exit_2(args):
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma", "zzzzz"])
 def test_a_vocabulary_alone_is_shown_as_far_as_it_goes(tmp_path, architecture):
-    """What `tokenize` takes is not refused here, whatever its architecture."""
+    """A file that `tokenize` takes is not refused here, whatever its architecture."""
     builtin = ROOT / "models" / "smallmind-tiny.gguf"
     path = vocabulary_of(builtin, tmp_path / "vocab.gguf", architecture)
     assert run_verb("tokenize", "--model", path, stdin=b"Once").returncode == 0

@@ -201,7 +201,7 @@ def test_files_that_are_still_its_own_go_with_it(serve, tmp_path):
 # --- out of descriptors ---
 
 def test_clients_wait_while_there_are_no_descriptors(serve):
-    """Nothing spins and nobody is lost: who could not be taken is served when another goes."""
+    """Nothing spins and no client is lost: one that waits is served when another leaves."""
     service = serve("--max-connections", 64)
     limit = service.count_fds() + 4
     subprocess.run(["prlimit", f"--nofile={limit}", "--pid", str(service.pid)], check=True)

@@ -1,4 +1,4 @@
-"""What `pull` has got: the disk it lies on, `list`, `rm`, --model NAME, and serve that pulls."""
+"""Pulled models: the disk they lie on, `list`, `rm`, --model NAME, and serve that pulls."""
 import json
 import subprocess
 import threading

@@ -1,4 +1,4 @@
-"""What the served model is called, and what a request may call it."""
+"""The served model's names, and those that a request may use."""
 import json
 import pathlib
 import shutil

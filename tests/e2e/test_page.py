@@ -26,7 +26,7 @@ def policy_of(page):
 
 
 def inside(page, tag):
-    """What stands in the page's one tag of this name."""
+    """The content of the page's one tag of this name."""
     found = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", page.body.decode(), re.S)
     assert len(found) == 1, f"{len(found)} {tag} tags"
     return found[0]

@@ -5,7 +5,7 @@ import pytest
 
 from service import FULL
 
-# Of the built-in model: positions, layers, K and V, heads, width, F16.
+# The built-in model's positions, layers, K and V, heads, width, F16.
 PAGE_BYTES = 32 * 6 * 2 * 2 * 32 * 2
 
 

@@ -71,7 +71,7 @@ def test_calls_are_layers_times_steps(report):
         if node["name"] in LAYER:
             kind = path[1]["kind"]
             most = steps[kind]["recorded"]
-            # In all but a prompt's last step, the last layer ends behind its keys and values.
+            # In all but a prompt's last step, the last layer ends after its keys and values.
             assert node["calls"] == most or (kind != "decode" and node["calls"] < most)
     paths = {p["scope"]: p for p in report["hot_paths"]}
     recorded = sum(s["recorded"] for s in report["steps"])

@@ -113,7 +113,7 @@ def test_standard_outputs_own_file_goes_on(tmp_path):
         done = subprocess.run([str(BINARY), "profile", *EXTRA, "--json", "/dev/stdout", *SHORT],
                               stdout=out, env=clean_environment())
         out.seek(0, os.SEEK_END)
-        out.write(b"\nbehind\n")
+        out.write(b"\nafter\n")
     assert done.returncode == 0
     first, report, last = (tmp_path / "all").read_text().splitlines()
-    assert (first, json.loads(report)["format"], last) == ("before", 1, "behind")
+    assert (first, json.loads(report)["format"], last) == ("before", 1, "after")

@@ -37,7 +37,7 @@ def test_the_trace_is_events(files):
         for e in inner
     )
     for one, next_one in zip(steps, steps[1:]):
-        assert one["ts"] + one["dur"] <= next_one["ts"] + 0.002, "steps lie one behind the other"
+        assert one["ts"] + one["dur"] <= next_one["ts"] + 0.002, "steps lie one after the other"
 
 
 def test_the_page_holds_everything_itself(files):
@@ -206,7 +206,7 @@ def test_the_roofline_of_the_page_is_legible(page, width):
     assert roof["size"] >= 11 and not roof["scaled"]
 
 
-# What each text that shows has of contrast with what lies below it; the least ones first.
+# The contrast of each visible text with its background; the least first.
 CONTRAST = """(() => {
   const c = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const rgba = colour => { c.clearRect(0, 0, 1, 1); c.fillStyle = colour; c.fillRect(0, 0, 1, 1);

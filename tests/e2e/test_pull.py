@@ -309,7 +309,7 @@ def test_what_is_no_model_leaves_nothing(server, store, data):
 
 def test_a_stated_length_that_is_too_short_is_noticed(server, store, model):
     server.put_hub(PATH, File(model, faults=[pull_server.stated_length(len(model) // 2)]))
-    store.refused(REF, "no right GGUF file")
+    store.refused(REF, "not a valid GGUF file")
 
 
 def test_a_stated_length_that_is_too_long_is_noticed(server, store, model):

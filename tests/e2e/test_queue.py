@@ -124,7 +124,7 @@ def test_64_streaming_clients_on_16_queue_places(serve):
     assert [c.failure for c in clients if c.failure] == []
     refused = [c for c in clients if c.statuses[0] == 429]
     served = [c for c in clients if c.answer]
-    assert refused, "nobody was refused"
+    assert refused, "none was refused"
     assert len(clients) - len(refused) >= 16
     for client in served:
         assert client.answer["finish_reason"] == "length"

@@ -114,7 +114,7 @@ def test_log_probabilities_are_the_native_ones(chat):
 # --- events ---
 
 def collect(events):
-    """What a client makes of the events; their order is checked."""
+    """The answer that a client makes of the events; their order is checked."""
     assert [data["sequence_number"] for _, data in events] == list(range(len(events)))
     assert [name for name, _ in events[:2]] == ["response.created", "response.in_progress"]
     items, logprobs = [], []

@@ -102,7 +102,7 @@ def test_little_address_space(tmp_path, megabytes):
 @needs_real_limits
 @pytest.mark.parametrize("megabytes", [190, 230, 300, 320])
 def test_more_address_space_is_never_too_little(megabytes):
-    """What 160 MB hold starts with any more: threads' arenas take none of it."""
+    """What starts with 160 MB starts with any more: threads' arenas take none of it."""
     flags = ["--threads", 2, "--kv-memory", "1M"]
 
     def limit():

@@ -13,7 +13,7 @@ static void replay(const char *path)
     long size = ftell(file);
     FUZZ_CHECK(size >= 0, "%s", path);
     rewind(file);
-    uint8_t *bytes = malloc((size_t)size + (size == 0)); /* no larger: a read behind it is seen */
+    uint8_t *bytes = malloc((size_t)size + (size == 0)); /* no larger: a read past it is seen */
     FUZZ_CHECK(bytes != NULL && fread(bytes, 1, (size_t)size, file) == (size_t)size, "%s", path);
     fclose(file);
     fprintf(stderr, "%s\n", path); /* the last one is the one that went wrong */

@@ -38,8 +38,8 @@ HANDLERS = [*HTTP, "server/handlers"]
 STORE = [*GGUF, "api/json", "store"]
 CLI = [*HANDLERS, "store", "cli"]
 
-# What each room may include besides itself. A folder that is not named belongs to the room it lies
-# in.
+# The rooms that each room may include besides itself. A folder that is not named belongs to the
+# room it lies in.
 MAY = {
     "core/base": [],
     "core/jinja": BASE,
@@ -76,7 +76,7 @@ MAY = {
     "cli/inspect": CLI,
     "cli/profile": CLI,
 }
-# Which rooms may know a library; the standard headers are everybody's.
+# Which rooms may know a library; the standard headers are for all.
 LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],

@@ -164,7 +164,7 @@ class Page(browser.Browser):
     # --- judging ---
 
     def violations(self):
-        """What axe-core finds, one line for each."""
+        """axe-core's findings, one line for each."""
         if not self.value("!!window.axe"):
             self.value(AXE.read_text())
         found = self.run("axe.run(document, {resultTypes: ['violations']})")["violations"]
@@ -175,7 +175,7 @@ class Page(browser.Browser):
         ]
 
     def overflow(self):
-        """What is wider than the page, or is cut off by a box that does not scroll."""
+        """Elements that are wider than the page, or are cut off by a box that does not scroll."""
         return self.value(
             """(() => {
               const out = [];

@@ -1,4 +1,4 @@
-"""What a model writes is hostile: nothing of it runs, is fetched, hides or hangs the page."""
+"""A model's text is hostile: nothing of it runs, is fetched, hides or hangs the page."""
 import pytest
 
 SCRIPTS = [

@@ -8,7 +8,7 @@ from service import ROOT
 
 SOURCES = ["dom.js", "inline.js", "markdown.js"]
 
-# What turns the elements into one line that can be compared: names, texts, and few attributes.
+# Turns the elements into one line that can be compared: names, texts, and few attributes.
 HELPERS = """
 const shape = node => {
   if (node.nodeType === 3) return node.data.replaceAll('\\n', '~');

@@ -1,4 +1,4 @@
-"""What the browser keeps: conversations over a reload, as a file and back, within bounds."""
+"""The browser's storage: conversations over a reload, as a file and back, within bounds."""
 import json
 
 import pytest

@@ -285,7 +285,7 @@ START_TEST(a_rate_without_scrapes_or_ticks_in_silence_is_right_too)
     rate_tick(&rate, 3.2, 1);
     rate_tick(&rate, 3.3, 50);
     rate_tick(&rate, 4.1, 51);
-    /* All of it lies between 3 and 5, and nobody ticks any more. */
+    /* All of it lies between 3 and 5, and the clock stands. */
     ck_assert(near(rate_read(&rate, 9.0, 60), 60.0 / 9, 0.01));
     ck_assert(near(rate_read(&rate, 13.5, 60), 60.0 / 10.5, 0.2));
     ck_assert_double_eq(rate_read(&rate, 16.0, 60), 0);

@@ -34,7 +34,7 @@ SHAPES = {
     # Widths that blocks of 256 divide.
     "small": Shape("llama", 256, 4, 8, 4, 768, 2048, 2048, 1e-5, 10000.0, False),
     "small-gpt2": Shape("gpt2", 256, 4, 8, 8, 1024, 1024, 2048, 1e-5, None, True),
-    # What the first benchmark of this kind of service was run with: as large as a demonstration.
+    # The model of the first benchmark of this kind of service: as large as a demonstration.
     "seed": Shape("gpt2", 256, 4, 8, 8, 1024, 128, 512, 1e-5, None, False),
     # Shapes of real models.
     "gpt2": Shape("gpt2", 768, 12, 12, 12, 3072, 1024, 50257, 1e-5, None, True),

@@ -1,7 +1,7 @@
 /* malloc_count.c - a library to preload: counts the calls of the malloc family, thread by thread,
  * in a file others can read.
  *
- * MALLOC_COUNT_FILE names the file: an array of {uint64_t thread id, uint64_t calls}, zeros behind
+ * MALLOC_COUNT_FILE names the file: an array of {uint64_t thread id, uint64_t calls}, zeros after
  * the last, mapped shared, so that a test sees the counts of a running process at any time. Any
  * thread of the host program calls in here; nothing here allocates. Knows nothing of that program.
  * glibc only: the real functions are reached by their second names.

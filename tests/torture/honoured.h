@@ -57,7 +57,7 @@ static inline double honoured_number(const struct gguf_fields *f, const struct f
     return is_signed ? (double)(int64_t)bits : (double)bits;
 }
 
-/* One key behind the architecture's prefix: what the model has of it; NaN: the key is not known. */
+/* One key after the architecture's prefix: the model's value for it; NaN: the key is not known. */
 static inline double honoured_shape(const struct shape *s, const char *suffix, size_t n)
 {
     const struct {

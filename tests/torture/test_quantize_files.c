@@ -1,6 +1,6 @@
 /* test_quantize_files.c - damaged files are rounded, too: each is refused in words and leaves
- * nothing behind, or becomes a file that opens, has the same tensors, and loads where the damaged
- * one does.
+ * nothing on the disk, or becomes a file that opens, has the same tensors, and loads where the
+ * damaged one does.
  *
  * Every number of the header set to the values at which programs break, each of its bits turned. A
  * fixed sample in the usual run; all of it with SMALLMIND_TORTURE=all.

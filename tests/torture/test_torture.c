@@ -70,8 +70,8 @@ static void use_tokenizer(const struct tokenizer *t, const struct damage *d)
     free(out);
 }
 
-/* What the arena of a file's model takes, which is mapped and no block. Without RoPE's tables: a
- * file may truly be made for more positions than the healthy one. 0: no model. */
+/* Bytes that the arena of a file's model takes, which is mapped and no block. Without RoPE's
+ * tables: a file may truly be made for more positions than the healthy one. 0: no model. */
 static size_t arena_bytes(const struct gguf *g)
 {
     struct shape shape;
@@ -94,7 +94,8 @@ static void check_memory(size_t peak, const struct damage *d)
     CHECK(peak < 2 * healthy_peak, "%zu bytes; %zu is healthy", peak, healthy_peak);
 }
 
-/* What hangs is ended by a signal: by the processor's time, which a stopped process does not use.
+/* A case that hangs is ended by a signal: by the processor's time, of which a stopped process
+ * uses none.
  */
 static void limit_time(long seconds)
 {
@@ -265,7 +266,7 @@ START_TEST(a_file_may_end_at_every_byte)
     struct patient p = admit((size_t)_i);
     for (size_t n = 0; n < p.size; n += all_of_it || n + 64 > p.size ? 1 : 7) {
         const struct damage d = {"the end", n, 0};
-        uint8_t *cut = malloc(n + (n == 0)); /* exactly as large: a read behind it is seen */
+        uint8_t *cut = malloc(n + (n == 0)); /* exactly as large: a read past it is seen */
         MUST(cut != NULL, "memory");
         memcpy(cut, p.bytes, n);
         MUST(!survives(cut, n, &d), "%zu of %zu bytes load", n, p.size);

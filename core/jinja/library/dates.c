@@ -131,7 +131,7 @@ static const char *words_of(char directive, const struct tm *t)
     }
 }
 
-/* What a directive stands for; NULL: it stands for one of the others. */
+/* The expansion of a directive; NULL: it stands for one of the others. */
 static const char *composed(char directive)
 {
     switch (directive) {

@@ -176,7 +176,7 @@ static struct jinja_value values_of(struct jinja_heap *heap, const struct jinja_
     return jinja_list(heap, values, n);
 }
 
-/* What sort() compares: one attribute, or a list of those between commas. */
+/* The keys that sort() compares: one attribute, or a list of those between commas. */
 static struct jinja_value sort_key(struct jinja_heap *heap, struct jinja_value v,
                                    struct jinja_value attribute, bool case_sensitive)
 {

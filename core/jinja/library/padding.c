@@ -23,7 +23,7 @@ static const struct jinja_text *fill_of(struct jinja_heap *heap, struct jinja_va
     return v.text;
 }
 
-/* What a width needs beside the text. */
+/* The padding that a width needs beside the text. */
 static size_t lack(const struct jinja_text *text, int64_t width)
 {
     return width > (int64_t)text->n_chars ? (size_t)width - text->n_chars : 0;

@@ -362,7 +362,7 @@ static void read_inside(struct lexer *l, const char *close, enum jinja_token_kin
     }
 }
 
-/* What opens at the tag, whose sign has been looked at. */
+/* The kind of tag that opens, whose sign has been looked at. */
 static void read_tag(struct lexer *l, char kind, size_t raw_end)
 {
     if (raw_end != 0) {

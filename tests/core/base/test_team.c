@@ -69,8 +69,8 @@ static void tally_chunk(void *arg, size_t phase, size_t chunk, unsigned rank)
         atomic_fetch_add(&t->bad_rank, 1);
 }
 
-/* Short steps one behind the other, with pauses longer than helpers spin: each chunk is done once,
- * whoever is awake. */
+/* Short steps one after the other, with pauses longer than helpers spin: each chunk is done once,
+ * whichever threads are awake. */
 START_TEST(every_chunk_is_done_once_in_every_step)
 {
     enum { STEPS = 20000 };
@@ -155,9 +155,9 @@ START_TEST(marks_say_who_worked_on_what_in_order)
         struct team_mark after[THREADS * N_PHASES];
         memcpy(after, marks, sizeof after);
         team_run(team, &(struct team_work){count_phases, &s, n_chunks, N_PHASES});
-        ck_assert_int_eq(memcmp(after, marks, sizeof after), 0); /* nobody asked for these */
+        ck_assert_int_eq(memcmp(after, marks, sizeof after), 0); /* these were not asked for */
         /* Any thread may be late, the leader too: another's next phase may begin before its own
-         * look at a phase whose chunks are all done. Nobody's begins before the first has ended the
+         * look at a phase whose chunks are all done. None begins before the first has ended the
          * one before. */
         uint64_t first_end = 1, own_end[THREADS] = {0};
         for (size_t i = 0; i < N_PHASES; i++) {

@@ -255,7 +255,7 @@ START_TEST(a_predicted_wait_beyond_the_bound_is_refused)
     ck_assert_uint_ge(retry_ms, 1);
     ck_assert_uint_eq(stats_of(engine).queued, 0);
     cancel_and_free(engine, running);
-    submit(engine, job); /* nobody before it: no wait */
+    submit(engine, job); /* none before it: no wait */
     wait_finished(engine, job);
     job_destroy(job);
     engine_destroy(engine);

@@ -217,7 +217,7 @@ START_TEST(a_prompt_can_be_computed_anew_and_watched)
 }
 END_TEST
 
-/* What is computed anew is there for others, and stands in the cache once. */
+/* A prompt that is computed anew is there for others, and stands in the cache once. */
 START_TEST(a_prompt_computed_anew_is_cached_for_others)
 {
     struct engine_options o = options_of(1, 1);

@@ -1,6 +1,6 @@
 /* test_attention.c - attention over contexts of several spans: however a step's rows fall into
- * tiles, whatever is split over threads and whoever does which part, each row gets the bits that
- * the plain kernels give it alone.
+ * tiles, whatever is split over threads and whichever thread does which part, each row gets the
+ * bits that the plain kernels give it alone.
  */
 #include "forward/attention.h"
 

@@ -7,7 +7,7 @@ static const size_t lengths[] = {1,  2,  3,  4,  5,   6,   7,   8,    9,   15, 1
                                  64, 65, 96, 97, 576, 768, 769, 1000, 1001};
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A copy of x with room behind it, so that a write beyond n is seen by the sanitizer or in the
+/* A copy of x with room after it, so that a write beyond n is seen by the sanitizer or in the
  * comparison. */
 static float *copy_of(const float *x, size_t n)
 {

@@ -97,7 +97,7 @@ START_TEST(operations_are_two_a_weight_and_row)
 }
 END_TEST
 
-/* Behind the last layer's keys and values only rows that want logits go on. */
+/* After the last layer's keys and values only rows that want logits go on. */
 START_TEST(rows_that_want_nothing_end_in_the_last_layer)
 {
     open_model("llama", WEIGHT_Q8_0);

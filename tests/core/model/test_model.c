@@ -62,7 +62,7 @@ static void same_rows(const struct matrix *m, const char *name, size_t first, si
     free(got);
 }
 
-/* A kept vector is the file's, with zeros behind it up to n_padded. */
+/* A kept vector is the file's, with zeros after it up to n_padded. */
 static void same_values(const float *got, const char *name, size_t first, size_t n, size_t n_padded)
 {
     const struct gguf_tensor *t = gguf_find_tensor(gguf, name);

@@ -44,7 +44,7 @@ enum load_team {
 /* The ticks of each phase. */
 static const uint64_t load_ticks[LOAD_PHASES] = {100, 200, 300, 200, 100, 50};
 
-/* Of the step's i-th phase. */
+/* For the step's i-th phase. */
 static inline void load_marks(const struct team_marks *marks, size_t i, uint32_t phase,
                               enum load_team team)
 {

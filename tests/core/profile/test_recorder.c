@@ -1,5 +1,5 @@
 /* test_recorder.c - facts about the recorder: a known load gives known sums, steps are recorded
- * whole or not at all, and what nobody asks for costs nothing and leaves nothing. */
+ * whole or not at all, and what is not asked for costs nothing and leaves nothing. */
 #include "core/profile/known_load.h"
 
 #include <math.h>
@@ -44,7 +44,7 @@ START_TEST(a_known_step_is_told_apart)
     /* Leader for all of it, helper for half: busy for three quarters of the time. */
     is_part(cell(0, SCOPE_QKV)->total, 200);
     is_part(cell(0, SCOPE_QKV)->busy, 150);
-    /* Of gate/up's 300, both threads set 75 ticks apart. */
+    /* Both threads set 75 ticks of gate/up's 300 apart. */
     is_part(cell(0, SCOPE_ACTIVATION)->total, 75);
     is_part(cell(0, SCOPE_ACTIVATION)->busy, 75);
     is_part(cell(0, SCOPE_GATE_UP)->total, 225);
@@ -87,7 +87,7 @@ START_TEST(all_of_a_step_stands_in_its_scopes)
 }
 END_TEST
 
-/* What a helper did before the leader came is that phase's all the same, not that of the one at
+/* A helper's work before the leader came is that phase's all the same, not that of the one at
  * which the leader lost its processor. */
 START_TEST(a_late_leader_changes_no_phase)
 {
@@ -150,7 +150,7 @@ END_TEST
 START_TEST(a_jobs_times_are_those_of_the_step)
 {
     struct recorder *r = load_recorder();
-    const struct step_times *t = load_step(r, RECORD_DECODE, true); /* wanted, and nobody records */
+    const struct step_times *t = load_step(r, RECORD_DECODE, true); /* wanted, and not recorded */
     ck_assert_ptr_nonnull(t);
     double sum = 0, matrices = 0;
     for (size_t i = 0; i < SCOPES; i++)
@@ -188,7 +188,7 @@ START_TEST(off_it_records_nothing)
 }
 END_TEST
 
-/* Of two kinds in turns both are met: no stride of the steps is the recorder's. */
+/* Both of two kinds in turns are met: no stride of the steps is the recorder's. */
 START_TEST(one_step_in_four_is_recorded_and_all_are_seen)
 {
     struct recorder *r = load_recorder();

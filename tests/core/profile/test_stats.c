@@ -22,7 +22,7 @@ START_TEST(means_and_medians_are_known)
 }
 END_TEST
 
-/* Of the 20 orders of 3 and 3 numbers one has all of a below b, one the reverse. */
+/* One of the 20 orders of 3 and 3 numbers has all of a below b, one the reverse. */
 START_TEST(the_rank_test_counts_orders)
 {
     const double a[] = {1, 2, 3}, b[] = {4, 5, 6}, c[] = {1.5, 2.5, 3.5}, d[] = {2, 2, 2};

@@ -120,7 +120,7 @@ START_TEST(a_stale_unix_socket_is_replaced_and_a_live_one_is_not)
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    close(fd); /* its file stays, and nobody listens */
+    close(fd); /* its file stays, without a listener */
     ck_assert_int_eq(listener_open(&l, &settings, &err), STATUS_OK);
     ck_assert(!l.loopback && exists(path));
     ck_assert_int_eq(listener_open(&other, &settings, &err), STATUS_IO);
