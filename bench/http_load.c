@@ -4,7 +4,9 @@
  *
  * One thread, epoll, no allocation while it runs, so that it is not itself the limit. Speaks to
  * SmallMind's POST /generate and, with --openai, to any server's POST /v1/completions
- * (llama-server's, say): there a token is one `data:` event that does not finish the answer.
+ * (llama-server's, say): there a token is one `data:` event that does not finish the answer. With
+ * --requests, requests come from a file, "PATH BODY" a line, which the clients take in turn (for
+ * dialects mixed: bench/dialects.py); their tokens are not counted, only their answers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +27,21 @@
 /* The last chunk of an answer. */
 #define ANSWER_END "\r\n0\r\n\r\n"
 
-enum { BUFFER = 1 << 16, MAX_SAMPLES = 1 << 20, ANSWER_END_BYTES = sizeof ANSWER_END - 1 };
+enum {
+    BUFFER = 1 << 16,
+    MAX_SAMPLES = 1 << 20,
+    MAX_REQUESTS = 32,
+    ANSWER_END_BYTES = sizeof ANSWER_END - 1
+};
+
+struct request {
+    size_t n;
+    char text[8192];
+};
 
 struct client {
     int fd;
+    const struct request *request;
     double asked;                /* seconds; when the request was written */
     bool got_bytes, got_token;   /* of this answer */
     bool failed;                 /* this answer's status is not 200 */
@@ -38,12 +51,13 @@ struct client {
 };
 
 struct load {
-    const char *host, *port, *prompt;
+    const char *host, *port, *prompt, *file; /* file: of requests, or NULL */
     unsigned n_clients, n_predict, n_ids;
+    uint64_t n_wanted;    /* answers after which it ends; 0: by time alone */
     double seconds, warm; /* warm: seconds before that, which count nothing */
     bool openai;
-    char request[8192];
-    size_t n_request;
+    struct request requests[MAX_REQUESTS];
+    unsigned n_requests;
     struct client *clients;
     uint64_t n_tokens, n_answers, n_errors;
     double *first; /* [n_first]: seconds to the first token */
@@ -68,20 +82,48 @@ static bool make_prompt(const struct load *load, char *out, size_t room)
     return n + 2 <= room && snprintf(out + n, room - n, "]") == 1;
 }
 
-static bool make_request(struct load *load)
+static bool add_request(struct load *load, const char *path, const char *body)
+{
+    if (load->n_requests == MAX_REQUESTS)
+        return false;
+    struct request *request = &load->requests[load->n_requests++];
+    int n = snprintf(request->text, sizeof request->text,
+                     "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: "
+                     "application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                     path, load->host, load->port, strlen(body), body);
+    request->n = (size_t)n;
+    return request->n < sizeof request->text;
+}
+
+static bool read_requests(struct load *load)
+{
+    FILE *file = fopen(load->file, "r");
+    char line[8192];
+    bool ok = file != NULL;
+    while (ok && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *body = strchr(line, ' ');
+        ok = body != NULL;
+        if (ok)
+            *body++ = '\0';
+        ok = ok && add_request(load, line, body);
+    }
+    if (file)
+        fclose(file);
+    return ok && load->n_requests > 0;
+}
+
+static bool make_requests(struct load *load)
 {
     char prompt[4096], body[5120];
+    if (load->file)
+        return read_requests(load);
     if (!make_prompt(load, prompt, sizeof prompt))
         return false;
-    int n = snprintf(body, sizeof body,
-                     "{\"prompt\":%s,\"max_tokens\":%u,\"stream\":true,\"ignore_eos\":true}",
-                     prompt, load->n_predict);
-    n = snprintf(load->request, sizeof load->request,
-                 "POST %s HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: "
-                 "application/json\r\nContent-Length: %d\r\n\r\n%s",
-                 load->openai ? "/v1/completions" : "/generate", load->host, load->port, n, body);
-    load->n_request = (size_t)n;
-    return load->n_request < sizeof load->request;
+    snprintf(body, sizeof body,
+             "{\"prompt\":%s,\"max_tokens\":%u,\"stream\":true,\"ignore_eos\":true}", prompt,
+             load->n_predict);
+    return add_request(load, load->openai ? "/v1/completions" : "/generate", body);
 }
 
 static int dial(const struct load *load)
@@ -102,13 +144,13 @@ static int dial(const struct load *load)
     return fd;
 }
 
-static bool ask(struct load *load, struct client *client)
+static bool ask(struct client *client)
 {
     client->n = 0;
     client->got_bytes = client->got_token = client->failed = false;
     client->asked = now();
-    return send(client->fd, load->request, load->n_request, MSG_NOSIGNAL) ==
-           (ssize_t)load->n_request;
+    const struct request *request = client->request;
+    return send(client->fd, request->text, request->n, MSG_NOSIGNAL) == (ssize_t)request->n;
 }
 
 /* Tokens of the events in [text, text + n): numbers of `"tokens":[...]` lists, or events with
@@ -178,7 +220,7 @@ static bool serve_client(struct load *load, struct client *client)
     if (!done)
         return true;
     load->n_answers++;
-    return ask(load, client);
+    return ask(client);
 }
 
 static int by_value(const void *a, const void *b)
@@ -197,15 +239,17 @@ static int run(struct load *load)
     for (unsigned i = 0; i < load->n_clients; i++) {
         struct client *client = &load->clients[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
+        client->request = &load->requests[i % load->n_requests];
         client->fd = dial(load);
         if (client->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, client->fd, &event) != 0 ||
-            !ask(load, client)) {
+            !ask(client)) {
             fprintf(stderr, "cannot reach %s:%s: %s\n", load->host, load->port, strerror(errno));
             return 1;
         }
     }
     double start = now(), begin = load->warm > 0 ? 0 : start;
-    while (begin == 0 || now() - begin < load->seconds) {
+    while (begin == 0 || (load->n_wanted > 0 ? load->n_answers < load->n_wanted
+                                             : now() - begin < load->seconds)) {
         if (begin == 0 && now() - start >= load->warm) {
             begin = now();
             load->n_tokens = load->n_answers = load->n_first = 0;
@@ -222,7 +266,7 @@ static int run(struct load *load)
             struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
             client->fd = dial(load);
             if (client->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, client->fd, &event) != 0 ||
-                !ask(load, client))
+                !ask(client))
                 return 1;
         }
     }
@@ -231,11 +275,11 @@ static int run(struct load *load)
     double p50 = load->n_first ? load->first[load->n_first / 2] : 0;
     double p99 = load->n_first ? load->first[load->n_first * 99 / 100] : 0;
     printf("{\"clients\":%u,\"seconds\":%.2f,\"tokens\":%llu,\"answers\":%llu,\"errors\":%llu,"
-           "\"tokens_per_second\":%.1f,"
+           "\"tokens_per_second\":%.1f,\"answers_per_second\":%.2f,"
            "\"first_token_ms_p50\":%.3f,\"first_token_ms_p99\":%.3f}\n",
            load->n_clients, took, (unsigned long long)load->n_tokens,
            (unsigned long long)load->n_answers, (unsigned long long)load->n_errors,
-           (double)load->n_tokens / took, p50 * 1e3, p99 * 1e3);
+           (double)load->n_tokens / took, (double)load->n_answers / took, p50 * 1e3, p99 * 1e3);
     return 0;
 }
 
@@ -246,14 +290,15 @@ int main(int argc, char **argv)
         {"clients", required_argument, NULL, 'c'}, {"tokens", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 's'}, {"prompt", required_argument, NULL, 't'},
         {"openai", no_argument, NULL, 'o'},        {"warm", required_argument, NULL, 'w'},
-        {"ids", required_argument, NULL, 'i'},     {0},
+        {"ids", required_argument, NULL, 'i'},     {"requests", required_argument, NULL, 'r'},
+        {"answers", required_argument, NULL, 'a'}, {0},
     };
-    struct load load = {.host = "127.0.0.1",
-                        .port = "8080",
-                        .prompt = "Once upon a time",
-                        .n_clients = 8,
-                        .n_predict = 64,
-                        .seconds = 10};
+    static struct load load = {.host = "127.0.0.1",
+                               .port = "8080",
+                               .prompt = "Once upon a time",
+                               .n_clients = 8,
+                               .n_predict = 64,
+                               .seconds = 10};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
         case 'h':
@@ -283,14 +328,22 @@ int main(int argc, char **argv)
         case 'i':
             load.n_ids = (unsigned)atoi(optarg);
             break;
+        case 'r':
+            load.file = optarg;
+            break;
+        case 'a':
+            load.n_wanted = strtoull(optarg, NULL, 10);
+            break;
         default:
             fprintf(stderr, "usage: http_load [--host H] [--port P] [--clients N] [--tokens N] "
-                            "[--warm S] [--seconds S] [--prompt TEXT | --ids N] [--openai]\n");
+                            "[--warm S] [--seconds S | --answers N]\n"
+                            "                 [--prompt TEXT | --ids N | --requests FILE] "
+                            "[--openai]\n");
             return 2;
         }
     }
-    if (load.n_clients == 0 || !make_request(&load)) {
-        fprintf(stderr, "http_load: no client, or a prompt that is too long\n");
+    if (load.n_clients == 0 || !make_requests(&load)) {
+        fprintf(stderr, "http_load: no client, no requests, or one that is too long\n");
         return 2;
     }
     int code = run(&load);

@@ -1,9 +1,9 @@
 #!/bin/sh
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
-# usage: packages.sh PURPOSE...: build test venv page lint fuzz model bench. Debian and Ubuntu:
-# prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to install.
-# Prints nothing and changes nothing where all is there.
+# usage: packages.sh PURPOSE...: build test venv page node go lint fuzz model bench. On Debian and
+# Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo. Elsewhere it prints what to
+# install. Prints nothing and changes nothing where all is there.
 set -eu
 
 packages=""
@@ -67,6 +67,9 @@ look() {
             ;;
         node)
             has npm || lacks npm
+            ;;
+        go)
+            has go || lacks golang-go
             ;;
         model)
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip

@@ -54,7 +54,8 @@ def counted(serve, tmp_path):
     if not LIBRARY.is_file():
         pytest.skip(f"{LIBRARY} is missing: build the tests")
     path = tmp_path / "counts"
-    service = serve("--threads", 2, "--workers", 1, "--log-level", "warn", model=models.small(),
+    service = serve("--threads", 2, "--workers", 1, "--log-level", "warn",
+                    "--chat-template", "chatml", model=models.small(),
                     env={"MALLOC_COUNT_FILE": str(path)}, preload=LIBRARY)
     return Counted(service, path)
 
@@ -83,6 +84,51 @@ def test_1000_tokens_cost_the_loop_what_100_cost_and_compute_threads_nothing(cou
     assert few == many
     assert compute_few == compute_many == 0
     assert service.metrics().value("smallmind_engine_allocations_total") == 0
+
+
+CHAT = dict(messages=[{"role": "user", "content": "Tell me of a dog."}])
+LONG = dict(ignore_eos=True, temperature=1)
+# Each: the path, and the body of a stream of n tokens.
+DIALECTS = {
+    "completions": lambda n, seed: ("/v1/completions", dict(
+        LONG, prompt="Once", max_tokens=n, seed=seed, logprobs=3, n=2)),
+    "chat": lambda n, seed: ("/v1/chat/completions", dict(
+        LONG, **CHAT, max_tokens=n, seed=seed, logprobs=True, top_logprobs=4)),
+    "responses": lambda n, seed: ("/v1/responses", dict(
+        LONG, input="Tell me of a dog.", max_output_tokens=n, seed=seed)),
+    "messages": lambda n, seed: ("/v1/messages", dict(
+        LONG, **CHAT, model="any", max_tokens=n, seed=seed)),
+    "ollama": lambda n, seed: ("/api/generate", dict(
+        model="any", prompt="Once", options=dict(temperature=1, num_predict=n, seed=seed))),
+    "ollama chat": lambda n, seed: ("/api/chat", dict(
+        CHAT, model="any", options=dict(temperature=1, num_predict=n, seed=seed))),
+    "tgi": lambda n, seed: ("/generate_stream", dict(inputs="Once", parameters=dict(
+        max_new_tokens=n, seed=seed, do_sample=True, top_n_tokens=3))),
+    "llama": lambda n, seed: ("/completion", dict(
+        LONG, prompt="Once", n_predict=n, seed=seed, n_probs=3, timings_per_token=True)),
+    "llama chat": lambda n, seed: ("/chat/completions", dict(
+        LONG, **CHAT, max_tokens=n, seed=seed)),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_token_costs_the_loop_nothing_in_any_dialect(counted, name):
+    service = counted.service
+
+    def run(n, seed):
+        """Tokens made in each answer: not all dialects can ban the end."""
+        path, body = DIALECTS[name](n, seed)
+        before = service.metrics().value("smallmind_generated_tokens_total")
+        response = service.post(path, dict(body, stream=True))
+        assert response.status == 200, response
+        made = service.wait_until_idle().value("smallmind_generated_tokens_total") - before
+        return made / body.get("n", 1)
+    seed = next(seed for seed in range(1, 400) if run(500, seed) == 500)
+    run(50, seed)  # whatever is made once
+    few, compute_few = counted.calls_of(lambda: run(50, seed))
+    many, compute_many = counted.calls_of(lambda: run(500, seed))
+    assert few == many
+    assert compute_few == compute_many == 0
 
 
 def test_prefill_and_many_at_once_cost_compute_threads_nothing(counted):

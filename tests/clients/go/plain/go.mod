@@ -1,0 +1,3 @@
+module smallmind-clients/plain
+
+go 1.19
