@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Whether other APIs cost anything: the same work asked for in all dialects mixed, and in the native
-API alone, by turns: as many clients, the same prompts, the same number of tokens.
+"""Whether other APIs cost anything: the same work asked for in all dialects mixed, and in the
+native API alone, by turns: as many clients, the same prompts, the same number of tokens.
 
-Prints each pair's ratios and their medians; with --min, exit 1 where answers a second are fewer. Needs
-build/smallmind and build/http_load.
+Prints each pair's ratios and their medians; with --min, exit 1 where answers a second are fewer.
+Needs build/smallmind and build/http_load.
 """
 import argparse
 import json

@@ -475,6 +475,9 @@ enum MHD_Result request_answer(struct request *r, const struct answer *a)
         (a->type == NULL || response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, a->type)) &&
         (a->allow == NULL || response_header(response, MHD_HTTP_HEADER_ALLOW, a->allow)) &&
         (a->retry_ms == 0 || response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds)) &&
+        /* Clients of OpenAI's and Anthropic's try again at any other 5xx. */
+        (a->status != MHD_HTTP_NOT_IMPLEMENTED ||
+         response_header(response, "X-Should-Retry", "false")) &&
         (a->status != MHD_HTTP_UNAUTHORIZED ||
          response_header(response, "WWW-Authenticate", "Bearer"));
     if (!ok) {

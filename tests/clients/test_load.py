@@ -1,26 +1,52 @@
-"""llmeter, a load client of others' making, against the service: clients that each ask again as
-soon as their answer is whole, streamed and not."""
-import asyncio
+"""llama-benchy, a load client of others' making, against /v1/chat/completions: several clients at
+once, streamed, with a prompt of its own choice for each."""
+import functools
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
 
 import pytest
-from llmeter.endpoints import OpenAICompletionEndpoint, OpenAICompletionStreamEndpoint
-from llmeter.runner import Runner
 
-CLIENTS, EACH, TOKENS = 8, 4, 12
+from vocabulary import write_tokenizer
+
+BOOK = "Once upon a time, there was a little girl. She had a dog and a red ball. " * 60
+RUNS, TOKENS = 2, 12
 
 
-@pytest.mark.parametrize("kind", [OpenAICompletionStreamEndpoint, OpenAICompletionEndpoint])
-def test_all_are_answered_and_counted(service, kind):
-    endpoint = kind(model_id="tiny", base_url=f"http://{service.host}/v1", api_key="none")
-    payload = kind.create_payload("Tell me a story of a cat.", max_tokens=TOKENS)
-    result = asyncio.run(Runner(endpoint).run(
-        payload={**payload, "extra_body": {"ignore_eos": True}}, clients=CLIENTS,
-        n_requests=EACH, disable_per_client_progress_bar=True,
-        disable_clients_progress_bar=True))
-    stats = result.stats
-    assert result.total_requests == CLIENTS * EACH == len(result.responses)
-    assert stats["failed_requests"] == 0, [r.error for r in result.responses if r.error]
-    assert stats["total_output_tokens"] == CLIENTS * EACH * TOKENS
-    assert all(r.response_text and r.num_tokens_input for r in result.responses)
-    if kind is OpenAICompletionStreamEndpoint:
-        assert all(0 < r.time_to_first_token <= r.time_to_last_token for r in result.responses)
+@pytest.fixture
+def book(tmp_path):
+    """The URL of the text that prompts are cut from: by default it would be fetched."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    (folder / "book.txt").write_text(BOOK)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/book.txt"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_all_are_answered_and_counted(service, book, tmp_path):
+    before = service.wait_until_idle().value("smallmind_generated_tokens_total")
+    result = tmp_path / "result.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "llama_benchy", "--base-url", f"http://{service.host}/v1",
+         "--model", "tiny", "--tokenizer", write_tokenizer(tmp_path / "tokenizer"),
+         "--book-url", book, "--pp", "64", "--tg", str(TOKENS), "--exact-tg", "--runs", str(RUNS),
+         "--concurrency", "1", "4", "--no-warmup", "--no-adapt-prompt", "--skip-coherence",
+         "--no-cache", "--exit-on-first-fail", "--format", "json", "--save-result", result],
+        env={**os.environ, "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}, capture_output=True,
+        text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(result.read_text())["benchmarks"]
+    assert [row["concurrency"] for row in rows] == [1, 4], rows
+    assert all(row["tg_throughput"]["mean"] > 0 and row["pp_throughput"]["mean"] > 0
+               for row in rows), rows
+    made = service.wait_until_idle().value("smallmind_generated_tokens_total") - before
+    assert made == RUNS * (1 + 4) * TOKENS, done.stdout

@@ -144,8 +144,11 @@ def test_a_cancel_in_the_middle_ends_the_work(client, service):
 
 
 def test_a_model_without_a_template_says_so(serve):
+    """And is not asked again, though it is a 5xx and the client would try twice more."""
     service = serve()
-    client = openai.OpenAI(base_url=f"http://{service.host}/v1", api_key="none", max_retries=0)
+    client = openai.OpenAI(base_url=f"http://{service.host}/v1", api_key="none", max_retries=2)
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(model="any", messages=CHAT)
     assert caught.value.status_code == 501 and "template" in str(caught.value)
+    assert service.metrics().value("smallmind_requests_total", route="/v1/chat/completions",
+                                   code="501") == 1
