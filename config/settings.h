@@ -64,6 +64,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int kv_type;      /* enum kv_type, likewise */
     size_t kv_memory; /* bytes; 0: automatic */
     bool prefix_cache;
+    bool chat_history; /* lines typed in chat are kept for later runs */
     size_t step_tokens, max_batch, max_queue;
 
     struct setting_list hosts; /* addresses or names to listen on, at the port */

@@ -89,6 +89,10 @@ const struct setting settings_table[] = {
      "how chats become prompts: a known format or a file of Jinja (default: the model's own)",
      "For a model whose file has none or a wrong one. Known: alpaca chatml command-r gemma llama2 "
      "llama3 mistral phi3 phi4 vicuna zephyr."},
+    {"chat-history", "model", KIND_SWITCH, FIELD(chat_history), VERB_CHAT, 0, 0, NULL, NULL, "on",
+     "on|off",
+     "keep what is typed for later runs, below XDG_STATE_HOME or ~/.local/state",
+     "Off where what is typed must not be left on disk."},
     {"reasoning", "model", KIND_CHOICE, FIELD(reasoning), VERB_SERVE, 0, 0, NULL, "auto off",
      "auto", "auto|off",
      "auto: reasoning that the chat template marks is answered apart; off: it stays in the text",

@@ -1,6 +1,7 @@
 /* typed.c - libedit on a terminal, getline in a pipe. State: struct typed. */
 #include "cli/chat/typed.h"
 
+#include "cli/chat/remembered.h"
 #include "cli/terminal.h"
 
 #include <histedit.h>
@@ -11,11 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HISTORY_LINES = 1000 };
-
 struct typed {
     EditLine *edit;   /* owned; NULL: a pipe */
     History *history; /* owned */
+    int kept;         /* the file of lines, owned; -1: none */
     bool dropped;
     char *line; /* owned; of a pipe */
     size_t room;
@@ -46,7 +46,7 @@ static bool open_editor(struct typed *typed, const char *program)
     typed->history = history_init();
     if (typed->edit == NULL || typed->history == NULL)
         return false;
-    history(typed->history, &event, H_SETSIZE, HISTORY_LINES);
+    history(typed->history, &event, H_SETSIZE, REMEMBERED_LINES);
     history(typed->history, &event, H_SETUNIQUE, 1);
     el_set(typed->edit, EL_CLIENTDATA, typed);
     el_set(typed->edit, EL_PROMPT, show_prompt);
@@ -60,7 +60,21 @@ static bool open_editor(struct typed *typed, const char *program)
     return true;
 }
 
-struct typed *typed_open(const char *program)
+static void enter_line(void *history_of, const char *line)
+{
+    HistEvent event;
+    history(history_of, &event, H_ENTER, line);
+}
+
+/* Lines of earlier runs. Without them a person can still talk. */
+static void remember(struct typed *typed)
+{
+    struct error err = {0};
+    if (remembered_open(&typed->kept, enter_line, typed->history, &err) != STATUS_OK)
+        fprintf(stderr, "What you type is not kept: %s\n", err.text);
+}
+
+struct typed *typed_open(const char *program, bool keep)
 {
     struct typed *typed = calloc(1, sizeof *typed);
     bool person = isatty(STDIN_FILENO) == 1 && terminal_escapes(STDOUT_FILENO);
@@ -68,8 +82,16 @@ struct typed *typed_open(const char *program)
      * (interrupt.h) gets it all the same. */
     if (person)
         signal(SIGINT, SIG_IGN);
-    if (typed == NULL || !person || open_editor(typed, program))
+    if (typed == NULL)
+        return NULL;
+    typed->kept = -1;
+    if (!person)
         return typed;
+    if (open_editor(typed, program)) {
+        if (keep)
+            remember(typed);
+        return typed;
+    }
     typed_close(typed);
     return NULL;
 }
@@ -82,6 +104,8 @@ void typed_close(struct typed *typed)
         el_end(typed->edit);
     if (typed->history != NULL)
         history_end(typed->history);
+    if (typed->kept >= 0)
+        close(typed->kept);
     free(typed->line);
     free(typed);
 }
@@ -106,8 +130,10 @@ static enum typed_line edit_line(struct typed *typed, const char **line, size_t 
         return TYPED_END;
     *line = text;
     *n = strcspn(text, "\r\n");
-    if (*n > 0)
+    if (*n > 0) {
         history(typed->history, &event, H_ENTER, text);
+        remembered_add(typed->kept, text, *n);
+    }
     return TYPED_LINE;
 }
 

@@ -8,8 +8,9 @@
 
 struct typed;
 
-/* NULL: out of memory. Where a person types, SIGINT is ignored from here on. */
-struct typed *typed_open(const char *program);
+/* NULL: out of memory. Where a person types, SIGINT is ignored from here on. keep: the lines that a
+ * person types are kept for later runs. */
+struct typed *typed_open(const char *program, bool keep);
 void typed_close(struct typed *typed); /* takes NULL; puts the terminal back */
 
 /* Whether a person types. */

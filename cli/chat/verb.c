@@ -218,7 +218,7 @@ int verb_chat(const struct settings *settings)
     struct error err = {0};
     c.paint.plain = !terminal_colour(STDOUT_FILENO);
     enum status status = talk_create(&c.talk, settings, &err);
-    if (status == STATUS_OK && (c.typed = typed_open("smallmind")) == NULL)
+    if (status == STATUS_OK && (c.typed = typed_open("smallmind", settings->chat_history)) == NULL)
         status = error_no_memory(&err, 4096, "the line editor");
     if (status == STATUS_OK)
         status = converse(&c, &err);

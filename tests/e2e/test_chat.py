@@ -94,11 +94,14 @@ def test_a_conversation_that_no_longer_fits_is_an_error():
 class Person:
     """One run of chat on a terminal of its own."""
 
+    nowhere = {"XDG_STATE_HOME": "", "HOME": ""}  # what is typed is kept for no other run
+
     def __init__(self, *flags, **env):
         self.main, terminal = pty.openpty()
         self.process = subprocess.Popen(
             [str(BINARY), "chat", *FLAGS, *flags], stdin=terminal, stdout=terminal, stderr=terminal,
-            start_new_session=True, env=dict(clean_environment(env), TERM="xterm"),
+            start_new_session=True,
+            env=dict(clean_environment({**self.nowhere, **env}), TERM="xterm"),
             preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
         os.close(terminal)
         self.seen = b""
@@ -157,6 +160,53 @@ def test_on_a_terminal_lines_are_edited_and_remembered(tmp_path):
     person.type(b"\x04")
     assert person.end() == 0
     assert [m["content"] for m in json.loads(file.read_text())[::2]] == ["Hello", "Hello"]
+
+
+def say(person, *lines):
+    """Each line with its answer, then the end."""
+    for line in lines:
+        person.wait_for_editor()
+        person.type(line + b"\r")
+        person.wait_for_work()
+    person.wait_for_editor()
+    person.type(b"\x04")
+    assert person.end() == 0
+
+
+def test_lines_are_remembered_over_runs(tmp_path):
+    state, saved = tmp_path / "state", tmp_path / "saved"
+    kept = state / "smallmind" / "history"
+    say(Person(XDG_STATE_HOME=str(state)), b"First", "Zweite: ß".encode())
+    assert kept.read_text() == "First\nZweite: ß\n"
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
+    say(Person(XDG_STATE_HOME=str(state)), b"\x1b[A\x1b[A", f"/save {saved}".encode())
+    assert json.loads(saved.read_text())[0]["content"] == "First"
+    say(Person("--chat-history", "off", XDG_STATE_HOME=str(state)), b"Not this")
+    assert "Not this" not in kept.read_text()
+    say(Person(HOME=str(tmp_path)), b"At home")
+    assert (tmp_path / ".local/state/smallmind/history").read_text() == "At home\n"
+
+
+def test_what_is_kept_is_bounded_and_looked_at(tmp_path):
+    """Only whole lines that can be shown, the last thousand."""
+    kept = tmp_path / "smallmind" / "history"
+    kept.parent.mkdir()
+    lines = [b"old %d" % i for i in range(3000)] + [b"esc\x1b[2J", b"\xff\xfe", b"", b"x" * 9000]
+    kept.write_bytes(b"\n".join(lines) + b"\nlast\ncut")
+    saved = tmp_path / "saved"
+    say(Person(XDG_STATE_HOME=str(tmp_path)), b"\x1b[A\x1b[A", f"/save {saved}".encode())
+    assert json.loads(saved.read_text())[0]["content"] == "old 2999"
+    found = kept.read_bytes().split(b"\n")
+    assert found[0] == b"old 2001" and found[998:1001] == [b"old 2999", b"last", b"old 2999"]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in kept.parent.iterdir()) == ["history"]
+
+
+def test_a_history_that_cannot_be_kept_is_said_and_no_hindrance(tmp_path):
+    (tmp_path / "smallmind").write_text("a file")
+    person = Person(XDG_STATE_HOME=str(tmp_path))
+    person.wait_for(b"What you type is not kept: ")
+    say(person, b"Hello")
 
 
 def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
