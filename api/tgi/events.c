@@ -66,7 +66,7 @@ static bool write_end(struct json_writer *w, struct generation *g)
     json_name_uint(w, "data:{", "index", choice->sent.n_tokens + 1);
     json_raw(w, ",\"token\":");
     if (job->stop_id >= 0)
-        tgi_put_token(w, g, id, piece.bytes, piece.n, NULL);
+        tgi_put_token(w, g, id, piece.bytes, piece.n, tgi_end_logprob(job));
     else
         tgi_put_token(w, g, id, job->text + choice->sent.n_text, job->n_text - choice->sent.n_text,
                       NULL);

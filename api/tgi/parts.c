@@ -24,6 +24,12 @@ void tgi_put_token(struct json_writer *w, const struct generation *g, int32_t id
     json_raw(w, "}");
 }
 
+const float *tgi_end_logprob(const struct job *job)
+{
+    bool known = job->logprobs != NULL && job->n_logprobs >= 0 && job->n_tokens < job->max_tokens;
+    return known ? &job->logprobs[job->n_tokens].logprob : NULL;
+}
+
 static void put_piece(struct json_writer *w, const struct generation *g, int32_t id,
                       const float *logprob)
 {
@@ -124,7 +130,7 @@ static void put_tokens(struct json_writer *w, const struct generation *g, const 
     }
     if (job->stop_id >= 0) { /* the end is a token, too */
         json_raw(w, job->n_tokens > 0 ? "," : "");
-        put_piece(w, g, job->stop_id, NULL);
+        put_piece(w, g, job->stop_id, tgi_end_logprob(job));
     }
     json_raw(w, "]");
 }

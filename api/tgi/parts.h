@@ -16,6 +16,8 @@ const struct tgi_wishes *tgi_wishes_of(const struct generation *g);
 /* {"id","text","logprob","special"} of a token whose text this is; logprob NULL: not known. */
 void tgi_put_token(struct json_writer *w, const struct generation *g, int32_t id, const char *text,
                    size_t n_text, const float *logprob);
+/* That of the token that ended the text (stop_id); NULL: not known. */
+const float *tgi_end_logprob(const struct job *job);
 /* [{...}, ...] of the tokens that were likeliest in a token's place. */
 void tgi_put_top(struct json_writer *w, const struct generation *g,
                  const struct logprob_record *record);

@@ -179,6 +179,12 @@ def test_the_end_of_a_text_is_a_token(service):
     assert details["finish_reason"] == "eos_token"
     assert details["tokens"][-1]["special"] and not details["tokens"][-2]["special"]
     assert len(details["tokens"]) == details["generated_tokens"]
+    ids = [token["id"] for token in details["tokens"]]
+    prompt = ask(service, **fields, decoder_input_details=True)["details"]["prefill"]
+    echoed = service.post("/v1/completions", dict(
+        prompt=[token["id"] for token in prompt] + ids, echo=True, max_tokens=0, logprobs=0)).json()
+    of_tokens = [token["logprob"] for token in details["tokens"]]
+    assert echoed["choices"][0]["logprobs"]["token_logprobs"][-len(ids):] == of_tokens
     events = streamed(service, **fields)
     assert [e["token"] for e in events] == details["tokens"]
     assert events[-1]["details"]["finish_reason"] == "eos_token"
