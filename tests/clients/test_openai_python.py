@@ -1,7 +1,10 @@
 """openai's Python client: completions, chats, streams, models, and its own classes of errors."""
+import asyncio
+
 import openai
 import pytest
 
+import models
 from service import poll
 
 CHAT = [{"role": "system", "content": "You tell stories."}, {"role": "user", "content": "Hello!"}]
@@ -152,3 +155,53 @@ def test_a_model_without_a_template_says_so(serve):
     assert caught.value.status_code == 501 and "template" in str(caught.value)
     assert service.metrics().value("smallmind_requests_total", route="/v1/chat/completions",
                                    code="501") == 1
+
+
+def test_raw_and_streamed_bodies(client):
+    fields = dict(model="tiny", messages=CHAT, max_tokens=6, temperature=0)
+    raw = client.chat.completions.with_raw_response.create(**fields)
+    answer = raw.parse()
+    assert raw.headers["x-request-id"] == raw.request_id == answer._request_id
+    with client.chat.completions.with_streaming_response.create(**fields) as body:
+        assert body.parse().choices[0].message.content == answer.choices[0].message.content
+    with client.chat.completions.with_streaming_response.create(**fields, stream=True) as body:
+        text = "".join(choice.delta.content or "" for chunk in body.parse()
+                       for choice in chunk.choices)
+    assert text == answer.choices[0].message.content
+
+
+def test_a_task_that_is_cancelled_ends_the_work(serve):
+    service = serve("--chat-template", "chatml", model=models.slow())
+
+    async def run():
+        async with openai.AsyncOpenAI(base_url=f"http://{service.host}/v1", api_key="none",
+                                      max_retries=0) as client:
+            begun = asyncio.Event()
+
+            async def read():
+                stream = await client.chat.completions.create(
+                    model="tiny", messages=CHAT, stream=True, extra_body={"ignore_eos": True})
+                async with stream:
+                    async for chunk in stream:
+                        if chunk.choices and chunk.choices[0].delta.content:
+                            begun.set()
+            task = asyncio.create_task(read())
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    asyncio.run(run())
+    poll("it is cancelled", lambda: service.metrics().value(
+        "smallmind_requests_cancelled_total", phase="decode") == 1)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda client: client.chat.completions.parse(
+        model="tiny", messages=CHAT, response_format={"type": "json_object"}),
+    lambda client: client.responses.create(model="tiny", input="a", previous_response_id="resp_1"),
+    lambda client: client.completions.create(model="tiny", prompt="a", suffix="b")])
+def test_what_cannot_be_honoured_is_refused_by_name(client, ask):
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client)
+    assert caught.value.param in ("response_format", "previous_response_id", "suffix")
+    assert caught.value.param in caught.value.message
