@@ -1,5 +1,6 @@
 """Tokenizing and back: the verbs on vocabulary files, the routes on the built-in model."""
 import concurrent.futures
+import unicodedata
 
 import pytest
 
@@ -60,6 +61,23 @@ def test_the_built_in_vocabulary_gives_every_text_back():
     texts = [text.encode() for text in TEXTS]
     assert in_parallel(
         lambda text: detokenize("builtin", tokenize("builtin", text)), texts) == texts
+
+
+def test_decomposed_text_gets_the_ids_of_composed_text_unless_asked_not_to():
+    path = models.ROOT / "tests" / "fixtures" / "tokenizers" / "bytes.gguf"  # of the Qwen family
+    composed = "ti\u1ebfng Vi\u1ec7t \ud55c\uad6d\uc5b4".encode()
+    decomposed = unicodedata.normalize("NFD", composed.decode()).encode()
+    ids, as_it_is = tokenize(path, decomposed), tokenize(path, decomposed, "--no-normalize")
+    assert decomposed != composed and ids == tokenize(path, composed) != as_it_is
+    assert detokenize(path, ids) == composed
+    assert detokenize(path, as_it_is) == decomposed
+    assert tokenize(path, composed, "--no-normalize") == ids
+
+
+def test_the_route_can_leave_a_text_as_it_is(service):
+    body = {"text": "e\u0301", "normalize": False}
+    assert service.post("/tokenize", body).json() == service.post("/tokenize", body).json()
+    assert service.post("/tokenize", {**body, "normalize": 0}).status == 400
 
 
 def test_ids_stand_on_one_line_and_nothing_is_added():

@@ -69,9 +69,25 @@ static const struct {
     {"</s>", "<|tool_response>", NULL},    /* Gemma 4, where it is plain text */
 };
 
+/* The parts of an answer in gpt-oss's format: without their names the parts run together. What a
+ * request says still never becomes one of them. */
+static const char *const shown[] = {"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>",
+                                    "<|end|>"};
+
 static int32_t find(const struct tokenizer *t, const char *name)
 {
     return text_table_find(t, name, strlen(name));
+}
+
+static void find_shown(struct tokenizer *t)
+{
+    if (find(t, "<|return|>") == TOKEN_NONE || find(t, "<|call|>") == TOKEN_NONE)
+        return;
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+        int32_t id = find(t, shown[i]);
+        if (id != TOKEN_NONE && !(t->flags[id] & TOKEN_FLAG_END))
+            t->flags[id] |= TOKEN_FLAG_SHOWN;
+    }
 }
 
 static bool is_exception(const struct tokenizer *t, const char *name)
@@ -99,6 +115,7 @@ void tokenizer_find_ends(struct tokenizer *t)
             t->flags[id] |= TOKEN_FLAG_END | TOKEN_FLAG_BY_TEXT;
         t->types[id] = TOKEN_CONTROL;
     }
+    find_shown(t);
     for (size_t id = 0; id < t->n_vocab; id++) {
         if (t->flags[id] & TOKEN_FLAG_END)
             t->ends[t->n_ends++] = (int32_t)id;

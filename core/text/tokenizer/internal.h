@@ -41,6 +41,7 @@ enum token_flags {
     TOKEN_FLAG_END = 1,     /* generation stops here */
     TOKEN_FLAG_RSTRIP = 2,  /* swallows the white space that follows it in a text */
     TOKEN_FLAG_BY_TEXT = 4, /* an end that no key of the file names */
+    TOKEN_FLAG_SHOWN = 8,   /* a control token whose name is part of an answer's text */
 };
 
 /* Strings end to end in one block. */

@@ -312,7 +312,8 @@ enum status tokenizer_encode_around(const struct tokenizer *t, const char *text,
 
 struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control)
 {
-    if (!is_known(t, id) || (!with_control && tokenizer_is_control(t, id)))
+    bool shown = with_control || (is_known(t, id) && t->flags[id] & TOKEN_FLAG_SHOWN);
+    if (!is_known(t, id) || (!shown && tokenizer_is_control(t, id)))
         return (struct gguf_string){"", 0};
     return strings_at(&t->pieces, (size_t)id);
 }

@@ -73,8 +73,8 @@ enum status tokenizer_encode_around(const struct tokenizer *t, const char *text,
                                     size_t n_plain, int32_t *ids, size_t *n_ids, struct error *err);
 
 /* The bytes of one token, borrowed from the tokenizer; control tokens: their name when
- * with_control, else nothing. An id outside the vocabulary: nothing. Bytes of one token need not be
- * whole characters. */
+ * with_control, else nothing, but for those that part an answer into channels (gpt-oss). An id
+ * outside the vocabulary: nothing. Bytes of one token need not be whole characters. */
 struct gguf_string tokenizer_piece(const struct tokenizer *t, int32_t id, bool with_control);
 
 /* The bytes of a run of ids, control tokens' names included, less the one space that encoding put

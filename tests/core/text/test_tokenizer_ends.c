@@ -143,6 +143,32 @@ START_TEST(an_exception_that_is_eos_ends_a_text_all_the_same)
 }
 END_TEST
 
+START_TEST(the_signs_of_gpt_oss_channels_are_part_of_its_text)
+{
+    static const char *const signs[] = {"<|start|>", "<|channel|>", "<|message|>", "<|constrain|>"};
+    for (size_t k = 0; k < 2; k++) {
+        begin_bytes(&v, "gpt-4o");
+        snprintf(v.texts[0], sizeof v.texts[0], "<|startoftext|>");
+        for (size_t i = 0; i < 4; i++)
+            add_entry(&v, signs[i], 0, 3);
+        int32_t end = add_entry(&v, "<|end|>", 0, 3);
+        add_entry(&v, "<|call|>", 0, 3);
+        if (k == 0)
+            add_entry(&v, "<|return|>", 0, 3);
+        struct tokenizer *t = tokenizer_of(&v);
+        for (int32_t id = end - 4; id <= end; id++)
+            ck_assert_uint_eq(tokenizer_piece(t, id, false).n, k == 0 ? strlen(v.texts[id]) : 0);
+        ck_assert_uint_eq(tokenizer_piece(t, end + 1, false).n, 0);
+        ck_assert(tokenizer_is_control(t, end - 4));
+        size_t n_ids = 0;
+        int32_t *ids = ids_of(t, "<|start|>", 9, 0, &n_ids); /* text is no sign */
+        ck_assert_uint_gt(n_ids, 1);
+        free(ids);
+        tokenizer_destroy(t);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("tokenizer_ends");
@@ -151,6 +177,7 @@ int main(void)
     tcase_add_test(tc, an_end_that_a_key_names_is_not_one_by_text);
     tcase_add_test(tc, a_name_that_closes_a_part_of_an_answer_does_not_end_it);
     tcase_add_test(tc, an_exception_that_is_eos_ends_a_text_all_the_same);
+    tcase_add_test(tc, the_signs_of_gpt_oss_channels_are_part_of_its_text);
     suite_add_tcase(suite, tc);
     return run_text_suite(suite);
 }
