@@ -33,6 +33,22 @@ const char *inspection_scaling(const struct shape *shape)
     }
 }
 
+size_t inspection_windowed(const struct shape *shape)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < shape->n_layers; i++)
+        n += shape->layers[i].window > 0;
+    return n;
+}
+
+size_t inspection_window(const struct shape *shape)
+{
+    size_t window = 0;
+    for (size_t i = 0; i < shape->n_layers; i++)
+        window = shape->layers[i].window > window ? shape->layers[i].window : window;
+    return window;
+}
+
 const char *inspection_kv_name(enum kv_type type)
 {
     static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};

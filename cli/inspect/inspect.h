@@ -55,6 +55,9 @@ void inspection_free(struct inspection *inspection);
 double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t n_positions);
 double inspection_bits(const struct inspection *i);        /* of the file, for each parameter */
 const char *inspection_scaling(const struct shape *shape); /* "none" "linear" "yarn" */
+/* Layers that see only the last positions; how many positions they see, 0: there are none. */
+size_t inspection_windowed(const struct shape *shape);
+size_t inspection_window(const struct shape *shape);
 const char *inspection_kv_name(enum kv_type type);
 
 /* unusual.c: fills unusual. */

@@ -48,7 +48,13 @@ static void print_shape(struct json_writer *w, const struct shape *s)
     name(w, "norm_epsilon");
     json_float(w, s->norm_eps);
     name(w, "activation");
-    json_raw(w, s->ffn == FFN_GELU ? "\"gelu\"" : "\"silu_gated\"");
+    static const char *const ffns[] = {[FFN_SILU_GATED] = "silu_gated",
+                                       [FFN_GELU] = "gelu",
+                                       [FFN_GELU_GATED] = "gelu_gated",
+                                       [FFN_SWIGLU_OAI] = "swiglu_clamped"};
+    text(w, ffns[s->ffn]);
+    number(w, "window", inspection_window(s));
+    number(w, "windowed_layers", inspection_windowed(s));
     name(w, "rope");
     if (s->rope == ROPE_NONE) {
         json_raw(w, "null}");

@@ -104,6 +104,11 @@ static void note_shape(struct inspection *i)
              (double)s->rotations[0].factor, s->rotations[0].original_context);
     if (gguf_find_tensor(i->gguf, "rope_freqs.weight") != NULL)
         note(i, "RoPE's frequencies have factors of their own (rope_freqs.weight)");
+    if (gguf_find_tensor(i->gguf, "rope_factors_long.weight") != NULL)
+        note(i, "RoPE has other factors for contexts beyond %zu (rope_factors_long.weight)",
+             s->rotations[0].original_context);
+    if (s->n_skipped > 0)
+        note(i, "the last %zu blocks are for speculation and are not used", s->n_skipped);
     if (s->n_context_train > i->n_context)
         note(i, "%zu positions are served unless --context asks for up to %zu", i->n_context,
              s->n_context_train);

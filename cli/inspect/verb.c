@@ -70,7 +70,11 @@ static void print_shape(FILE *out, const struct shape *s)
     line(out, "width", "%zu", s->n_embd);
     line(out, "heads", "%zu of %zu", s->n_heads, s->head_dim);
     line(out, "keys and values for", "%zu heads", s->n_kv_heads);
-    line(out, "feed-forward", "%zu, %s", s->n_ff, s->ffn == FFN_GELU ? "GELU" : "SiLU, gated");
+    static const char *const ffns[] = {[FFN_SILU_GATED] = "SiLU, gated",
+                                       [FFN_GELU] = "GELU",
+                                       [FFN_GELU_GATED] = "GELU, gated",
+                                       [FFN_SWIGLU_OAI] = "SwiGLU, clamped"};
+    line(out, "feed-forward", "%zu, %s", s->n_ff, ffns[s->ffn]);
     line(out, "norms", "%s, epsilon %g", s->norm == NORM_LAYER ? "layer" : "RMS",
          (double)s->norm_eps);
     line(out, "vocabulary", "%zu", s->n_vocab);
@@ -82,6 +86,10 @@ static void print_shape(FILE *out, const struct shape *s)
         line(out, "positions", "RoPE over %zu of %zu, %s, base %g", s->rotations[0].dim,
              s->head_dim, s->rope == ROPE_INTERLEAVED ? "interleaved" : "neox",
              (double)s->rotations[0].base);
+    const size_t n_windowed = inspection_windowed(s);
+    if (n_windowed > 0)
+        line(out, "windows", "%zu of the layers see the last %zu positions", n_windowed,
+             inspection_window(s));
 }
 
 static void print_weights(FILE *out, const struct inspection *i)
