@@ -27,25 +27,53 @@ enum recorder_wish step_profile_wish(const struct worker *w)
     return wish;
 }
 
-static void count_row(struct record_work *work, const struct row *row, bool last_of_sequence)
+/* What a row sees through a window (0: all). */
+struct sight {
+    double positions, blocks;
+};
+
+static struct sight sight_of(const struct row *row, uint32_t window)
 {
-    const uint32_t n_blocks = row->position / KV_PAGE + 1;
-    work->n_positions += (double)row->position + 1;
-    work->n_kv_blocks += last_of_sequence ? n_blocks : 0;
+    const uint32_t first = window > 0 && row->position >= window ? row->position + 1 - window : 0;
+    return (struct sight){(double)(row->position + 1 - first),
+                          (double)(row->position / KV_PAGE - first / KV_PAGE + 1)};
+}
+
+static void count_row(struct record_work *work, const struct row *row, uint32_t window,
+                      bool last_of_sequence)
+{
+    const struct sight all = sight_of(row, 0), some = sight_of(row, window);
+    work->n_positions += all.positions;
+    work->n_window_positions += some.positions;
+    work->n_kv_blocks += last_of_sequence ? all.blocks : 0;
+    work->n_window_blocks += last_of_sequence ? some.blocks : 0;
     work->n_sequences += last_of_sequence;
     if (!row->wants_logits)
         return;
     work->n_wanted++;
-    work->n_positions_wanted += (double)row->position + 1;
-    work->n_kv_blocks_wanted += n_blocks;
+    work->n_positions_wanted += all.positions;
+    work->n_kv_blocks_wanted += all.blocks;
+    work->n_window_positions_wanted += some.positions;
+    work->n_window_blocks_wanted += some.blocks;
+}
+
+/* Of layers that have one; 0: there are none. */
+static uint32_t window_of(const struct shape *shape)
+{
+    uint32_t window = 0;
+    for (size_t i = 0; i < shape->n_layers; i++)
+        window = shape->layers[i].window > window ? shape->layers[i].window : window;
+    return window;
 }
 
 static void measure_work(const struct worker *w, struct record_work *out)
 {
+    const uint32_t window = window_of(&w->setup->model->shape);
     struct record_work work = {
         .n_steps = 1, .n_rows = (double)w->n_rows, .n_sampled = (double)w->n_wanted};
     for (size_t i = 0; i < w->n_rows; i++)
-        count_row(&work, &w->rows[i], i + 1 == w->n_rows || w->rows[i + 1].seq != w->rows[i].seq);
+        count_row(&work, &w->rows[i], window,
+                  i + 1 == w->n_rows || w->rows[i + 1].seq != w->rows[i].seq);
     work.n_steps_wanted = work.n_wanted > 0;
     *out = work;
 }

@@ -20,6 +20,11 @@ static struct cost_sums sums_of(const struct model *model, size_t layer,
         s.positions = w->n_positions_wanted;
         s.blocks = w->n_kv_blocks_wanted;
     }
+    if (model->shape.layers[layer].window > 0) {
+        const bool last = layer + 1 == model->shape.n_layers;
+        s.positions = last ? w->n_window_positions_wanted : w->n_window_positions;
+        s.blocks = last ? w->n_window_blocks_wanted : w->n_window_blocks;
+    }
     return s;
 }
 
@@ -56,6 +61,13 @@ static void add_round(struct record_cost *out, const struct matrix *reader, doub
     out->ops += n * 3;
 }
 
+/* What joins the residual is normed first. */
+static void add_post_norm(struct record_cost *out, const struct norm *norm, double n)
+{
+    if (norm->weight != NULL)
+        add_values(out, n, 3, 4);
+}
+
 static void cost_attention(struct record_cost *out, const struct model *model, enum kv_type kv,
                            const struct cost_sums *s)
 {
@@ -87,6 +99,8 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     case SCOPE_ROPE:
         add_values(out, s.rows * (q + k), 2, shape->rope == ROPE_NONE ? 1 : 4);
         add_values(out, s.rows * 2 * k, 1, 0);
+        if (l->q_row_norm.weight != NULL)
+            add_values(out, s.rows * (q + k), 3, 4);
         out->kv_bytes += s.rows *
                          (double)(shape->n_kv_heads * page_head_bytes(kv, shape->head_dim)) /
                          (double)KV_PAGE;
@@ -103,6 +117,7 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     case SCOPE_OUTPUT:
         add_product(out, &l->attn_output.w, s.steps_on, s.rows_on);
         add_values(out, s.rows_on * e, 3, 1);
+        add_post_norm(out, &l->attn_post_norm, s.rows_on * e);
         break;
     case SCOPE_FFN_NORM:
         add_values(out, s.rows_on * e, 3, 4);
@@ -121,6 +136,7 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     case SCOPE_DOWN:
         add_product(out, &l->down.w, s.steps_on, s.rows_on);
         add_values(out, s.rows_on * e, 3, 1);
+        add_post_norm(out, &l->ffn_post_norm, s.rows_on * e);
         break;
     default:
         break;

@@ -123,6 +123,10 @@ void record_work_add(struct record_work *to, const struct record_work *from)
     to->n_kv_blocks += from->n_kv_blocks;
     to->n_positions_wanted += from->n_positions_wanted;
     to->n_kv_blocks_wanted += from->n_kv_blocks_wanted;
+    to->n_window_positions += from->n_window_positions;
+    to->n_window_blocks += from->n_window_blocks;
+    to->n_window_positions_wanted += from->n_window_positions_wanted;
+    to->n_window_blocks_wanted += from->n_window_blocks_wanted;
     to->n_sampled += from->n_sampled;
     to->n_sequences += from->n_sequences;
 }

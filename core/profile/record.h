@@ -28,6 +28,8 @@ struct record_work {
     double n_positions;    /* over rows: the positions that each sees */
     double n_kv_blocks;    /* over sequences: blocks of KV_PAGE positions that its last row sees */
     double n_positions_wanted, n_kv_blocks_wanted; /* the same of the rows that want logits */
+    /* The same four of layers with a window. */
+    double n_window_positions, n_window_blocks, n_window_positions_wanted, n_window_blocks_wanted;
     double n_sampled;
     double n_sequences; /* with a row */
 };

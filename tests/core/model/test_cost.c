@@ -115,6 +115,24 @@ START_TEST(rows_that_want_nothing_end_in_the_last_layer)
 }
 END_TEST
 
+START_TEST(a_window_bounds_what_its_layer_reads)
+{
+    open_model("llama", WEIGHT_F32);
+    struct record_work one = steps(1, 1, 1);
+    struct record_cost windowed, full;
+    one.n_kv_blocks = 3;
+    one.n_window_positions = 4;
+    one.n_window_blocks = 1;
+    model->shape.layers[0].window = 4;
+    cost_of(&windowed, model, KV_F16, SCOPE_ATTENTION, 0, &one);
+    model->shape.layers[0].window = 0;
+    cost_of(&full, model, KV_F16, SCOPE_ATTENTION, 0, &one);
+    ck_assert(fabs(full.kv_bytes - 3 * windowed.kv_bytes) < 1e-6);
+    ck_assert(fabs(full.ops - 2.5 * windowed.ops) < 1e-6);
+    model_destroy(model);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cost");
@@ -122,6 +140,7 @@ int main(void)
     tcase_add_test(facts, a_decoding_step_reads_every_matrix_once);
     tcase_add_test(facts, operations_are_two_a_weight_and_row);
     tcase_add_test(facts, rows_that_want_nothing_end_in_the_last_layer);
+    tcase_add_test(facts, a_window_bounds_what_its_layer_reads);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
