@@ -38,9 +38,7 @@ is_right() { [ -f "$1" ] && echo "$sha256  $1" | sha256sum --check --status; }
 
 say_how() {
     echo "$file"
-    if [ "$name" = smollm2 ]; then
-        echo "serve it:  make serve ARGS=\"--model models/$(basename "$file")\""
-    fi
+    echo "serve it:  make serve ARGS=\"--model models/$(basename "$file")\""
 }
 
 if is_right "$file"; then
