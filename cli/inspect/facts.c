@@ -11,7 +11,7 @@ double inspection_kv_bytes(const struct inspection *i, enum kv_type type, size_t
     size_t n_windowed = map.window < n_positions ? map.window : n_positions;
     return ((double)map.page_bytes * (double)n_positions +
             (double)map.window_bytes * (double)n_windowed) /
-               KV_PAGE +
+               (double)KV_PAGE +
            (double)map.state_bytes;
 }
 

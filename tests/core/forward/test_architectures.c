@@ -207,7 +207,7 @@ static size_t compute(struct rig *rig, const struct model *model, const int32_t 
 
 static double log_sum(const float *logits, size_t n)
 {
-    double max = -INFINITY, sum = 0;
+    double max = (double)-INFINITY, sum = 0;
     for (size_t i = 0; i < n; i++)
         max = fmax(max, (double)logits[i]);
     for (size_t i = 0; i < n; i++)
