@@ -38,8 +38,8 @@ const struct verb_info settings_verbs[] = {
      "of each is scored. The last line is the result and its standard error."},
     {"quantize", VERB_QUANTIZE, "IN OUT TYPE", "write a GGUF file in another weight type",
      "TYPE is one of: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q3_K_M Q4_K Q4_K_S Q4_K_M "
-     "Q5_K Q5_K_S Q5_K_M Q6_K IQ4_NL IQ4_XS. A plain type is every matrix's; _S and _M are mixes "
-     "that give more bits to what matters most. Q4_K_M suits most models."},
+     "Q5_K Q5_K_S Q5_K_M Q6_K IQ4_NL IQ4_XS MXFP4. A plain type is every matrix's; _S and _M are "
+     "mixes that give more bits to what matters most. Q4_K_M suits most models."},
     {"bench", VERB_BENCH, "[A B]",
      "measure the model and its kernels against this machine's limits, or compare two reports",
      NULL},

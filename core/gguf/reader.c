@@ -120,7 +120,7 @@ static enum status check_type(const struct gguf_tensor *t, enum weight_type *out
         *out = type;
         return STATUS_OK;
     }
-    char known[160], number[24];
+    char known[256], number[24];
     list_types(known, sizeof known);
     const char *name = ggml_type_name(t->type);
     snprintf(number, sizeof number, "number %u", t->type);

@@ -99,7 +99,7 @@ static void matmul_32(const struct matrix *w, size_t p0, size_t p1, const struct
         for (size_t b = 0; b < w->n_cols / 32; b++) {
             struct block32 block;
             panel_block32(w->type, panel, row % PANEL_ROWS, b, &block);
-            const float d = f16_to_f32(block.d), m = f16_to_f32(block.m);
+            const float d = quant_scale(w->type, block.d), m = f16_to_f32(block.m);
             for (size_t t = 0; t < n_tokens; t++) {
                 const float scale = x->q8_scale[t * x->b_stride + b];
                 int32_t isum = dot(block.q, x->q8 + t * x->q_stride + 32 * b, 32);
@@ -563,6 +563,7 @@ const struct kernels KERNELS_REF_TABLE = {
                [WEIGHT_Q5_0] = matmul_32,
                [WEIGHT_Q5_1] = matmul_32,
                [WEIGHT_IQ4_NL] = matmul_32,
+               [WEIGHT_MXFP4] = matmul_32,
                [WEIGHT_Q2_K] = matmul_256,
                [WEIGHT_Q3_K] = matmul_256,
                [WEIGHT_Q4_K] = matmul_256,

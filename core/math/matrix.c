@@ -16,7 +16,8 @@ static size_t panel_bytes(enum weight_type type, size_t n_cols)
         block_bytes = PANEL_ROWS * (size_t)info->block_bytes;
     } else if (info->block_values == 32) {
         block_bytes = panel_quants_bytes(type);
-        heads = (n_blocks / 2 + n_blocks % 2) * paired_head(type); /* less than the blocks' bytes */
+        const size_t n = paired_blocks(type); /* the heads are less than the blocks' bytes */
+        heads = (n_blocks / n + (n_blocks % n != 0)) * paired_head(type);
     } else {
         block_bytes = super_bytes(type);
     }
@@ -59,8 +60,9 @@ static void pack_paired(enum weight_type type, uint8_t *panel, size_t lane, size
                         const uint8_t *src)
 {
     for (size_t b = 0; b < n_blocks; b++, src += weight_infos[type].block_bytes) {
-        uint8_t *scale = panel + paired_scales(type, b) + lane * 2;
-        memcpy(scale, src + block_parts[type].d, 2);
+        const size_t scale_bytes = quant_scale_bytes(type);
+        uint8_t *scale = panel + paired_scales(type, b) + lane * scale_bytes;
+        memcpy(scale, src + block_parts[type].d, scale_bytes);
         if (quant_has_min(type))
             memcpy(scale + LINE, src + block_parts[type].m, 2);
         pack_quants(type, panel + paired_quants(type, b), lane, src);
@@ -139,10 +141,12 @@ static void gather_lanes(const uint8_t *line, size_t lane, size_t n_lines, uint8
 void panel_block32(enum weight_type type, const uint8_t *panel, size_t lane, size_t block,
                    struct block32 *out)
 {
-    const uint8_t *scale = panel + paired_scales(type, block) + lane * 2;
+    const uint8_t *scale = panel + paired_scales(type, block) + lane * quant_scale_bytes(type);
     const uint8_t *lines = panel + paired_quants(type, block);
     uint8_t low[32], high[4];
-    memcpy(&out->d, scale, 2);
+    out->d = scale[0];
+    if (quant_scale_bytes(type) == 2)
+        memcpy(&out->d, scale, 2);
     out->m = 0;
     if (quant_has_min(type))
         memcpy(&out->m, scale + LINE, 2);

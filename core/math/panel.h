@@ -7,9 +7,10 @@
  *
  *   F32 F16 BF16      [k][16] values.
  *   blocks of 32      Two blocks share a head: a line of scales (2 x [16] F16) and, where the type
- * has minimums, a line of those; then each block's low lines, then its high line (Q5_0, Q5_1: fifth
- * bits). blocks of 256     A head (d, dmin, scales, minimums, each scale widened to a byte), low
- * lines, high lines.
+ *                     has minimums, a line of those; then each block's low lines, then its high
+ *                     line (Q5_0, Q5_1: fifth bits). MXFP4: four blocks, 4 x [16] bytes.
+ *   blocks of 256     A head (d, dmin, scales, minimums, each scale widened to a byte), low lines,
+ *                     high lines.
  *
  * Written by matrix.c, read by every kernel; private to core/math. The functions fold to constants
  * where the type is one.
@@ -70,21 +71,28 @@ static inline size_t panel_quants_bytes(enum weight_type type)
     return (panel_low_lines(type) + panel_high_lines(type)) * LINE;
 }
 
-/* Blocks of 32: bytes of the head that two blocks share. */
+/* Blocks of 32: how many share a head. */
+static inline size_t paired_blocks(enum weight_type type)
+{
+    return LINE / PANEL_ROWS / quant_scale_bytes(type);
+}
+
+/* Bytes of that head. */
 static inline size_t paired_head(enum weight_type type)
 {
     return quant_has_min(type) ? 2 * LINE : LINE;
 }
 
-/* A block's [16] F16 scales; its minimums lie LINE bytes later. */
+/* A block's [16] scales; its minimums lie LINE bytes later. */
 static inline size_t paired_scales(enum weight_type type, size_t block)
 {
-    return block / 2 * (paired_head(type) + 2 * panel_quants_bytes(type)) + block % 2 * 32;
+    const size_t n = paired_blocks(type);
+    return block / n * (paired_head(type) + n * panel_quants_bytes(type)) + block % n * (LINE / n);
 }
 
 static inline size_t paired_quants(enum weight_type type, size_t block)
 {
-    return (block / 2 + 1) * paired_head(type) + block * panel_quants_bytes(type);
+    return (block / paired_blocks(type) + 1) * paired_head(type) + block * panel_quants_bytes(type);
 }
 
 /* Blocks of 256: 8 scales (one each 32 inputs) or 16. */

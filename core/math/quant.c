@@ -9,6 +9,7 @@
 #include "math/quant_blocks.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 /* Intermediate results in wider registers would make other bits of every formula here. */
@@ -30,6 +31,7 @@ const struct weight_info weight_infos[WEIGHT_TYPES] = {
     [WEIGHT_Q6_K] = {"Q6_K", 14, 256, 210, ACT_Q8K, 1},
     [WEIGHT_IQ4_NL] = {"IQ4_NL", 20, 32, 18, ACT_Q8, 1},
     [WEIGHT_IQ4_XS] = {"IQ4_XS", 23, 256, 136, ACT_Q8K, 1},
+    [WEIGHT_MXFP4] = {"MXFP4", 39, 32, 17, ACT_Q8, 1},
 };
 
 enum weight_type weight_type_of_ggml(uint32_t ggml_id)
@@ -106,9 +108,17 @@ static uint16_t load16(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
-/* The 16 values an IQ4 code stands for. */
-const int8_t iq4_codebook[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                 1,    13,   25,  38,  53,  69,  89,  113};
+#define IQ4_CODEBOOK                                                                               \
+    {                                                                                              \
+        -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113                   \
+    }
+
+const int8_t quant_codebooks[WEIGHT_TYPES][16] = {
+    [WEIGHT_IQ4_NL] = IQ4_CODEBOOK,
+    [WEIGHT_IQ4_XS] = IQ4_CODEBOOK,
+    /* E2M1, twice: 0 0.5 1 1.5 2 3 4 6 and the same below zero */
+    [WEIGHT_MXFP4] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+};
 
 const struct block_parts block_parts[WEIGHT_TYPES] = {
     [WEIGHT_Q8_0] = {.d = 0, .low = 2, .n_low = 32},
@@ -123,7 +133,22 @@ const struct block_parts block_parts[WEIGHT_TYPES] = {
     [WEIGHT_Q5_K] = {.d = 0, .m = 2, .low = 48, .n_low = 128, .high = 16, .n_high = 32},
     [WEIGHT_Q6_K] = {.d = 208, .low = 0, .n_low = 128, .high = 128, .n_high = 64},
     [WEIGHT_IQ4_XS] = {.d = 0, .low = 8, .n_low = 128},
+    [WEIGHT_MXFP4] = {.d = 0, .low = 1, .n_low = 16},
 };
+
+/* 2^(e - 127), the smallest of them subnormal; 255: infinity. */
+static float e8m0_to_f32(uint16_t e)
+{
+    uint32_t bits = e == 0 ? 0x400000u : (uint32_t)e << 23;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+float quant_scale(enum weight_type type, uint16_t bits)
+{
+    return type == WEIGHT_MXFP4 ? e8m0_to_f32(bits) * 0.5f : f16_to_f32(bits);
+}
 
 /* Value k of 32 in 16 bytes: the low nibbles are the first 16. */
 static int nibble(const uint8_t *low, int k)
@@ -148,23 +173,23 @@ void block32_quants(enum weight_type type, const uint8_t *low, const uint8_t *hi
     if (type == WEIGHT_Q5_0 || type == WEIGHT_Q5_1) {
         for (int k = 0; k < 32; k++)
             q[k] = (int8_t)(q[k] + fifth_bit(high, k));
-    } else if (type == WEIGHT_IQ4_NL) {
+    } else if (quant_has_codebook(type)) {
         for (int k = 0; k < 32; k++)
-            q[k] = iq4_codebook[q[k]];
+            q[k] = quant_codebooks[type][q[k]];
     }
 }
 
 void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out)
 {
     const struct block_parts *parts = &block_parts[type];
-    out->d = load16(src + parts->d);
+    out->d = quant_scale_bytes(type) == 1 ? src[parts->d] : load16(src + parts->d);
     out->m = quant_has_min(type) ? load16(src + parts->m) : 0;
     block32_quants(type, src + parts->low, src + parts->high, out->q);
 }
 
 void block32_values(enum weight_type type, const struct block32 *b, float *out)
 {
-    float d = f16_to_f32(b->d), m = f16_to_f32(b->m);
+    float d = quant_scale(type, b->d), m = f16_to_f32(b->m);
     for (int k = 0; k < 32; k++) {
         out[k] = (float)b->q[k] * d;
         if (quant_has_min(type))
@@ -279,7 +304,7 @@ void block256_quants(enum weight_type type, const uint8_t *low, const uint8_t *h
         break;
     case WEIGHT_IQ4_XS:
         for (int k = 0; k < 256; k++)
-            q[k] = iq4_codebook[nibble(low + k / 32 * 16, k % 32)];
+            q[k] = quant_codebooks[type][nibble(low + k / 32 * 16, k % 32)];
         break;
     }
 }
@@ -400,6 +425,24 @@ static bool blocks_finite(enum weight_type type, const uint8_t *src, size_t n_bl
     return !bad;
 }
 
+/* MXFP4 reaches beyond F32: with the largest powers of two it depends on the codes. */
+static bool mxfp4_finite(const uint8_t *src, size_t n_blocks)
+{
+    enum { SAFE = 252 }; /* 6 * 2^(252 - 127) is finite */
+    const size_t block_bytes = weight_infos[WEIGHT_MXFP4].block_bytes;
+    for (size_t i = 0; i < n_blocks; i++, src += block_bytes) {
+        float values[32];
+        if (src[0] <= SAFE)
+            continue;
+        weight_to_f32(WEIGHT_MXFP4, src, 32, values);
+        for (size_t k = 0; k < 32; k++) {
+            if (!isfinite(values[k]))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool weight_all_finite(enum weight_type type, const void *src, size_t n)
 {
     switch ((int)type) {
@@ -409,6 +452,8 @@ bool weight_all_finite(enum weight_type type, const void *src, size_t n)
         return halves_finite(src, n, 0x7c00);
     case WEIGHT_BF16:
         return halves_finite(src, n, 0x7f80);
+    case WEIGHT_MXFP4:
+        return mxfp4_finite(src, n / 32);
     default:
         return blocks_finite(type, src, n / weight_infos[type].block_values);
     }

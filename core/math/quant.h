@@ -27,6 +27,7 @@ enum weight_type {
     WEIGHT_Q6_K,
     WEIGHT_IQ4_NL,
     WEIGHT_IQ4_XS,
+    WEIGHT_MXFP4,
     WEIGHT_TYPES,
 };
 

@@ -11,9 +11,9 @@
 
 #include <stdbool.h>
 
-/* Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: value = q * d + m. */
+/* Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4: value = q * d + m. */
 struct block32 {
-    uint16_t d, m; /* F16 bits; m is 0 where the type has none */
+    uint16_t d, m; /* bits of quant_scale; m is 0 where the type has none */
     int8_t q[32];
 };
 
@@ -28,18 +28,34 @@ struct block256 {
 /* Where the parts of a block lie in the file's bytes, but for scales and minimums within blocks of
  * 256. */
 struct block_parts {
-    uint8_t d, m;         /* offsets of the F16 scale, and of the F16 minimum where quant_has_min */
+    uint8_t d, m;         /* offsets of the scale, and of the F16 minimum where quant_has_min */
     uint8_t low, n_low;   /* offset and bytes of the quants' (low) bits */
     uint8_t high, n_high; /* of their remaining bits; 0 bytes: none */
 };
 extern const struct block_parts block_parts[WEIGHT_TYPES];
-extern const int8_t iq4_codebook[16]; /* the values that the codes of IQ4_NL and IQ4_XS stand for */
+/* The values that the codes of a type stand for, where quant_has_codebook. */
+extern const int8_t quant_codebooks[WEIGHT_TYPES][16];
+
+static inline bool quant_has_codebook(enum weight_type type)
+{
+    return type == WEIGHT_IQ4_NL || type == WEIGHT_IQ4_XS || type == WEIGHT_MXFP4;
+}
+
+/* Bytes of a block's scale: F16, but a power of two alone (E8M0) in MXFP4. */
+static inline size_t quant_scale_bytes(enum weight_type type)
+{
+    return type == WEIGHT_MXFP4 ? 1 : 2;
+}
 
 static inline bool quant_has_min(enum weight_type type)
 {
     return type == WEIGHT_Q4_1 || type == WEIGHT_Q5_1 || type == WEIGHT_Q2_K ||
            type == WEIGHT_Q4_K || type == WEIGHT_Q5_K;
 }
+
+/* A block's scale by its bits. MXFP4's integers are twice the values of its codes, so that this is
+ * half its power of two; the power that stands for NaN is infinite, and no value is finite. */
+float quant_scale(enum weight_type type, uint16_t bits);
 
 void block32_decode(enum weight_type type, const uint8_t *src, struct block32 *out);
 void block256_decode(enum weight_type type, const uint8_t *src, struct block256 *out);

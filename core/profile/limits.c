@@ -157,6 +157,7 @@ enum limit_chain limits_chain_of(enum weight_type type)
     case WEIGHT_Q6_K:
     case WEIGHT_Q2_K:
     case WEIGHT_Q3_K:
+    case WEIGHT_MXFP4:
         return LIMIT_INT6;
     case WEIGHT_Q8_0:
     case WEIGHT_IQ4_NL: /* their values come out of a table of signed bytes */

@@ -11,7 +11,8 @@ from service import BINARY, LIMIT, clean_environment, run_verb
 from terminal import run_on_terminal
 
 TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K",
-         "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M"]
+         "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "Q3_K_M", "Q4_K_S", "Q4_K_M", "Q5_K_S",
+         "Q5_K_M"]
 
 
 def types_of(path):

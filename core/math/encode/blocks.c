@@ -10,10 +10,10 @@ static void store16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
-static unsigned code_of(int8_t value)
+static unsigned code_of(enum weight_type type, int8_t value)
 {
     unsigned i = 0;
-    while (iq4_codebook[i] != value)
+    while (quant_codebooks[type][i] != value)
         i++;
     return i;
 }
@@ -26,10 +26,10 @@ static void put_nibbles(const int8_t *q, int zero, uint8_t *qs)
             (uint8_t)(((unsigned)(q[i] + zero) & 15) | ((unsigned)(q[i + 16] + zero) & 15) << 4);
 }
 
-static void put_nibbles_iq4(const int8_t *q, uint8_t *qs)
+static void put_codes(enum weight_type type, const int8_t *q, uint8_t *qs)
 {
     for (int i = 0; i < 16; i++)
-        qs[i] = (uint8_t)(code_of(q[i]) | code_of(q[i + 16]) << 4);
+        qs[i] = (uint8_t)(code_of(type, q[i]) | code_of(type, q[i + 16]) << 4);
 }
 
 static void put_fifth(const int8_t *q, int zero, uint8_t *qh)
@@ -41,7 +41,10 @@ static void put_fifth(const int8_t *q, int zero, uint8_t *qh)
 
 void block32_encode(enum weight_type type, const struct block32 *b, uint8_t *dst)
 {
-    store16(dst, b->d);
+    if (quant_scale_bytes(type) == 1)
+        dst[0] = (uint8_t)b->d;
+    else
+        store16(dst, b->d);
     if (quant_has_min(type))
         store16(dst + 2, b->m);
     switch ((int)type) {
@@ -63,7 +66,8 @@ void block32_encode(enum weight_type type, const struct block32 *b, uint8_t *dst
         put_nibbles(b->q, 0, dst + 8);
         break;
     case WEIGHT_IQ4_NL:
-        put_nibbles_iq4(b->q, dst + 2);
+    case WEIGHT_MXFP4:
+        put_codes(type, b->q, dst + block_parts[type].low);
         break;
     }
 }
@@ -162,7 +166,7 @@ static void encode_iq4_xs(const struct block256 *b, uint8_t *dst)
         unsigned scale = (unsigned)(b->scale[2 * j] + 32);
         dst[4 + j / 2] = (uint8_t)(dst[4 + j / 2] | (scale & 15) << (j % 2 * 4));
         high |= scale >> 4 << (2 * j);
-        put_nibbles_iq4(b->q + 32 * j, dst + 8 + 16 * j);
+        put_codes(WEIGHT_IQ4_XS, b->q + 32 * j, dst + 8 + 16 * j);
     }
     store16(dst, b->d);
     store16(dst + 2, (uint16_t)high);

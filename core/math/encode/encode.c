@@ -67,6 +67,30 @@ static void fit_ranged(const float *x, int n, struct block32 *b)
     b->m = f32_to_f16(lo);
 }
 
+/* MXFP4: the scale is the power of two that leaves the largest value its two bits of exponent; of
+ * two values as near the one closer to zero. */
+static void fit_mxfp4(const float *x, struct block32 *b)
+{
+    const int8_t *values = quant_codebooks[WEIGHT_MXFP4];
+    float max = 0.0f;
+    int exponent;
+    for (int i = 0; i < 32; i++)
+        max = fmaxf(max, fabsf(x[i]));
+    frexpf(max, &exponent); /* max < 2^exponent */
+    exponent += 127 - 1 - 2;
+    b->d = max > 0.0f && exponent > 0 ? (uint16_t)exponent : 0;
+    b->m = 0;
+    const float d = quant_scale(WEIGHT_MXFP4, b->d);
+    for (int i = 0; i < 32; i++) {
+        int best = 0;
+        for (int code = 1; code < 16; code++) {
+            if (fabsf((float)values[code] * d - x[i]) < fabsf((float)values[best] * d - x[i]))
+                best = code;
+        }
+        b->q[i] = values[best];
+    }
+}
+
 static void fit_32(enum weight_type type, const float *x, struct block32 *b)
 {
     switch ((int)type) {
@@ -87,6 +111,9 @@ static void fit_32(enum weight_type type, const float *x, struct block32 *b)
         break;
     case WEIGHT_IQ4_NL:
         search_iq4_nl(x, b);
+        break;
+    case WEIGHT_MXFP4:
+        fit_mxfp4(x, b);
         break;
     }
 }

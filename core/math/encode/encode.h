@@ -1,7 +1,7 @@
 /* encode.h - F32 values to the blocks of a weight type: the other way of weight_to_f32.
  *
- * Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 are rounded exactly as GGML rounds them, so that the bytes are
- * the same. The types with blocks of 256 and IQ4_NL search for the scales that leave the least
+ * Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 and MXFP4 are rounded exactly as GGML rounds them, so that the bytes
+ * are the same. The types with blocks of 256 and IQ4_NL search for the scales that leave the least
  * squared error. Pure; any thread.
  */
 #pragma once

@@ -16,6 +16,7 @@ const struct kernels kernels_amx = {
                [WEIGHT_Q5_0] = amx_matmul_q5_0,
                [WEIGHT_Q5_1] = amx_matmul_q5_1,
                [WEIGHT_IQ4_NL] = amx_matmul_iq4_nl,
+               [WEIGHT_MXFP4] = amx_matmul_mxfp4,
                [WEIGHT_Q4_K] = amx_matmul_q4_k,
                [WEIGHT_Q5_K] = amx_matmul_q5_k,
                [WEIGHT_Q2_K] = avx512_matmul_q2_k,

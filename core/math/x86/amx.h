@@ -10,5 +10,6 @@ MATMUL(amx, q4_1);
 MATMUL(amx, q5_0);
 MATMUL(amx, q5_1);
 MATMUL(amx, iq4_nl);
+MATMUL(amx, mxfp4);
 MATMUL(amx, q4_k);
 MATMUL(amx, q5_k);

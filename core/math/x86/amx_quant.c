@@ -61,7 +61,7 @@ ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t
 struct chunk_paired {
     _Alignas(LINE) uint8_t unpacked[CHUNK_BLOCKS][GROUPS * LINE];
     const uint8_t *lines[CHUNK_BLOCKS];  /* signed bytes: unpacked, or the panel itself */
-    const uint8_t *scales[CHUNK_BLOCKS]; /* F16, minimums LINE bytes later */
+    const uint8_t *scales[CHUNK_BLOCKS]; /* minimums LINE bytes later */
 };
 
 ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t panel_bytes,
@@ -96,7 +96,7 @@ ALWAYS_INLINE void add_paired(enum weight_type type, const uint8_t *scales, cons
 {
     const __m512 scale = _mm512_set1_ps(x->q8_scale[t * x->b_stride + b]);
     __m512 y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums)),
-                               _mm512_mul_ps(load_f16(scales), scale), *acc);
+                               _mm512_mul_ps(load_block_scales(type, scales), scale), *acc);
     if (quant_has_min(type)) {
         const __m512i sum = _mm512_set1_epi32(x->q8_sum[t * x->b_stride + b]);
         y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(load_f16(scales + LINE), scale),
@@ -329,6 +329,7 @@ DEFINE_MATMUL(q4_1, WEIGHT_Q4_1, paired)
 DEFINE_MATMUL(q5_0, WEIGHT_Q5_0, paired)
 DEFINE_MATMUL(q5_1, WEIGHT_Q5_1, paired)
 DEFINE_MATMUL(iq4_nl, WEIGHT_IQ4_NL, paired)
+DEFINE_MATMUL(mxfp4, WEIGHT_MXFP4, paired)
 DEFINE_MATMUL(q4_k, WEIGHT_Q4_K, super)
 DEFINE_MATMUL(q5_k, WEIGHT_Q5_K, super)
 #endif

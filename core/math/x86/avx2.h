@@ -116,14 +116,16 @@ ALWAYS_INLINE __m256 softcap8(__m256 x, float cap)
     MATMUL(table, q5_k);                                                                           \
     MATMUL(table, q6_k);                                                                           \
     MATMUL(table, iq4_nl);                                                                         \
-    MATMUL(table, iq4_xs);
+    MATMUL(table, iq4_xs);                                                                         \
+    MATMUL(table, mxfp4);
 #define MATMUL_QUANT_ENTRIES(table)                                                                \
     [WEIGHT_Q8_0] = table##_matmul_q8_0, [WEIGHT_Q4_0] = table##_matmul_q4_0,                      \
     [WEIGHT_Q4_1] = table##_matmul_q4_1, [WEIGHT_Q5_0] = table##_matmul_q5_0,                      \
     [WEIGHT_Q5_1] = table##_matmul_q5_1, [WEIGHT_Q2_K] = table##_matmul_q2_k,                      \
     [WEIGHT_Q3_K] = table##_matmul_q3_k, [WEIGHT_Q4_K] = table##_matmul_q4_k,                      \
     [WEIGHT_Q5_K] = table##_matmul_q5_k, [WEIGHT_Q6_K] = table##_matmul_q6_k,                      \
-    [WEIGHT_IQ4_NL] = table##_matmul_iq4_nl, [WEIGHT_IQ4_XS] = table##_matmul_iq4_xs
+    [WEIGHT_IQ4_NL] = table##_matmul_iq4_nl, [WEIGHT_IQ4_XS] = table##_matmul_iq4_xs,              \
+    [WEIGHT_MXFP4] = table##_matmul_mxfp4
 
 /* AVX2's, which wider tables take over where they have nothing better. */
 #define AVX2_MATMUL(type) MATMUL(avx2, type)

@@ -1,5 +1,5 @@
 /* avx2_types.c - products with the less common quantized types in AVX2: Q4_1, Q5_0, Q5_1,
- * IQ4_NL, Q2_K, Q3_K, Q5_K and IQ4_XS.
+ * IQ4_NL, MXFP4, Q2_K, Q3_K, Q5_K and IQ4_XS.
  *
  * Two shapes serve them all, one for blocks of 32 and one for blocks of 256; only the unpacking
  * differs by type, a constant wherever these are inlined. Types with minimums have quants 0..31:
@@ -10,10 +10,14 @@
 #if defined(__x86_64__)
 #include "math/x86/avx2_quant.h"
 
+/* What makes MXFP4's values unsigned, 0..24, which are added as quants with minimums are. */
+enum { MXFP4_OFFSET = 12 };
+
 struct act_paired {
     int8_t q[32];
     float scale;
-    float sum; /* of q */
+    float sum;    /* of q */
+    int32_t bias; /* -MXFP4_OFFSET * sum */
 };
 
 struct act_super {
@@ -27,6 +31,7 @@ static void lay_paired(const struct act *x, size_t t, size_t b, struct act_paire
     memcpy(out->q, x->q8 + t * x->q_stride + b * 32, 32);
     out->scale = x->q8_scale[t * x->b_stride + b];
     out->sum = (float)x->q8_sum[t * x->b_stride + b];
+    out->bias = -MXFP4_OFFSET * x->q8_sum[t * x->b_stride + b];
 }
 
 static void lay_super_16(const struct act *x, size_t t, size_t b, struct act_super *out)
@@ -43,10 +48,17 @@ static void lay_super_8(const struct act *x, size_t t, size_t b, struct act_supe
         out->sum[j] = (int16_t)(out->sum[2 * j] + out->sum[2 * j + 1]);
 }
 
-ALWAYS_INLINE __m256i codebook(void)
+ALWAYS_INLINE bool is_signed(enum weight_type type)
 {
+    return !quant_has_min(type) && type != WEIGHT_MXFP4;
+}
+
+/* The codes' values, plus the offset of a type that is unsigned. */
+ALWAYS_INLINE __m256i codebook(enum weight_type type)
+{
+    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)quant_codebooks[type]);
     return _mm256_broadcastsi128_si256(
-        _mm_loadu_si128((const __m128i *)(const void *)iq4_codebook));
+        _mm_add_epi8(values, _mm_set1_epi8(type == WEIGHT_MXFP4 ? MXFP4_OFFSET : 0)));
 }
 
 /* value where a bit of v that mask names is set, byte by byte. */
@@ -90,8 +102,8 @@ ALWAYS_INLINE void unpack_paired(enum weight_type type, const uint8_t *lines, __
             w[g] = _mm256_or_si256(w[g], fifth_bits(load32(lines + 4 * LINE), g));
         if (type == WEIGHT_Q5_0)
             w[g] = _mm256_sub_epi8(w[g], _mm256_set1_epi8(16));
-        if (type == WEIGHT_IQ4_NL)
-            w[g] = _mm256_shuffle_epi8(codebook(), w[g]);
+        if (quant_has_codebook(type))
+            w[g] = _mm256_shuffle_epi8(codebook(type), w[g]);
     }
 }
 
@@ -119,18 +131,26 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
             w[g] = _mm256_or_si256(w[g], where_set(load32(high + g * LINE), bit, 4));
             w[g] = _mm256_sub_epi8(w[g], _mm256_set1_epi8(4));
         }
-        if (type == WEIGHT_IQ4_XS)
-            w[g] = _mm256_shuffle_epi8(codebook(), w[g]);
+        if (quant_has_codebook(type))
+            w[g] = _mm256_shuffle_epi8(codebook(type), w[g]);
     }
+}
+
+/* Half of 8 powers of two: quant_scale's. */
+ALWAYS_INLINE __m256 load_e8m0x8(const uint8_t *p)
+{
+    __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    __m256i bits = _mm256_max_epi32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(0x400000));
+    return _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0.5f));
 }
 
 /* The sum over 32 inputs of w * q, times s0 for the first 16 and s1 for the others (16-bit pairs).
  * Unsigned w <= 31: 8 products in a lane are at most 8 * 31 * 127 = 31496. Signed |w| <= 127: 2 *
  * 127 * 127 = 32258. */
-ALWAYS_INLINE __m256i dot32(bool is_signed, const __m256i w[GROUPS], const int8_t *q, __m256i s0,
+ALWAYS_INLINE __m256i dot32(bool signs, const __m256i w[GROUPS], const int8_t *q, __m256i s0,
                             __m256i s1)
 {
-    if (!is_signed) {
+    if (!signs) {
         __m256i first = chain16(_mm256_setzero_si256(), w, q, 4);
         __m256i second = chain16(_mm256_setzero_si256(), w + 4, q + 16, 4);
         return _mm256_add_epi32(_mm256_madd_epi16(first, s0), _mm256_madd_epi16(second, s1));
@@ -160,10 +180,13 @@ ALWAYS_INLINE void panel_paired(enum weight_type type, const uint8_t *panel, siz
         for (size_t half = 0; half < 2; half++) {
             __m256i w[GROUPS];
             unpack_paired(type, lines + 32 * half, w);
-            __m256 d = load_f16x8(scales + 16 * half);
+            __m256 d = type == WEIGHT_MXFP4 ? load_e8m0x8(scales + 8 * half)
+                                            : load_f16x8(scales + 16 * half);
             for (size_t t = 0; t < n_tokens; t++) {
                 const __m256 scale = _mm256_set1_ps(a[t].scale);
-                __m256i isum = dot32(!quant_has_min(type), w, a[t].q, ones, ones);
+                __m256i isum = dot32(is_signed(type), w, a[t].q, ones, ones);
+                if (type == WEIGHT_MXFP4)
+                    isum = _mm256_add_epi32(isum, _mm256_set1_epi32(a[t].bias));
                 __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum), _mm256_mul_ps(d, scale),
                                            acc[half][t]);
                 if (quant_has_min(type)) {
@@ -214,7 +237,7 @@ ALWAYS_INLINE void panel_super(enum weight_type type, const uint8_t *panel, size
                 unpack_super(type, block + super_low(type) + 32 * half,
                              block + super_high(type) + 32 * half, j, w);
                 for (size_t t = 0; t < n_tokens; t++) {
-                    __m256i sum = dot32(!quant_has_min(type), w, a[t].q + 32 * j, s0, s1);
+                    __m256i sum = dot32(is_signed(type), w, a[t].q + 32 * j, s0, s1);
                     isum[t] = _mm256_add_epi32(isum[t], sum);
                 }
             }
@@ -253,6 +276,7 @@ DEFINE_TYPE(q4_1, WEIGHT_Q4_1, paired, lay_paired, 32)
 DEFINE_TYPE(q5_0, WEIGHT_Q5_0, paired, lay_paired, 32)
 DEFINE_TYPE(q5_1, WEIGHT_Q5_1, paired, lay_paired, 32)
 DEFINE_TYPE(iq4_nl, WEIGHT_IQ4_NL, paired, lay_paired, 32)
+DEFINE_TYPE(mxfp4, WEIGHT_MXFP4, paired, lay_paired, 32)
 DEFINE_TYPE(q2_k, WEIGHT_Q2_K, super, lay_super_16, 256)
 DEFINE_TYPE(q3_k, WEIGHT_Q3_K, super, lay_super_16, 256)
 DEFINE_TYPE(q5_k, WEIGHT_Q5_K, super, lay_super_8, 256)

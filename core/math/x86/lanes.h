@@ -33,6 +33,7 @@ typedef __m512 vec_f;
 #define V_AND             _mm512_and_si512
 #define V_OR              _mm512_or_si512
 #define V_ZERO            _mm512_setzero_si512
+#define V_FLOATS          _mm512_castsi512_ps
 #define SHIFT_RIGHT(v, n) _mm512_srli_epi16(v, (unsigned)(n))
 #define SHIFT_LEFT(v, n)  _mm512_slli_epi16(v, (unsigned)(n))
 
@@ -76,6 +77,7 @@ typedef __m256 vec_f;
 #define V_AND             _mm256_and_si256
 #define V_OR              _mm256_or_si256
 #define V_ZERO            _mm256_setzero_si256
+#define V_FLOATS          _mm256_castsi256_ps
 #define SHIFT_RIGHT(v, n) _mm256_srli_epi16(v, (int)(n))
 #define SHIFT_LEFT(v, n)  _mm256_slli_epi16(v, (int)(n))
 
@@ -113,6 +115,16 @@ ALWAYS_INLINE vec_i where_set(vec_i v, vec_i mask, int8_t value)
 }
 #endif
 
+/* A row's scale of a block of 32 in each lane: quant_scale's. */
+ALWAYS_INLINE vec_f load_block_scales(enum weight_type type, const uint8_t *p)
+{
+    if (type != WEIGHT_MXFP4)
+        return load_f16(p);
+    const vec_i bits =
+        V(max_epi32)(V(slli_epi32)(load_scales(p, false), 23), V(set1_epi32)(0x400000));
+    return V(mul_ps)(V_FLOATS(bits), V(set1_ps)(0.5f));
+}
+
 ALWAYS_INLINE vec_i broadcast4(const void *p)
 {
     int32_t word;
@@ -140,6 +152,8 @@ ALWAYS_INLINE int32_t offset_of(enum weight_type type)
     case WEIGHT_IQ4_NL:
     case WEIGHT_IQ4_XS:
         return 128;
+    case WEIGHT_MXFP4:
+        return 12;
     case WEIGHT_Q3_K:
         return 4;
     case WEIGHT_Q6_K:
@@ -162,10 +176,11 @@ ALWAYS_INLINE void unpack_nibbles(const uint8_t *lines, vec_i w[GROUPS])
     }
 }
 
-/* The codebook's values and 128. */
-ALWAYS_INLINE void look_up(vec_i w[GROUPS])
+/* The codes' values and their type's offset. */
+ALWAYS_INLINE void look_up(enum weight_type type, vec_i w[GROUPS])
 {
-    const vec_i book = V(add_epi8)(broadcast16(iq4_codebook), V(set1_epi8)(-128));
+    const vec_i book =
+        V(add_epi8)(broadcast16(quant_codebooks[type]), V(set1_epi8)((int8_t)offset_of(type)));
 #pragma GCC unroll 8
     for (size_t g = 0; g < GROUPS; g++)
         w[g] = V(shuffle_epi8)(book, w[g]);
@@ -191,8 +206,8 @@ ALWAYS_INLINE void unpack_paired(enum weight_type type, const uint8_t *lines, ve
         return;
     }
     unpack_nibbles(lines, w);
-    if (type == WEIGHT_IQ4_NL)
-        look_up(w);
+    if (quant_has_codebook(type))
+        look_up(type, w);
     if (type == WEIGHT_Q5_0 || type == WEIGHT_Q5_1) {
 #pragma GCC unroll 8
         for (size_t g = 0; g < GROUPS; g++)
@@ -223,7 +238,7 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
     const vec_i bit = V(set1_epi8)((int8_t)(1u << j));
     if (type == WEIGHT_IQ4_XS) {
         unpack_nibbles(low + j * 4 * LINE, w);
-        look_up(w);
+        look_up(type, w);
         return;
     }
     if (type == WEIGHT_Q6_K) {

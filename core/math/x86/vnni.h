@@ -111,12 +111,13 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
         vec_f d[TOGETHER], m[TOGETHER];
 #pragma GCC unroll 2
         for (size_t v = 0; v < n_vectors; v++) {
-            const uint8_t *scales = rows->panel[v] + paired_scales(type, b) + 2 * rows->lane[v];
+            const uint8_t *scales =
+                rows->panel[v] + paired_scales(type, b) + quant_scale_bytes(type) * rows->lane[v];
             const uint8_t *lines = rows->panel[v] + paired_quants(type, b) + 4 * rows->lane[v];
             if (rows->lane[v] == 0)
                 prefetch(lines + AHEAD, panel_quants_bytes(type) / LINE + 1);
             unpack_paired(type, lines, w[v]);
-            d[v] = load_f16(scales);
+            d[v] = load_block_scales(type, scales);
             if (quant_has_min(type))
                 m[v] = load_f16(scales + LINE);
         }
@@ -297,6 +298,7 @@ DEFINE_MATMUL(q4_1, WEIGHT_Q4_1, paired)
 DEFINE_MATMUL(q5_0, WEIGHT_Q5_0, paired)
 DEFINE_MATMUL(q5_1, WEIGHT_Q5_1, paired)
 DEFINE_MATMUL(iq4_nl, WEIGHT_IQ4_NL, paired)
+DEFINE_MATMUL(mxfp4, WEIGHT_MXFP4, paired)
 DEFINE_MATMUL(q2_k, WEIGHT_Q2_K, super)
 DEFINE_MATMUL(q3_k, WEIGHT_Q3_K, super)
 DEFINE_MATMUL(q4_k, WEIGHT_Q4_K, super)

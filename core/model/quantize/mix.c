@@ -34,12 +34,13 @@ static const struct mix mixes[] = {
     {"Q5_K", WEIGHT_Q5_K, 16, EXTRA_NONE},     {"Q5_K_S", WEIGHT_Q5_K, 16, EXTRA_HEAD},
     {"Q5_K_M", WEIGHT_Q5_K, 17, EXTRA_M},      {"Q6_K", WEIGHT_Q6_K, 18, EXTRA_NONE},
     {"IQ4_NL", WEIGHT_IQ4_NL, 25, EXTRA_NONE}, {"IQ4_XS", WEIGHT_IQ4_XS, 30, EXTRA_NONE},
+    {"MXFP4", WEIGHT_MXFP4, 38, EXTRA_NONE},
 };
 
 const char *mix_names(void)
 {
     return "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q3_K_M Q4_K Q4_K_S Q4_K_M Q5_K Q5_K_S "
-           "Q5_K_M Q6_K IQ4_NL IQ4_XS";
+           "Q5_K_M Q6_K IQ4_NL IQ4_XS MXFP4";
 }
 
 const struct mix *mix_find(const char *name)

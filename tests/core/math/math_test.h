@@ -154,9 +154,15 @@ enum weights {
     WEIGHTS_KINDS,
 };
 
-/* Where a block's F16 scales lie. */
+/* Where a block's scales lie; d, m: F16, of which MXFP4 takes the exponent, subnormal ones as the
+ * two least that there are. */
 static inline void set_scales(enum weight_type type, uint8_t *block, uint16_t d, uint16_t m)
 {
+    if (type == WEIGHT_MXFP4) {
+        unsigned exponent = d >> 10 & 31;
+        block[0] = (uint8_t)(exponent == 0 ? d & 1 : exponent + 127 - 15);
+        return;
+    }
     size_t d_at = type == WEIGHT_Q2_K   ? 80
                   : type == WEIGHT_Q3_K ? 108
                   : type == WEIGHT_Q6_K ? 208

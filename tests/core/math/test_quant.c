@@ -2,9 +2,11 @@
  * packing without loss. */
 #include "math_test.h"
 
+#include <float.h>
+
 START_TEST(the_table_and_its_ids_agree)
 {
-    static const uint32_t known[] = {0, 1, 30, 8, 2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23};
+    static const uint32_t known[] = {0, 1, 30, 8, 2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23, 39};
     for (int type = 0; type < WEIGHT_TYPES; type++) {
         const struct weight_info *info = &weight_infos[type];
         ck_assert_uint_eq(info->ggml_id, known[type]);
@@ -76,7 +78,7 @@ START_TEST(dequantized_values_are_ggmls)
         [WEIGHT_Q2_K] = 0x9f6ce871b6eaa164u,   [WEIGHT_Q3_K] = 0x988d7f94583d01fdu,
         [WEIGHT_Q4_K] = 0x8fb427a8211590dbu,   [WEIGHT_Q5_K] = 0xea17319b8c55d28cu,
         [WEIGHT_Q6_K] = 0xdeb2906c829c32ceu,   [WEIGHT_IQ4_NL] = 0xa420530269c6aba5u,
-        [WEIGHT_IQ4_XS] = 0x6cb452ebe5d75261u,
+        [WEIGHT_IQ4_XS] = 0x6cb452ebe5d75261u, [WEIGHT_MXFP4] = 0x7614293bf5b961a1u,
     };
     enum { VALUES = 2048 };
     enum weight_type type = (enum weight_type)_i;
@@ -93,7 +95,8 @@ START_TEST(dequantized_values_are_ggmls)
     for (size_t i = 0; weight_infos[type].block_values > 1 && i < n_bytes; i++) {
         uint8_t byte = (uint8_t)rng_next(&quants);
         size_t at = i % block;
-        if (at < d_at || at >= d_at + (has_two_scales(type) ? 4 : 2))
+        size_t n_scales = type == WEIGHT_MXFP4 ? 1 : has_two_scales(type) ? 4 : 2;
+        if (at < d_at || at >= d_at + n_scales)
             src[i] = byte;
     }
     weight_to_f32(type, src, VALUES, out);
@@ -157,6 +160,8 @@ START_TEST(a_value_that_is_not_finite_is_seen_wherever_it_is)
     static float values[N];
     enum weight_type type = (enum weight_type)_i;
     const struct weight_info *info = &weight_infos[type];
+    if (type == WEIGHT_MXFP4)
+        return; /* the test after this one */
     const size_t n_bytes = weight_bytes(type, N), unit = type == WEIGHT_F32 ? 4 : 2;
     uint8_t *bytes = calloc(1, n_bytes);
     ck_assert_ptr_nonnull(bytes);
@@ -186,6 +191,30 @@ START_TEST(a_value_that_is_not_finite_is_seen_wherever_it_is)
 }
 END_TEST
 
+/* Every power of two with every code: the values by their definition, in double precision. */
+START_TEST(mxfp4_is_e2m1_times_e8m0)
+{
+    static const double e2m1[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    for (int e = 0; e < 256; e++) {
+        for (unsigned code = 0; code < 16; code++) {
+            uint8_t block[17] = {(uint8_t)e};
+            float values[32];
+            memset(block + 1, 0, 16);
+            block[1 + 7] = (uint8_t)(code << 4); /* value 16 + 7 */
+            weight_to_f32(WEIGHT_MXFP4, block, 32, values);
+            double truth = ldexp(code < 8 ? e2m1[code] : -e2m1[code - 8], e - 127);
+            bool finite = e < 255 && fabs(truth) <= (double)FLT_MAX;
+            ck_assert_int_eq(weight_all_finite(WEIGHT_MXFP4, block, 32), finite);
+            ck_assert_int_eq(isfinite(values[23]) != 0, finite);
+            if (finite)
+                ck_assert(values[23] == (float)truth && (double)values[23] == truth);
+            if (e < 255)
+                ck_assert(values[0] == 0 && values[22] == 0 && values[24] == 0);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("quant");
@@ -196,6 +225,7 @@ int main(void)
     tcase_add_loop_test(c, dequantized_values_are_ggmls, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, packing_keeps_every_value, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, a_value_that_is_not_finite_is_seen_wherever_it_is, 0, WEIGHT_TYPES);
+    tcase_add_test(c, mxfp4_is_e2m1_times_e8m0);
     tcase_add_test(c, sizes_beyond_memory_are_zero);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -101,11 +101,12 @@ END_TEST
 START_TEST(every_weight_type_has_its_chain)
 {
     static const enum limit_chain expected[WEIGHT_TYPES] = {
-        [WEIGHT_F32] = LIMIT_FMA,   [WEIGHT_F16] = LIMIT_FMA,     [WEIGHT_BF16] = LIMIT_FMA,
-        [WEIGHT_Q8_0] = LIMIT_INT8, [WEIGHT_IQ4_NL] = LIMIT_INT8, [WEIGHT_IQ4_XS] = LIMIT_INT8,
-        [WEIGHT_Q5_0] = LIMIT_INT6, [WEIGHT_Q5_1] = LIMIT_INT6,   [WEIGHT_Q5_K] = LIMIT_INT6,
-        [WEIGHT_Q6_K] = LIMIT_INT6, [WEIGHT_Q2_K] = LIMIT_INT6,   [WEIGHT_Q3_K] = LIMIT_INT6,
-        [WEIGHT_Q4_0] = LIMIT_INT4, [WEIGHT_Q4_1] = LIMIT_INT4,   [WEIGHT_Q4_K] = LIMIT_INT4,
+        [WEIGHT_F32] = LIMIT_FMA,    [WEIGHT_F16] = LIMIT_FMA,     [WEIGHT_BF16] = LIMIT_FMA,
+        [WEIGHT_Q8_0] = LIMIT_INT8,  [WEIGHT_IQ4_NL] = LIMIT_INT8, [WEIGHT_IQ4_XS] = LIMIT_INT8,
+        [WEIGHT_MXFP4] = LIMIT_INT6, [WEIGHT_Q5_0] = LIMIT_INT6,   [WEIGHT_Q5_1] = LIMIT_INT6,
+        [WEIGHT_Q5_K] = LIMIT_INT6,  [WEIGHT_Q6_K] = LIMIT_INT6,   [WEIGHT_Q2_K] = LIMIT_INT6,
+        [WEIGHT_Q3_K] = LIMIT_INT6,  [WEIGHT_Q4_0] = LIMIT_INT4,   [WEIGHT_Q4_1] = LIMIT_INT4,
+        [WEIGHT_Q4_K] = LIMIT_INT4,
     };
     for (int type = 0; type < WEIGHT_TYPES; type++) {
         enum limit_chain chain = limits_chain_of((enum weight_type)type);
