@@ -123,7 +123,8 @@ static void matmul_256(const struct matrix *w, size_t p0, size_t p1, const struc
         for (size_t b = 0; b < w->n_cols / 256; b++) {
             struct block256 block;
             panel_block256(w->type, panel, row % PANEL_ROWS, b, &block);
-            const float d = f16_to_f32(block.d), dmin = f16_to_f32(block.dmin);
+            const float d = f16_to_f32(block.d) * quant_unit(w->type);
+            const float dmin = f16_to_f32(block.dmin);
             for (size_t t = 0; t < n_tokens; t++) {
                 const float scale = x->q8k_scale[t * x->b_stride + b];
                 const int8_t *q = x->q8k + t * x->q_stride + 256 * b;
@@ -554,22 +555,16 @@ static bool all_finite(const float *x, size_t n)
 
 const struct kernels KERNELS_REF_TABLE = {
     .name = "ref",
-    .matmul = {[WEIGHT_F32] = matmul_plain,
-               [WEIGHT_F16] = matmul_plain,
-               [WEIGHT_BF16] = matmul_plain,
-               [WEIGHT_Q8_0] = matmul_32,
-               [WEIGHT_Q4_0] = matmul_32,
-               [WEIGHT_Q4_1] = matmul_32,
-               [WEIGHT_Q5_0] = matmul_32,
-               [WEIGHT_Q5_1] = matmul_32,
-               [WEIGHT_IQ4_NL] = matmul_32,
-               [WEIGHT_MXFP4] = matmul_32,
-               [WEIGHT_Q2_K] = matmul_256,
-               [WEIGHT_Q3_K] = matmul_256,
-               [WEIGHT_Q4_K] = matmul_256,
-               [WEIGHT_Q5_K] = matmul_256,
-               [WEIGHT_Q6_K] = matmul_256,
-               [WEIGHT_IQ4_XS] = matmul_256},
+    .matmul =
+        {[WEIGHT_F32] = matmul_plain,   [WEIGHT_F16] = matmul_plain,  [WEIGHT_BF16] = matmul_plain,
+         [WEIGHT_Q8_0] = matmul_32,     [WEIGHT_Q4_0] = matmul_32,    [WEIGHT_Q4_1] = matmul_32,
+         [WEIGHT_Q5_0] = matmul_32,     [WEIGHT_Q5_1] = matmul_32,    [WEIGHT_IQ4_NL] = matmul_32,
+         [WEIGHT_MXFP4] = matmul_32,    [WEIGHT_Q2_K] = matmul_256,   [WEIGHT_Q3_K] = matmul_256,
+         [WEIGHT_Q4_K] = matmul_256,    [WEIGHT_Q5_K] = matmul_256,   [WEIGHT_Q6_K] = matmul_256,
+         [WEIGHT_IQ4_XS] = matmul_256,  [WEIGHT_IQ1_S] = matmul_256,  [WEIGHT_IQ1_M] = matmul_256,
+         [WEIGHT_IQ2_XXS] = matmul_256, [WEIGHT_IQ2_XS] = matmul_256, [WEIGHT_IQ2_S] = matmul_256,
+         [WEIGHT_IQ3_XXS] = matmul_256, [WEIGHT_IQ3_S] = matmul_256,  [WEIGHT_TQ1_0] = matmul_256,
+         [WEIGHT_TQ2_0] = matmul_256},
     .quantize = {[ACT_Q8] = quantize_q8, [ACT_Q8K] = quantize_q8k},
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

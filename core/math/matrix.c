@@ -3,6 +3,7 @@
 #include "math/matrix.h"
 
 #include "base/checked.h"
+#include "math/grid.h"
 #include "math/panel.h"
 
 #include <string.h>
@@ -51,9 +52,16 @@ static void pack_lanes(uint8_t *line, size_t lane, size_t n_lines, const uint8_t
 
 static void pack_quants(enum weight_type type, uint8_t *lines, size_t lane, const uint8_t *block)
 {
-    size_t n_low = panel_low_lines(type);
-    pack_lanes(lines, lane, n_low, block + block_parts[type].low);
-    pack_lanes(lines + n_low * LINE, lane, panel_high_lines(type), block + block_parts[type].high);
+    const size_t n_low = panel_low_lines(type);
+    const uint8_t *low = block + block_parts[type].low, *high = block + block_parts[type].high;
+    uint8_t codes[128], high_codes[32];
+    if (quant_is_grid(type)) {
+        grid_codes(type, block, codes, high_codes);
+        low = codes;
+        high = high_codes;
+    }
+    pack_lanes(lines, lane, n_low, low);
+    pack_lanes(lines + n_low * LINE, lane, panel_high_lines(type), high);
 }
 
 static void pack_paired(enum weight_type type, uint8_t *panel, size_t lane, size_t n_blocks,

@@ -10,7 +10,7 @@
  *                     has minimums, a line of those; then each block's low lines, then its high
  *                     line (Q5_0, Q5_1: fifth bits). MXFP4: four blocks, 4 x [16] bytes.
  *   blocks of 256     A head (d, dmin, scales, minimums, each scale widened to a byte), low lines,
- *                     high lines.
+ *                     high lines; IQ1 to IQ3 and TQ1_0 as codes of 2 to 4 bits (grid.h).
  *
  * Written by matrix.c, read by every kernel; private to core/math. The functions fold to constants
  * where the type is one.
@@ -37,11 +37,20 @@ static inline size_t panel_low_lines(enum weight_type type)
         return 8;
     case WEIGHT_Q2_K:
     case WEIGHT_Q3_K:
+    case WEIGHT_IQ1_S:
+    case WEIGHT_IQ1_M:
+    case WEIGHT_IQ2_XXS:
+    case WEIGHT_IQ2_XS:
+    case WEIGHT_IQ2_S:
+    case WEIGHT_TQ1_0:
+    case WEIGHT_TQ2_0:
         return 16;
     case WEIGHT_Q4_K:
     case WEIGHT_Q5_K:
     case WEIGHT_Q6_K:
     case WEIGHT_IQ4_XS:
+    case WEIGHT_IQ3_XXS:
+    case WEIGHT_IQ3_S:
         return 32;
     default:
         return 4;
@@ -57,6 +66,11 @@ static inline size_t panel_high_lines(enum weight_type type)
         return 1;
     case WEIGHT_Q3_K:
     case WEIGHT_Q5_K:
+    case WEIGHT_IQ1_S:
+    case WEIGHT_IQ1_M:
+    case WEIGHT_IQ2_XXS:
+    case WEIGHT_IQ2_XS:
+    case WEIGHT_IQ2_S:
         return 8;
     case WEIGHT_Q6_K:
         return 16;
@@ -98,7 +112,17 @@ static inline size_t paired_quants(enum weight_type type, size_t block)
 /* Blocks of 256: 8 scales (one each 32 inputs) or 16. */
 static inline size_t super_n_scales(enum weight_type type)
 {
-    return type == WEIGHT_Q4_K || type == WEIGHT_Q5_K || type == WEIGHT_IQ4_XS ? 8 : 16;
+    switch ((int)type) {
+    case WEIGHT_Q2_K:
+    case WEIGHT_Q3_K:
+    case WEIGHT_Q6_K:
+    case WEIGHT_IQ1_M:
+    case WEIGHT_IQ2_XS:
+    case WEIGHT_IQ2_S:
+        return 16;
+    default:
+        return 8;
+    }
 }
 
 /* Minimums: [n_scales / 2][16][2] bytes, two consecutive ones side by side. */

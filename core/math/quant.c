@@ -5,6 +5,7 @@
  * so that the values are the same bits. */
 #include "math/quant.h"
 
+#include "math/grid.h"
 #include "math/kernels.h"
 #include "math/quant_blocks.h"
 
@@ -32,6 +33,15 @@ const struct weight_info weight_infos[WEIGHT_TYPES] = {
     [WEIGHT_IQ4_NL] = {"IQ4_NL", 20, 32, 18, ACT_Q8, 1},
     [WEIGHT_IQ4_XS] = {"IQ4_XS", 23, 256, 136, ACT_Q8K, 1},
     [WEIGHT_MXFP4] = {"MXFP4", 39, 32, 17, ACT_Q8, 1},
+    [WEIGHT_IQ1_S] = {"IQ1_S", 19, 256, 50, ACT_Q8K, 1},
+    [WEIGHT_IQ1_M] = {"IQ1_M", 29, 256, 56, ACT_Q8K, 1},
+    [WEIGHT_IQ2_XXS] = {"IQ2_XXS", 16, 256, 66, ACT_Q8K, 1},
+    [WEIGHT_IQ2_XS] = {"IQ2_XS", 17, 256, 74, ACT_Q8K, 1},
+    [WEIGHT_IQ2_S] = {"IQ2_S", 22, 256, 82, ACT_Q8K, 1},
+    [WEIGHT_IQ3_XXS] = {"IQ3_XXS", 18, 256, 98, ACT_Q8K, 1},
+    [WEIGHT_IQ3_S] = {"IQ3_S", 21, 256, 110, ACT_Q8K, 1},
+    [WEIGHT_TQ1_0] = {"TQ1_0", 34, 256, 54, ACT_Q8K, 1},
+    [WEIGHT_TQ2_0] = {"TQ2_0", 35, 256, 66, ACT_Q8K, 1},
 };
 
 enum weight_type weight_type_of_ggml(uint32_t ggml_id)
@@ -112,12 +122,30 @@ static uint16_t load16(const uint8_t *p)
     {                                                                                              \
         -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113                   \
     }
+/* -1, 0 and 1 moved by an eighth, up or down, in eighths */
+#define IQ1_CODEBOOK                                                                               \
+    {                                                                                              \
+        -7, 1, 9, 0, -9, -1, 7                                                                     \
+    }
+#define IQ2_CODEBOOK                                                                               \
+    {                                                                                              \
+        8, 25, 43, 0, -8, -25, -43                                                                 \
+    }
 
 const int8_t quant_codebooks[WEIGHT_TYPES][16] = {
     [WEIGHT_IQ4_NL] = IQ4_CODEBOOK,
     [WEIGHT_IQ4_XS] = IQ4_CODEBOOK,
     /* E2M1, twice: 0 0.5 1 1.5 2 3 4 6 and the same below zero */
     [WEIGHT_MXFP4] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12},
+    [WEIGHT_IQ1_S] = IQ1_CODEBOOK,
+    [WEIGHT_IQ1_M] = IQ1_CODEBOOK,
+    [WEIGHT_IQ2_XXS] = IQ2_CODEBOOK,
+    [WEIGHT_IQ2_XS] = IQ2_CODEBOOK,
+    [WEIGHT_IQ2_S] = IQ2_CODEBOOK,
+    [WEIGHT_IQ3_XXS] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62},
+    [WEIGHT_IQ3_S] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15},
+    [WEIGHT_TQ1_0] = {-1, 0, 1},
+    [WEIGHT_TQ2_0] = {-1, 0, 1, 2},
 };
 
 const struct block_parts block_parts[WEIGHT_TYPES] = {
@@ -134,6 +162,7 @@ const struct block_parts block_parts[WEIGHT_TYPES] = {
     [WEIGHT_Q6_K] = {.d = 208, .low = 0, .n_low = 128, .high = 128, .n_high = 64},
     [WEIGHT_IQ4_XS] = {.d = 0, .low = 8, .n_low = 128},
     [WEIGHT_MXFP4] = {.d = 0, .low = 1, .n_low = 16},
+    [WEIGHT_TQ2_0] = {.d = 64, .low = 0, .n_low = 64},
 };
 
 /* 2^(e - 127), the smallest of them subnormal; 255: infinity. */
@@ -228,6 +257,10 @@ static void scales_iq4_xs(const uint8_t *src, struct block256 *out)
 
 void block256_scales(enum weight_type type, const uint8_t *src, struct block256 *out)
 {
+    if (quant_is_grid(type)) {
+        grid_scales(type, src, out);
+        return;
+    }
     out->d = load16(src + block_parts[type].d);
     out->dmin = quant_has_min(type) ? load16(src + block_parts[type].m) : 0;
     memset(out->min, 0, sizeof out->min);
@@ -250,6 +283,9 @@ void block256_scales(enum weight_type type, const uint8_t *src, struct block256 
         break;
     case WEIGHT_IQ4_XS:
         scales_iq4_xs(src, out);
+        break;
+    case WEIGHT_TQ2_0:
+        memset(out->scale, 1, sizeof out->scale);
         break;
     }
 }
@@ -279,6 +315,19 @@ static int six_bits(const uint8_t *low, const uint8_t *high, int k)
     return low4 | two_bits(high, k) << 4;
 }
 
+/* The code of value k, of a type with a codebook. */
+static int code_of(enum weight_type type, const uint8_t *low, const uint8_t *high, int k)
+{
+    switch (quant_code_bits(type)) {
+    case 2:
+        return two_bits(low, k);
+    case 3:
+        return two_bits(low, k) | one_bit(high, k) << 2;
+    default:
+        return nibble(low + k / 32 * 16, k % 32);
+    }
+}
+
 void block256_quants(enum weight_type type, const uint8_t *low, const uint8_t *high, int8_t *q)
 {
     switch ((int)type) {
@@ -302,9 +351,9 @@ void block256_quants(enum weight_type type, const uint8_t *low, const uint8_t *h
         for (int k = 0; k < 256; k++)
             q[k] = (int8_t)(six_bits(low, high, k) - 32);
         break;
-    case WEIGHT_IQ4_XS:
+    default:
         for (int k = 0; k < 256; k++)
-            q[k] = quant_codebooks[type][nibble(low + k / 32 * 16, k % 32)];
+            q[k] = quant_codebooks[type][code_of(type, low, high, k)];
         break;
     }
 }
@@ -313,12 +362,18 @@ void block256_decode(enum weight_type type, const uint8_t *src, struct block256 
 {
     const struct block_parts *parts = &block_parts[type];
     block256_scales(type, src, out);
+    if (quant_is_grid(type)) {
+        uint8_t low[128], high[32];
+        grid_codes(type, src, low, high);
+        block256_quants(type, low, high, out->q);
+        return;
+    }
     block256_quants(type, src + parts->low, src + parts->high, out->q);
 }
 
 void block256_values(enum weight_type type, const struct block256 *b, float *out)
 {
-    float d = f16_to_f32(b->d), dmin = f16_to_f32(b->dmin);
+    float d = f16_to_f32(b->d) * quant_unit(type), dmin = f16_to_f32(b->dmin);
     for (int j = 0; j < 16; j++) {
         float scale = d * (float)b->scale[j], min = dmin * (float)b->min[j];
         for (int k = 16 * j; k < 16 * j + 16; k++) {
@@ -419,7 +474,8 @@ static bool blocks_finite(enum weight_type type, const uint8_t *src, size_t n_bl
     const uint16_t exponent = 0x7c00;
     bool bad = false;
     for (size_t b = 0; b < n_blocks; b++, src += weight_infos[type].block_bytes) {
-        bad |= (load16(src + parts->d) & exponent) == exponent;
+        uint16_t d = quant_is_grid(type) ? grid_d(type, src) : load16(src + parts->d);
+        bad |= (d & exponent) == exponent;
         bad |= has_min && (load16(src + parts->m) & exponent) == exponent;
     }
     return !bad;

@@ -28,6 +28,15 @@ enum weight_type {
     WEIGHT_IQ4_NL,
     WEIGHT_IQ4_XS,
     WEIGHT_MXFP4,
+    WEIGHT_IQ1_S,
+    WEIGHT_IQ1_M,
+    WEIGHT_IQ2_XXS,
+    WEIGHT_IQ2_XS,
+    WEIGHT_IQ2_S,
+    WEIGHT_IQ3_XXS,
+    WEIGHT_IQ3_S,
+    WEIGHT_TQ1_0,
+    WEIGHT_TQ2_0,
     WEIGHT_TYPES,
 };
 

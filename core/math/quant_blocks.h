@@ -17,7 +17,8 @@ struct block32 {
     int8_t q[32];
 };
 
-/* Q2_K to Q6_K, IQ4_XS: value = (d * scale) * q - dmin * min. */
+/* Q2_K to Q6_K, IQ1_S to IQ4_XS, TQ1_0, TQ2_0: value = (d * scale) * q - dmin * min, where d is
+ * F16 times quant_unit. */
 struct block256 {
     uint16_t d, dmin; /* F16 bits; dmin is 0 where the type has none */
     int8_t scale[16]; /* one each 16 values (types with one each 32 have it twice) */
@@ -38,7 +39,29 @@ extern const int8_t quant_codebooks[WEIGHT_TYPES][16];
 
 static inline bool quant_has_codebook(enum weight_type type)
 {
-    return type == WEIGHT_IQ4_NL || type == WEIGHT_IQ4_XS || type == WEIGHT_MXFP4;
+    return type >= WEIGHT_IQ4_NL && type <= WEIGHT_TQ2_0;
+}
+
+/* Taken apart when packed (grid.h): its block's bytes lie in no panel. */
+static inline bool quant_is_grid(enum weight_type type)
+{
+    return type >= WEIGHT_IQ1_S && type <= WEIGHT_TQ1_0;
+}
+
+/* The bits of a code of a type with a codebook and blocks of 256. */
+static inline unsigned quant_code_bits(enum weight_type type)
+{
+    if (type == WEIGHT_TQ1_0 || type == WEIGHT_TQ2_0)
+        return 2;
+    return type >= WEIGHT_IQ1_S && type <= WEIGHT_IQ2_S ? 3 : 4;
+}
+
+/* What d counts in, so that scales and quants are integers. */
+static inline float quant_unit(enum weight_type type)
+{
+    return type >= WEIGHT_IQ1_S && type <= WEIGHT_IQ2_S ? 0.125f
+           : type == WEIGHT_IQ3_XXS                     ? 0.25f
+                                                        : 1.0f;
 }
 
 /* Bytes of a block's scale: F16, but a power of two alone (E8M0) in MXFP4. */

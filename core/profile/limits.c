@@ -162,6 +162,15 @@ enum limit_chain limits_chain_of(enum weight_type type)
     case WEIGHT_Q8_0:
     case WEIGHT_IQ4_NL: /* their values come out of a table of signed bytes */
     case WEIGHT_IQ4_XS:
+    case WEIGHT_IQ1_S:
+    case WEIGHT_IQ1_M:
+    case WEIGHT_IQ2_XXS:
+    case WEIGHT_IQ2_XS:
+    case WEIGHT_IQ2_S:
+    case WEIGHT_IQ3_XXS:
+    case WEIGHT_IQ3_S:
+    case WEIGHT_TQ1_0:
+    case WEIGHT_TQ2_0:
         return LIMIT_INT8;
     case WEIGHT_F32:
     case WEIGHT_F16:

@@ -2,10 +2,12 @@
  * vocabulary, as a GGUF file in memory.
  *
  * Wide enough (256) for every block. Weights are made of a few hundred random blocks, encoded once
- * and dealt out to every matrix; some are zero, some have an outlier. Test code, one thread.
+ * and dealt out to every matrix; some are zero, some have an outlier. Types that cannot be encoded
+ * have random bytes and a scale. Test code, one thread.
  */
 #pragma once
 
+#include "core/block_scales.h"
 #include "core/text/vocabulary.h"
 #include "math/encode/encode.h"
 
@@ -61,7 +63,13 @@ static inline const uint8_t *any_block(enum weight_type type, size_t i)
             memset(x, 0, sizeof x);
         if (b % 17 == 3)
             x[b] = -0.9f;
-        weight_from_f32(type, x, ANY_BLOCK, pool[b]);
+        if (weight_can_encode(type)) {
+            weight_from_f32(type, x, ANY_BLOCK, pool[b]);
+            continue;
+        }
+        for (size_t k = 0; k < weight_bytes(type, ANY_BLOCK); k++)
+            pool[b][k] = (uint8_t)next_random(&state);
+        set_scales(type, pool[b], f32_to_f16(b % 13 == 5 ? 0 : size / 16), 0);
     }
     encoded = type;
     return pool[i % ANY_BLOCKS];

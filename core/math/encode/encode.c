@@ -140,6 +140,11 @@ static void plain_from_f32(enum weight_type type, const float *x, size_t n, uint
     }
 }
 
+bool weight_can_encode(enum weight_type type)
+{
+    return !quant_is_grid(type) && type != WEIGHT_TQ2_0;
+}
+
 void weight_from_f32(enum weight_type type, const float *x, size_t n, void *dst)
 {
     const struct weight_info *info = &weight_infos[type];

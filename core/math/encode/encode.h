@@ -10,5 +10,10 @@
 
 #include <stddef.h>
 
-/* n: a multiple of the type's block; dst: weight_bytes(type, n). Values must be finite. */
+/* Whether values can be turned into the type: not into IQ1 to IQ3, TQ1_0 and TQ2_0, which are read
+ * only. */
+bool weight_can_encode(enum weight_type type);
+
+/* n: a multiple of the type's block; dst: weight_bytes(type, n). The type can be
+ * encoded. Values must be finite. */
 void weight_from_f32(enum weight_type type, const float *x, size_t n, void *dst);

@@ -117,7 +117,16 @@ ALWAYS_INLINE __m256 softcap8(__m256 x, float cap)
     MATMUL(table, q6_k);                                                                           \
     MATMUL(table, iq4_nl);                                                                         \
     MATMUL(table, iq4_xs);                                                                         \
-    MATMUL(table, mxfp4);
+    MATMUL(table, mxfp4);                                                                          \
+    MATMUL(table, iq1_s);                                                                          \
+    MATMUL(table, iq1_m);                                                                          \
+    MATMUL(table, iq2_xxs);                                                                        \
+    MATMUL(table, iq2_xs);                                                                         \
+    MATMUL(table, iq2_s);                                                                          \
+    MATMUL(table, iq3_xxs);                                                                        \
+    MATMUL(table, iq3_s);                                                                          \
+    MATMUL(table, tq1_0);                                                                          \
+    MATMUL(table, tq2_0);
 #define MATMUL_QUANT_ENTRIES(table)                                                                \
     [WEIGHT_Q8_0] = table##_matmul_q8_0, [WEIGHT_Q4_0] = table##_matmul_q4_0,                      \
     [WEIGHT_Q4_1] = table##_matmul_q4_1, [WEIGHT_Q5_0] = table##_matmul_q5_0,                      \
@@ -125,7 +134,11 @@ ALWAYS_INLINE __m256 softcap8(__m256 x, float cap)
     [WEIGHT_Q3_K] = table##_matmul_q3_k, [WEIGHT_Q4_K] = table##_matmul_q4_k,                      \
     [WEIGHT_Q5_K] = table##_matmul_q5_k, [WEIGHT_Q6_K] = table##_matmul_q6_k,                      \
     [WEIGHT_IQ4_NL] = table##_matmul_iq4_nl, [WEIGHT_IQ4_XS] = table##_matmul_iq4_xs,              \
-    [WEIGHT_MXFP4] = table##_matmul_mxfp4
+    [WEIGHT_MXFP4] = table##_matmul_mxfp4, [WEIGHT_IQ1_S] = table##_matmul_iq1_s,                  \
+    [WEIGHT_IQ1_M] = table##_matmul_iq1_m, [WEIGHT_IQ2_XXS] = table##_matmul_iq2_xxs,              \
+    [WEIGHT_IQ2_XS] = table##_matmul_iq2_xs, [WEIGHT_IQ2_S] = table##_matmul_iq2_s,                \
+    [WEIGHT_IQ3_XXS] = table##_matmul_iq3_xxs, [WEIGHT_IQ3_S] = table##_matmul_iq3_s,              \
+    [WEIGHT_TQ1_0] = table##_matmul_tq1_0, [WEIGHT_TQ2_0] = table##_matmul_tq2_0
 
 /* AVX2's, which wider tables take over where they have nothing better. */
 #define AVX2_MATMUL(type) MATMUL(avx2, type)

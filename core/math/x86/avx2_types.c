@@ -1,5 +1,5 @@
 /* avx2_types.c - products with the less common quantized types in AVX2: Q4_1, Q5_0, Q5_1,
- * IQ4_NL, MXFP4, Q2_K, Q3_K, Q5_K and IQ4_XS.
+ * IQ4_NL, MXFP4, Q2_K, Q3_K, Q5_K, TQ1_0, TQ2_0 and IQ1_S to IQ4_XS.
  *
  * Two shapes serve them all, one for blocks of 32 and one for blocks of 256; only the unpacking
  * differs by type, a constant wherever these are inlined. Types with minimums have quants 0..31:
@@ -114,11 +114,12 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
     const __m128i shift2 = _mm_cvtsi32_si128((int)(j % 4 * 2)),
                   shift4 = _mm_cvtsi32_si128((int)(j % 2 * 4));
     const __m256i bit = _mm256_set1_epi8((int8_t)(1u << j));
-    if (type == WEIGHT_IQ4_XS)
+    const bool coded = quant_has_codebook(type);
+    if (coded && quant_code_bits(type) == 4)
         unpack_nibbles(low + j * 4 * LINE, w);
 #pragma GCC unroll 8
     for (size_t g = 0; g < GROUPS; g++) {
-        if (type == WEIGHT_Q2_K || type == WEIGHT_Q3_K) {
+        if (type == WEIGHT_Q2_K || type == WEIGHT_Q3_K || (coded && quant_code_bits(type) < 4)) {
             __m256i bytes = _mm256_srl_epi16(load32(low + (j / 4 * 8 + g) * LINE), shift2);
             w[g] = _mm256_and_si256(bytes, _mm256_set1_epi8(3));
         }
@@ -127,11 +128,11 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
             w[g] = _mm256_and_si256(bytes, _mm256_set1_epi8(15));
             w[g] = _mm256_or_si256(w[g], where_set(load32(high + g * LINE), bit, 16));
         }
-        if (type == WEIGHT_Q3_K) {
+        if (type == WEIGHT_Q3_K || (coded && quant_code_bits(type) == 3))
             w[g] = _mm256_or_si256(w[g], where_set(load32(high + g * LINE), bit, 4));
+        if (type == WEIGHT_Q3_K)
             w[g] = _mm256_sub_epi8(w[g], _mm256_set1_epi8(4));
-        }
-        if (quant_has_codebook(type))
+        if (coded)
             w[g] = _mm256_shuffle_epi8(codebook(type), w[g]);
     }
 }
@@ -243,6 +244,8 @@ ALWAYS_INLINE void panel_super(enum weight_type type, const uint8_t *panel, size
             }
             __m256 d = load_f16x8(block + SUPER_D + 16 * half),
                    dmin = load_f16x8(block + SUPER_DMIN + 16 * half);
+            if (quant_unit(type) != 1.0f)
+                d = _mm256_mul_ps(d, _mm256_set1_ps(quant_unit(type)));
             for (size_t t = 0; t < n_tokens; t++) {
                 const __m256 scale = _mm256_set1_ps(a[t].scale);
                 __m256 v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(isum[t]), _mm256_mul_ps(d, scale),
@@ -281,4 +284,13 @@ DEFINE_TYPE(q2_k, WEIGHT_Q2_K, super, lay_super_16, 256)
 DEFINE_TYPE(q3_k, WEIGHT_Q3_K, super, lay_super_16, 256)
 DEFINE_TYPE(q5_k, WEIGHT_Q5_K, super, lay_super_8, 256)
 DEFINE_TYPE(iq4_xs, WEIGHT_IQ4_XS, super, lay_super_8, 256)
+DEFINE_TYPE(iq1_s, WEIGHT_IQ1_S, super, lay_super_8, 256)
+DEFINE_TYPE(iq1_m, WEIGHT_IQ1_M, super, lay_super_16, 256)
+DEFINE_TYPE(iq2_xxs, WEIGHT_IQ2_XXS, super, lay_super_8, 256)
+DEFINE_TYPE(iq2_xs, WEIGHT_IQ2_XS, super, lay_super_16, 256)
+DEFINE_TYPE(iq2_s, WEIGHT_IQ2_S, super, lay_super_16, 256)
+DEFINE_TYPE(iq3_xxs, WEIGHT_IQ3_XXS, super, lay_super_8, 256)
+DEFINE_TYPE(iq3_s, WEIGHT_IQ3_S, super, lay_super_8, 256)
+DEFINE_TYPE(tq1_0, WEIGHT_TQ1_0, super, lay_super_8, 256)
+DEFINE_TYPE(tq2_0, WEIGHT_TQ2_0, super, lay_super_8, 256)
 #endif

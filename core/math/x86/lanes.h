@@ -154,6 +154,20 @@ ALWAYS_INLINE int32_t offset_of(enum weight_type type)
         return 128;
     case WEIGHT_MXFP4:
         return 12;
+    case WEIGHT_IQ1_S:
+    case WEIGHT_IQ1_M:
+        return 9;
+    case WEIGHT_IQ2_XXS:
+    case WEIGHT_IQ2_XS:
+    case WEIGHT_IQ2_S:
+        return 43;
+    case WEIGHT_IQ3_XXS:
+        return 62;
+    case WEIGHT_IQ3_S:
+        return 15;
+    case WEIGHT_TQ1_0:
+    case WEIGHT_TQ2_0:
+        return 1;
     case WEIGHT_Q3_K:
         return 4;
     case WEIGHT_Q6_K:
@@ -236,7 +250,8 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
                                 size_t j, vec_i w[GROUPS])
 {
     const vec_i bit = V(set1_epi8)((int8_t)(1u << j));
-    if (type == WEIGHT_IQ4_XS) {
+    const bool coded = quant_has_codebook(type);
+    if (coded && quant_code_bits(type) == 4) {
         unpack_nibbles(low + j * 4 * LINE, w);
         look_up(type, w);
         return;
@@ -247,16 +262,18 @@ ALWAYS_INLINE void unpack_super(enum weight_type type, const uint8_t *low, const
     }
 #pragma GCC unroll 8
     for (size_t g = 0; g < GROUPS; g++) {
-        if (type == WEIGHT_Q2_K || type == WEIGHT_Q3_K) {
+        if (type == WEIGHT_Q2_K || type == WEIGHT_Q3_K || coded) {
             vec_i bytes = SHIFT_RIGHT(load_line(low + (j / 4 * 8 + g) * LINE), j % 4 * 2);
             w[g] = V_AND(bytes, V(set1_epi8)(3));
         } else {
             vec_i bytes = SHIFT_RIGHT(load_line(low + (j / 2 * 8 + g) * LINE), j % 2 * 4);
             w[g] = V_AND(bytes, V(set1_epi8)(15));
         }
-        if (type == WEIGHT_Q3_K)
+        if (type == WEIGHT_Q3_K || (coded && quant_code_bits(type) == 3))
             w[g] = V_OR(w[g], where_set(load_line(high + g * LINE), bit, 4));
         if (type == WEIGHT_Q5_K)
             w[g] = V_OR(w[g], where_set(load_line(high + g * LINE), bit, 16));
     }
+    if (coded)
+        look_up(type, w);
 }

@@ -136,12 +136,19 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
     store_chains(acc, rows, n_vectors, n_tokens, y_stride);
 }
 
+/* A block's d: F16 in its type's unit. */
+ALWAYS_INLINE vec_f load_unit_f16(enum weight_type type, const uint8_t *p)
+{
+    const vec_f d = load_f16(p);
+    return quant_unit(type) == 1.0f ? d : V(mul_ps)(d, V(set1_ps)(quant_unit(type)));
+}
+
 /* A block of 256's part of the rows' chains, once its integer sums are there. */
 ALWAYS_INLINE void end_super(enum weight_type type, const uint8_t *block, size_t lane,
                              const vec_i *isum, const struct vnni_act_super *a, size_t n_tokens,
                              vec_f *acc)
 {
-    const vec_f d = load_f16(block + SUPER_D + 2 * lane),
+    const vec_f d = load_unit_f16(type, block + SUPER_D + 2 * lane),
                 dmin = load_f16(block + SUPER_DMIN + 2 * lane);
     const size_t n_pairs = quant_has_min(type) ? super_n_scales(type) / 2 : 0;
     vec_i min_pairs[8];
@@ -305,3 +312,12 @@ DEFINE_MATMUL(q4_k, WEIGHT_Q4_K, super)
 DEFINE_MATMUL(q5_k, WEIGHT_Q5_K, super)
 DEFINE_MATMUL(q6_k, WEIGHT_Q6_K, super)
 DEFINE_MATMUL(iq4_xs, WEIGHT_IQ4_XS, super)
+DEFINE_MATMUL(iq1_s, WEIGHT_IQ1_S, super)
+DEFINE_MATMUL(iq1_m, WEIGHT_IQ1_M, super)
+DEFINE_MATMUL(iq2_xxs, WEIGHT_IQ2_XXS, super)
+DEFINE_MATMUL(iq2_xs, WEIGHT_IQ2_XS, super)
+DEFINE_MATMUL(iq2_s, WEIGHT_IQ2_S, super)
+DEFINE_MATMUL(iq3_xxs, WEIGHT_IQ3_XXS, super)
+DEFINE_MATMUL(iq3_s, WEIGHT_IQ3_S, super)
+DEFINE_MATMUL(tq1_0, WEIGHT_TQ1_0, super)
+DEFINE_MATMUL(tq2_0, WEIGHT_TQ2_0, super)

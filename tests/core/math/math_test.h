@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/cpu.h"
+#include "core/block_scales.h"
 #include "math/kernels_tables.h"
 
 #include <check.h>
@@ -153,25 +154,6 @@ enum weights {
     WEIGHTS_ANY, /* any bytes at all: infinite and NaN scales too */
     WEIGHTS_KINDS,
 };
-
-/* Where a block's scales lie; d, m: F16, of which MXFP4 takes the exponent, subnormal ones as the
- * two least that there are. */
-static inline void set_scales(enum weight_type type, uint8_t *block, uint16_t d, uint16_t m)
-{
-    if (type == WEIGHT_MXFP4) {
-        unsigned exponent = d >> 10 & 31;
-        block[0] = (uint8_t)(exponent == 0 ? d & 1 : exponent + 127 - 15);
-        return;
-    }
-    size_t d_at = type == WEIGHT_Q2_K   ? 80
-                  : type == WEIGHT_Q3_K ? 108
-                  : type == WEIGHT_Q6_K ? 208
-                                        : 0;
-    memcpy(block + d_at, &d, 2);
-    if (type == WEIGHT_Q4_1 || type == WEIGHT_Q5_1 || type == WEIGHT_Q2_K || type == WEIGHT_Q4_K ||
-        type == WEIGHT_Q5_K)
-        memcpy(block + d_at + 2, &m, 2);
-}
 
 /* n values in the file's form. */
 static inline uint8_t *random_weights(struct rng *r, enum weight_type type, size_t n,

@@ -29,7 +29,7 @@ START_TEST(bytes_come_back_from_a_blocks_parts)
     enum weight_type type = (enum weight_type)_i;
     uint8_t bytes[256], again[256];
     state = 1;
-    if (is_plain(type))
+    if (is_plain(type) || !weight_can_encode(type))
         return;
     for (int round = 0; round < 200; round++) {
         for (size_t i = 0; i < sizeof bytes; i++)
@@ -86,6 +86,8 @@ START_TEST(the_error_is_what_the_width_allows)
     };
     static float x[N], y[N];
     static uint8_t bytes[N * 4];
+    if (!weight_can_encode((enum weight_type)_i))
+        return;
     fill(x);
     weight_from_f32((enum weight_type)_i, x, N, bytes);
     weight_to_f32((enum weight_type)_i, bytes, N, y);
@@ -145,6 +147,8 @@ START_TEST(values_of_any_size_do_no_harm)
     static const float sizes[] = {1e-45f, 1e-39f, 1e-30f, 1e-20f, 1e20f, 1e30f, 3e38f};
     static float x[256], y[256];
     static uint8_t bytes[1024];
+    if (!weight_can_encode((enum weight_type)_i))
+        return;
     state = 9;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         for (size_t i = 0; i < 256; i++)
@@ -162,6 +166,8 @@ START_TEST(zeros_stay_zeros)
     static const float x[256];
     static float y[256];
     static uint8_t bytes[1024];
+    if (!weight_can_encode((enum weight_type)_i))
+        return;
     weight_from_f32((enum weight_type)_i, x, 256, bytes);
     weight_to_f32((enum weight_type)_i, bytes, 256, y);
     for (size_t i = 0; i < 256; i++)

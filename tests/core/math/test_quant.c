@@ -6,7 +6,8 @@
 
 START_TEST(the_table_and_its_ids_agree)
 {
-    static const uint32_t known[] = {0, 1, 30, 8, 2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23, 39};
+    static const uint32_t known[] = {0,  1,  30, 8,  2,  3,  6,  7,  10, 11, 12, 13, 14,
+                                     20, 23, 39, 19, 29, 16, 17, 22, 18, 21, 34, 35};
     for (int type = 0; type < WEIGHT_TYPES; type++) {
         const struct weight_info *info = &weight_infos[type];
         ck_assert_uint_eq(info->ggml_id, known[type]);
@@ -71,14 +72,19 @@ static bool has_two_scales(enum weight_type type)
 START_TEST(dequantized_values_are_ggmls)
 {
     static const uint64_t sums[WEIGHT_TYPES] = {
-        [WEIGHT_F32] = 0x85fc3eba1fc91d15u,    [WEIGHT_F16] = 0xb4a945d98a1050b3u,
-        [WEIGHT_BF16] = 0xae3f122cf53c452eu,   [WEIGHT_Q8_0] = 0x224d7b9e0037ae6fu,
-        [WEIGHT_Q4_0] = 0x0aab5d5f2493137bu,   [WEIGHT_Q4_1] = 0x222d1b7e9f9bb361u,
-        [WEIGHT_Q5_0] = 0x9874f960778decb0u,   [WEIGHT_Q5_1] = 0x5edebcd7ee50db6cu,
-        [WEIGHT_Q2_K] = 0x9f6ce871b6eaa164u,   [WEIGHT_Q3_K] = 0x988d7f94583d01fdu,
-        [WEIGHT_Q4_K] = 0x8fb427a8211590dbu,   [WEIGHT_Q5_K] = 0xea17319b8c55d28cu,
-        [WEIGHT_Q6_K] = 0xdeb2906c829c32ceu,   [WEIGHT_IQ4_NL] = 0xa420530269c6aba5u,
-        [WEIGHT_IQ4_XS] = 0x6cb452ebe5d75261u, [WEIGHT_MXFP4] = 0x7614293bf5b961a1u,
+        [WEIGHT_F32] = 0x85fc3eba1fc91d15u,     [WEIGHT_F16] = 0xb4a945d98a1050b3u,
+        [WEIGHT_BF16] = 0xae3f122cf53c452eu,    [WEIGHT_Q8_0] = 0x224d7b9e0037ae6fu,
+        [WEIGHT_Q4_0] = 0x0aab5d5f2493137bu,    [WEIGHT_Q4_1] = 0x222d1b7e9f9bb361u,
+        [WEIGHT_Q5_0] = 0x9874f960778decb0u,    [WEIGHT_Q5_1] = 0x5edebcd7ee50db6cu,
+        [WEIGHT_Q2_K] = 0x9f6ce871b6eaa164u,    [WEIGHT_Q3_K] = 0x988d7f94583d01fdu,
+        [WEIGHT_Q4_K] = 0x8fb427a8211590dbu,    [WEIGHT_Q5_K] = 0xea17319b8c55d28cu,
+        [WEIGHT_Q6_K] = 0xdeb2906c829c32ceu,    [WEIGHT_IQ4_NL] = 0xa420530269c6aba5u,
+        [WEIGHT_IQ4_XS] = 0x6cb452ebe5d75261u,  [WEIGHT_MXFP4] = 0x7614293bf5b961a1u,
+        [WEIGHT_IQ1_S] = 0x0ebbda8aa7b54fc9u,   [WEIGHT_IQ1_M] = 0x01b51a00245b6bf1u,
+        [WEIGHT_IQ2_XXS] = 0xc6ee6d0e68c2c89bu, [WEIGHT_IQ2_XS] = 0x7a818fd7e01764b4u,
+        [WEIGHT_IQ2_S] = 0xe370ee0d9c831c68u,   [WEIGHT_IQ3_XXS] = 0x6ffbe6256ded311du,
+        [WEIGHT_IQ3_S] = 0x3c748a6532f42e43u,   [WEIGHT_TQ1_0] = 0x5520393c811ff9a3u,
+        [WEIGHT_TQ2_0] = 0xb10260dda6295aedu,
     };
     enum { VALUES = 2048 };
     enum weight_type type = (enum weight_type)_i;
@@ -86,17 +92,16 @@ START_TEST(dequantized_values_are_ggmls)
     struct rng scales = {1000 + (uint64_t)_i}, quants = {2000 + (uint64_t)_i};
     uint8_t src[VALUES * 4];
     float out[VALUES];
-    size_t d_at = type == WEIGHT_Q2_K   ? 80
-                  : type == WEIGHT_Q3_K ? 108
-                  : type == WEIGHT_Q6_K ? 208
-                                        : 0;
+    size_t d_at = scale_at(type);
     for (size_t i = 0; i < n_bytes; i++) /* F16 bits that are no end of its range */
         src[i] = (uint8_t)(rng_next(&scales) & 0x3f);
     for (size_t i = 0; weight_infos[type].block_values > 1 && i < n_bytes; i++) {
         uint8_t byte = (uint8_t)rng_next(&quants);
         size_t at = i % block;
         size_t n_scales = type == WEIGHT_MXFP4 ? 1 : has_two_scales(type) ? 4 : 2;
-        if (at < d_at || at >= d_at + n_scales)
+        bool is_scale =
+            type == WEIGHT_IQ1_M ? at >= 48 && at % 2 == 1 : at >= d_at && at < d_at + n_scales;
+        if (!is_scale)
             src[i] = byte;
     }
     weight_to_f32(type, src, VALUES, out);
@@ -160,8 +165,8 @@ START_TEST(a_value_that_is_not_finite_is_seen_wherever_it_is)
     static float values[N];
     enum weight_type type = (enum weight_type)_i;
     const struct weight_info *info = &weight_infos[type];
-    if (type == WEIGHT_MXFP4)
-        return; /* the test after this one */
+    if (type == WEIGHT_MXFP4 || type == WEIGHT_IQ1_M)
+        return; /* the tests after this one */
     const size_t n_bytes = weight_bytes(type, N), unit = type == WEIGHT_F32 ? 4 : 2;
     uint8_t *bytes = calloc(1, n_bytes);
     ck_assert_ptr_nonnull(bytes);
@@ -215,6 +220,25 @@ START_TEST(mxfp4_is_e2m1_times_e8m0)
 }
 END_TEST
 
+/* IQ1_M's scale is in four parts. */
+START_TEST(a_scale_in_parts_is_seen)
+{
+    uint8_t blocks[3 * 56] = {0};
+    for (uint32_t d = 0; d <= 0xffff; d++) {
+        float values[256];
+        set_scales(WEIGHT_IQ1_M, blocks + 56, (uint16_t)d, 0);
+        bool finite = (d & 0x7c00) != 0x7c00;
+        ck_assert_int_eq(weight_all_finite(WEIGHT_IQ1_M, blocks, 3 * 256), finite);
+        if (d % 64 != 0)
+            continue;
+        weight_to_f32(WEIGHT_IQ1_M, blocks + 56, 256, values);
+        ck_assert_int_eq(isfinite(values[0]) != 0, finite);
+        if (finite) /* entry 0 is -1 everywhere; moved up an eighth */
+            ck_assert(values[255] == f16_to_f32((uint16_t)d) * -0.875f);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("quant");
@@ -226,6 +250,7 @@ int main(void)
     tcase_add_loop_test(c, packing_keeps_every_value, 0, WEIGHT_TYPES);
     tcase_add_loop_test(c, a_value_that_is_not_finite_is_seen_wherever_it_is, 0, WEIGHT_TYPES);
     tcase_add_test(c, mxfp4_is_e2m1_times_e8m0);
+    tcase_add_test(c, a_scale_in_parts_is_seen);
     tcase_add_test(c, sizes_beyond_memory_are_zero);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
