@@ -1,11 +1,13 @@
 /* kernels.c - times every matrix product of every table on a matrix that fits the second-level
  * cache.
  *
- * Prints GMAC/s and GB/s of weights for each weight type and number of tokens, and how many times
- * the reference's speed that is. A tool: run by hand on a quiet machine. Usage: bench_kernels
- * [type] */
+ * Prints GMAC/s and GB/s of weights for each weight type and number of tokens, how many times the
+ * reference's speed that is, and how much of the limit: the longer of the times that reading the
+ * weights and the chain of instructions take by themselves (profile/limits.h). A tool: run by hand
+ * on a quiet machine. Usage: bench_kernels [type] */
 #include "base/cpu.h"
 #include "math/kernels_tables.h"
+#include "profile/limits.h"
 #include "tool.h"
 
 enum { MAX_TOKENS = 64, COLS = 1024 };
@@ -63,6 +65,28 @@ static double measure(const struct kernels *kernels, const struct matrix *w, con
     return best;
 }
 
+/* Seconds below which no kernel of a table can come. */
+static double limit_of(const struct kernels *kernels, const struct matrix *w, size_t n_tokens)
+{
+    struct limits *limits;
+    struct error err;
+    struct cpu cpu;
+    const size_t n_bytes = matrix_n_panels(w) * w->panel_bytes;
+    double bytes_s = 0, macs_s = 0;
+    cpu_detect(&cpu);
+    if (limits_create(&limits, &cpu, kernels, &err) != STATUS_OK)
+        return 0;
+    enum status status = limits_read(limits, w->panels, n_bytes, 1, 1, &bytes_s, &err);
+    if (status == STATUS_OK)
+        status = limits_chain(limits, limits_chain_of(w->type), 1, &macs_s, &err);
+    limits_destroy(limits);
+    if (status != STATUS_OK)
+        return 0;
+    double reading = (double)n_bytes / bytes_s;
+    double products = (double)(w->n_rows * w->n_cols * n_tokens) / macs_s;
+    return reading > products ? reading : products;
+}
+
 static void bench(enum weight_type type, const struct kernels *const *tables, size_t n_tables,
                   const struct act *x)
 {
@@ -78,10 +102,12 @@ static void bench(enum weight_type type, const struct kernels *const *tables, si
             double macs = (double)n_rows * COLS * (double)tokens[i];
             if (j == 0)
                 ref = seconds;
-            printf("%-7s %4zu x %d  %2zu tokens  %-7s %8.2f GMAC/s %7.2f GB/s  %6.1f x\n",
+            printf("%-7s %4zu x %d  %2zu tokens  %-7s %8.2f GMAC/s %7.2f GB/s  %6.1f x %5.1f %% of "
+                   "the limit\n",
                    weight_infos[type].name, n_rows, COLS, tokens[i], tables[j]->name,
                    macs / seconds * 1e-9,
-                   (double)matrix_packed_bytes(type, n_rows, COLS) / seconds * 1e-9, ref / seconds);
+                   (double)matrix_packed_bytes(type, n_rows, COLS) / seconds * 1e-9, ref / seconds,
+                   100 * limit_of(tables[j], &w, tokens[i]) / seconds);
         }
     }
     free(y);

@@ -16,12 +16,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench" / "models"
-# The name of a shape, the type it is made in before any other, and its vocabulary's kind.
+# The name of a shape, the type it is made in before any other (none: each by itself), and its
+# vocabulary's kind.
 SOURCES = {
     "smol135": ("F16", "bpe"),
     "qwen05": ("F16", "bpe"),
     "tiny1b": ("F16", "spm"),
     "seed": ("F32", "bpe"),
+    "moe1b": (None, "bpe"),
+    "gemma270": (None, "spm"),
+    "qwen35s": (None, "bpe"),
 }
 LIST = [
     "smol135.Q8_0",
@@ -34,6 +38,9 @@ LIST = [
     "tiny1b.Q4_K_M",
     "seed.F32",
     "seed.Q8_0",
+    "moe1b.Q4_0",
+    "gemma270.Q8_0",
+    "qwen35s.Q4_0",
 ]
 
 
@@ -46,8 +53,9 @@ def stored(name):
     return path if name == "stories260K" and path.is_file() else None
 
 
-def source(shape, folder):
+def source(shape, folder, wanted):
     kind, vocabulary = SOURCES[shape]
+    kind = kind or wanted
     path = folder / f"{shape}.{kind}.gguf"
     if not path.is_file():
         part = path.with_suffix(".part")
@@ -78,7 +86,7 @@ def model(name, folder=FOLDER, smallmind=ROOT / "build" / "smallmind"):
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = source(shape, path.parent)
+    made = source(shape, path.parent, kind)
     if made != path:
         part = path.with_suffix(".part")
         subprocess.run(

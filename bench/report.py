@@ -28,6 +28,9 @@ MODELS = {
     "qwen05": "0.5B",
     "tiny1b": "1.1B",
     "seed": "GPT-2, 4 layers of 256",
+    "moe1b": "1B, 8 of 64 experts",
+    "gemma270": "270M, windows",
+    "qwen35s": "0.8B, states",
     "stories260K": "stories260K",
     "builtin": "built-in",
 }

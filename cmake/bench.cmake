@@ -1,7 +1,7 @@
 # Programs to measure with: single kernels by hand, and the load client of bench/peers.py, which a
 # test tries. Without tests they are built by name only.
 add_executable(bench_kernels EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/kernels.c)
-target_link_libraries(bench_kernels PRIVATE sm_math)
+target_link_libraries(bench_kernels PRIVATE sm_profile sm_math)
 
 add_executable(bench_attend EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/attend.c)
 target_link_libraries(bench_attend PRIVATE sm_math)

@@ -15,6 +15,8 @@ shape="tiny", type="Q4_0").
 """
 import argparse
 import collections
+import math
+import pathlib
 import random
 import struct
 import sys
@@ -22,7 +24,12 @@ import zlib
 
 import numpy as np
 
-Shape = collections.namedtuple("Shape", "arch dim layers heads kv ffn context vocab eps rope tied")
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import gguf_archs  # noqa: E402
+
+FIELDS = "arch dim layers heads kv ffn context vocab eps rope tied more"
+Shape = collections.namedtuple("Shape", FIELDS, defaults=[{}])  # more: see gguf_archs.py
+MORE = gguf_archs.MORE
 SHAPES = {
     # A few milliseconds to load and run; widths that blocks of 32 divide.
     "tiny": Shape("llama", 64, 2, 4, 2, 128, 256, 512, 1e-5, 10000.0, False),
@@ -42,6 +49,15 @@ SHAPES = {
     "smol360": Shape("llama", 960, 32, 15, 5, 2560, 2048, 49152, 1e-5, 100000.0, True),
     "qwen05": Shape("qwen2", 896, 24, 14, 2, 4864, 4096, 151936, 1e-6, 1000000.0, True),
     "tiny1b": Shape("llama", 2048, 22, 32, 4, 5632, 2048, 32000, 1e-5, 10000.0, False),
+    "moe1b": Shape(
+        "qwen3moe", 1024, 12, 16, 2, 3072, 4096, 49152, 1e-6, 1e6, False, MORE["moe1b"]
+    ),
+    "gemma270": Shape(
+        "gemma3", 640, 18, 4, 1, 2048, 8192, 262144, 1e-6, 1e6, True, MORE["gemma270"]
+    ),
+    "qwen35s": Shape(
+        "qwen35", 1024, 24, 8, 2, 3584, 8192, 151936, 1e-6, 1e7, True, MORE["qwen35s"]
+    ),
 }
 
 # --- weight types: GGML id, values and bytes of a block, and how random ones are made ---
@@ -253,16 +269,21 @@ def model_keys(name, s):
     ]
     if s.arch == "gpt2":
         return kv + [("gpt2.attention.layer_norm_epsilon", F32, s.eps)]
-    return kv + [
+    kv += [
         (f"{s.arch}.attention.head_count_kv", U32, s.kv),
         (f"{s.arch}.attention.layer_norm_rms_epsilon", F32, s.eps),
         (f"{s.arch}.rope.freq_base", F32, s.rope),
-        (f"{s.arch}.rope.dimension_count", U32, s.dim // s.heads),
     ]
+    if s.more:
+        return kv + gguf_archs.keys(s, U32, F32)
+    return kv + [(f"{s.arch}.rope.dimension_count", U32, s.dim // s.heads)]
 
 
 def model_tensors(s):
     """(name, columns, rows or 0 for a vector, deviation, mean); vectors and positions are F32."""
+    if s.more:
+        yield from gguf_archs.tensors(s)
+        return
     head = s.dim // s.heads
     q, kv = s.heads * head, s.kv * head
 
@@ -349,18 +370,18 @@ def make(
     )
     plan, offset, n_params = [], 0, 0
     for tensor, cols, rows, std, mean in model_tensors(s):
-        exact = rows == 0 or tensor == "position_embd.weight"
+        exact = rows == 0 or tensor.endswith(("position_embd.weight", *gguf_archs.EXACT))
         kind = "F32" if exact else fitting_type(type, cols)
-        n = cols * max(rows, 1)
-        plan.append((tensor, cols, rows, kind, n, std, mean, offset))
+        dims = (cols, *(rows if isinstance(rows, tuple) else (rows,) if rows else ()))
+        n = math.prod(dims)
+        plan.append((tensor, dims, kind, n, std, mean, offset))
         offset += -(-n // TYPES[kind][1] * TYPES[kind][2] // 32) * 32
         n_params += n
     with open(path, "wb") as f:
         f.write(b"GGUF" + struct.pack("<IQQ", 3, len(plan), len(kv)))
         for key, t, v in kv:
             f.write(encode_string(key) + struct.pack("<I", t) + encode(t, v))
-        for tensor, cols, rows, kind, _, _, _, offset in plan:
-            dims = (cols, rows) if rows else (cols,)
+        for tensor, dims, kind, _, _, _, offset in plan:
             f.write(
                 encode_string(tensor)
                 + struct.pack("<I", len(dims))
@@ -368,7 +389,7 @@ def make(
             )
             f.write(struct.pack("<IQ", TYPES[kind][0], offset))
         f.write(b"\0" * (-f.tell() % 32))
-        for tensor, _, _, kind, n, std, mean, _ in plan:
+        for tensor, _, kind, n, std, mean, _ in plan:
             data = tensor_bytes(seed, tensor, kind, n, std, mean)
             data.tofile(f)
             f.write(b"\0" * (-data.nbytes % 32))
@@ -395,7 +416,7 @@ def main():
     parser.add_argument("--rope", type=float)
     parser.add_argument("--tied", action=argparse.BooleanOptionalAction)
     args = parser.parse_args()
-    changes = {f: getattr(args, f) for f in Shape._fields if getattr(args, f) is not None}
+    changes = {f: getattr(args, f) for f in Shape._fields if getattr(args, f, None) is not None}
     base = "tiny" if args.shape == "custom" else args.shape
     if args.shape == "custom":
         missing = [f for f in ("arch", "dim", "layers", "heads", "ffn") if f not in changes]
