@@ -42,6 +42,7 @@ CLI = [*HANDLERS, "store", "cli"]
 # room it lies in.
 MAY = {
     "core/base": [],
+    "core/grammar": BASE,
     "core/jinja": BASE,
     "core/math": BASE,
     "core/profile": MATH,

@@ -1,0 +1,375 @@
+/* automaton.c - nondeterministic rules become deterministic ones (subset construction).
+ *
+ * Works in the builder's memory and copies the result out of it. What the automaton then knows of
+ * itself (distances, what follows) is analysis.c's. See automaton.h.
+ */
+#include "grammar/automaton.h"
+
+#include "grammar/analysis.h"
+#include "grammar/nfa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct set {            /* of nondeterministic states that read, call or accept */
+    const uint32_t *at; /* ascending */
+    uint32_t n;
+    uint32_t hash_next; /* another set of its bucket; 0: none */
+};
+
+struct table { /* of sets, by their content */
+    struct set *sets;
+    size_t n, room;
+    uint32_t *buckets;
+    size_t n_buckets;
+};
+
+struct building {
+    struct grammar_builder *b;
+    const struct grammar_limits *limits;
+    size_t longest;
+    struct nfa nfa;
+    struct automaton *a;
+    struct table states; /* set i is state i */
+    struct table likes;  /* the same with each state by the one that it is like */
+    size_t calls_room, states_room, marks_room;
+    uint32_t *rule_of;   /* [builder's rules]: the automaton's, plus one */
+    uint32_t *source_of; /* [automaton's rules]: the builder's */
+    uint32_t *marks;     /* [nfa.n]: seen in this round */
+    uint32_t round;
+    uint32_t *found, *stack; /* [nfa.n] */
+    size_t n_found;
+};
+
+/* --- sets --- */
+
+static uint32_t hash_set(const uint32_t *at, size_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ at[i]) * 0x100000001b3u;
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+static bool table_grow(struct grammar_builder *b, struct table *t)
+{
+    size_t room = t->room > 0 ? 2 * t->room : 256;
+    struct set *sets = builder_alloc(b, room, sizeof *sets);
+    uint32_t *buckets = builder_alloc(b, room, sizeof *buckets);
+    if (sets == NULL || buckets == NULL)
+        return false;
+    if (t->n > 0)
+        memcpy(sets, t->sets, t->n * sizeof *sets);
+    t->sets = sets;
+    t->room = t->n_buckets = room;
+    t->buckets = buckets;
+    for (size_t i = 1; i < t->n; i++) {
+        uint32_t *bucket = &buckets[hash_set(sets[i].at, sets[i].n) & (room - 1)];
+        sets[i].hash_next = *bucket;
+        *bucket = (uint32_t)i;
+    }
+    return true;
+}
+
+/* The set's number, a new one if need be; 0 is the table's place for no set. */
+static uint32_t table_find(struct grammar_builder *b, struct table *t, const uint32_t *at, size_t n)
+{
+    if (t->n + 1 >= t->room && !table_grow(b, t))
+        return 0;
+    t->n = t->n > 0 ? t->n : 1;
+    uint32_t *bucket = &t->buckets[hash_set(at, n) & (t->n_buckets - 1)];
+    for (uint32_t i = *bucket; i != 0; i = t->sets[i].hash_next)
+        if (t->sets[i].n == n && memcmp(t->sets[i].at, at, n * sizeof *at) == 0)
+            return i;
+    uint32_t *copy = builder_alloc(b, n, sizeof *copy);
+    if (copy == NULL)
+        return 0;
+    memcpy(copy, at, n * sizeof *at);
+    t->sets[t->n] = (struct set){.at = copy, .n = (uint32_t)n, .hash_next = *bucket};
+    *bucket = (uint32_t)t->n;
+    return (uint32_t)t->n++;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* --- closures --- */
+
+static void closure_begin(struct building *g)
+{
+    g->n_found = 0;
+    g->round++;
+}
+
+/* Adds what is reached from state without reading. */
+static void closure_add(struct building *g, uint32_t state)
+{
+    size_t n_stack = 0;
+    if (g->marks[state] == g->round)
+        return;
+    g->marks[state] = g->round;
+    g->stack[n_stack++] = state;
+    while (n_stack > 0) {
+        uint32_t at = g->stack[--n_stack];
+        const struct nfa_state *s = &g->nfa.states[at];
+        if (s->kind != NFA_SPLIT) {
+            g->found[g->n_found++] = at;
+            continue;
+        }
+        const uint32_t ways[] = {s->next, s->other};
+        for (int i = 0; i < 2; i++)
+            if (g->marks[ways[i]] != g->round) {
+                g->marks[ways[i]] = g->round;
+                g->stack[n_stack++] = ways[i];
+            }
+    }
+}
+
+static bool more_states(struct building *g, size_t n)
+{
+    struct automaton *a = g->a;
+    if (n <= g->states_room)
+        return true;
+    size_t room = g->states_room > 0 ? 2 * g->states_room : 256;
+    struct automaton_state *states = realloc(a->states, room * sizeof *states);
+    if (states != NULL)
+        a->states = states;
+    uint32_t *next = realloc(a->next, room * a->n_classes * sizeof *next);
+    if (next != NULL)
+        a->next = next;
+    if (states == NULL || next == NULL) {
+        builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu states for a grammar", room);
+        return false;
+    }
+    g->states_room = room;
+    return true;
+}
+
+/* The state of what was found; 0: nothing was, or the builder has failed. */
+static uint32_t closure_end(struct building *g, uint32_t rule)
+{
+    struct automaton *a = g->a;
+    if (g->n_found == 0)
+        return STATE_DEAD;
+    qsort(g->found, g->n_found, sizeof *g->found, by_number);
+    uint32_t state = table_find(g->b, &g->states, g->found, g->n_found);
+    if (state == 0 || state < a->n_states)
+        return state;
+    size_t n_bytes = ((size_t)state + 1) * a->n_classes * sizeof *a->next;
+    if (state >= g->limits->n_states || n_bytes > g->limits->n_bytes)
+        builder_fail(g->b, STATUS_TOO_LARGE,
+                     "the grammar is too large: it needs more than %u states", state);
+    if (!more_states(g, (size_t)state + 1) || builder_status(g->b) != STATUS_OK)
+        return STATE_DEAD;
+    size_t n_like = 0;
+    for (size_t i = 0; i < g->n_found; i++)
+        g->found[n_like++] = g->nfa.states[g->found[i]].like;
+    qsort(g->found, n_like, sizeof *g->found, by_number);
+    a->states[state] = (struct automaton_state){
+        .rule = rule, .likeness = table_find(g->b, &g->likes, g->found, n_like)};
+    memset(&a->next[state * a->n_classes], 0, a->n_classes * sizeof *a->next);
+    a->n_states = (size_t)state + 1;
+    return state;
+}
+
+/* --- states --- */
+
+/* The automaton's number of a builder's rule; its start is made later. */
+static uint32_t number_rule(struct building *g, uint32_t rule)
+{
+    struct automaton *a = g->a;
+    if (g->rule_of[rule] == 0) {
+        g->source_of[a->n_rules++] = rule;
+        g->rule_of[rule] = (uint32_t)a->n_rules;
+    }
+    return g->rule_of[rule] - 1;
+}
+
+static void add_call(struct building *g, uint32_t rule, uint32_t back)
+{
+    struct automaton *a = g->a;
+    if (a->n_calls == g->calls_room) {
+        size_t room = g->calls_room > 0 ? 2 * g->calls_room : 64;
+        struct automaton_call *more = realloc(a->calls, room * sizeof *more);
+        if (more == NULL) {
+            builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu calls for a grammar", room);
+            return;
+        }
+        a->calls = more;
+        g->calls_room = room;
+    }
+    a->calls[a->n_calls++] = (struct automaton_call){.rule = rule, .back = back};
+}
+
+/* The calls of one state: of a rule's several calls one is made, which goes on wherever they do. */
+static void make_calls(struct building *g, uint32_t state, uint32_t rule)
+{
+    struct automaton *a = g->a;
+    const struct set set = g->states.sets[state];
+    const uint32_t first = (uint32_t)a->n_calls;
+    for (uint32_t i = 0; i < set.n && builder_status(g->b) == STATUS_OK; i++) {
+        const struct nfa_state call = g->nfa.states[set.at[i]];
+        if (call.kind != NFA_CALL)
+            continue;
+        uint32_t callee = number_rule(g, call.rule);
+        bool done = false;
+        for (uint32_t k = first; k < a->n_calls; k++)
+            done |= a->calls[k].rule == callee;
+        if (done)
+            continue;
+        closure_begin(g);
+        for (uint32_t k = i; k < set.n; k++) {
+            const struct nfa_state *other = &g->nfa.states[set.at[k]];
+            if (other->kind == NFA_CALL && other->rule == call.rule)
+                closure_add(g, other->next);
+        }
+        add_call(g, callee, closure_end(g, rule));
+    }
+    a->states[state].first_call = first;
+    a->states[state].n_calls = (uint32_t)a->n_calls - first;
+}
+
+static void make_ways(struct building *g, uint32_t state, uint32_t rule, const uint8_t *sample)
+{
+    struct automaton *a = g->a;
+    const struct set set = g->states.sets[state];
+    bool reads = false;
+    for (uint32_t i = 0; i < set.n; i++) {
+        a->states[state].accepts |= g->nfa.states[set.at[i]].kind == NFA_ACCEPT;
+        reads |= g->nfa.states[set.at[i]].kind == NFA_BYTES;
+    }
+    for (size_t c = 0; reads && c < a->n_classes && builder_status(g->b) == STATUS_OK; c++) {
+        closure_begin(g);
+        for (uint32_t i = 0; i < set.n; i++) {
+            const struct nfa_state *s = &g->nfa.states[set.at[i]];
+            if (s->kind == NFA_BYTES && s->first <= sample[c] && sample[c] <= s->last)
+                closure_add(g, s->next);
+        }
+        uint32_t to = closure_end(g, rule);
+        a->next[state * a->n_classes + c] = to;
+    }
+}
+
+/* Makes room for closures over all states there are. */
+static bool make_marks(struct building *g)
+{
+    size_t n = g->nfa.n;
+    if (n <= g->marks_room)
+        return true;
+    g->marks = builder_alloc(g->b, n, sizeof *g->marks);
+    g->found = builder_alloc(g->b, n, sizeof *g->found);
+    g->stack = builder_alloc(g->b, n, sizeof *g->stack);
+    g->marks_room = n;
+    g->round = 0;
+    return g->marks != NULL && g->found != NULL && g->stack != NULL;
+}
+
+static void make_rule_states(struct building *g, uint32_t number, const uint8_t *sample)
+{
+    struct automaton *a = g->a;
+    uint32_t start = g->nfa.starts[g->source_of[number]];
+    uint32_t first = a->n_states > 0 ? (uint32_t)a->n_states : 1;
+    closure_begin(g);
+    closure_add(g, start);
+    a->rules[number].start = closure_end(g, number);
+    for (uint32_t s = first; s < a->n_states && builder_status(g->b) == STATUS_OK; s++) {
+        make_ways(g, s, number, sample);
+        make_calls(g, s, number);
+    }
+}
+
+/* --- classes of bytes --- */
+
+/* Bytes that are on the same side of every border of every range are alike. */
+static void find_classes(struct building *g, uint8_t sample[256])
+{
+    bool begins[257] = {true};
+    for (size_t i = 0; i < g->nfa.n; i++)
+        if (g->nfa.states[i].kind == NFA_BYTES) {
+            begins[g->nfa.states[i].first] = true;
+            begins[g->nfa.states[i].last + 1] = true;
+        }
+    size_t n = 0;
+    for (int byte = 0; byte < 256; byte++) {
+        if (begins[byte])
+            sample[n++] = (uint8_t)byte;
+        g->a->class_of[byte] = (uint8_t)(n - 1);
+    }
+    g->a->n_classes = n;
+}
+
+/* Every rule that the root can come to, as nondeterministic states: classes need all of them. */
+static bool make_all(struct building *g, uint32_t root)
+{
+    number_rule(g, root);
+    size_t looked_at = 0;
+    for (size_t i = 0; i < g->a->n_rules; i++) {
+        nfa_rule(&g->nfa, g->b, g->source_of[i], g->longest, 4 * g->limits->n_states);
+        if (builder_status(g->b) != STATUS_OK)
+            return false;
+        for (; looked_at < g->nfa.n; looked_at++)
+            if (g->nfa.states[looked_at].kind == NFA_CALL)
+                number_rule(g, g->nfa.states[looked_at].rule);
+    }
+    return make_marks(g);
+}
+
+static void build(struct building *g, uint32_t root)
+{
+    struct automaton *a = g->a;
+    uint8_t sample[256];
+    size_t n_rules = builder_n_rules(g->b);
+    g->rule_of = builder_alloc(g->b, n_rules, sizeof *g->rule_of);
+    g->source_of = builder_alloc(g->b, n_rules, sizeof *g->source_of);
+    if (g->rule_of == NULL || g->source_of == NULL || !nfa_begin(&g->nfa, g->b, root) ||
+        !make_all(g, root))
+        return;
+    a->rules = calloc(a->n_rules, sizeof *a->rules);
+    if (a->rules == NULL)
+        builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu rules of a grammar", a->n_rules);
+    find_classes(g, sample);
+    if (a->rules == NULL || !more_states(g, 1))
+        return;
+    memset(a->states, 0, sizeof *a->states);
+    memset(a->next, 0, a->n_classes * sizeof *a->next);
+    a->states[STATE_DEAD].distance = DISTANCE_NONE;
+    a->n_states = 1;
+    for (uint32_t i = 0; i < a->n_rules && builder_status(g->b) == STATUS_OK; i++)
+        make_rule_states(g, i, sample);
+    a->n_likenesses = g->likes.n;
+    if (builder_status(g->b) == STATUS_OK)
+        automaton_analyse(a, g->b, g->source_of);
+}
+
+enum status automaton_build(struct automaton **out, struct grammar_builder *b, uint32_t root,
+                            const struct grammar_limits *limits, size_t longest, struct error *err)
+{
+    struct automaton *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return error_no_memory(err, sizeof *a, "a grammar");
+    struct building g = {.b = b, .limits = limits, .longest = longest, .a = a};
+    if (builder_status(b) == STATUS_OK)
+        build(&g, root);
+    if (builder_status(b) != STATUS_OK) {
+        automaton_destroy(a);
+        if (err != NULL)
+            *err = *builder_error(b);
+        return builder_status(b);
+    }
+    *out = a;
+    return STATUS_OK;
+}
+
+void automaton_destroy(struct automaton *a)
+{
+    if (a == NULL)
+        return;
+    free(a->next);
+    free(a->states);
+    free(a->calls);
+    free(a->rules);
+    free(a);
+}

@@ -1,0 +1,105 @@
+/* expr.h - a grammar as expressions over characters, before it becomes an automaton.
+ *
+ * Every front end (GBNF, regular expressions, choices, JSON Schema) writes with this one hand: a
+ * builder owns all expressions and rules until it is destroyed. A failure (memory, a limit) stays
+ * in the builder and is reported by grammar_build: what comes after it does nothing, so that
+ * callers need not look after each call. One thread.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct grammar_limits {
+    size_t n_bytes;  /* of memory while it is built, and of the automaton */
+    size_t n_states; /* of the automaton */
+    unsigned depth;  /* of expressions inside each other */
+};
+extern const struct grammar_limits grammar_limits_default;
+
+struct expr_range { /* code points first..last */
+    uint32_t first, last;
+};
+
+enum expr_kind {
+    EXPR_TEXT,     /* the bytes themselves; none: the empty text */
+    EXPR_CLASS,    /* one character of the ranges */
+    EXPR_SEQUENCE, /* all parts, in order */
+    EXPR_CHOICE,   /* one of the parts; none: nothing matches */
+    EXPR_REPEAT,   /* parts[0], min to max times */
+    EXPR_RULE,     /* what a rule says */
+};
+
+enum { EXPR_MANY = UINT32_MAX }; /* a max without end */
+
+struct expr {
+    enum expr_kind kind;
+    unsigned depth; /* of the expressions below, itself included */
+    union {
+        struct {
+            const char *bytes;
+            size_t n;
+        } text;
+        struct {
+            const struct expr_range *ranges; /* ascending, apart */
+            size_t n;
+        } class;
+        struct {
+            const struct expr *const *at;
+            size_t n;
+        } parts; /* SEQUENCE, CHOICE */
+        struct {
+            const struct expr *of;
+            uint32_t min, max;
+        } repeat;
+        uint32_t rule;
+    };
+};
+
+struct grammar_builder;
+
+enum status builder_create(struct grammar_builder **out, const struct grammar_limits *limits,
+                           struct error *err);
+void builder_destroy(struct grammar_builder *b); /* takes NULL */
+
+/* The first failure; STATUS_OK while there is none. */
+enum status builder_status(const struct grammar_builder *b);
+const struct error *builder_error(const struct grammar_builder *b);
+void builder_fail(struct grammar_builder *b, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Memory of the builder's lifetime, zeroed; after a failure NULL. */
+void *builder_alloc(struct grammar_builder *b, size_t n, size_t size);
+
+/* Expressions. What is handed in is copied, but for expressions, which the builder has already.
+ * After a failure they return an expression that may be used and means nothing. */
+const struct expr *expr_text(struct grammar_builder *b, const char *bytes, size_t n);
+const struct expr *expr_string(struct grammar_builder *b, const char *text); /* NUL-terminated */
+/* ranges in any order, overlapping or not; negated: every other Unicode scalar value. */
+const struct expr *expr_class(struct grammar_builder *b, const struct expr_range *ranges, size_t n,
+                              bool negated);
+const struct expr *expr_sequence(struct grammar_builder *b, const struct expr *const *parts,
+                                 size_t n);
+const struct expr *expr_choice(struct grammar_builder *b, const struct expr *const *parts,
+                               size_t n);
+const struct expr *expr_repeat(struct grammar_builder *b, const struct expr *of, uint32_t min,
+                               uint32_t max);
+const struct expr *expr_optional(struct grammar_builder *b, const struct expr *of);
+const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule);
+
+/* Lists of expressions that grow. */
+struct expr_list {
+    const struct expr **at;
+    size_t n, room;
+};
+void expr_list_add(struct grammar_builder *b, struct expr_list *list, const struct expr *e);
+
+/* Rules: declared, used, and defined once. Names are for errors, and copied. */
+uint32_t rule_declare(struct grammar_builder *b, const char *name, size_t n);
+void rule_define(struct grammar_builder *b, uint32_t rule, const struct expr *e);
+size_t builder_n_rules(const struct grammar_builder *b);
+const char *rule_name(const struct grammar_builder *b, uint32_t rule);
+const struct expr *rule_expr(const struct grammar_builder *b, uint32_t rule); /* NULL: undefined */

@@ -1,0 +1,66 @@
+/* grammar.c - from a text to an automaton and its masks. See grammar.h. */
+#include "grammar/grammar.h"
+
+#include "grammar/read.h"
+
+#include <stdlib.h>
+
+enum status grammar_build(struct grammar **out, struct grammar_builder *b, const struct expr *root,
+                          const struct vocabulary *vocabulary, const struct grammar_limits *limits,
+                          struct error *err)
+{
+    struct grammar *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return error_no_memory(err, sizeof *g, "a grammar");
+    uint32_t rule = rule_declare(b, "root", 4);
+    rule_define(b, rule, root);
+    enum status status = automaton_build(&g->automaton, b, rule, limits, vocabulary->longest, err);
+    if (status == STATUS_OK)
+        status = masks_create(&g->masks, g->automaton, vocabulary, limits->n_bytes, err);
+    if (status != STATUS_OK) {
+        grammar_destroy(g);
+        return status;
+    }
+    *out = g;
+    return STATUS_OK;
+}
+
+enum status grammar_compile(struct grammar **out, enum grammar_language language, const char *text,
+                            size_t n, const struct vocabulary *vocabulary,
+                            const struct grammar_limits *limits, struct error *err)
+{
+    struct grammar_builder *b;
+    enum status status = builder_create(&b, limits, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct expr *root =
+        language == GRAMMAR_GBNF ? read_gbnf(b, text, n) : read_regex(b, text, n, true);
+    status = grammar_build(out, b, root, vocabulary, limits, err);
+    builder_destroy(b);
+    return status;
+}
+
+enum status grammar_of_choices(struct grammar **out, const struct vocabulary_piece *choices,
+                               size_t n, const struct vocabulary *vocabulary,
+                               const struct grammar_limits *limits, struct error *err)
+{
+    struct grammar_builder *b;
+    enum status status = builder_create(&b, limits, err);
+    if (status != STATUS_OK)
+        return status;
+    struct expr_list list = {0};
+    for (size_t i = 0; i < n; i++)
+        expr_list_add(b, &list, expr_text(b, choices[i].bytes, choices[i].n));
+    status = grammar_build(out, b, expr_choice(b, list.at, list.n), vocabulary, limits, err);
+    builder_destroy(b);
+    return status;
+}
+
+void grammar_destroy(struct grammar *g)
+{
+    if (g == NULL)
+        return;
+    masks_destroy(g->masks);
+    automaton_destroy(g->automaton);
+    free(g);
+}

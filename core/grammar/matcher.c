@@ -1,0 +1,216 @@
+/* matcher.c - places and stacks. See matcher.h. */
+#include "grammar/matcher.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUCKETS = 4096 };
+
+static uint32_t hash_node(uint32_t parent, uint32_t back)
+{
+    uint64_t h = ((uint64_t)parent << 32 | back) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)(h >> 40) % BUCKETS;
+}
+
+/* The stack with `back` on top of parent; STACK_BOTTOM: there is no room for it. */
+static uint32_t push(struct matcher *m, uint32_t parent, uint32_t back)
+{
+    uint32_t *bucket = &m->buckets[hash_node(parent, back)];
+    for (uint32_t i = *bucket; i != 0; i = m->nodes[i].hash_next)
+        if (m->nodes[i].parent == parent && m->nodes[i].back == back)
+            return i;
+    if (m->n_nodes == MATCHER_NODES || m->nodes[parent].depth >= MATCHER_DEPTH)
+        return STACK_BOTTOM;
+    m->nodes[m->n_nodes] = (struct stack_node){.parent = parent,
+                                               .back = back,
+                                               .distance = m->automaton->states[back].distance +
+                                                           m->nodes[parent].distance,
+                                               .depth = m->nodes[parent].depth + 1,
+                                               .hash_next = *bucket};
+    *bucket = (uint32_t)m->n_nodes;
+    return (uint32_t)m->n_nodes++;
+}
+
+void matcher_forget(struct matcher *m, size_t n_nodes)
+{
+    while (m->n_nodes > n_nodes) {
+        const struct stack_node *node = &m->nodes[--m->n_nodes];
+        m->buckets[hash_node(node->parent, node->back)] = node->hash_next;
+    }
+}
+
+/* --- places --- */
+
+static void add(struct places *out, uint32_t state, uint32_t node)
+{
+    for (size_t i = 0; i < out->n; i++)
+        if (out->at[i].state == state && out->at[i].node == node)
+            return;
+    if (out->n == out->room)
+        out->ambiguous = true;
+    else
+        out->at[out->n++] = (struct place){state, node};
+}
+
+/* A state where a rule can only end: who calls with it as the place to go on needs no stack. */
+static bool only_ends(const struct automaton_state *s)
+{
+    return s->accepts && !s->reads && s->n_calls == 0;
+}
+
+/* Adds what the places from begin on reach without reading, and drops those that only led there. */
+static void close_places(struct matcher *m, struct places *out, size_t begin)
+{
+    const struct automaton *a = m->automaton;
+    for (size_t i = begin; i < out->n; i++) {
+        const struct place place = out->at[i];
+        const struct automaton_state *s = &a->states[place.state];
+        if (s->accepts && place.node == STACK_BOTTOM)
+            out->ended = true;
+        else if (s->accepts)
+            add(out, m->nodes[place.node].back, m->nodes[place.node].parent);
+        for (uint32_t k = 0; k < s->n_calls; k++) {
+            const struct automaton_call *call = &a->calls[s->first_call + k];
+            bool is_last = only_ends(&a->states[call->back]);
+            uint32_t node = is_last ? place.node : push(m, place.node, call->back);
+            if (is_last || node != STACK_BOTTOM)
+                add(out, a->rules[call->rule].start, node);
+            else
+                out->ambiguous |= m->n_nodes == MATCHER_NODES;
+        }
+    }
+    size_t n = begin;
+    for (size_t i = begin; i < out->n; i++)
+        if (a->states[out->at[i].state].reads)
+            out->at[n++] = out->at[i];
+    out->n = n;
+}
+
+void places_add(struct matcher *m, struct places *out, uint32_t state, uint32_t node)
+{
+    size_t begin = out->n;
+    add(out, state, node);
+    close_places(m, out, begin);
+}
+
+void places_step(struct matcher *m, const struct place *from, size_t n, uint8_t byte,
+                 struct places *out)
+{
+    size_t begin = out->n;
+    bool closed = true;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t to = automaton_next(m->automaton, from[i].state, byte);
+        if (to == STATE_DEAD)
+            continue;
+        const struct automaton_state *s = &m->automaton->states[to];
+        closed &= s->reads && !s->accepts && s->n_calls == 0;
+        add(out, to, from[i].node);
+    }
+    if (!closed) /* most steps stay inside a rule */
+        close_places(m, out, begin);
+}
+
+/* --- the matcher --- */
+
+enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err)
+{
+    struct matcher *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return error_no_memory(err, sizeof *m, "a place in a grammar");
+    m->automaton = a;
+    m->nodes = calloc(MATCHER_NODES, sizeof *m->nodes);
+    m->buckets = calloc(BUCKETS, sizeof *m->buckets);
+    m->now.at = calloc(MATCHER_PLACES, sizeof *m->now.at);
+    m->other.at = calloc(MATCHER_PLACES, sizeof *m->other.at);
+    if (m->nodes == NULL || m->buckets == NULL || m->now.at == NULL || m->other.at == NULL) {
+        matcher_destroy(m);
+        return error_no_memory(err, MATCHER_NODES * sizeof *m->nodes, "a place in a grammar");
+    }
+    m->now.room = m->other.room = MATCHER_PLACES;
+    m->n_nodes = 1;
+    places_add(m, &m->now, a->rules[0].start, STACK_BOTTOM);
+    *out = m;
+    return STATUS_OK;
+}
+
+void matcher_destroy(struct matcher *m)
+{
+    if (m == NULL)
+        return;
+    free(m->nodes);
+    free(m->buckets);
+    free(m->now.at);
+    free(m->other.at);
+    free(m);
+}
+
+/* Keeps the stacks that places stand on, in their order: the tree has room again. */
+static void drop_unused(struct matcher *m)
+{
+    struct places *now = &m->now;
+    uint32_t moved[MATCHER_NODES] = {0}; /* 1 at first, then the new number */
+    for (size_t i = 0; i < now->n; i++)
+        for (uint32_t k = now->at[i].node; k != STACK_BOTTOM && moved[k] == 0;
+             k = m->nodes[k].parent)
+            moved[k] = 1;
+    memset(m->buckets, 0, BUCKETS * sizeof *m->buckets);
+    size_t n = 1;
+    for (size_t i = 1; i < m->n_nodes; i++) {
+        if (moved[i] == 0)
+            continue;
+        struct stack_node node = m->nodes[i];
+        node.parent = node.parent == STACK_BOTTOM ? STACK_BOTTOM : moved[node.parent];
+        uint32_t *bucket = &m->buckets[hash_node(node.parent, node.back)];
+        node.hash_next = *bucket;
+        moved[i] = *bucket = (uint32_t)n;
+        m->nodes[n++] = node;
+    }
+    m->n_nodes = n;
+    for (size_t i = 0; i < now->n; i++)
+        if (now->at[i].node != STACK_BOTTOM)
+            now->at[i].node = moved[now->at[i].node];
+}
+
+bool matcher_take(struct matcher *m, const char *bytes, size_t n)
+{
+    size_t n_nodes = m->n_nodes;
+    struct place kept[MATCHER_PLACES];
+    struct places before = m->now;
+    memcpy(kept, before.at, before.n * sizeof *kept);
+    for (size_t i = 0; i < n; i++) {
+        m->other.n = 0;
+        m->other.ended = m->other.ambiguous = false;
+        places_step(m, m->now.at, m->now.n, (uint8_t)bytes[i], &m->other);
+        if (m->other.n == 0 && !m->other.ended) {
+            m->now.n = before.n;
+            m->now.ended = before.ended;
+            m->now.ambiguous = before.ambiguous;
+            memcpy(m->now.at, kept, before.n * sizeof *kept);
+            matcher_forget(m, n_nodes);
+            return false;
+        }
+        struct places swap = m->now;
+        m->now = m->other;
+        m->other = swap;
+    }
+    if (m->n_nodes > MATCHER_NODES / 2)
+        drop_unused(m);
+    return true;
+}
+
+bool matcher_may_end(const struct matcher *m)
+{
+    return m->now.ended;
+}
+
+uint32_t matcher_distance(const struct matcher *m)
+{
+    uint32_t best = m->now.ended ? 0 : DISTANCE_NONE;
+    for (size_t i = 0; i < m->now.n; i++) {
+        const struct place place = m->now.at[i];
+        uint32_t distance =
+            m->automaton->states[place.state].distance + m->nodes[place.node].distance;
+        best = distance < best ? distance : best;
+    }
+    return best;
+}

@@ -1,0 +1,45 @@
+/* vocabulary.h - all tokens' bytes as a tree, so that a beginning is looked at once.
+ *
+ * Nodes lie in the order of a walk: a node's first child comes next, and what lies below it ends at
+ * `end`. Tokens without bytes and those that are left out (control tokens) are not in it. Made once
+ * for a model, read-only after.
+ */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vocabulary_node {
+    uint32_t end;         /* the first node that is not below this one */
+    uint32_t first_token; /* of those in vocabulary.tokens whose bytes end here: up to the next
+                             node's first */
+    uint16_t depth;       /* bytes from the root; the root's is 0 */
+    uint8_t byte;         /* the last of them */
+};
+
+struct vocabulary {
+    struct vocabulary_node *nodes; /* [n_nodes + 1]; the first is the root, the last an end mark */
+    uint32_t *tokens;              /* [n_tokens] ids, in the order of their bytes */
+    size_t n_nodes, n_tokens;
+    size_t n_ids;   /* of the model: bits of a mask */
+    size_t longest; /* bytes */
+};
+
+struct vocabulary_piece { /* the bytes of one token; NULL: left out */
+    const char *bytes;
+    size_t n;
+};
+
+/* pieces: [n_ids], borrowed for the call. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+enum status vocabulary_create(struct vocabulary **out, const struct vocabulary_piece *pieces,
+                              size_t n_ids, struct error *err);
+void vocabulary_destroy(struct vocabulary *v); /* takes NULL */
+
+/* 64-bit words of a mask. */
+static inline size_t vocabulary_n_words(const struct vocabulary *v)
+{
+    return (v->n_ids + 63) / 64;
+}

@@ -1,0 +1,404 @@
+/* test_grammar.c - facts about shapes: what each language accepts, that a mask is what trying every
+ * token gives, however it was made, and that nothing is unbounded. */
+#include "grammar/grammar.h"
+
+#include "grammar/read.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct vocabulary *vocabulary;
+static struct vocabulary_piece pieces[4000];
+static char *owned[4000]; /* the pieces' bytes */
+static size_t n_pieces;
+
+static uint64_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % n;
+}
+
+/* All bytes, and runs of characters that the grammars below know: many cross their borders. */
+static void make_vocabulary(void)
+{
+    static const char *const parts[] = {"\"", "{",    "}",    "[",    "]",    ",",    ":",  " ",
+                                        "a",  "b",    "ab",   "1",    "0",    "-",    ".",  "e",
+                                        "(",  ")",    "+",    "\\",   "true", "é",    "\n", "x",
+                                        "y",  "\xC3", "\xA9", "null", "root", "\\u00"};
+    struct error err;
+    random_state = 7;
+    for (size_t i = 0; i < 256; i++) {
+        char *byte = malloc(1);
+        ck_assert_ptr_nonnull(byte);
+        byte[0] = (char)i;
+        owned[n_pieces] = byte;
+        pieces[n_pieces++] = (struct vocabulary_piece){byte, 1};
+    }
+    pieces[n_pieces++] = (struct vocabulary_piece){NULL, 0};
+    while (n_pieces < 3000) {
+        char *text = calloc(1, 64);
+        ck_assert_ptr_nonnull(text);
+        for (uint32_t k = 0, n = 1 + random_below(7); k < n; k++)
+            strcat(text, parts[random_below(sizeof parts / sizeof *parts)]);
+        owned[n_pieces] = text;
+        pieces[n_pieces++] = (struct vocabulary_piece){text, strlen(text)};
+    }
+    ck_assert_int_eq(vocabulary_create(&vocabulary, pieces, n_pieces, &err), STATUS_OK);
+}
+
+static void forget_vocabulary(void)
+{
+    vocabulary_destroy(vocabulary);
+    for (size_t i = 0; i < n_pieces; i++)
+        free(owned[i]);
+    n_pieces = 0;
+}
+
+static struct grammar *compiled(enum grammar_language language, const char *text)
+{
+    struct grammar *g = NULL;
+    struct error err;
+    enum status status = grammar_compile(&g, language, text, strlen(text), vocabulary,
+                                         &grammar_limits_default, &err);
+    ck_assert_msg(status == STATUS_OK, "%s: %s", text, err.text);
+    return g;
+}
+
+static struct matcher *matcher_of(const struct grammar *g)
+{
+    struct matcher *m = NULL;
+    struct error err;
+    ck_assert_int_eq(matcher_create(&m, g->automaton, &err), STATUS_OK);
+    return m;
+}
+
+static bool accepts(const struct grammar *g, const char *text)
+{
+    struct matcher *m = matcher_of(g);
+    bool out = matcher_take(m, text, strlen(text)) && matcher_may_end(m);
+    matcher_destroy(m);
+    return out;
+}
+
+static const char ARITHMETIC[] = "root ::= sum\n"
+                                 "sum ::= product ((\"+\" | \"-\") product)*\n"
+                                 "product ::= [0-9]+ | \"(\" sum \")\" # a comment\n";
+static const char JSON[] =
+    "root   ::= object\n"
+    "value  ::= object | array | string | number | (\"true\" | \"false\" | \"null\") ws\n"
+    "object ::= \"{\" ws ( string \":\" ws value (\",\" ws string \":\" ws value)* )? \"}\" ws\n"
+    "array  ::= \"[\" ws ( value (\",\" ws value)* )? \"]\" ws\n"
+    "string ::= \"\\\"\" ( [^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" ([\"\\\\bfnrt] | \"u\" "
+    "[0-9a-fA-F]{4}) )* \"\\\"\" ws\n"
+    "number ::= (\"-\"? ([0-9] | [1-9] [0-9]{0,15})) (\".\" [0-9]+)? ([eE] [-+]? [0-9] "
+    "[1-9]{0,15})? ws\n"
+    "ws ::= | \" \" | \"\\n\" [ \\t]{0,20}\n";
+
+/* --- languages --- */
+
+struct word {
+    enum grammar_language language;
+    const char *grammar, *text;
+    bool right;
+};
+
+static const struct word words[] = {
+    {GRAMMAR_REGEX, "a|bc", "a", true},
+    {GRAMMAR_REGEX, "a|bc", "bc", true},
+    {GRAMMAR_REGEX, "a|bc", "b", false},
+    {GRAMMAR_REGEX, "", "", true},
+    {GRAMMAR_REGEX, "(ab)*", "ababab", true},
+    {GRAMMAR_REGEX, "(ab)*", "aba", false},
+    {GRAMMAR_REGEX, "(a*)*b", "aaaab", true},
+    {GRAMMAR_REGEX, "a{2,3}", "a", false},
+    {GRAMMAR_REGEX, "a{2,3}", "aaa", true},
+    {GRAMMAR_REGEX, "a{2,3}", "aaaa", false},
+    {GRAMMAR_REGEX, "a{2,}", "aaaaaa", true},
+    {GRAMMAR_REGEX, "a{2}b{0}c", "aac", true},
+    {GRAMMAR_REGEX, "a{,2}", "a{,2}", true},
+    {GRAMMAR_REGEX, "[a-c\\d]+?", "a1c9", true},
+    {GRAMMAR_REGEX, "[^a-c]", "d", true},
+    {GRAMMAR_REGEX, "[^a-c]", "b", false},
+    {GRAMMAR_REGEX, "[^a-c]", "\xF0\x9F\x98\x80", true},
+    {GRAMMAR_REGEX, "[\xC3\xA0-\xC3\xBF]", "\xC3\xA9", true},
+    {GRAMMAR_REGEX, "[\xC3\xA0-\xC3\xBF]", "\xC3\x9F", false},
+    {GRAMMAR_REGEX, ".", "\xC3", false},
+    {GRAMMAR_REGEX, ".", "\n", false},
+    {GRAMMAR_REGEX, ".", "\xED\x9F\xBF", true},
+    {GRAMMAR_REGEX, ".", "\xED\xA0\x80", false}, /* a surrogate */
+    {GRAMMAR_REGEX, ".", "\xF4\x8F\xBF\xBF", true},
+    {GRAMMAR_REGEX, ".", "\xF4\x90\x80\x80", false},
+    {GRAMMAR_REGEX, ".", "\xC0\x80", false}, /* too long a form */
+    {GRAMMAR_REGEX, ".", "\xE0\x9F\xBF", false},
+    {GRAMMAR_REGEX, "\\u00e9\\u{1F600}\\uD83D\\uDE00", "\xC3\xA9\xF0\x9F\x98\x80\xF0\x9F\x98\x80",
+     true},
+    {GRAMMAR_REGEX, "^\\d{4}-\\d\\d$", "2026-11", true},
+    {GRAMMAR_REGEX, "(?:a|(?<name>b))c", "bc", true},
+    {GRAMMAR_REGEX, "\\.\\-\\/\\n", ".-/\n", true},
+    {GRAMMAR_REGEX, "[a\\-z]", "-", true},
+    {GRAMMAR_REGEX, "[a-]", "-", true},
+    {GRAMMAR_REGEX, "[\\w.]+@[\\w.]+", "a.b@c.d", true},
+    {GRAMMAR_GBNF, ARITHMETIC, "(1+23)-4", true},
+    {GRAMMAR_GBNF, ARITHMETIC, "(1+23", false},
+    {GRAMMAR_GBNF, ARITHMETIC, "((((7))))", true},
+    {GRAMMAR_GBNF, JSON, "{\"a\": [1, -2.5e3, {\"b\": null}], \"c\": \"\\u00e9\\n\"}", true},
+    {GRAMMAR_GBNF, JSON, "{\"a\": [1, 2}", false},
+    {GRAMMAR_GBNF, JSON, "{\"a\" : 1}", true},
+    {GRAMMAR_GBNF, JSON, "{\"a\":  1}", false},
+    {GRAMMAR_GBNF, JSON, "{\"a\": \"\n\"}", false},
+    {GRAMMAR_GBNF, "root ::= \"a\" | \"b\"\n | \"c\"\nother ::= \"x\"", "c", true},
+    {GRAMMAR_GBNF, "root ::= (\"a\"\n\"b\")+", "abab", true},
+    {GRAMMAR_GBNF, "root ::= a{2,}\na ::= \"x\" | \"\"", "xxx", true},
+    {GRAMMAR_GBNF, "root ::= [\\x41-\\u005A]+ \"\\u00e9\"", "AZ\xC3\xA9", true},
+    {GRAMMAR_GBNF, "root ::= a a\na ::= b*\nb ::= \"x\" a \"y\"", "xxyyxy", true},
+    {GRAMMAR_GBNF, "root ::= a a\na ::= b*\nb ::= \"x\" a \"y\"", "xxyyx", false},
+    {GRAMMAR_GBNF, "root ::= \"a\" root \"b\" | \"\"", "aaabbb", true},
+    {GRAMMAR_GBNF, "root ::= \"a\" root | \"b\"", "aaab", true},
+};
+
+START_TEST(a_text_is_of_the_language_or_not)
+{
+    const struct word *w = &words[_i];
+    struct grammar *g = compiled(w->language, w->grammar);
+    ck_assert_msg(accepts(g, w->text) == w->right, "%s: %s", w->grammar, w->text);
+    grammar_destroy(g);
+}
+END_TEST
+
+static const struct fault {
+    enum grammar_language language;
+    const char *grammar;
+    enum status status;
+    const char *says;
+} faults[] = {
+    {GRAMMAR_REGEX, "(a", STATUS_INVALID, "closed by )"},
+    {GRAMMAR_REGEX, "a)", STATUS_INVALID, "closes nothing"},
+    {GRAMMAR_REGEX, "*a", STATUS_INVALID, "nothing to repeat"},
+    {GRAMMAR_REGEX, "[z-a]", STATUS_INVALID, "backwards"},
+    {GRAMMAR_REGEX, "[a", STATUS_INVALID, "ends early"},
+    {GRAMMAR_REGEX, "a{3,2}", STATUS_INVALID, "less than its least"},
+    {GRAMMAR_REGEX, "(?=a)b", STATUS_UNSUPPORTED, "looking around"},
+    {GRAMMAR_REGEX, "(a)\\1", STATUS_UNSUPPORTED, "back references"},
+    {GRAMMAR_REGEX, "\\bx", STATUS_UNSUPPORTED, "word borders"},
+    {GRAMMAR_REGEX, "\\p{L}", STATUS_UNSUPPORTED, "Unicode property"},
+    {GRAMMAR_REGEX, "a^b", STATUS_UNSUPPORTED, "anchor"},
+    {GRAMMAR_REGEX, "[]", STATUS_INVALID, "never ends"},
+    {GRAMMAR_REGEX, "\xFF", STATUS_INVALID, "UTF-8"},
+    {GRAMMAR_REGEX, "(a{1000}){1000}", STATUS_TOO_LARGE, "too large"},
+    {GRAMMAR_REGEX, "(a|b)*a(a|b){30}", STATUS_TOO_LARGE, "too large"},
+    {GRAMMAR_GBNF, "", STATUS_INVALID, "no rule \"root\""},
+    {GRAMMAR_GBNF, "root ::= other", STATUS_INVALID, "\"other\" is used and not defined"},
+    {GRAMMAR_GBNF, "root ::= \"a\"\nroot ::= \"b\"", STATUS_INVALID, "line 2"},
+    {GRAMMAR_GBNF, "root ::= root \"a\" | \"b\"", STATUS_INVALID, "begins with itself"},
+    {GRAMMAR_GBNF, "root ::= \"c\" a\na ::= b \"x\" | \"y\"\nb ::= e a\ne ::= \"q\" | \"\"",
+     STATUS_INVALID, "begins with itself"},
+    {GRAMMAR_GBNF, "root ::= \"a\" root", STATUS_INVALID, "never ends"},
+    {GRAMMAR_GBNF, "root ::= \"a", STATUS_INVALID, "ends inside a string"},
+    {GRAMMAR_GBNF, "root ::= \"\\q\"", STATUS_INVALID, "unknown escape"},
+    {GRAMMAR_GBNF, "root ::= <[5]>", STATUS_UNSUPPORTED, "tokens"},
+    {GRAMMAR_GBNF, "root = \"a\"", STATUS_INVALID, "\"::=\""},
+    {GRAMMAR_GBNF, "root ::= \"a\" )", STATUS_INVALID, "not expected"},
+    {GRAMMAR_GBNF, "root ::= \"\\ud800\"", STATUS_INVALID, "no Unicode character"},
+};
+
+START_TEST(what_is_wrong_is_said)
+{
+    const struct fault *f = &faults[_i];
+    struct grammar *g = NULL;
+    struct error err = {0};
+    enum status status = grammar_compile(&g, f->language, f->grammar, strlen(f->grammar),
+                                         vocabulary, &grammar_limits_default, &err);
+    ck_assert_msg(status == f->status && strstr(err.text, f->says) != NULL, "%s: %d %s", f->grammar,
+                  status, err.text);
+    ck_assert_ptr_null(g);
+}
+END_TEST
+
+START_TEST(nesting_is_bounded)
+{
+    char text[4000];
+    struct grammar *g = NULL;
+    struct error err;
+    memset(text, '(', 2000);
+    memset(text + 2000, ')', 2000);
+    ck_assert_int_eq(grammar_compile(&g, GRAMMAR_REGEX, text, sizeof text, vocabulary,
+                                     &grammar_limits_default, &err),
+                     STATUS_TOO_LARGE);
+    g = compiled(GRAMMAR_GBNF, ARITHMETIC);
+    struct matcher *m = matcher_of(g);
+    size_t depth = 0;
+    while (depth < 10000 && matcher_take(m, "(", 1))
+        depth++;
+    ck_assert_uint_gt(depth, 200);
+    ck_assert_uint_le(depth, MATCHER_DEPTH);
+    ck_assert(matcher_take(m, "1", 1));
+    for (size_t i = 0; i < depth; i++)
+        ck_assert(matcher_take(m, ")", 1));
+    ck_assert(matcher_may_end(m));
+    matcher_destroy(m);
+    grammar_destroy(g);
+}
+END_TEST
+
+/* --- masks --- */
+
+static const struct {
+    enum grammar_language language;
+    const char *grammar;
+} shapes[] = {
+    {GRAMMAR_GBNF, JSON},
+    {GRAMMAR_GBNF, ARITHMETIC},
+    {GRAMMAR_GBNF, "root ::= \"a\" root \"b\" | \"\""},
+    {GRAMMAR_GBNF, "root ::= (a | b)+\na ::= \"x\" a \"y\" | \"a\"\nb ::= \"x\" b | \"b\""},
+    {GRAMMAR_GBNF,
+     "root ::= \"\\\"\" [^\"]{3,100} \"\\\"\" | [a-b]{50} | (\"a\" | \"ab\" | \"b\"){2,60}"},
+    {GRAMMAR_REGEX, "(a|ab|x)*(b|bb)?(\\d{1,3}\\.){3}\\d+"},
+    {GRAMMAR_REGEX, "[^\"\\\\]*"},
+};
+
+/* What trying each token gives. */
+static void mask_by_trial(struct matcher *m, uint64_t *bits)
+{
+    memset(bits, 0, vocabulary_n_words(vocabulary) * sizeof *bits);
+    struct places kept = m->now;
+    struct place at[MATCHER_PLACES];
+    size_t n_nodes = m->n_nodes;
+    memcpy(at, kept.at, kept.n * sizeof *at);
+    for (size_t id = 0; id < n_pieces; id++) {
+        if (pieces[id].bytes == NULL || !matcher_take(m, pieces[id].bytes, pieces[id].n))
+            continue;
+        bits[id / 64] |= (uint64_t)1 << id % 64;
+        memcpy(m->now.at, at, kept.n * sizeof *at);
+        m->now.n = kept.n;
+        m->now.ended = kept.ended;
+        matcher_forget(m, n_nodes);
+    }
+}
+
+static size_t nth_set(const uint64_t *bits, size_t n)
+{
+    size_t i = 0;
+    for (;; i++)
+        if ((bits[i / 64] >> i % 64 & 1) != 0 && n-- == 0)
+            return i;
+}
+
+START_TEST(a_mask_is_what_trying_every_token_gives)
+{
+    struct grammar *g = compiled(shapes[_i].language, shapes[_i].grammar);
+    struct mask_scratch *scratch = NULL;
+    struct error err;
+    ck_assert_int_eq(mask_scratch_create(&scratch, vocabulary, &err), STATUS_OK);
+    size_t n_words = vocabulary_n_words(vocabulary);
+    uint64_t *bits = calloc(n_words, sizeof *bits), *right = calloc(n_words, sizeof *right);
+    ck_assert(bits != NULL && right != NULL);
+    random_state = 11;
+    for (int walk = 0; walk < 12; walk++) {
+        struct matcher *m = matcher_of(g);
+        for (int step = 0; step < 60; step++) {
+            size_t n = masks_fill(g->masks, m, scratch, bits);
+            mask_by_trial(m, right);
+            ck_assert_mem_eq(bits, right, n_words * sizeof *bits);
+            ck_assert(n > 0 || matcher_may_end(m)); /* never a dead end */
+            if (n == 0)
+                break;
+            uint32_t distance = matcher_distance(m);
+            ck_assert_uint_ne(distance, DISTANCE_NONE);
+            ck_assert((distance == 0) == matcher_may_end(m));
+            size_t id = nth_set(bits, random_below((uint32_t)n));
+            ck_assert(matcher_take(m, pieces[id].bytes, pieces[id].n));
+        }
+        matcher_destroy(m);
+    }
+    mask_scratch_destroy(scratch);
+    free(bits);
+    free(right);
+    grammar_destroy(g);
+}
+END_TEST
+
+/* Whatever was generated: by the way that the distance goes down it ends in so many bytes. */
+START_TEST(a_text_can_always_be_completed_in_its_distance)
+{
+    struct grammar *g = compiled(shapes[_i].language, shapes[_i].grammar);
+    random_state = 5;
+    for (int walk = 0; walk < 20; walk++) {
+        struct matcher *m = matcher_of(g);
+        for (int step = 0; step < 40; step++) {
+            char byte = (char)random_below(256);
+            (void)matcher_take(m, &byte, 1);
+        }
+        for (uint32_t left = matcher_distance(m); left > 0; left--) {
+            bool closer = false;
+            for (int byte = 0; byte < 256 && !closer; byte++) {
+                struct place at[MATCHER_PLACES];
+                struct places kept = m->now;
+                size_t n_nodes = m->n_nodes;
+                memcpy(at, kept.at, kept.n * sizeof *at);
+                char c = (char)byte;
+                if (!matcher_take(m, &c, 1))
+                    continue;
+                closer = matcher_distance(m) == left - 1;
+                if (!closer) {
+                    memcpy(m->now.at, at, kept.n * sizeof *at);
+                    m->now.n = kept.n;
+                    m->now.ended = kept.ended;
+                    matcher_forget(m, n_nodes);
+                }
+            }
+            ck_assert(closer);
+        }
+        ck_assert(matcher_may_end(m));
+        matcher_destroy(m);
+    }
+    grammar_destroy(g);
+}
+END_TEST
+
+START_TEST(choices_are_texts)
+{
+    static const struct vocabulary_piece choices[] = {{"yes", 3}, {"no", 2}, {"not sure", 8}};
+    struct grammar *g = NULL;
+    struct error err;
+    ck_assert_int_eq(grammar_of_choices(&g, choices, 3, vocabulary, &grammar_limits_default, &err),
+                     STATUS_OK);
+    ck_assert(accepts(g, "yes") && accepts(g, "no") && accepts(g, "not sure"));
+    ck_assert(!accepts(g, "ye") && !accepts(g, "nope") && !accepts(g, ""));
+    grammar_destroy(g);
+}
+END_TEST
+
+START_TEST(a_long_repetition_keeps_few_masks)
+{
+    struct grammar *g = compiled(GRAMMAR_REGEX, "\"[a-z ]{0,5000}\"");
+    ck_assert_uint_gt(g->automaton->n_states, 5000);
+    ck_assert_uint_lt(g->automaton->n_likenesses, 200);
+    grammar_destroy(g);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("grammar");
+    TCase *tc = tcase_create("all");
+    tcase_set_timeout(tc, 120);
+    tcase_add_unchecked_fixture(tc, make_vocabulary, forget_vocabulary);
+    tcase_add_loop_test(tc, a_text_is_of_the_language_or_not, 0, sizeof words / sizeof *words);
+    tcase_add_loop_test(tc, what_is_wrong_is_said, 0, sizeof faults / sizeof *faults);
+    tcase_add_test(tc, nesting_is_bounded);
+    tcase_add_loop_test(tc, a_mask_is_what_trying_every_token_gives, 0,
+                        sizeof shapes / sizeof *shapes);
+    tcase_add_loop_test(tc, a_text_can_always_be_completed_in_its_distance, 0,
+                        sizeof shapes / sizeof *shapes);
+    tcase_add_test(tc, choices_are_texts);
+    tcase_add_test(tc, a_long_repetition_keeps_few_masks);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
