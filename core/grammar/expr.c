@@ -317,10 +317,10 @@ size_t builder_n_rules(const struct grammar_builder *b)
 
 const char *rule_name(const struct grammar_builder *b, uint32_t rule)
 {
-    return b->rules[rule].name;
+    return rule < b->n_rules ? b->rules[rule].name : "";
 }
 
 const struct expr *rule_expr(const struct grammar_builder *b, uint32_t rule)
 {
-    return b->rules[rule].expr;
+    return rule < b->n_rules ? b->rules[rule].expr : NULL;
 }

@@ -20,6 +20,7 @@ MODEL = [*GGUF, "core/profile", "core/model"]
 FORWARD = [*MODEL, "core/forward"]
 ENGINE = [*FORWARD, *TEXT, "core/engine"]
 JSON = [*ENGINE, "api", "api/json"]
+SCHEMA = [*BASE, "core/grammar"]
 CHAT = [*JSON, "core/jinja", "api/chat"]
 ASKED = [*CHAT, "api/asked"]
 TGI = [*ASKED, "api/tgi"]
@@ -56,6 +57,7 @@ MAY = {
     "embed": [],
     "api": ENGINE,
     "api/json": JSON,
+    "api/schema": SCHEMA,
     "api/chat": CHAT,
     "api/asked": ASKED,
     "api/native": NATIVE,

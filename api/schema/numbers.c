@@ -1,0 +1,379 @@
+/* numbers.c - numbers of JSON within bounds.
+ *
+ * A bound is taken by its decimal digits. Integers of a multiple are rules of one digit each, whose
+ * remainder is the state. A bounded number that is no integer has no exponent. See schema.h.
+ */
+#include "api/schema/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DIGITS = 19, MULTIPLE_MOST = 1000, FRACTION = 20 };
+
+/* |x| as digits: of its integer part without leading zeros ("0"), of its fraction without trailing
+ * ones (""). */
+struct decimal {
+    char whole[340], fraction[340];
+};
+
+struct bounds {
+    bool has_low, has_high, low_open, high_open;
+    double low, high;
+};
+
+static void tighten_low(struct bounds *b, double value, bool open)
+{
+    if (!b->has_low || value > b->low || (value == b->low && open)) {
+        b->low = value;
+        b->low_open = open;
+    }
+    b->has_low = true;
+}
+
+static void tighten_high(struct bounds *b, double value, bool open)
+{
+    if (!b->has_high || value < b->high || (value == b->high && open)) {
+        b->high = value;
+        b->high_open = open;
+    }
+    b->has_high = true;
+}
+
+static struct bounds bounds_of(struct schema *s, const struct cJSON *schema)
+{
+    static const char *const names[] = {"minimum", "exclusiveMinimum", "maximum",
+                                        "exclusiveMaximum"};
+    struct bounds b = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct cJSON *value = schema_member(schema, names[i]);
+        bool open = i % 2 == 1;
+        if (value == NULL)
+            continue;
+        if (cJSON_IsBool(value) && open) { /* as draft 4 had it */
+            const struct cJSON *closed = schema_member(schema, names[i - 1]);
+            if (!cJSON_IsTrue(value) || !cJSON_IsNumber(closed))
+                continue;
+            value = closed;
+        }
+        if (!cJSON_IsNumber(value) || !isfinite(value->valuedouble))
+            builder_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be a number", names[i]);
+        else if (i < 2)
+            tighten_low(&b, value->valuedouble, open);
+        else
+            tighten_high(&b, value->valuedouble, open);
+    }
+    return b;
+}
+
+/* The shortest decimal that reads as the same number. */
+static struct decimal decimal_of(double value)
+{
+    struct decimal d = {0};
+    char text[64];
+    int digits = 0;
+    value = fabs(value);
+    do
+        snprintf(text, sizeof text, "%.*e", digits, value);
+    while (strtod(text, NULL) != value && ++digits < 17);
+    long exponent = strtol(strchr(text, 'e') + 1, NULL, 10);
+    char figures[32];
+    size_t n = 0;
+    for (const char *c = text; *c != 'e'; c++)
+        if (*c != '.')
+            figures[n++] = *c;
+    while (n > 1 && figures[n - 1] == '0')
+        n--;
+    size_t n_whole = 0, n_fraction = 0;
+    for (long i = 0; i <= exponent && n_whole < 320; i++)
+        d.whole[n_whole++] = (size_t)i < n ? figures[i] : '0';
+    if (n_whole == 0)
+        d.whole[n_whole++] = '0';
+    for (long i = -1; i > exponent && n_fraction < 320; i--)
+        d.fraction[n_fraction++] = '0';
+    for (size_t i = exponent < 0 ? 0 : (size_t)exponent + 1; i < n; i++)
+        d.fraction[n_fraction++] = figures[i];
+    if (strcmp(d.fraction, "0") == 0)
+        d.fraction[0] = '\0';
+    return d;
+}
+
+/* --- digits --- */
+
+static const struct expr *digit(struct schema *s, char first, char last)
+{
+    struct expr_range range = {(uint32_t)first, (uint32_t)last};
+    return expr_class(s->b, &range, 1, false);
+}
+
+static const struct expr *digits(struct schema *s, uint32_t min, uint32_t max)
+{
+    return expr_repeat(s->b, digit(s, '0', '9'), min, max);
+}
+
+static const struct expr *text_n(struct schema *s, const char *text, size_t n)
+{
+    return expr_text(s->b, text, n);
+}
+
+/* Numbers of n digits from low to high, both with n digits. */
+static const struct expr *same_length(struct schema *s, const char *low, const char *high, size_t n)
+{
+    char nines[DIGITS + 1], zeros[DIGITS + 1];
+    if (n == 0)
+        return TEXT(s, "");
+    if (low[0] == high[0])
+        return SEQUENCE(s, text_n(s, low, 1), same_length(s, low + 1, high + 1, n - 1));
+    memset(nines, '9', n);
+    memset(zeros, '0', n);
+    struct expr_list list = {0};
+    char from = low[0], to = high[0];
+    if (memcmp(low + 1, zeros, n - 1) != 0)
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, digit(s, from, from), same_length(s, low + 1, nines, n - 1))),
+            from++;
+    if (memcmp(high + 1, nines, n - 1) != 0)
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, digit(s, to, to), same_length(s, zeros, high + 1, n - 1))),
+            to--;
+    if (from <= to)
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, digit(s, from, to), digits(s, (uint32_t)n - 1, (uint32_t)n - 1)));
+    return expr_choice(s->b, list.at, list.n);
+}
+
+/* Natural numbers from low to high, without leading zeros; high NULL: without end. */
+static const struct expr *natural(struct schema *s, const char *low, const char *high)
+{
+    char first[DIGITS + 2], last[DIGITS + 2];
+    struct expr_list list = {0};
+    size_t n = strlen(low), n_high = high != NULL ? strlen(high) : n;
+    if (n > DIGITS || n_high > DIGITS) {
+        schema_lacks(s, "maximum", " of more than 19 digits");
+        return TEXT(s, "");
+    }
+    for (; n <= n_high; n++) {
+        memset(first, '0', n);
+        first[0] = n == 1 ? '0' : '1';
+        memset(last, '9', n);
+        bool is_first = n == strlen(low), is_last = high != NULL && n == n_high;
+        expr_list_add(s->b, &list,
+                      same_length(s, is_first ? low : first, is_last ? high : last, n));
+    }
+    if (high == NULL)
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, digit(s, '1', '9'),
+                               digits(s, (uint32_t)n - 1, DIGITS > n ? DIGITS : (uint32_t)n)));
+    return expr_choice(s->b, list.at, list.n);
+}
+
+/* --- integers --- */
+
+static const struct expr *nothing(struct schema *s)
+{
+    return expr_choice(s->b, NULL, 0);
+}
+
+/* Those of |x| in low..high (has_high), with a sign. */
+static const struct expr *signed_integers(struct schema *s, const char *sign, double low,
+                                          double high, bool has_high)
+{
+    if (has_high && low > high)
+        return nothing(s);
+    struct decimal from = decimal_of(low), to = decimal_of(has_high ? high : 0);
+    return SEQUENCE(s, TEXT(s, sign), natural(s, from.whole, has_high ? to.whole : NULL));
+}
+
+/* Digits after those with remainder r of m, as rules: one for each remainder. */
+static const struct expr *multiples(struct schema *s, uint32_t m)
+{
+    uint32_t first = 0;
+    for (uint32_t r = 0; r < m; r++) {
+        uint32_t rule = rule_declare(s->b, "multiple", 8);
+        first = r == 0 ? rule : first;
+    }
+    struct expr_list starts = {0};
+    for (uint32_t r = 0; r < m && builder_status(s->b) == STATUS_OK; r++) {
+        struct expr_list list = {0};
+        if (r == 0)
+            expr_list_add(s->b, &list, TEXT(s, ""));
+        for (char d = '0'; d <= '9'; d++) {
+            uint32_t next = (r * 10 + (uint32_t)(d - '0')) % m;
+            expr_list_add(s->b, &list, SEQUENCE(s, digit(s, d, d), expr_rule(s->b, first + next)));
+        }
+        rule_define(s->b, first + r, expr_choice(s->b, list.at, list.n));
+    }
+    expr_list_add(s->b, &starts, TEXT(s, "0"));
+    for (char d = '1'; d <= '9'; d++)
+        expr_list_add(
+            s->b, &starts,
+            SEQUENCE(s, digit(s, d, d), expr_rule(s->b, first + (uint32_t)(d - '0') % m)));
+    return SEQUENCE(s, expr_optional(s->b, TEXT(s, "-")), expr_choice(s->b, starts.at, starts.n));
+}
+
+/* The multiples of m within bounds, one by one: where they are few. */
+static const struct expr *listed_multiples(struct schema *s, double m, double low, double high)
+{
+    struct expr_list list = {0};
+    char text[32];
+    for (double x = ceil(low / m) * m; x <= high; x += m) {
+        snprintf(text, sizeof text, "%.0f", x == 0 ? 0.0 : x);
+        expr_list_add(s->b, &list, TEXT(s, text));
+    }
+    return expr_choice(s->b, list.at, list.n);
+}
+
+static const struct expr *multiples_within(struct schema *s, double m, const struct bounds *b,
+                                           double low, double high)
+{
+    enum { LISTED_MOST = 2000 };
+    if (m < 1 || m != floor(m) || m > MULTIPLE_MOST * 1e6)
+        schema_lacks(s, "multipleOf", " of anything but integers");
+    else if (b->has_low && b->has_high && (high - low) / m <= LISTED_MOST)
+        return listed_multiples(s, m, low, high);
+    else if (b->has_low || b->has_high)
+        schema_lacks(s, "multipleOf", " together with a minimum or maximum that leaves many");
+    else if (m > MULTIPLE_MOST)
+        schema_lacks(s, "multipleOf", " of more than 1000");
+    else
+        return multiples(s, (uint32_t)m);
+    return TEXT(s, "");
+}
+
+const struct expr *integer_expr(struct schema *s, const struct cJSON *schema)
+{
+    struct bounds b = bounds_of(s, schema);
+    const struct cJSON *multiple = schema_member(schema, "multipleOf");
+    double low = b.low_open ? floor(b.low) + 1 : ceil(b.low);
+    double high = b.high_open ? ceil(b.high) - 1 : floor(b.high);
+    if (multiple != NULL && !(cJSON_IsNumber(multiple) && multiple->valuedouble == 1))
+        return multiples_within(s, cJSON_IsNumber(multiple) ? multiple->valuedouble : 0, &b, low,
+                                high);
+    struct expr_list list = {0};
+    if (!b.has_high || high >= 0)
+        expr_list_add(s->b, &list,
+                      signed_integers(s, "", b.has_low && low > 0 ? low : 0, high, b.has_high));
+    if (!b.has_low || low < 0)
+        expr_list_add(s->b, &list,
+                      signed_integers(s, "-", b.has_high && high < 0 ? -high : 1, -low, b.has_low));
+    if (list.n == 0 || (b.has_low && b.has_high && low > high))
+        builder_fail(s->b, STATUS_INVALID, "no integer lies between the schema's bounds");
+    return expr_choice(s->b, list.at, list.n);
+}
+
+/* --- numbers that may have a fraction --- */
+
+/* What may follow an integer part: fractions of more than .f (open), or at least it. */
+static const struct expr *fraction_above(struct schema *s, const char *f, bool open)
+{
+    struct expr_list list = {0};
+    size_t n = strlen(f);
+    for (size_t i = 0; i < n; i++) /* the same digits, then a higher one */
+        if (f[i] < '9')
+            expr_list_add(s->b, &list,
+                          SEQUENCE(s, TEXT(s, "."), text_n(s, f, i),
+                                   digit(s, (char)(f[i] + 1), '9'), digits(s, 0, FRACTION)));
+    if (open) /* the same, then anything but zeros */
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, TEXT(s, "."), text_n(s, f, n),
+                               expr_repeat(s->b, digit(s, '0', '0'), 0, FRACTION),
+                               digit(s, '1', '9'), digits(s, 0, FRACTION)));
+    else if (n > 0)
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, TEXT(s, "."), text_n(s, f, n), digits(s, 0, FRACTION)));
+    else
+        expr_list_add(s->b, &list,
+                      expr_optional(s->b, SEQUENCE(s, TEXT(s, "."), digits(s, 1, FRACTION))));
+    return expr_choice(s->b, list.at, list.n);
+}
+
+static const struct expr *fraction_below(struct schema *s, const char *f, bool open)
+{
+    struct expr_list list = {0};
+    size_t n = strlen(f);
+    for (size_t i = 0; i < n; i++) { /* the same digits, then a lower one, or their end */
+        if (f[i] > '0')
+            expr_list_add(s->b, &list,
+                          SEQUENCE(s, TEXT(s, "."), text_n(s, f, i),
+                                   digit(s, '0', (char)(f[i] - 1)), digits(s, 0, FRACTION)));
+        expr_list_add(s->b, &list,
+                      i == 0 ? TEXT(s, "") : SEQUENCE(s, TEXT(s, "."), text_n(s, f, i)));
+    }
+    if (!open) {
+        const struct expr *zeros = expr_repeat(s->b, digit(s, '0', '0'), n > 0 ? 0 : 1, FRACTION);
+        const struct expr *same = SEQUENCE(s, TEXT(s, "."), text_n(s, f, n), zeros);
+        expr_list_add(s->b, &list, n > 0 ? same : expr_optional(s->b, same));
+    }
+    return expr_choice(s->b, list.at, list.n);
+}
+
+static const struct expr *any_fraction(struct schema *s)
+{
+    return expr_optional(s->b, SEQUENCE(s, TEXT(s, "."), digits(s, 1, FRACTION)));
+}
+
+static const struct expr *whole_then(struct schema *s, const char *whole, const struct expr *rest)
+{
+    return SEQUENCE(s, TEXT(s, whole), rest);
+}
+
+/* |x| with a sign, from low to high: both are at least 0. */
+static const struct expr *magnitudes(struct schema *s, const char *sign, const struct bounds *b)
+{
+    struct decimal low = decimal_of(b->has_low ? b->low : 0), high = decimal_of(b->high);
+    double low_whole = floor(b->has_low ? b->low : 0), high_whole = floor(b->high);
+    struct expr_list list = {0};
+    if (b->has_high && low_whole == high_whole) {
+        if (strcmp(low.fraction, "") != 0 || b->low_open) {
+            schema_lacks(s, "minimum", " and a maximum with the same integer part");
+            return TEXT(s, "");
+        }
+        expr_list_add(s->b, &list,
+                      whole_then(s, high.whole, fraction_below(s, high.fraction, b->high_open)));
+    } else {
+        struct decimal next = decimal_of(low_whole + 1), before = decimal_of(high_whole - 1);
+        expr_list_add(s->b, &list,
+                      whole_then(s, low.whole, fraction_above(s, low.fraction, b->low_open)));
+        if (!b->has_high || low_whole + 1 < high_whole)
+            expr_list_add(s->b, &list,
+                          SEQUENCE(s, natural(s, next.whole, b->has_high ? before.whole : NULL),
+                                   any_fraction(s)));
+        if (b->has_high)
+            expr_list_add(
+                s->b, &list,
+                whole_then(s, high.whole, fraction_below(s, high.fraction, b->high_open)));
+    }
+    return SEQUENCE(s, TEXT(s, sign), expr_choice(s->b, list.at, list.n));
+}
+
+const struct expr *number_expr(struct schema *s, const struct cJSON *schema)
+{
+    struct bounds b = bounds_of(s, schema);
+    if (schema_member(schema, "multipleOf") != NULL)
+        return integer_expr(s, schema);
+    if (!b.has_low && !b.has_high)
+        return any_number(s);
+    if (b.has_low && b.has_high &&
+        (b.low > b.high || (b.low == b.high && (b.low_open || b.high_open))))
+        builder_fail(s->b, STATUS_INVALID, "no number lies between the schema's bounds");
+    struct expr_list list = {0};
+    if (!b.has_high || b.high > 0 || (b.high == 0 && !b.high_open)) {
+        struct bounds above = b;
+        if (!b.has_low || b.low < 0)
+            above.has_low = above.low_open = false, above.low = 0;
+        expr_list_add(s->b, &list, magnitudes(s, "", &above));
+    }
+    if (!b.has_low || b.low < 0) { /* the same, mirrored */
+        struct bounds below = {.has_low = b.has_high && b.high < 0,
+                               .low = b.has_high && b.high < 0 ? -b.high : 0,
+                               .low_open = b.has_high && b.high < 0 && b.high_open,
+                               .has_high = b.has_low,
+                               .high = -b.low,
+                               .high_open = b.low_open};
+        if (b.has_high && b.high <= 0 && b.high_open) /* no -0 where 0 is not allowed */
+            below.has_low = below.low_open = true;
+        expr_list_add(s->b, &list, magnitudes(s, "-", &below));
+    }
+    return expr_choice(s->b, list.at, list.n);
+}

@@ -1,0 +1,128 @@
+/* schema_check.c - JSON Schemas tried from a script: each line of standard input is
+ * {"schema": ..., "texts": [...], "make": N, "seed": N}; each line of standard output says which
+ * texts are accepted and gives N texts made at random, or says why the schema is refused. */
+#include "api/schema/schema.h"
+#include "grammar/grammar.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MADE_MOST = 4000, MADE_FREELY = 300 };
+
+static uint64_t state;
+
+static uint32_t random_below(uint32_t n)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % n;
+}
+
+/* Bytes at random while they may be, then those that lead to the end. */
+static size_t make_text(const struct grammar *g, char *out)
+{
+    struct matcher *m = NULL;
+    struct error err;
+    size_t n = 0;
+    if (matcher_create(&m, g->automaton, &err) != STATUS_OK)
+        return 0;
+    while (n < MADE_MOST && !(matcher_may_end(m) && (n > MADE_FREELY || random_below(4) == 0))) {
+        bool done = false;
+        uint32_t distance = matcher_distance(m);
+        for (int i = 0; i < 400 && !done && n < MADE_FREELY; i++) {
+            static const char liked[] = "\"{}[],:0123456789truefalsn -.eE\\u";
+            out[n] = random_below(3) == 0 ? (char)random_below(256)
+                                          : liked[random_below(sizeof liked - 1)];
+            done = matcher_take(m, out + n, 1);
+        }
+        for (int byte = 0; byte < 256 && !done; byte++) { /* a copy of the place would be dear */
+            struct matcher *try = NULL;
+            out[n] = (char)byte;
+            if (matcher_create(&try, g->automaton, &err) != STATUS_OK)
+                break;
+            done = matcher_take(try, out, n + 1) && matcher_distance(try) < distance &&
+                   matcher_take(m, out + n, 1);
+            matcher_destroy(try);
+        }
+        if (!done)
+            break;
+        n++;
+    }
+    if (!matcher_may_end(m))
+        n = 0;
+    matcher_destroy(m);
+    return n;
+}
+
+static void check(const struct grammar *g, const cJSON *line, cJSON *out)
+{
+    cJSON *accepts = cJSON_AddArrayToObject(out, "accepts");
+    cJSON *made = cJSON_AddArrayToObject(out, "made");
+    const cJSON *text, *make = cJSON_GetObjectItem(line, "make");
+    char room[MADE_MOST + 1];
+    cJSON_ArrayForEach(text, cJSON_GetObjectItem(line, "texts"))
+    {
+        struct matcher *m = NULL;
+        struct error err;
+        if (matcher_create(&m, g->automaton, &err) != STATUS_OK)
+            return;
+        cJSON_AddItemToArray(accepts, cJSON_CreateBool(matcher_take(m, text->valuestring,
+                                                                    strlen(text->valuestring)) &&
+                                                       matcher_may_end(m)));
+        matcher_destroy(m);
+    }
+    for (int i = 0; make != NULL && i < make->valueint; i++) {
+        room[make_text(g, room)] = '\0';
+        cJSON_AddItemToArray(made, cJSON_CreateString(room));
+    }
+}
+
+static void answer(const char *text, const struct vocabulary *v)
+{
+    cJSON *line = cJSON_Parse(text), *out = cJSON_CreateObject();
+    const cJSON *seed = cJSON_GetObjectItem(line, "seed");
+    struct grammar_builder *b = NULL;
+    struct grammar *g = NULL;
+    struct error err = {0};
+    state = seed != NULL ? (uint64_t)seed->valuedouble : 1;
+    enum status status = builder_create(&b, &grammar_limits_default, &err);
+    if (status == STATUS_OK)
+        status = grammar_build(&g, b, schema_read(b, cJSON_GetObjectItem(line, "schema")), v,
+                               &grammar_limits_default, &err);
+    if (status != STATUS_OK)
+        cJSON_AddStringToObject(out, "error", err.text);
+    else {
+        cJSON_AddNumberToObject(out, "states", (double)g->automaton->n_states);
+        check(g, line, out);
+    }
+    char *printed = cJSON_PrintUnformatted(out);
+    puts(printed);
+    fflush(stdout);
+    free(printed);
+    grammar_destroy(g);
+    builder_destroy(b);
+    cJSON_Delete(line);
+    cJSON_Delete(out);
+}
+
+int main(void)
+{
+    static char bytes[256];
+    struct vocabulary_piece pieces[256];
+    struct vocabulary *v = NULL;
+    struct error err;
+    char *line = NULL;
+    size_t room = 0;
+    for (size_t i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        pieces[i] = (struct vocabulary_piece){&bytes[i], 1};
+    }
+    if (vocabulary_create(&v, pieces, 256, &err) != STATUS_OK)
+        return 1;
+    while (getline(&line, &room, stdin) > 0)
+        answer(line, v);
+    free(line);
+    vocabulary_destroy(v);
+    return 0;
+}
