@@ -44,25 +44,25 @@ const struct expr *array_expr(struct schema *s, const struct cJSON *schema)
     uint32_t min = schema_count(s, schema, "minItems", 0);
     uint32_t max = schema_count(s, schema, "maxItems", EXPR_MANY);
     if (min > max)
-        builder_fail(s->b, STATUS_INVALID, "\"minItems\" of the schema is above \"maxItems\"");
+        expr_fail(s->b, STATUS_INVALID, "\"minItems\" of the schema is above \"maxItems\"");
     struct expr_list first = {0};
     if (prefix != NULL && !cJSON_IsArray(prefix))
-        builder_fail(s->b, STATUS_INVALID, "\"prefixItems\" of the schema must be an array");
+        expr_fail(s->b, STATUS_INVALID, "\"prefixItems\" of the schema must be an array");
     else if (prefix != NULL)
         for (const struct cJSON *one = prefix->child; one != NULL; one = one->next)
-            expr_list_add(s->b, &first, schema_expr(s, one));
+            expr_list_add(s->b, &first, s->read(s, one));
     const struct expr *rest = NULL;
     if (!cJSON_IsFalse(items) && max > first.n)
-        rest = items != NULL ? schema_expr(s, items) : any_value(s);
+        rest = items != NULL ? s->read(s, items) : any_value(s);
     const struct expr *empty = SEQUENCE(s, TEXT(s, "["), space(s), TEXT(s, "]"));
     const struct expr *one = first.n > 0 ? first.at[0] : rest;
     if (max == 0 || one == NULL) {
         if (min > 0)
-            builder_fail(s->b, STATUS_INVALID, "an array of the schema has no item to hold");
+            expr_fail(s->b, STATUS_INVALID, "an array of the schema has no item to hold");
         return empty;
     }
     if (rest == NULL && min > first.n)
-        builder_fail(s->b, STATUS_INVALID, "an array of the schema has fewer items than it needs");
+        expr_fail(s->b, STATUS_INVALID, "an array of the schema has fewer items than it needs");
     const struct expr *full = SEQUENCE(s, TEXT(s, "["), space(s), one,
                                        items_after(s, &first, rest, 1, min, max), TEXT(s, "]"));
     return min == 0 ? CHOICE(s, empty, full) : full;

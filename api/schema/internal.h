@@ -12,6 +12,8 @@ struct known { /* a schema that is a rule */
 
 struct schema {
     struct grammar_builder *b;
+    /* the texts of one schema: for those inside of others */
+    const struct expr *(*read)(struct schema *s, const struct cJSON *schema);
     const struct cJSON *root;
     struct known *known;
     size_t n_known, room;
@@ -24,18 +26,32 @@ struct schema {
 
 enum { NO_RULE = UINT32_MAX, SCHEMA_DEPTH = 100 };
 
-/* The texts of one schema. */
-const struct expr *schema_expr(struct schema *s, const struct cJSON *schema);
+/* common.c */
 void schema_lacks(struct schema *s, const char *keyword, const char *why);
 const struct cJSON *schema_member(const struct cJSON *schema, const char *name);
-/* All of a text, by our own regular expressions. */
-const struct expr *schema_regex(struct schema *s, const char *pattern);
 /* A number that counts; absent: otherwise. */
 uint32_t schema_count(struct schema *s, const struct cJSON *schema, const char *name,
                       uint32_t otherwise);
+/* What a $ref says, through others; NULL: the builder has failed. */
+const struct cJSON *schema_resolve(struct schema *s, const struct cJSON *schema);
 
-/* The types that it allows, a bit each: disjoint ones have no value in common. */
-unsigned schema_types(struct schema *s, const struct cJSON *schema);
+/* keywords.c */
+enum type_bit {
+    T_OBJECT = 1,
+    T_ARRAY = 2,
+    T_STRING = 4,
+    T_INTEGER = 8,
+    T_NUMBER = 16,
+    T_BOOLEAN = 32,
+    T_NULL = 64,
+    T_ALL = 127 & ~8 /* integers are numbers */
+};
+/* The types that keywords of one type speak of; unknown keywords and those that are lacking are
+ * refused. */
+unsigned schema_keywords(struct schema *s, const struct cJSON *schema);
+/* The types that it allows; spoken_of: of its keywords. */
+unsigned schema_types(struct schema *s, const struct cJSON *schema, unsigned spoken_of);
+bool schema_only_describes(const char *keyword);
 
 /* values.c: any value at all, and given ones */
 const struct expr *any_value(struct schema *s);
@@ -64,12 +80,9 @@ const struct expr *object_expr(struct schema *s, const struct cJSON *schema);
 const struct expr *array_expr(struct schema *s, const struct cJSON *schema);
 
 /* merge.c: allOf as one schema, which s->merged owns; NULL: the builder has failed. */
-const struct cJSON *merge_all(struct schema *s, const struct cJSON *schema);
+const struct cJSON *schema_merge_all(struct schema *s, const struct cJSON *schema);
 /* Whether no value satisfies both. */
 bool schemas_exclude(struct schema *s, const struct cJSON *a, const struct cJSON *b);
-/* What a $ref says, through others; NULL: the builder has failed. */
-const struct cJSON *schema_resolve(struct schema *s, const struct cJSON *schema);
-
 /* Short ways to write expressions. */
 #define SEQUENCE(s, ...)                                                                           \
     expr_sequence((s)->b, (const struct expr *const[]){__VA_ARGS__},                               \

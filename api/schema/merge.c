@@ -9,7 +9,7 @@
 
 static void no_memory(struct schema *s)
 {
-    builder_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
+    expr_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
 }
 
 static void put(struct schema *s, struct cJSON *into, const char *name, struct cJSON *value)
@@ -81,8 +81,8 @@ static void intersect(struct schema *s, struct cJSON *into, const struct cJSON *
                 cJSON_Delete(number);
             }
     if (out != NULL && out->child == NULL)
-        builder_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema leaves no value of \"%s\"",
-                     have->string);
+        expr_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema leaves no value of \"%s\"",
+                  have->string);
     cJSON_Delete(a);
     cJSON_Delete(z);
     char name[64] = "";
@@ -177,7 +177,7 @@ static void merge_into(struct schema *s, struct cJSON *into, const struct cJSON 
     if (cJSON_IsTrue(more))
         return;
     if (!cJSON_IsObject(more)) {
-        builder_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema leaves no value at all");
+        expr_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema leaves no value at all");
         return;
     }
     const struct cJSON *unevaluated = schema_member(more, "unevaluatedProperties");
@@ -187,7 +187,7 @@ static void merge_into(struct schema *s, struct cJSON *into, const struct cJSON 
         (schema_member(more, "items") && schema_member(into, "prefixItems")))
         schema_lacks(s, "prefixItems", " beside \"items\" of another part");
     merge_properties(s, into, more); /* it looks at both sides' additionalProperties */
-    for (const struct cJSON *one = more->child; one && builder_status(s->b) == STATUS_OK;
+    for (const struct cJSON *one = more->child; one && expr_status(s->b) == STATUS_OK;
          one = one->next) {
         const struct cJSON *have = cJSON_GetObjectItemCaseSensitive(into, one->string);
         if (have != NULL)
@@ -197,7 +197,7 @@ static void merge_into(struct schema *s, struct cJSON *into, const struct cJSON 
     }
 }
 
-const struct cJSON *merge_all(struct schema *s, const struct cJSON *schema)
+const struct cJSON *schema_merge_all(struct schema *s, const struct cJSON *schema)
 {
     struct cJSON *out = cJSON_CreateObject();
     const struct cJSON *parts = schema_member(schema, "allOf");
@@ -207,23 +207,23 @@ const struct cJSON *merge_all(struct schema *s, const struct cJSON *schema)
         return NULL;
     }
     if (!cJSON_IsArray(parts) || ++s->depth > SCHEMA_DEPTH) {
-        builder_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema must be an array of schemas%s",
-                     cJSON_IsArray(parts) ? ", nested less deep" : "");
+        expr_fail(s->b, STATUS_INVALID, "\"allOf\" of the schema must be an array of schemas%s",
+                  cJSON_IsArray(parts) ? ", nested less deep" : "");
         return NULL;
     }
     for (const struct cJSON *one = schema->child; one != NULL; one = one->next)
         if (strcmp(one->string, "allOf") != 0)
             put(s, out, one->string, copy(s, one));
-    for (const struct cJSON *one = parts->child; one && builder_status(s->b) == STATUS_OK;
+    for (const struct cJSON *one = parts->child; one && expr_status(s->b) == STATUS_OK;
          one = one->next) {
         const struct cJSON *part = schema_resolve(s, one);
         if (part != NULL && schema_member(part, "allOf") != NULL)
-            part = merge_all(s, part);
+            part = schema_merge_all(s, part);
         if (part != NULL)
             merge_into(s, out, part);
     }
     s->depth--;
-    return builder_status(s->b) == STATUS_OK ? out : NULL;
+    return expr_status(s->b) == STATUS_OK ? out : NULL;
 }
 
 /* --- exclusion --- */
@@ -280,26 +280,27 @@ static bool members_exclude(struct schema *s, const struct cJSON *a, const struc
 
 bool schemas_exclude(struct schema *s, const struct cJSON *a, const struct cJSON *z)
 {
-    enum { T_OBJECT_ALONE = 1, T_NUMBERS = 8 | 16 };
+    const unsigned numbers = T_INTEGER | T_NUMBER;
     a = schema_resolve(s, a);
     z = schema_resolve(s, z);
     if (a == NULL || z == NULL || cJSON_IsTrue(a) || cJSON_IsTrue(z))
         return false;
     if (cJSON_IsFalse(a) || cJSON_IsFalse(z))
         return true;
-    a = schema_member(a, "allOf") != NULL ? merge_all(s, a) : a;
-    z = schema_member(z, "allOf") != NULL ? merge_all(s, z) : z;
+    a = schema_member(a, "allOf") != NULL ? schema_merge_all(s, a) : a;
+    z = schema_member(z, "allOf") != NULL ? schema_merge_all(s, z) : z;
     if (a == NULL || z == NULL)
         return false;
     if (values_exclude(a, z))
         return true;
     const bool combined = schema_member(a, "anyOf") || schema_member(z, "anyOf") ||
                           schema_member(a, "oneOf") || schema_member(z, "oneOf");
-    unsigned of_a = schema_types(s, a), of_z = schema_types(s, z);
-    if ((of_a & T_NUMBERS) != 0)
-        of_a |= T_NUMBERS;
+    unsigned of_a = schema_types(s, a, schema_keywords(s, a));
+    unsigned of_z = schema_types(s, z, schema_keywords(s, z));
+    if ((of_a & numbers) != 0)
+        of_a |= numbers;
     if ((of_a & of_z) == 0)
         return !combined || (schema_member(a, "type") && schema_member(z, "type"));
-    return of_a == T_OBJECT_ALONE && of_z == T_OBJECT_ALONE &&
+    return of_a == T_OBJECT && of_z == T_OBJECT &&
            (members_exclude(s, a, z) || members_exclude(s, z, a));
 }

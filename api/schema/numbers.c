@@ -5,6 +5,8 @@
  */
 #include "api/schema/internal.h"
 
+#include "grammar/read.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +20,12 @@ struct decimal {
     char whole[340], fraction[340];
 };
 
-struct bounds {
+struct number_bounds {
     bool has_low, has_high, low_open, high_open;
     double low, high;
 };
 
-static void tighten_low(struct bounds *b, double value, bool open)
+static void tighten_low(struct number_bounds *b, double value, bool open)
 {
     if (!b->has_low || value > b->low || (value == b->low && open)) {
         b->low = value;
@@ -32,7 +34,7 @@ static void tighten_low(struct bounds *b, double value, bool open)
     b->has_low = true;
 }
 
-static void tighten_high(struct bounds *b, double value, bool open)
+static void tighten_high(struct number_bounds *b, double value, bool open)
 {
     if (!b->has_high || value < b->high || (value == b->high && open)) {
         b->high = value;
@@ -41,11 +43,11 @@ static void tighten_high(struct bounds *b, double value, bool open)
     b->has_high = true;
 }
 
-static struct bounds bounds_of(struct schema *s, const struct cJSON *schema)
+static struct number_bounds bounds_of(struct schema *s, const struct cJSON *schema)
 {
     static const char *const names[] = {"minimum", "exclusiveMinimum", "maximum",
                                         "exclusiveMaximum"};
-    struct bounds b = {0};
+    struct number_bounds b = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const struct cJSON *value = schema_member(schema, names[i]);
         bool open = i % 2 == 1;
@@ -58,7 +60,7 @@ static struct bounds bounds_of(struct schema *s, const struct cJSON *schema)
             value = closed;
         }
         if (!cJSON_IsNumber(value) || !isfinite(value->valuedouble))
-            builder_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be a number", names[i]);
+            expr_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be a number", names[i]);
         else if (i < 2)
             tighten_low(&b, value->valuedouble, open);
         else
@@ -194,7 +196,7 @@ static const struct expr *multiples(struct schema *s, uint32_t m)
         first = r == 0 ? rule : first;
     }
     struct expr_list starts = {0};
-    for (uint32_t r = 0; r < m && builder_status(s->b) == STATUS_OK; r++) {
+    for (uint32_t r = 0; r < m && expr_status(s->b) == STATUS_OK; r++) {
         struct expr_list list = {0};
         if (r == 0)
             expr_list_add(s->b, &list, TEXT(s, ""));
@@ -224,8 +226,8 @@ static const struct expr *listed_multiples(struct schema *s, double m, double lo
     return expr_choice(s->b, list.at, list.n);
 }
 
-static const struct expr *multiples_within(struct schema *s, double m, const struct bounds *b,
-                                           double low, double high)
+static const struct expr *multiples_within(struct schema *s, double m,
+                                           const struct number_bounds *b, double low, double high)
 {
     enum { LISTED_MOST = 2000 };
     if (m < 1 || m != floor(m) || m > MULTIPLE_MOST * 1e6)
@@ -243,7 +245,7 @@ static const struct expr *multiples_within(struct schema *s, double m, const str
 
 const struct expr *integer_expr(struct schema *s, const struct cJSON *schema)
 {
-    struct bounds b = bounds_of(s, schema);
+    struct number_bounds b = bounds_of(s, schema);
     const struct cJSON *multiple = schema_member(schema, "multipleOf");
     double low = b.low_open ? floor(b.low) + 1 : ceil(b.low);
     double high = b.high_open ? ceil(b.high) - 1 : floor(b.high);
@@ -258,11 +260,21 @@ const struct expr *integer_expr(struct schema *s, const struct cJSON *schema)
         expr_list_add(s->b, &list,
                       signed_integers(s, "-", b.has_high && high < 0 ? -high : 1, -low, b.has_low));
     if (list.n == 0 || (b.has_low && b.has_high && low > high))
-        builder_fail(s->b, STATUS_INVALID, "no integer lies between the schema's bounds");
+        expr_fail(s->b, STATUS_INVALID, "no integer lies between the schema's bounds");
     return expr_choice(s->b, list.at, list.n);
 }
 
 /* --- numbers that may have a fraction --- */
+
+const struct expr *any_number(struct schema *s)
+{
+    static const char number[] = "-?(0|[1-9]\\d{0,19})(\\.\\d{1,20})?([eE][+-]?\\d{1,3})?";
+    if (s->number == NO_RULE) {
+        s->number = rule_declare(s->b, "number", 6);
+        rule_define(s->b, s->number, regex_read(s->b, number, sizeof number - 1, true));
+    }
+    return expr_rule(s->b, s->number);
+}
 
 /* What may follow an integer part: fractions of more than .f (open), or at least it. */
 static const struct expr *fraction_above(struct schema *s, const char *f, bool open)
@@ -319,7 +331,8 @@ static const struct expr *whole_then(struct schema *s, const char *whole, const 
 }
 
 /* |x| with a sign, from low to high: both are at least 0. */
-static const struct expr *magnitudes(struct schema *s, const char *sign, const struct bounds *b)
+static const struct expr *magnitudes(struct schema *s, const char *sign,
+                                     const struct number_bounds *b)
 {
     struct decimal low = decimal_of(b->has_low ? b->low : 0), high = decimal_of(b->high);
     double low_whole = floor(b->has_low ? b->low : 0), high_whole = floor(b->high);
@@ -349,28 +362,28 @@ static const struct expr *magnitudes(struct schema *s, const char *sign, const s
 
 const struct expr *number_expr(struct schema *s, const struct cJSON *schema)
 {
-    struct bounds b = bounds_of(s, schema);
+    struct number_bounds b = bounds_of(s, schema);
     if (schema_member(schema, "multipleOf") != NULL)
         return integer_expr(s, schema);
     if (!b.has_low && !b.has_high)
         return any_number(s);
     if (b.has_low && b.has_high &&
         (b.low > b.high || (b.low == b.high && (b.low_open || b.high_open))))
-        builder_fail(s->b, STATUS_INVALID, "no number lies between the schema's bounds");
+        expr_fail(s->b, STATUS_INVALID, "no number lies between the schema's bounds");
     struct expr_list list = {0};
     if (!b.has_high || b.high > 0 || (b.high == 0 && !b.high_open)) {
-        struct bounds above = b;
+        struct number_bounds above = b;
         if (!b.has_low || b.low < 0)
             above.has_low = above.low_open = false, above.low = 0;
         expr_list_add(s->b, &list, magnitudes(s, "", &above));
     }
     if (!b.has_low || b.low < 0) { /* the same, mirrored */
-        struct bounds below = {.has_low = b.has_high && b.high < 0,
-                               .low = b.has_high && b.high < 0 ? -b.high : 0,
-                               .low_open = b.has_high && b.high < 0 && b.high_open,
-                               .has_high = b.has_low,
-                               .high = -b.low,
-                               .high_open = b.low_open};
+        struct number_bounds below = {.has_low = b.has_high && b.high < 0,
+                                      .low = b.has_high && b.high < 0 ? -b.high : 0,
+                                      .low_open = b.has_high && b.high < 0 && b.high_open,
+                                      .has_high = b.has_low,
+                                      .high = -b.low,
+                                      .high_open = b.low_open};
         if (b.has_high && b.high <= 0 && b.high_open) /* no -0 where 0 is not allowed */
             below.has_low = below.low_open = true;
         expr_list_add(s->b, &list, magnitudes(s, "-", &below));

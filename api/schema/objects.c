@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct member {
+struct schema_property {
     const struct expr *expr; /* "name": value */
     bool needed;
 };
 
-struct object {
-    struct member *members;
+struct schema_object {
+    struct schema_property *members;
     size_t n;
     const struct expr *other; /* a member of another name; NULL: none may come */
     uint32_t min, max;        /* members */
@@ -43,7 +43,7 @@ static const struct expr *not_named(struct schema *s, const char *const *names, 
 {
     const struct expr *more = expr_repeat(s->b, any_character(s), 0, EXPR_MANY);
     struct expr_list list = {0};
-    struct expr_range *taken = builder_alloc(s->b, n + 1, sizeof *taken);
+    struct expr_range *taken = expr_alloc(s->b, n + 1, sizeof *taken);
     size_t n_taken = 0, i = 0;
     if (taken == NULL)
         return more;
@@ -51,11 +51,11 @@ static const struct expr *not_named(struct schema *s, const char *const *names, 
         i = 1; /* it must not end here */
     else
         expr_list_add(s->b, &list, TEXT(s, ""));
-    while (i < n && builder_status(s->b) == STATUS_OK) {
+    while (i < n && expr_status(s->b) == STATUS_OK) {
         uint32_t cp = 0;
         size_t length = utf8_decode(names[i] + depth, strlen(names[i] + depth), &cp), begin = i;
         if (length == 0) {
-            builder_fail(s->b, STATUS_INVALID, "a name of the schema is not UTF-8");
+            expr_fail(s->b, STATUS_INVALID, "a name of the schema is not UTF-8");
             break;
         }
         while (i < n && strncmp(names[i] + depth, names[begin] + depth, length) == 0)
@@ -75,7 +75,7 @@ static const struct expr *other_name(struct schema *s, const struct cJSON *prope
     size_t n = 0, most = properties != NULL ? (size_t)cJSON_GetArraySize(properties) : 0;
     if (most == 0)
         return any_string(s);
-    const char **names = builder_alloc(s->b, most, sizeof *names);
+    const char **names = expr_alloc(s->b, most, sizeof *names);
     if (names == NULL)
         return any_string(s);
     for (const struct cJSON *one = properties->child; one != NULL; one = one->next)
@@ -92,7 +92,7 @@ static const struct cJSON *only_strings(struct schema *s, const struct cJSON *na
     if (out == NULL || !cJSON_AddItemToArray(s->merged, out) || copy == NULL ||
         !cJSON_AddItemToArray(all, copy) || !cJSON_AddItemToObject(out, "allOf", all) ||
         cJSON_AddStringToObject(out, "type", "string") == NULL)
-        builder_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
+        expr_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
     return out;
 }
 
@@ -111,20 +111,19 @@ static const struct expr *other_member(struct schema *s, const struct cJSON *sch
             schema_lacks(s, "patternProperties", " of several patterns");
         const struct expr *name =
             SEQUENCE(s, TEXT(s, "\""), pattern_expr(s, patterns->child->string), TEXT(s, "\""));
-        return cJSON_IsFalse(patterns->child) ? NULL
-                                              : named(s, name, schema_expr(s, patterns->child));
+        return cJSON_IsFalse(patterns->child) ? NULL : named(s, name, s->read(s, patterns->child));
     }
     if (cJSON_IsFalse(additional))
         return NULL;
     const struct expr *value =
-        additional == NULL || cJSON_IsTrue(additional) ? any_value(s) : schema_expr(s, additional);
+        additional == NULL || cJSON_IsTrue(additional) ? any_value(s) : s->read(s, additional);
     if (cJSON_IsFalse(names))
         return NULL;
     if (names == NULL || cJSON_IsTrue(names))
         return named(s, other_name(s, properties), value);
     if (properties != NULL)
         schema_lacks(s, "propertyNames", " beside \"properties\"");
-    return named(s, schema_expr(s, only_strings(s, names)), value);
+    return named(s, s->read(s, only_strings(s, names)), value);
 }
 
 /* --- members in their order --- */
@@ -142,14 +141,14 @@ static bool is_listed(const struct cJSON *properties, const char *name)
     return properties != NULL && cJSON_GetObjectItemCaseSensitive(properties, name) != NULL;
 }
 
-static void add_member(struct schema *s, struct object *o, const char *name,
+static void add_member(struct schema *s, struct schema_object *o, const char *name,
                        const struct expr *value, bool needed)
 {
     o->members[o->n].expr = named(s, literal_string(s, name), value);
     o->members[o->n++].needed = needed;
 }
 
-static void list_members(struct schema *s, struct object *o, const struct cJSON *schema)
+static void list_members(struct schema *s, struct schema_object *o, const struct cJSON *schema)
 {
     const struct cJSON *properties = schema_member(schema, "properties");
     const struct cJSON *required = schema_member(schema, "required");
@@ -157,53 +156,53 @@ static void list_members(struct schema *s, struct object *o, const struct cJSON 
     size_t most = 0;
     if ((properties != NULL && !cJSON_IsObject(properties)) ||
         (required != NULL && !cJSON_IsArray(required))) {
-        builder_fail(s->b, STATUS_INVALID,
-                     "\"properties\" of the schema must be an object and \"required\" an array");
+        expr_fail(s->b, STATUS_INVALID,
+                  "\"properties\" of the schema must be an object and \"required\" an array");
         return;
     }
     most += properties != NULL ? (size_t)cJSON_GetArraySize(properties) : 0;
     most += required != NULL ? (size_t)cJSON_GetArraySize(required) : 0;
-    o->members = builder_alloc(s->b, most + 1, sizeof *o->members);
+    o->members = expr_alloc(s->b, most + 1, sizeof *o->members);
     if (o->members == NULL)
         return;
     for (const struct cJSON *one = properties ? properties->child : NULL; one; one = one->next) {
         bool needed = is_needed(required, one->string);
         if (!cJSON_IsFalse(one) || needed)
-            add_member(s, o, one->string, schema_expr(s, one), needed);
+            add_member(s, o, one->string, s->read(s, one), needed);
     }
     for (const struct cJSON *one = required ? required->child : NULL; one; one = one->next) {
         if (!cJSON_IsString(one) || is_listed(properties, one->valuestring))
             continue; /* needed and not described: any other member of this name */
         if (cJSON_IsFalse(additional))
-            builder_fail(s->b, STATUS_INVALID,
-                         "\"%.60s\" is required by the schema and not among its properties",
-                         one->valuestring);
+            expr_fail(s->b, STATUS_INVALID,
+                      "\"%.60s\" is required by the schema and not among its properties",
+                      one->valuestring);
         else
             add_member(s, o, one->valuestring,
-                       cJSON_IsObject(additional) ? schema_expr(s, additional) : any_value(s),
-                       true);
+                       cJSON_IsObject(additional) ? s->read(s, additional) : any_value(s), true);
     }
 }
 
 /* --- rules: what may come after members before i, of which so many came --- */
 
-static size_t count_place(const struct object *o, size_t count)
+static size_t count_place(const struct schema_object *o, size_t count)
 {
     return count < o->counts ? count : o->counts - 1;
 }
 
-static const struct expr *after(struct schema *s, const struct object *o, size_t i, size_t count)
+static const struct expr *after(struct schema *s, const struct schema_object *o, size_t i,
+                                size_t count)
 {
     return expr_rule(s->b, o->rules[i * o->counts + count_place(o, count)]);
 }
 
-static bool may_add(const struct object *o, size_t count)
+static bool may_add(const struct schema_object *o, size_t count)
 {
     return o->max == EXPR_MANY || count < o->max;
 }
 
 /* Other members up to the end: some have come already. */
-static const struct expr *others(struct schema *s, const struct object *o, size_t count)
+static const struct expr *others(struct schema *s, const struct schema_object *o, size_t count)
 {
     uint32_t least = o->min > count ? o->min - (uint32_t)count : 0;
     uint32_t most = o->max == EXPR_MANY ? EXPR_MANY : o->max > count ? o->max - (uint32_t)count : 0;
@@ -214,7 +213,7 @@ static const struct expr *others(struct schema *s, const struct object *o, size_
 }
 
 /* The rule for members from i on, where at least one has come. */
-static void define_after(struct schema *s, const struct object *o, size_t i, size_t count)
+static void define_after(struct schema *s, const struct schema_object *o, size_t i, size_t count)
 {
     struct expr_list list = {0};
     if (i == o->n) {
@@ -230,7 +229,7 @@ static void define_after(struct schema *s, const struct object *o, size_t i, siz
     rule_define(s->b, o->rules[i * o->counts + count], expr_choice(s->b, list.at, list.n));
 }
 
-static bool make_rules(struct schema *s, struct object *o)
+static bool make_rules(struct schema *s, struct schema_object *o)
 {
     const size_t needed = o->max != EXPR_MANY ? o->max + 1u : o->min + 1u;
     o->counts = needed < o->n + 2 ? needed : o->n + 2;
@@ -238,10 +237,10 @@ static bool make_rules(struct schema *s, struct object *o)
     if (o->min == 0 && o->max == EXPR_MANY)
         o->counts = 1;
     size_t n_rules = (o->n + 1) * o->counts;
-    o->rules = builder_alloc(s->b, n_rules, sizeof *o->rules);
+    o->rules = expr_alloc(s->b, n_rules, sizeof *o->rules);
     for (size_t i = 0; o->rules != NULL && i < n_rules; i++)
         o->rules[i] = rule_declare(s->b, "members", 7);
-    if (builder_status(s->b) != STATUS_OK)
+    if (expr_status(s->b) != STATUS_OK)
         return false;
     for (size_t i = o->n + 1; i-- > 0;)
         for (size_t count = 0; count < o->counts; count++)
@@ -255,14 +254,14 @@ const struct expr *object_expr(struct schema *s, const struct cJSON *schema)
     for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++)
         if (schema_member(schema, lacking[i]) != NULL)
             schema_lacks(s, lacking[i], "");
-    struct object o = {.min = schema_count(s, schema, "minProperties", 0),
-                       .max = schema_count(s, schema, "maxProperties", EXPR_MANY)};
+    struct schema_object o = {.min = schema_count(s, schema, "minProperties", 0),
+                              .max = schema_count(s, schema, "maxProperties", EXPR_MANY)};
     if (o.min > o.max)
-        builder_fail(s->b, STATUS_INVALID,
-                     "\"minProperties\" of the schema is above \"maxProperties\"");
+        expr_fail(s->b, STATUS_INVALID,
+                  "\"minProperties\" of the schema is above \"maxProperties\"");
     list_members(s, &o, schema);
     o.other = other_member(s, schema);
-    if (builder_status(s->b) != STATUS_OK || !make_rules(s, &o))
+    if (expr_status(s->b) != STATUS_OK || !make_rules(s, &o))
         return TEXT(s, "");
     /* the first member: any that nothing needed stands before; none, if none is needed */
     struct expr_list list = {0};

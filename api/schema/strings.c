@@ -110,7 +110,7 @@ const struct expr *character_of(struct schema *s, const struct expr_range *range
     static const struct expr_range special[] = {{0, 0x1F}, {'"', '"'}, {'\\', '\\'}};
     const struct expr *all = expr_class(s->b, ranges, n, negated);
     struct expr_list list = {0};
-    struct expr_range *plain = builder_alloc(s->b, all->class.n + 4, sizeof *plain);
+    struct expr_range *plain = expr_alloc(s->b, all->class.n + 4, sizeof *plain);
     if (plain == NULL || all->kind != EXPR_CLASS)
         return all;
     size_t n_plain = 0;
@@ -157,16 +157,27 @@ const struct expr *any_character(struct schema *s)
     return s->character;
 }
 
+const struct expr *any_string(struct schema *s)
+{
+    if (s->string == NO_RULE) {
+        s->string = rule_declare(s->b, "string", 6);
+        rule_define(s->b, s->string,
+                    SEQUENCE(s, TEXT(s, "\""), expr_repeat(s->b, any_character(s), 0, EXPR_MANY),
+                             TEXT(s, "\"")));
+    }
+    return expr_rule(s->b, s->string);
+}
+
 /* --- given texts --- */
 
 static const struct expr *literal_characters(struct schema *s, const char *text, size_t n)
 {
     struct expr_list list = {0};
-    for (size_t i = 0; i < n && builder_status(s->b) == STATUS_OK;) {
+    for (size_t i = 0; i < n && expr_status(s->b) == STATUS_OK;) {
         uint32_t cp;
         size_t length = utf8_decode(text + i, n - i, &cp);
         if (length == 0) {
-            builder_fail(s->b, STATUS_INVALID, "a string of the schema is not UTF-8");
+            expr_fail(s->b, STATUS_INVALID, "a string of the schema is not UTF-8");
             break;
         }
         expr_list_add(s->b, &list, character_of(s, &(struct expr_range){cp, cp}, 1, false));
@@ -218,7 +229,7 @@ static const struct expr *in_json(struct schema *s, const struct expr *e)
 
 const struct expr *pattern_expr(struct schema *s, const char *pattern)
 {
-    return in_json(s, read_regex(s->b, pattern, strlen(pattern), false));
+    return in_json(s, regex_read(s->b, pattern, strlen(pattern), false));
 }
 
 /* --- formats --- */
@@ -228,7 +239,8 @@ const struct expr *pattern_expr(struct schema *s, const char *pattern)
 #define DATE                                                                                       \
     "(" YEAR "-((0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|(0[469]|11)-(0[1-9]|[12]\\d|30)|"          \
     "02-(0[1-9]|1\\d|2[0-8]))|" LEAP_YEAR "-02-29)"
-#define TIME           "([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)"
+#define HOUR           "([01]\\d|2[0-3])"
+#define TIME           HOUR ":[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]" HOUR ":[0-5]\\d)"
 #define LABEL          "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #define BYTE           "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
 #define IPV4           BYTE "(\\." BYTE "){3}"
@@ -260,11 +272,11 @@ static const struct expr *format_expr(struct schema *s, const char *name)
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(formats[i].name, name) == 0)
             return in_json(s,
-                           read_regex(s->b, formats[i].pattern, strlen(formats[i].pattern), true));
-    builder_fail(s->b, STATUS_UNSUPPORTED,
-                 "the format \"%.40s\" is not supported: date, time, date-time, duration, email, "
-                 "hostname, ipv4, ipv6, uri and uuid are",
-                 name);
+                           regex_read(s->b, formats[i].pattern, strlen(formats[i].pattern), true));
+    expr_fail(s->b, STATUS_UNSUPPORTED,
+              "the format \"%.40s\" is not supported: date, time, date-time, duration, email, "
+              "hostname, ipv4, ipv6, uri and uuid are",
+              name);
     return any_string(s);
 }
 

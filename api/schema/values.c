@@ -26,27 +26,6 @@ const struct expr *space(struct schema *s)
     return expr_rule(s->b, s->space);
 }
 
-const struct expr *any_string(struct schema *s)
-{
-    if (s->string == NO_RULE) {
-        s->string = rule_declare(s->b, "string", 6);
-        rule_define(s->b, s->string,
-                    SEQUENCE(s, TEXT(s, "\""), expr_repeat(s->b, any_character(s), 0, EXPR_MANY),
-                             TEXT(s, "\"")));
-    }
-    return expr_rule(s->b, s->string);
-}
-
-const struct expr *any_number(struct schema *s)
-{
-    static const char number[] = "-?(0|[1-9]\\d{0,19})(\\.\\d{1,20})?([eE][+-]?\\d{1,3})?";
-    if (s->number == NO_RULE) {
-        s->number = rule_declare(s->b, "number", 6);
-        rule_define(s->b, s->number, schema_regex(s, number));
-    }
-    return expr_rule(s->b, s->number);
-}
-
 /* open, parts with commas, close: parts are at least one where there are any. */
 static const struct expr *listed(struct schema *s, const char *open, const struct expr *part,
                                  const char *close)

@@ -100,7 +100,7 @@ static void each_beginning(struct beginnings *g, uint32_t r, void (*each)(void *
     }
 }
 
-struct counting {
+struct rule_counting {
     uint32_t *n_users, *n_open, *users, *at;
     uint32_t rule;
     uint32_t found;
@@ -108,20 +108,20 @@ struct counting {
 
 static void count_user(void *context, uint32_t callee)
 {
-    struct counting *c = context;
+    struct rule_counting *c = context;
     c->n_users[callee]++;
     c->n_open[c->rule]++;
 }
 
 static void add_user(void *context, uint32_t callee)
 {
-    struct counting *c = context;
+    struct rule_counting *c = context;
     c->users[c->at[callee]++] = c->rule;
 }
 
 static void find_open(void *context, uint32_t callee)
 {
-    struct counting *c = context;
+    struct rule_counting *c = context;
     if (c->n_open[callee] > 0)
         c->found = callee;
 }
@@ -131,13 +131,13 @@ static void refuse_left_recursion(struct automaton *a, struct grammar_builder *b
                                   const uint32_t *source_of)
 {
     struct beginnings g = {.a = a,
-                           .stack = builder_alloc(b, a->n_states, sizeof *g.stack),
-                           .seen = builder_alloc(b, a->n_states, sizeof *g.seen)};
-    struct counting c = {.n_users = builder_alloc(b, a->n_rules + 1, sizeof(uint32_t)),
-                         .n_open = builder_alloc(b, a->n_rules, sizeof(uint32_t)),
-                         .at = builder_alloc(b, a->n_rules, sizeof(uint32_t))};
-    uint32_t *ready = builder_alloc(b, a->n_rules, sizeof *ready);
-    if (builder_status(b) != STATUS_OK)
+                           .stack = expr_alloc(b, a->n_states, sizeof *g.stack),
+                           .seen = expr_alloc(b, a->n_states, sizeof *g.seen)};
+    struct rule_counting c = {.n_users = expr_alloc(b, a->n_rules + 1, sizeof(uint32_t)),
+                              .n_open = expr_alloc(b, a->n_rules, sizeof(uint32_t)),
+                              .at = expr_alloc(b, a->n_rules, sizeof(uint32_t))};
+    uint32_t *ready = expr_alloc(b, a->n_rules, sizeof *ready);
+    if (expr_status(b) != STATUS_OK)
         return;
     for (c.rule = 0; c.rule < a->n_rules; c.rule++)
         each_beginning(&g, c.rule, count_user, &c);
@@ -146,7 +146,7 @@ static void refuse_left_recursion(struct automaton *a, struct grammar_builder *b
         c.at[r] = (uint32_t)n_all;
         n_all += c.n_users[r];
     }
-    c.users = builder_alloc(b, n_all + 1, sizeof *c.users);
+    c.users = expr_alloc(b, n_all + 1, sizeof *c.users);
     if (c.users == NULL)
         return;
     for (c.rule = 0; c.rule < a->n_rules; c.rule++)
@@ -167,8 +167,8 @@ static void refuse_left_recursion(struct automaton *a, struct grammar_builder *b
         c.found = c.n_open[r] > 0 ? r : c.found;
     for (size_t i = 0; i < a->n_rules; i++) /* from a rule that leads to a circle, into it */
         each_beginning(&g, c.found, find_open, &c);
-    builder_fail(b, STATUS_INVALID, "the rule \"%s\" begins with itself (left recursion)",
-                 rule_name(b, source_of[c.found]));
+    expr_fail(b, STATUS_INVALID, "the rule \"%s\" begins with itself (left recursion)",
+              rule_name(b, source_of[c.found]));
 }
 
 /* --- what follows --- */
@@ -225,13 +225,13 @@ void automaton_analyse(struct automaton *a, struct grammar_builder *b, const uin
 {
     find_distances(a);
     if (a->states[a->rules[0].start].distance == DISTANCE_NONE) {
-        builder_fail(b, STATUS_INVALID, "no text satisfies the grammar: the rule \"%s\" never ends",
-                     rule_name(b, source_of[0]));
+        expr_fail(b, STATUS_INVALID, "no text satisfies the grammar: the rule \"%s\" never ends",
+                  rule_name(b, source_of[0]));
         return;
     }
     cut_dead_ends(a);
     refuse_left_recursion(a, b, source_of);
-    struct firsts f = {.of = builder_alloc(b, a->n_states, sizeof *f.of)};
+    struct firsts f = {.of = expr_alloc(b, a->n_states, sizeof *f.of)};
     if (f.of == NULL)
         return;
     find_firsts(a, &f);

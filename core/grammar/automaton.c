@@ -11,27 +11,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct set {            /* of nondeterministic states that read, call or accept */
+struct state_set {      /* of nondeterministic states that read, call or accept */
     const uint32_t *at; /* ascending */
     uint32_t n;
     uint32_t hash_next; /* another set of its bucket; 0: none */
 };
 
-struct table { /* of sets, by their content */
-    struct set *sets;
+struct set_table { /* of sets, by their content */
+    struct state_set *sets;
     size_t n, room;
     uint32_t *buckets;
     size_t n_buckets;
 };
 
-struct building {
+struct determinizing {
     struct grammar_builder *b;
     const struct grammar_limits *limits;
     size_t longest;
     struct nfa nfa;
     struct automaton *a;
-    struct table states; /* set i is state i */
-    struct table likes;  /* the same with each state by the one that it is like */
+    struct set_table states; /* set i is state i */
+    struct set_table likes;  /* the same with each state by the one that it is like */
     size_t calls_room, states_room, marks_room;
     uint32_t *rule_of;   /* [builder's rules]: the automaton's, plus one */
     uint32_t *source_of; /* [automaton's rules]: the builder's */
@@ -51,11 +51,11 @@ static uint32_t hash_set(const uint32_t *at, size_t n)
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static bool table_grow(struct grammar_builder *b, struct table *t)
+static bool table_grow(struct grammar_builder *b, struct set_table *t)
 {
     size_t room = t->room > 0 ? 2 * t->room : 256;
-    struct set *sets = builder_alloc(b, room, sizeof *sets);
-    uint32_t *buckets = builder_alloc(b, room, sizeof *buckets);
+    struct state_set *sets = expr_alloc(b, room, sizeof *sets);
+    uint32_t *buckets = expr_alloc(b, room, sizeof *buckets);
     if (sets == NULL || buckets == NULL)
         return false;
     if (t->n > 0)
@@ -72,7 +72,8 @@ static bool table_grow(struct grammar_builder *b, struct table *t)
 }
 
 /* The set's number, a new one if need be; 0 is the table's place for no set. */
-static uint32_t table_find(struct grammar_builder *b, struct table *t, const uint32_t *at, size_t n)
+static uint32_t table_find(struct grammar_builder *b, struct set_table *t, const uint32_t *at,
+                           size_t n)
 {
     if (t->n + 1 >= t->room && !table_grow(b, t))
         return 0;
@@ -81,11 +82,11 @@ static uint32_t table_find(struct grammar_builder *b, struct table *t, const uin
     for (uint32_t i = *bucket; i != 0; i = t->sets[i].hash_next)
         if (t->sets[i].n == n && memcmp(t->sets[i].at, at, n * sizeof *at) == 0)
             return i;
-    uint32_t *copy = builder_alloc(b, n, sizeof *copy);
+    uint32_t *copy = expr_alloc(b, n, sizeof *copy);
     if (copy == NULL)
         return 0;
     memcpy(copy, at, n * sizeof *at);
-    t->sets[t->n] = (struct set){.at = copy, .n = (uint32_t)n, .hash_next = *bucket};
+    t->sets[t->n] = (struct state_set){.at = copy, .n = (uint32_t)n, .hash_next = *bucket};
     *bucket = (uint32_t)t->n;
     return (uint32_t)t->n++;
 }
@@ -98,14 +99,14 @@ static int by_number(const void *a, const void *b)
 
 /* --- closures --- */
 
-static void closure_begin(struct building *g)
+static void closure_begin(struct determinizing *g)
 {
     g->n_found = 0;
     g->round++;
 }
 
 /* Adds what is reached from state without reading. */
-static void closure_add(struct building *g, uint32_t state)
+static void closure_add(struct determinizing *g, uint32_t state)
 {
     size_t n_stack = 0;
     if (g->marks[state] == g->round)
@@ -128,7 +129,7 @@ static void closure_add(struct building *g, uint32_t state)
     }
 }
 
-static bool more_states(struct building *g, size_t n)
+static bool more_states(struct determinizing *g, size_t n)
 {
     struct automaton *a = g->a;
     if (n <= g->states_room)
@@ -141,7 +142,7 @@ static bool more_states(struct building *g, size_t n)
     if (next != NULL)
         a->next = next;
     if (states == NULL || next == NULL) {
-        builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu states for a grammar", room);
+        expr_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu states for a grammar", room);
         return false;
     }
     g->states_room = room;
@@ -149,7 +150,7 @@ static bool more_states(struct building *g, size_t n)
 }
 
 /* The state of what was found; 0: nothing was, or the builder has failed. */
-static uint32_t closure_end(struct building *g, uint32_t rule)
+static uint32_t closure_end(struct determinizing *g, uint32_t rule)
 {
     struct automaton *a = g->a;
     if (g->n_found == 0)
@@ -160,9 +161,9 @@ static uint32_t closure_end(struct building *g, uint32_t rule)
         return state;
     size_t n_bytes = ((size_t)state + 1) * a->n_classes * sizeof *a->next;
     if (state >= g->limits->n_states || n_bytes > g->limits->n_bytes)
-        builder_fail(g->b, STATUS_TOO_LARGE,
-                     "the grammar is too large: it needs more than %u states", state);
-    if (!more_states(g, (size_t)state + 1) || builder_status(g->b) != STATUS_OK)
+        expr_fail(g->b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %u states",
+                  state);
+    if (!more_states(g, (size_t)state + 1) || expr_status(g->b) != STATUS_OK)
         return STATE_DEAD;
     size_t n_like = 0;
     for (size_t i = 0; i < g->n_found; i++)
@@ -178,7 +179,7 @@ static uint32_t closure_end(struct building *g, uint32_t rule)
 /* --- states --- */
 
 /* The automaton's number of a builder's rule; its start is made later. */
-static uint32_t number_rule(struct building *g, uint32_t rule)
+static uint32_t number_rule(struct determinizing *g, uint32_t rule)
 {
     struct automaton *a = g->a;
     if (g->rule_of[rule] == 0) {
@@ -188,14 +189,14 @@ static uint32_t number_rule(struct building *g, uint32_t rule)
     return g->rule_of[rule] - 1;
 }
 
-static void add_call(struct building *g, uint32_t rule, uint32_t back)
+static void add_call(struct determinizing *g, uint32_t rule, uint32_t back)
 {
     struct automaton *a = g->a;
     if (a->n_calls == g->calls_room) {
         size_t room = g->calls_room > 0 ? 2 * g->calls_room : 64;
         struct automaton_call *more = realloc(a->calls, room * sizeof *more);
         if (more == NULL) {
-            builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu calls for a grammar", room);
+            expr_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu calls for a grammar", room);
             return;
         }
         a->calls = more;
@@ -205,12 +206,12 @@ static void add_call(struct building *g, uint32_t rule, uint32_t back)
 }
 
 /* The calls of one state: of a rule's several calls one is made, which goes on wherever they do. */
-static void make_calls(struct building *g, uint32_t state, uint32_t rule)
+static void make_calls(struct determinizing *g, uint32_t state, uint32_t rule)
 {
     struct automaton *a = g->a;
-    const struct set set = g->states.sets[state];
+    const struct state_set set = g->states.sets[state];
     const uint32_t first = (uint32_t)a->n_calls;
-    for (uint32_t i = 0; i < set.n && builder_status(g->b) == STATUS_OK; i++) {
+    for (uint32_t i = 0; i < set.n && expr_status(g->b) == STATUS_OK; i++) {
         const struct nfa_state call = g->nfa.states[set.at[i]];
         if (call.kind != NFA_CALL)
             continue;
@@ -232,16 +233,16 @@ static void make_calls(struct building *g, uint32_t state, uint32_t rule)
     a->states[state].n_calls = (uint32_t)a->n_calls - first;
 }
 
-static void make_ways(struct building *g, uint32_t state, uint32_t rule, const uint8_t *sample)
+static void make_ways(struct determinizing *g, uint32_t state, uint32_t rule, const uint8_t *sample)
 {
     struct automaton *a = g->a;
-    const struct set set = g->states.sets[state];
+    const struct state_set set = g->states.sets[state];
     bool reads = false;
     for (uint32_t i = 0; i < set.n; i++) {
         a->states[state].accepts |= g->nfa.states[set.at[i]].kind == NFA_ACCEPT;
         reads |= g->nfa.states[set.at[i]].kind == NFA_BYTES;
     }
-    for (size_t c = 0; reads && c < a->n_classes && builder_status(g->b) == STATUS_OK; c++) {
+    for (size_t c = 0; reads && c < a->n_classes && expr_status(g->b) == STATUS_OK; c++) {
         closure_begin(g);
         for (uint32_t i = 0; i < set.n; i++) {
             const struct nfa_state *s = &g->nfa.states[set.at[i]];
@@ -254,20 +255,20 @@ static void make_ways(struct building *g, uint32_t state, uint32_t rule, const u
 }
 
 /* Makes room for closures over all states there are. */
-static bool make_marks(struct building *g)
+static bool make_marks(struct determinizing *g)
 {
     size_t n = g->nfa.n;
     if (n <= g->marks_room)
         return true;
-    g->marks = builder_alloc(g->b, n, sizeof *g->marks);
-    g->found = builder_alloc(g->b, n, sizeof *g->found);
-    g->stack = builder_alloc(g->b, n, sizeof *g->stack);
+    g->marks = expr_alloc(g->b, n, sizeof *g->marks);
+    g->found = expr_alloc(g->b, n, sizeof *g->found);
+    g->stack = expr_alloc(g->b, n, sizeof *g->stack);
     g->marks_room = n;
     g->round = 0;
     return g->marks != NULL && g->found != NULL && g->stack != NULL;
 }
 
-static void make_rule_states(struct building *g, uint32_t number, const uint8_t *sample)
+static void make_rule_states(struct determinizing *g, uint32_t number, const uint8_t *sample)
 {
     struct automaton *a = g->a;
     uint32_t start = g->nfa.starts[g->source_of[number]];
@@ -275,7 +276,7 @@ static void make_rule_states(struct building *g, uint32_t number, const uint8_t 
     closure_begin(g);
     closure_add(g, start);
     a->rules[number].start = closure_end(g, number);
-    for (uint32_t s = first; s < a->n_states && builder_status(g->b) == STATUS_OK; s++) {
+    for (uint32_t s = first; s < a->n_states && expr_status(g->b) == STATUS_OK; s++) {
         make_ways(g, s, number, sample);
         make_calls(g, s, number);
     }
@@ -284,7 +285,7 @@ static void make_rule_states(struct building *g, uint32_t number, const uint8_t 
 /* --- classes of bytes --- */
 
 /* Bytes that are on the same side of every border of every range are alike. */
-static void find_classes(struct building *g, uint8_t sample[256])
+static void find_classes(struct determinizing *g, uint8_t sample[256])
 {
     bool begins[257] = {true};
     for (size_t i = 0; i < g->nfa.n; i++)
@@ -302,13 +303,13 @@ static void find_classes(struct building *g, uint8_t sample[256])
 }
 
 /* Every rule that the root can come to, as nondeterministic states: classes need all of them. */
-static bool make_all(struct building *g, uint32_t root)
+static bool make_all(struct determinizing *g, uint32_t root)
 {
     number_rule(g, root);
     size_t looked_at = 0;
     for (size_t i = 0; i < g->a->n_rules; i++) {
         nfa_rule(&g->nfa, g->b, g->source_of[i], g->longest, 4 * g->limits->n_states);
-        if (builder_status(g->b) != STATUS_OK)
+        if (expr_status(g->b) != STATUS_OK)
             return false;
         for (; looked_at < g->nfa.n; looked_at++)
             if (g->nfa.states[looked_at].kind == NFA_CALL)
@@ -317,19 +318,19 @@ static bool make_all(struct building *g, uint32_t root)
     return make_marks(g);
 }
 
-static void build(struct building *g, uint32_t root)
+static void build(struct determinizing *g, uint32_t root)
 {
     struct automaton *a = g->a;
     uint8_t sample[256];
-    size_t n_rules = builder_n_rules(g->b);
-    g->rule_of = builder_alloc(g->b, n_rules, sizeof *g->rule_of);
-    g->source_of = builder_alloc(g->b, n_rules, sizeof *g->source_of);
+    size_t n_rules = expr_n_rules(g->b);
+    g->rule_of = expr_alloc(g->b, n_rules, sizeof *g->rule_of);
+    g->source_of = expr_alloc(g->b, n_rules, sizeof *g->source_of);
     if (g->rule_of == NULL || g->source_of == NULL || !nfa_begin(&g->nfa, g->b, root) ||
         !make_all(g, root))
         return;
     a->rules = calloc(a->n_rules, sizeof *a->rules);
     if (a->rules == NULL)
-        builder_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu rules of a grammar", a->n_rules);
+        expr_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu rules of a grammar", a->n_rules);
     find_classes(g, sample);
     if (a->rules == NULL || !more_states(g, 1))
         return;
@@ -337,10 +338,10 @@ static void build(struct building *g, uint32_t root)
     memset(a->next, 0, a->n_classes * sizeof *a->next);
     a->states[STATE_DEAD].distance = DISTANCE_NONE;
     a->n_states = 1;
-    for (uint32_t i = 0; i < a->n_rules && builder_status(g->b) == STATUS_OK; i++)
+    for (uint32_t i = 0; i < a->n_rules && expr_status(g->b) == STATUS_OK; i++)
         make_rule_states(g, i, sample);
     a->n_likenesses = g->likes.n;
-    if (builder_status(g->b) == STATUS_OK)
+    if (expr_status(g->b) == STATUS_OK)
         automaton_analyse(a, g->b, g->source_of);
 }
 
@@ -350,14 +351,14 @@ enum status automaton_build(struct automaton **out, struct grammar_builder *b, u
     struct automaton *a = calloc(1, sizeof *a);
     if (a == NULL)
         return error_no_memory(err, sizeof *a, "a grammar");
-    struct building g = {.b = b, .limits = limits, .longest = longest, .a = a};
-    if (builder_status(b) == STATUS_OK)
+    struct determinizing g = {.b = b, .limits = limits, .longest = longest, .a = a};
+    if (expr_status(b) == STATUS_OK)
         build(&g, root);
-    if (builder_status(b) != STATUS_OK) {
+    if (expr_status(b) != STATUS_OK) {
         automaton_destroy(a);
         if (err != NULL)
-            *err = *builder_error(b);
-        return builder_status(b);
+            *err = *expr_error(b);
+        return expr_status(b);
     }
     *out = a;
     return STATUS_OK;

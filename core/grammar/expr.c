@@ -32,8 +32,8 @@ struct grammar_builder {
 
 static const struct expr nothing = {.kind = EXPR_TEXT, .depth = 1};
 
-enum status builder_create(struct grammar_builder **out, const struct grammar_limits *limits,
-                           struct error *err)
+enum status expr_builder_create(struct grammar_builder **out, const struct grammar_limits *limits,
+                                struct error *err)
 {
     struct grammar_builder *b = calloc(1, sizeof *b);
     if (b == NULL)
@@ -43,7 +43,7 @@ enum status builder_create(struct grammar_builder **out, const struct grammar_li
     return STATUS_OK;
 }
 
-void builder_destroy(struct grammar_builder *b)
+void expr_builder_destroy(struct grammar_builder *b)
 {
     if (b == NULL)
         return;
@@ -55,17 +55,17 @@ void builder_destroy(struct grammar_builder *b)
     free(b);
 }
 
-enum status builder_status(const struct grammar_builder *b)
+enum status expr_status(const struct grammar_builder *b)
 {
     return b->error.status;
 }
 
-const struct error *builder_error(const struct grammar_builder *b)
+const struct error *expr_error(const struct grammar_builder *b)
 {
     return &b->error;
 }
 
-void builder_fail(struct grammar_builder *b, enum status status, const char *format, ...)
+void expr_fail(struct grammar_builder *b, enum status status, const char *format, ...)
 {
     if (b->error.status != STATUS_OK)
         return;
@@ -81,13 +81,13 @@ static bool add_chunk(struct grammar_builder *b, size_t n_bytes)
 {
     size_t room = n_bytes > CHUNK ? n_bytes : CHUNK;
     if (b->n_bytes + room > b->limits.n_bytes) {
-        builder_fail(b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %zu bytes",
-                     b->limits.n_bytes);
+        expr_fail(b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %zu bytes",
+                  b->limits.n_bytes);
         return false;
     }
     struct chunk *chunk = calloc(1, sizeof *chunk + ALIGN + room);
     if (chunk == NULL) {
-        builder_fail(b, STATUS_NO_MEMORY, "out of memory: %zu bytes for a grammar", room);
+        expr_fail(b, STATUS_NO_MEMORY, "out of memory: %zu bytes for a grammar", room);
         return false;
     }
     chunk->n_bytes = room;
@@ -97,14 +97,14 @@ static bool add_chunk(struct grammar_builder *b, size_t n_bytes)
     return true;
 }
 
-void *builder_alloc(struct grammar_builder *b, size_t n, size_t size)
+void *expr_alloc(struct grammar_builder *b, size_t n, size_t size)
 {
     size_t n_bytes;
     if (b->error.status != STATUS_OK)
         return NULL;
     if (__builtin_mul_overflow(n, size, &n_bytes) || n_bytes > b->limits.n_bytes) {
-        builder_fail(b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %zu bytes",
-                     b->limits.n_bytes);
+        expr_fail(b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %zu bytes",
+                  b->limits.n_bytes);
         return NULL;
     }
     n_bytes = (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
@@ -123,9 +123,8 @@ void *builder_alloc(struct grammar_builder *b, size_t n, size_t size)
 static struct expr *new_expr(struct grammar_builder *b, enum expr_kind kind, unsigned below)
 {
     if (below >= b->limits.depth)
-        builder_fail(b, STATUS_TOO_LARGE, "the grammar is nested more than %u deep",
-                     b->limits.depth);
-    struct expr *e = builder_alloc(b, 1, sizeof *e);
+        expr_fail(b, STATUS_TOO_LARGE, "the grammar is nested more than %u deep", b->limits.depth);
+    struct expr *e = expr_alloc(b, 1, sizeof *e);
     if (e != NULL) {
         e->kind = kind;
         e->depth = below + 1;
@@ -136,7 +135,7 @@ static struct expr *new_expr(struct grammar_builder *b, enum expr_kind kind, uns
 const struct expr *expr_text(struct grammar_builder *b, const char *bytes, size_t n)
 {
     struct expr *e = new_expr(b, EXPR_TEXT, 0);
-    char *copy = builder_alloc(b, n, 1);
+    char *copy = expr_alloc(b, n, 1);
     if (e == NULL || copy == NULL)
         return &nothing;
     if (n > 0)
@@ -191,8 +190,8 @@ const struct expr *expr_class(struct grammar_builder *b, const struct expr_range
                               bool negated)
 {
     struct expr *e = new_expr(b, EXPR_CLASS, 0);
-    struct expr_range *joined = builder_alloc(b, n + 1, sizeof *joined);
-    struct expr_range *inverted = negated ? builder_alloc(b, n + 2, sizeof *joined) : joined;
+    struct expr_range *joined = expr_alloc(b, n + 1, sizeof *joined);
+    struct expr_range *inverted = negated ? expr_alloc(b, n + 2, sizeof *joined) : joined;
     if (e == NULL || joined == NULL || inverted == NULL)
         return &nothing;
     size_t n_joined = 0;
@@ -216,7 +215,7 @@ static const struct expr *expr_parts(struct grammar_builder *b, enum expr_kind k
     for (size_t i = 0; i < n; i++)
         below = parts[i]->depth > below ? parts[i]->depth : below;
     struct expr *e = new_expr(b, kind, below);
-    const struct expr **copy = builder_alloc(b, n, sizeof *copy);
+    const struct expr **copy = expr_alloc(b, n, sizeof *copy);
     if (e == NULL || copy == NULL)
         return &nothing;
     for (size_t i = 0; i < n; i++)
@@ -241,8 +240,8 @@ const struct expr *expr_repeat(struct grammar_builder *b, const struct expr *of,
                                uint32_t max)
 {
     if (min > max)
-        builder_fail(b, STATUS_INVALID, "a repetition of at least %u and at most %u is empty", min,
-                     max);
+        expr_fail(b, STATUS_INVALID, "a repetition of at least %u and at most %u is empty", min,
+                  max);
     struct expr *e = new_expr(b, EXPR_REPEAT, of->depth);
     if (e == NULL)
         return &nothing;
@@ -272,7 +271,7 @@ static void *grow(struct grammar_builder *b, void *at, size_t n, size_t *room, s
     if (n < *room)
         return at;
     size_t more = *room > 0 ? 2 * *room : 8;
-    void *out = builder_alloc(b, more, size);
+    void *out = expr_alloc(b, more, size);
     if (out == NULL)
         return NULL;
     if (n > 0)
@@ -295,7 +294,7 @@ void expr_list_add(struct grammar_builder *b, struct expr_list *list, const stru
 uint32_t rule_declare(struct grammar_builder *b, const char *name, size_t n)
 {
     struct rule *rules = grow(b, b->rules, b->n_rules, &b->rules_room, sizeof *rules);
-    char *copy = builder_alloc(b, n + 1, 1);
+    char *copy = expr_alloc(b, n + 1, 1);
     if (rules == NULL || copy == NULL)
         return 0;
     memcpy(copy, name, n);
@@ -310,7 +309,7 @@ void rule_define(struct grammar_builder *b, uint32_t rule, const struct expr *e)
         b->rules[rule].expr = e;
 }
 
-size_t builder_n_rules(const struct grammar_builder *b)
+size_t expr_n_rules(const struct grammar_builder *b)
 {
     return b->n_rules;
 }

@@ -61,18 +61,18 @@ struct expr {
 
 struct grammar_builder;
 
-enum status builder_create(struct grammar_builder **out, const struct grammar_limits *limits,
-                           struct error *err);
-void builder_destroy(struct grammar_builder *b); /* takes NULL */
+enum status expr_builder_create(struct grammar_builder **out, const struct grammar_limits *limits,
+                                struct error *err);
+void expr_builder_destroy(struct grammar_builder *b); /* takes NULL */
 
 /* The first failure; STATUS_OK while there is none. */
-enum status builder_status(const struct grammar_builder *b);
-const struct error *builder_error(const struct grammar_builder *b);
-void builder_fail(struct grammar_builder *b, enum status status, const char *format, ...)
+enum status expr_status(const struct grammar_builder *b);
+const struct error *expr_error(const struct grammar_builder *b);
+void expr_fail(struct grammar_builder *b, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Memory of the builder's lifetime, zeroed; after a failure NULL. */
-void *builder_alloc(struct grammar_builder *b, size_t n, size_t size);
+void *expr_alloc(struct grammar_builder *b, size_t n, size_t size);
 
 /* Expressions. What is handed in is copied, but for expressions, which the builder has already.
  * After a failure they return an expression that may be used and means nothing. */
@@ -100,6 +100,6 @@ void expr_list_add(struct grammar_builder *b, struct expr_list *list, const stru
 /* Rules: declared, used, and defined once. Names are for errors, and copied. */
 uint32_t rule_declare(struct grammar_builder *b, const char *name, size_t n);
 void rule_define(struct grammar_builder *b, uint32_t rule, const struct expr *e);
-size_t builder_n_rules(const struct grammar_builder *b);
+size_t expr_n_rules(const struct grammar_builder *b);
 const char *rule_name(const struct grammar_builder *b, uint32_t rule);
 const struct expr *rule_expr(const struct grammar_builder *b, uint32_t rule); /* NULL: undefined */

@@ -10,25 +10,25 @@
 
 #include <string.h>
 
-struct reader {
+struct gbnf_reader {
     struct grammar_builder *b;
     const char *at, *end;
     unsigned line, depth;
 };
 
-static const struct expr *read_alternatives(struct reader *r, bool nested);
+static const struct expr *read_alternatives(struct gbnf_reader *r, bool nested);
 
-static void fail(struct reader *r, const char *what)
+static void fail(struct gbnf_reader *r, const char *what)
 {
-    builder_fail(r->b, STATUS_INVALID, "line %u: %s", r->line, what);
+    expr_fail(r->b, STATUS_INVALID, "line %u: %s", r->line, what);
 }
 
-static bool ok(const struct reader *r)
+static bool ok(const struct gbnf_reader *r)
 {
-    return builder_status(r->b) == STATUS_OK;
+    return expr_status(r->b) == STATUS_OK;
 }
 
-static bool is(const struct reader *r, char c)
+static bool is(const struct gbnf_reader *r, char c)
 {
     return r->at < r->end && *r->at == c;
 }
@@ -39,7 +39,7 @@ static bool is_name(char c)
            c == '_';
 }
 
-static void skip_space(struct reader *r, bool over_lines)
+static void skip_space(struct gbnf_reader *r, bool over_lines)
 {
     while (r->at < r->end) {
         if (*r->at == '#') {
@@ -56,7 +56,7 @@ static void skip_space(struct reader *r, bool over_lines)
     }
 }
 
-static size_t read_name(struct reader *r, const char **name)
+static size_t read_name(struct gbnf_reader *r, const char **name)
 {
     *name = r->at;
     while (r->at < r->end && is_name(*r->at))
@@ -65,9 +65,9 @@ static size_t read_name(struct reader *r, const char **name)
 }
 
 /* The rule of a name; it is declared the first time that it is named. */
-static uint32_t find_rule(struct reader *r, const char *name, size_t n)
+static uint32_t find_rule(struct gbnf_reader *r, const char *name, size_t n)
 {
-    for (uint32_t i = 0; i < builder_n_rules(r->b); i++)
+    for (uint32_t i = 0; i < expr_n_rules(r->b); i++)
         if (strlen(rule_name(r->b, i)) == n && memcmp(rule_name(r->b, i), name, n) == 0)
             return i;
     return rule_declare(r->b, name, n);
@@ -75,7 +75,7 @@ static uint32_t find_rule(struct reader *r, const char *name, size_t n)
 
 /* --- characters --- */
 
-static uint32_t read_hex(struct reader *r, unsigned n_digits)
+static uint32_t read_hex(struct gbnf_reader *r, unsigned n_digits)
 {
     uint32_t value = 0;
     for (unsigned i = 0; i < n_digits; i++, r->at++) {
@@ -85,8 +85,8 @@ static uint32_t read_hex(struct reader *r, unsigned n_digits)
                          : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
                                                 : 16;
         if (digit == 16) {
-            builder_fail(r->b, STATUS_INVALID, "line %u: an escape needs %u hexadecimal digits",
-                         r->line, n_digits);
+            expr_fail(r->b, STATUS_INVALID, "line %u: an escape needs %u hexadecimal digits",
+                      r->line, n_digits);
             return 0;
         }
         value = value << 4 | digit;
@@ -96,7 +96,7 @@ static uint32_t read_hex(struct reader *r, unsigned n_digits)
     return value;
 }
 
-static uint32_t read_escape(struct reader *r)
+static uint32_t read_escape(struct gbnf_reader *r)
 {
     char c = r->at < r->end ? *r->at++ : '\0';
     switch (c) {
@@ -126,7 +126,7 @@ static uint32_t read_escape(struct reader *r)
     }
 }
 
-static uint32_t read_char(struct reader *r)
+static uint32_t read_char(struct gbnf_reader *r)
 {
     uint32_t cp = 0;
     if (r->at >= r->end) {
@@ -145,7 +145,7 @@ static uint32_t read_char(struct reader *r)
     return cp;
 }
 
-static const struct expr *read_string(struct reader *r)
+static const struct expr *read_string(struct gbnf_reader *r)
 {
     struct expr_list list = {0};
     while (ok(r) && !is(r, '"')) {
@@ -158,7 +158,7 @@ static const struct expr *read_string(struct reader *r)
     return expr_sequence(r->b, list.at, list.n);
 }
 
-static const struct expr *read_class(struct reader *r)
+static const struct expr *read_class(struct gbnf_reader *r)
 {
     bool negated = is(r, '^');
     struct expr_range *ranges = NULL;
@@ -173,7 +173,7 @@ static const struct expr *read_class(struct reader *r)
         if (first > last)
             fail(r, "a range of a class goes backwards");
         if (n == room) {
-            struct expr_range *more = builder_alloc(r->b, room = 2 * room + 8, sizeof *more);
+            struct expr_range *more = expr_alloc(r->b, room = 2 * room + 8, sizeof *more);
             if (more != NULL && n > 0)
                 memcpy(more, ranges, n * sizeof *more);
             ranges = more;
@@ -187,7 +187,7 @@ static const struct expr *read_class(struct reader *r)
 
 /* --- expressions --- */
 
-static uint32_t read_number(struct reader *r)
+static uint32_t read_number(struct gbnf_reader *r)
 {
     uint32_t value = 0;
     if (r->at >= r->end || *r->at < '0' || *r->at > '9')
@@ -197,7 +197,7 @@ static uint32_t read_number(struct reader *r)
     return value;
 }
 
-static const struct expr *read_braces(struct reader *r, const struct expr *e)
+static const struct expr *read_braces(struct gbnf_reader *r, const struct expr *e)
 {
     skip_space(r, false);
     uint32_t min = is(r, ',') ? 0 : read_number(r), max = min;
@@ -214,7 +214,7 @@ static const struct expr *read_braces(struct reader *r, const struct expr *e)
     return ok(r) ? expr_repeat(r->b, e, min, max) : e;
 }
 
-static const struct expr *read_repetitions(struct reader *r, const struct expr *e, bool nested)
+static const struct expr *read_repetitions(struct gbnf_reader *r, const struct expr *e, bool nested)
 {
     for (skip_space(r, nested); ok(r) && r->at < r->end; skip_space(r, nested)) {
         char c = *r->at;
@@ -229,7 +229,7 @@ static const struct expr *read_repetitions(struct reader *r, const struct expr *
     return e;
 }
 
-static const struct expr *read_group(struct reader *r)
+static const struct expr *read_group(struct gbnf_reader *r)
 {
     const struct expr *e = read_alternatives(r, true);
     if (ok(r) && !is(r, ')'))
@@ -239,7 +239,7 @@ static const struct expr *read_group(struct reader *r)
 }
 
 /* One item, or NULL where none begins. */
-static const struct expr *read_item(struct reader *r)
+static const struct expr *read_item(struct gbnf_reader *r)
 {
     const char *name;
     if (r->at >= r->end)
@@ -263,17 +263,17 @@ static const struct expr *read_item(struct reader *r)
         return expr_class(r->b, NULL, 0, true);
     case '<':
     case '!':
-        builder_fail(r->b, STATUS_UNSUPPORTED,
-                     "line %u: tokens (<name>, <[id]>) in a grammar are not supported: write their "
-                     "text as a string",
-                     r->line);
+        expr_fail(r->b, STATUS_UNSUPPORTED,
+                  "line %u: tokens (<name>, <[id]>) in a grammar are not supported: write their "
+                  "text as a string",
+                  r->line);
         return NULL;
     default:
         return NULL;
     }
 }
 
-static const struct expr *read_sequence(struct reader *r, bool nested)
+static const struct expr *read_sequence(struct gbnf_reader *r, bool nested)
 {
     struct expr_list list = {0};
     for (skip_space(r, nested); ok(r); skip_space(r, nested)) {
@@ -285,7 +285,7 @@ static const struct expr *read_sequence(struct reader *r, bool nested)
     return expr_sequence(r->b, list.at, list.n);
 }
 
-static const struct expr *read_alternatives(struct reader *r, bool nested)
+static const struct expr *read_alternatives(struct gbnf_reader *r, bool nested)
 {
     struct expr_list list = {0};
     if (++r->depth > 200)
@@ -308,7 +308,7 @@ static const struct expr *read_alternatives(struct reader *r, bool nested)
     return expr_choice(r->b, list.at, list.n);
 }
 
-static void read_rule(struct reader *r)
+static void read_rule(struct gbnf_reader *r)
 {
     const char *name;
     size_t n = read_name(r, &name);
@@ -324,21 +324,21 @@ static void read_rule(struct reader *r)
     skip_space(r, true);
     const struct expr *e = read_alternatives(r, false);
     if (ok(r) && r->at < r->end && *r->at != '\n')
-        builder_fail(r->b, STATUS_INVALID, "line %u: \"%c\" was not expected here", r->line,
-                     *r->at > ' ' && *r->at < 127 ? *r->at : '?');
+        expr_fail(r->b, STATUS_INVALID, "line %u: \"%c\" was not expected here", r->line,
+                  *r->at > ' ' && *r->at < 127 ? *r->at : '?');
     if (ok(r) && rule_expr(r->b, rule) != NULL)
-        builder_fail(r->b, STATUS_INVALID, "line %u: the rule \"%s\" is defined twice", r->line,
-                     rule_name(r->b, rule));
+        expr_fail(r->b, STATUS_INVALID, "line %u: the rule \"%s\" is defined twice", r->line,
+                  rule_name(r->b, rule));
     rule_define(r->b, rule, e);
 }
 
-const struct expr *read_gbnf(struct grammar_builder *b, const char *text, size_t n)
+const struct expr *gbnf_read(struct grammar_builder *b, const char *text, size_t n)
 {
-    struct reader r = {.b = b, .at = text, .end = text + n, .line = 1};
+    struct gbnf_reader r = {.b = b, .at = text, .end = text + n, .line = 1};
     for (skip_space(&r, true); ok(&r) && r.at < r.end; skip_space(&r, true))
         read_rule(&r);
     uint32_t root = ok(&r) ? find_rule(&r, "root", 4) : 0;
     if (ok(&r) && rule_expr(b, root) == NULL)
-        builder_fail(b, STATUS_INVALID, "the grammar has no rule \"root\"");
+        expr_fail(b, STATUS_INVALID, "the grammar has no rule \"root\"");
     return expr_rule(b, root);
 }

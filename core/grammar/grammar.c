@@ -30,13 +30,13 @@ enum status grammar_compile(struct grammar **out, enum grammar_language language
                             const struct grammar_limits *limits, struct error *err)
 {
     struct grammar_builder *b;
-    enum status status = builder_create(&b, limits, err);
+    enum status status = expr_builder_create(&b, limits, err);
     if (status != STATUS_OK)
         return status;
     const struct expr *root =
-        language == GRAMMAR_GBNF ? read_gbnf(b, text, n) : read_regex(b, text, n, true);
+        language == GRAMMAR_GBNF ? gbnf_read(b, text, n) : regex_read(b, text, n, true);
     status = grammar_build(out, b, root, vocabulary, limits, err);
-    builder_destroy(b);
+    expr_builder_destroy(b);
     return status;
 }
 
@@ -45,14 +45,14 @@ enum status grammar_of_choices(struct grammar **out, const struct vocabulary_pie
                                const struct grammar_limits *limits, struct error *err)
 {
     struct grammar_builder *b;
-    enum status status = builder_create(&b, limits, err);
+    enum status status = expr_builder_create(&b, limits, err);
     if (status != STATUS_OK)
         return status;
     struct expr_list list = {0};
     for (size_t i = 0; i < n; i++)
         expr_list_add(b, &list, expr_text(b, choices[i].bytes, choices[i].n));
     status = grammar_build(out, b, expr_choice(b, list.at, list.n), vocabulary, limits, err);
-    builder_destroy(b);
+    expr_builder_destroy(b);
     return status;
 }
 

@@ -10,42 +10,43 @@
 
 enum { POOL = 32768 /* places of all levels of a walk */ };
 
-struct leaver { /* a token, or several that begin alike, which leaves the rule before this node */
+struct mask_leaver { /* a token, or several that begin alike, which leaves the rule before this node
+                      */
     uint32_t node;
 };
 
-struct kept {
-    uint64_t *inside;       /* [n_words] */
-    struct leaver *leavers; /* [n_leavers], by the node's byte */
-    uint32_t first_of[257]; /* of each byte, the last one's end too */
+struct kept_mask {
+    uint64_t *inside;            /* [n_words] */
+    struct mask_leaver *leavers; /* [n_leavers], by the node's byte */
+    uint32_t first_of[257];      /* of each byte, the last one's end too */
 };
 
 struct masks {
     const struct automaton *automaton;
     const struct vocabulary *vocabulary;
-    _Atomic(struct kept *) *of; /* [n_likenesses] */
-    pthread_mutex_t lock;       /* of the memory */
-    struct arena memory;        /* reserved; of kept masks */
+    _Atomic(struct kept_mask *) *of; /* [n_likenesses] */
+    pthread_mutex_t lock;            /* of the memory */
+    struct arena memory;             /* reserved; of kept masks */
     size_t n_taken;
     bool has_lock;
 };
 
-struct level {
-    struct places places; /* a part of the pool */
-    size_t n_nodes;       /* of the matcher's stacks then */
+struct walk_level {
+    struct matcher_places places; /* a part of the pool */
+    size_t n_nodes;               /* of the matcher's stacks then */
 };
 
 struct mask_scratch {
     const struct vocabulary *vocabulary;
-    struct level *levels; /* [longest + 2] */
-    struct place *pool;   /* [POOL] */
-    struct kept made;     /* what was made last */
-    uint32_t *found;      /* [n_nodes]: leavers in the order of the walk */
+    struct walk_level *levels;  /* [longest + 2] */
+    struct matcher_place *pool; /* [POOL] */
+    struct kept_mask made;      /* what was made last */
+    uint32_t *found;            /* [n_nodes]: leavers in the order of the walk */
 };
 
 /* --- walks --- */
 
-struct walk {
+struct mask_walk {
     struct matcher *m;
     const struct vocabulary *v;
     struct mask_scratch *scratch;
@@ -62,14 +63,15 @@ static void set_tokens(const struct vocabulary *v, uint32_t node, uint64_t *bits
 }
 
 /* Empty places after those of a level. */
-static struct level *next_level(struct walk *w, size_t depth)
+static struct walk_level *next_level(struct mask_walk *w, size_t depth)
 {
-    struct level *above = depth > 0 ? &w->scratch->levels[depth - 1] : NULL;
-    struct level *level = &w->scratch->levels[depth];
-    struct place *begin = above != NULL ? above->places.at + above->places.n : w->scratch->pool;
+    struct walk_level *above = depth > 0 ? &w->scratch->levels[depth - 1] : NULL;
+    struct walk_level *level = &w->scratch->levels[depth];
+    struct matcher_place *begin =
+        above != NULL ? above->places.at + above->places.n : w->scratch->pool;
     size_t room = (size_t)(w->scratch->pool + POOL - begin);
     level->places =
-        (struct places){.at = begin, .room = room < MATCHER_PLACES ? room : MATCHER_PLACES};
+        (struct matcher_places){.at = begin, .room = room < MATCHER_PLACES ? room : MATCHER_PLACES};
     return level;
 }
 
@@ -79,7 +81,7 @@ static bool may_follow(const uint64_t follow[4], uint8_t byte)
 }
 
 /* All that lies below `node`, from level 0 on. */
-static void walk_below(struct walk *w, uint32_t node)
+static void walk_below(struct mask_walk *w, uint32_t node)
 {
     const struct vocabulary *v = w->v;
     const uint32_t end = v->nodes[node].end;
@@ -88,11 +90,11 @@ static void walk_below(struct walk *w, uint32_t node)
     for (uint32_t i = node + 1; i < end;) {
         const struct vocabulary_node at = v->nodes[i];
         size_t depth = at.depth - w->base;
-        const struct level *above = &w->scratch->levels[depth - 1];
+        const struct walk_level *above = &w->scratch->levels[depth - 1];
         if (w->follow != NULL && depth > 1 && above->places.ended && may_follow(w->follow, at.byte))
             w->scratch->found[w->n_found++] = i;
         matcher_forget(w->m, above->n_nodes);
-        struct level *level = next_level(w, depth);
+        struct walk_level *level = next_level(w, depth);
         places_step(w->m, above->places.at, above->places.n, at.byte, &level->places);
         level->n_nodes = w->m->n_nodes;
         if (level->places.n == 0 && !level->places.ended) {
@@ -113,15 +115,15 @@ static void make_mask(const struct masks *masks, struct matcher *m, struct mask_
 {
     const struct automaton *a = masks->automaton;
     const struct vocabulary *v = masks->vocabulary;
-    struct kept *made = &scratch->made;
+    struct kept_mask *made = &scratch->made;
     memset(made->inside, 0, vocabulary_n_words(v) * sizeof *made->inside);
-    struct walk w = {.m = m,
-                     .v = v,
-                     .scratch = scratch,
-                     .bits = made->inside,
-                     .follow = a->rules[a->states[state].rule].follow};
-    struct level *level = next_level(&w, 0);
-    level->places.at[level->places.n++] = (struct place){state, STACK_BOTTOM};
+    struct mask_walk w = {.m = m,
+                          .v = v,
+                          .scratch = scratch,
+                          .bits = made->inside,
+                          .follow = a->rules[a->states[state].rule].follow};
+    struct walk_level *level = next_level(&w, 0);
+    level->places.at[level->places.n++] = (struct matcher_place){state, STACK_BOTTOM};
     walk_below(&w, 0);
     memset(made->first_of, 0, sizeof made->first_of);
     for (size_t i = 0; i < w.n_found; i++)
@@ -146,13 +148,13 @@ static void *take(struct masks *masks, size_t n)
     return masks->memory.base + begin;
 }
 
-static struct kept *copy_mask(struct masks *masks, const struct kept *made)
+static struct kept_mask *copy_mask(struct masks *masks, const struct kept_mask *made)
 {
     const size_t n_words = vocabulary_n_words(masks->vocabulary), n_before = masks->n_taken;
     const size_t n_leavers = made->first_of[256];
-    struct kept *kept = take(masks, sizeof *kept);
+    struct kept_mask *kept = take(masks, sizeof *kept);
     uint64_t *inside = kept != NULL ? take(masks, n_words * sizeof *inside) : NULL;
-    struct leaver *leavers = inside != NULL ? take(masks, n_leavers * sizeof *leavers) : NULL;
+    struct mask_leaver *leavers = inside != NULL ? take(masks, n_leavers * sizeof *leavers) : NULL;
     if (leavers == NULL) {
         masks->n_taken = n_before;
         return NULL;
@@ -163,11 +165,11 @@ static struct kept *copy_mask(struct masks *masks, const struct kept *made)
     return kept;
 }
 
-static const struct kept *mask_of(struct masks *masks, struct matcher *m,
-                                  struct mask_scratch *scratch, uint32_t state)
+static const struct kept_mask *mask_of(struct masks *masks, struct matcher *m,
+                                       struct mask_scratch *scratch, uint32_t state)
 {
-    _Atomic(struct kept *) *place = &masks->of[masks->automaton->states[state].likeness];
-    struct kept *kept = atomic_load_explicit(place, memory_order_acquire);
+    _Atomic(struct kept_mask *) *place = &masks->of[masks->automaton->states[state].likeness];
+    struct kept_mask *kept = atomic_load_explicit(place, memory_order_acquire);
     if (kept != NULL)
         return kept;
     make_mask(masks, m, scratch, state);
@@ -184,19 +186,19 @@ static const struct kept *mask_of(struct masks *masks, struct matcher *m,
 /* --- a mask --- */
 
 /* Tokens that leave the rule of a place, by what its stack says. */
-static void add_leavers(struct walk *w, const struct kept *kept, uint32_t node)
+static void add_leavers(struct mask_walk *w, const struct kept_mask *kept, uint32_t node)
 {
     const struct stack_node *stack = &w->m->nodes[node];
     const size_t n_nodes = w->m->n_nodes;
-    struct place at[MATCHER_PLACES];
-    struct places outside = {.at = at, .room = MATCHER_PLACES};
+    struct matcher_place at[MATCHER_PLACES];
+    struct matcher_places outside = {.at = at, .room = MATCHER_PLACES};
     places_add(w->m, &outside, stack->back, stack->parent);
     const size_t n_outside = w->m->n_nodes;
     for (int byte = 0; byte < 256; byte++) {
         if (kept->first_of[byte] == kept->first_of[byte + 1])
             continue;
         matcher_forget(w->m, n_outside);
-        struct level *level = next_level(w, 0);
+        struct walk_level *level = next_level(w, 0);
         places_step(w->m, outside.at, outside.n, (uint8_t)byte, &level->places);
         if (level->places.n == 0 && !level->places.ended)
             continue;
@@ -213,10 +215,10 @@ size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *s
 {
     const size_t n_words = vocabulary_n_words(masks->vocabulary);
     memset(bits, 0, n_words * sizeof *bits);
-    struct walk w = {.m = m, .v = masks->vocabulary, .scratch = scratch, .bits = bits};
+    struct mask_walk w = {.m = m, .v = masks->vocabulary, .scratch = scratch, .bits = bits};
     for (size_t i = 0; i < m->now.n; i++) {
-        const struct place place = m->now.at[i];
-        const struct kept *kept = mask_of(masks, m, scratch, place.state);
+        const struct matcher_place place = m->now.at[i];
+        const struct kept_mask *kept = mask_of(masks, m, scratch, place.state);
         for (size_t k = 0; k < n_words; k++)
             bits[k] |= kept->inside[k];
         if (place.node != STACK_BOTTOM)

@@ -41,7 +41,7 @@ void matcher_forget(struct matcher *m, size_t n_nodes)
 
 /* --- places --- */
 
-static void add(struct places *out, uint32_t state, uint32_t node)
+static void add(struct matcher_places *out, uint32_t state, uint32_t node)
 {
     for (size_t i = 0; i < out->n; i++)
         if (out->at[i].state == state && out->at[i].node == node)
@@ -49,7 +49,7 @@ static void add(struct places *out, uint32_t state, uint32_t node)
     if (out->n == out->room)
         out->ambiguous = true;
     else
-        out->at[out->n++] = (struct place){state, node};
+        out->at[out->n++] = (struct matcher_place){state, node};
 }
 
 /* A state where a rule can only end: who calls with it as the place to go on needs no stack. */
@@ -59,11 +59,11 @@ static bool only_ends(const struct automaton_state *s)
 }
 
 /* Adds what the places from begin on reach without reading, and drops those that only led there. */
-static void close_places(struct matcher *m, struct places *out, size_t begin)
+static void close_places(struct matcher *m, struct matcher_places *out, size_t begin)
 {
     const struct automaton *a = m->automaton;
     for (size_t i = begin; i < out->n; i++) {
-        const struct place place = out->at[i];
+        const struct matcher_place place = out->at[i];
         const struct automaton_state *s = &a->states[place.state];
         if (s->accepts && place.node == STACK_BOTTOM)
             out->ended = true;
@@ -86,15 +86,15 @@ static void close_places(struct matcher *m, struct places *out, size_t begin)
     out->n = n;
 }
 
-void places_add(struct matcher *m, struct places *out, uint32_t state, uint32_t node)
+void places_add(struct matcher *m, struct matcher_places *out, uint32_t state, uint32_t node)
 {
     size_t begin = out->n;
     add(out, state, node);
     close_places(m, out, begin);
 }
 
-void places_step(struct matcher *m, const struct place *from, size_t n, uint8_t byte,
-                 struct places *out)
+void places_step(struct matcher *m, const struct matcher_place *from, size_t n, uint8_t byte,
+                 struct matcher_places *out)
 {
     size_t begin = out->n;
     bool closed = true;
@@ -147,7 +147,7 @@ void matcher_destroy(struct matcher *m)
 /* Keeps the stacks that places stand on, in their order: the tree has room again. */
 static void drop_unused(struct matcher *m)
 {
-    struct places *now = &m->now;
+    struct matcher_places *now = &m->now;
     uint32_t moved[MATCHER_NODES] = {0}; /* 1 at first, then the new number */
     for (size_t i = 0; i < now->n; i++)
         for (uint32_t k = now->at[i].node; k != STACK_BOTTOM && moved[k] == 0;
@@ -174,8 +174,8 @@ static void drop_unused(struct matcher *m)
 bool matcher_take(struct matcher *m, const char *bytes, size_t n)
 {
     size_t n_nodes = m->n_nodes;
-    struct place kept[MATCHER_PLACES];
-    struct places before = m->now;
+    struct matcher_place kept[MATCHER_PLACES];
+    struct matcher_places before = m->now;
     memcpy(kept, before.at, before.n * sizeof *kept);
     for (size_t i = 0; i < n; i++) {
         m->other.n = 0;
@@ -189,7 +189,7 @@ bool matcher_take(struct matcher *m, const char *bytes, size_t n)
             matcher_forget(m, n_nodes);
             return false;
         }
-        struct places swap = m->now;
+        struct matcher_places swap = m->now;
         m->now = m->other;
         m->other = swap;
     }
@@ -207,7 +207,7 @@ uint32_t matcher_distance(const struct matcher *m)
 {
     uint32_t best = m->now.ended ? 0 : DISTANCE_NONE;
     for (size_t i = 0; i < m->now.n; i++) {
-        const struct place place = m->now.at[i];
+        const struct matcher_place place = m->now.at[i];
         uint32_t distance =
             m->automaton->states[place.state].distance + m->nodes[place.node].distance;
         best = distance < best ? distance : best;

@@ -16,7 +16,7 @@ enum {
     STACK_BOTTOM = 0
 };
 
-struct place {
+struct matcher_place {
     uint32_t state, node;
 };
 
@@ -27,8 +27,8 @@ struct stack_node {
     uint32_t hash_next;
 };
 
-struct places {
-    struct place *at; /* [room] */
+struct matcher_places {
+    struct matcher_place *at; /* [room] */
     size_t n, room;
     bool ended;     /* the bottom was reached: the whole may end here */
     bool ambiguous; /* some place found no room */
@@ -39,7 +39,7 @@ struct matcher {
     struct stack_node *nodes;          /* [MATCHER_NODES]; the first is the bottom */
     size_t n_nodes;
     uint32_t *buckets;
-    struct places now, other; /* other: the room of a step */
+    struct matcher_places now, other; /* other: the room of a step */
 };
 
 enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err);
@@ -54,9 +54,9 @@ uint32_t matcher_distance(const struct matcher *m);
 /* --- for masks --- */
 
 /* The places from which `state` of `node` can go on; out->n places are there already. */
-void places_add(struct matcher *m, struct places *out, uint32_t state, uint32_t node);
+void places_add(struct matcher *m, struct matcher_places *out, uint32_t state, uint32_t node);
 /* Adds the places after one byte. */
-void places_step(struct matcher *m, const struct place *from, size_t n, uint8_t byte,
-                 struct places *out);
+void places_step(struct matcher *m, const struct matcher_place *from, size_t n, uint8_t byte,
+                 struct matcher_places *out);
 /* What has been pushed since goes: the tree is as long as it was. */
 void matcher_forget(struct matcher *m, size_t n_nodes);

@@ -35,7 +35,7 @@ static void add_callee(struct grammar_builder *b, struct rule_facts *facts, uint
 {
     if (facts->n_callees == facts->room) {
         size_t room = facts->room > 0 ? 2 * facts->room : 4;
-        uint32_t *more = builder_alloc(b, room, sizeof *more);
+        uint32_t *more = expr_alloc(b, room, sizeof *more);
         if (more == NULL)
             return;
         if (facts->n_callees > 0)
@@ -100,15 +100,15 @@ static size_t size_of(const struct nfa *nfa, const struct rule_facts *facts, con
 static bool choose_inlined(struct nfa *nfa, struct grammar_builder *b, struct rule_facts *facts,
                            size_t n)
 {
-    size_t *first_user = builder_alloc(b, n + 1, sizeof *first_user);
+    size_t *first_user = expr_alloc(b, n + 1, sizeof *first_user);
     if (first_user == NULL)
         return false;
     size_t n_all = 0;
     for (size_t i = 0; i < n; i++)
         n_all += facts[i].n_callees;
-    uint32_t *users = builder_alloc(b, n_all + 1, sizeof *users);
-    uint32_t *ready = builder_alloc(b, n + 1, sizeof *ready);
-    size_t *filled = builder_alloc(b, n + 1, sizeof *filled);
+    uint32_t *users = expr_alloc(b, n_all + 1, sizeof *users);
+    uint32_t *ready = expr_alloc(b, n + 1, sizeof *ready);
+    size_t *filled = expr_alloc(b, n + 1, sizeof *filled);
     if (users == NULL || ready == NULL || filled == NULL)
         return false;
     for (size_t i = 0, at = 0; i < n; at += facts[i].n_uses, i++)
@@ -136,20 +136,20 @@ static bool choose_inlined(struct nfa *nfa, struct grammar_builder *b, struct ru
 
 bool nfa_begin(struct nfa *nfa, struct grammar_builder *b, uint32_t root)
 {
-    size_t n = builder_n_rules(b);
-    struct rule_facts *facts = builder_alloc(b, n, sizeof *facts);
-    *nfa = (struct nfa){.starts = builder_alloc(b, n, sizeof *nfa->starts),
-                        .inlined = builder_alloc(b, n, sizeof *nfa->inlined)};
+    size_t n = expr_n_rules(b);
+    struct rule_facts *facts = expr_alloc(b, n, sizeof *facts);
+    *nfa = (struct nfa){.starts = expr_alloc(b, n, sizeof *nfa->starts),
+                        .inlined = expr_alloc(b, n, sizeof *nfa->inlined)};
     if (facts == NULL || nfa->starts == NULL || nfa->inlined == NULL)
         return false;
     for (uint32_t i = 0; i < n; i++) {
         nfa->starts[i] = NFA_UNMADE;
         if (rule_expr(b, i) == NULL)
-            builder_fail(b, STATUS_INVALID, "the rule \"%s\" is used and not defined",
-                         rule_name(b, i));
+            expr_fail(b, STATUS_INVALID, "the rule \"%s\" is used and not defined",
+                      rule_name(b, i));
         else
             find_callees(b, &facts[i], rule_expr(b, i));
-        if (builder_status(b) != STATUS_OK)
+        if (expr_status(b) != STATUS_OK)
             return false;
     }
     for (size_t i = 0; i < n; i++)
@@ -167,11 +167,11 @@ static uint32_t add_state(struct making *m, struct nfa_state state)
 {
     struct nfa *nfa = m->nfa;
     if (nfa->n >= m->n_most)
-        builder_fail(m->b, STATUS_TOO_LARGE,
-                     "the grammar is too large: it needs more than %zu states", m->n_most);
+        expr_fail(m->b, STATUS_TOO_LARGE, "the grammar is too large: it needs more than %zu states",
+                  m->n_most);
     if (nfa->n == nfa->room) {
         size_t room = nfa->room > 0 ? 2 * nfa->room : 256;
-        struct nfa_state *more = builder_alloc(m->b, room, sizeof *more);
+        struct nfa_state *more = expr_alloc(m->b, room, sizeof *more);
         if (more == NULL)
             return 0;
         if (nfa->n > 0)
@@ -179,7 +179,7 @@ static uint32_t add_state(struct making *m, struct nfa_state state)
         nfa->states = more;
         nfa->room = room;
     }
-    if (builder_status(m->b) != STATUS_OK)
+    if (expr_status(m->b) != STATUS_OK)
         return 0;
     state.like = (uint32_t)nfa->n;
     nfa->states[nfa->n] = state;
@@ -341,7 +341,7 @@ static uint32_t make_repeat(struct making *m, const struct expr *e, uint32_t nex
     if (max == EXPR_MANY) {
         entry = split(m, 0, next);
         uint32_t body = make(m, of, entry);
-        if (builder_status(m->b) == STATUS_OK)
+        if (expr_status(m->b) == STATUS_OK)
             m->nfa->states[entry].next = body;
     }
     size_t like_optional = SIZE_MAX, like_needed = SIZE_MAX;
@@ -350,7 +350,7 @@ static uint32_t make_repeat(struct making *m, const struct expr *e, uint32_t nex
         entry = make(m, of, entry);
         if (i >= min)
             entry = split(m, entry, next);
-        if (builder_status(m->b) != STATUS_OK)
+        if (expr_status(m->b) != STATUS_OK)
             return 0;
         size_t *like = i >= min ? &like_optional : &like_needed;
         if (i + reach >= (i >= min ? max : min))
@@ -376,7 +376,7 @@ static uint32_t make_rule(struct making *m, uint32_t rule, uint32_t next)
 /* The state where e begins, if next follows it. */
 static uint32_t make(struct making *m, const struct expr *e, uint32_t next)
 {
-    if (builder_status(m->b) != STATUS_OK)
+    if (expr_status(m->b) != STATUS_OK)
         return 0;
     uint32_t entry = next;
     switch (e->kind) {

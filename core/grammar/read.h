@@ -8,9 +8,9 @@
 #include "grammar/expr.h"
 
 /* llama.cpp's GBNF: its rule "root". */
-const struct expr *read_gbnf(struct grammar_builder *b, const char *text, size_t n);
+const struct expr *gbnf_read(struct grammar_builder *b, const char *text, size_t n);
 
 /* A regular expression as ECMA-262 with the "u" flag writes it, of which what no automaton can do
  * (back references, looking around, word borders) is refused by name. whole: it must match all of
  * a text, else any part of it unless anchors say more. */
-const struct expr *read_regex(struct grammar_builder *b, const char *text, size_t n, bool whole);
+const struct expr *regex_read(struct grammar_builder *b, const char *text, size_t n, bool whole);

@@ -9,14 +9,14 @@
 
 #include <string.h>
 
-struct reader {
+struct regex_reader {
     struct grammar_builder *b;
     const char *text, *at, *end;
     unsigned depth;
     bool whole;
 };
 
-struct ranges {
+struct regex_ranges {
     struct expr_range *at;
     size_t n, room;
 };
@@ -30,30 +30,30 @@ static const struct expr_range spaces[] = {
     {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
 static const struct expr_range line_ends[] = {{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
 
-static const struct expr *read_alternatives(struct reader *r, bool top);
+static const struct expr *read_alternatives(struct regex_reader *r, bool top);
 
-static void fail(struct reader *r, enum status status, const char *what)
+static void fail(struct regex_reader *r, enum status status, const char *what)
 {
-    builder_fail(r->b, status, "byte %zu of the expression: %s", (size_t)(r->at - r->text), what);
+    expr_fail(r->b, status, "byte %zu of the expression: %s", (size_t)(r->at - r->text), what);
 }
 
-static bool ok(const struct reader *r)
+static bool ok(const struct regex_reader *r)
 {
-    return builder_status(r->b) == STATUS_OK;
+    return expr_status(r->b) == STATUS_OK;
 }
 
-static bool is(const struct reader *r, char c)
+static bool is(const struct regex_reader *r, char c)
 {
     return r->at < r->end && *r->at == c;
 }
 
-static bool starts(const struct reader *r, const char *text)
+static bool starts(const struct regex_reader *r, const char *text)
 {
     size_t n = strlen(text);
     return (size_t)(r->end - r->at) >= n && memcmp(r->at, text, n) == 0;
 }
 
-static uint32_t read_char(struct reader *r)
+static uint32_t read_char(struct regex_reader *r)
 {
     uint32_t cp = 0;
     size_t n = r->at < r->end ? utf8_decode(r->at, (size_t)(r->end - r->at), &cp) : 0;
@@ -65,11 +65,12 @@ static uint32_t read_char(struct reader *r)
 
 /* --- ranges --- */
 
-static void add_range(struct reader *r, struct ranges *ranges, uint32_t first, uint32_t last)
+static void add_range(struct regex_reader *r, struct regex_ranges *ranges, uint32_t first,
+                      uint32_t last)
 {
     if (ranges->n == ranges->room) {
         size_t room = 2 * ranges->room + 8;
-        struct expr_range *more = builder_alloc(r->b, room, sizeof *more);
+        struct expr_range *more = expr_alloc(r->b, room, sizeof *more);
         if (more == NULL)
             return;
         if (ranges->n > 0)
@@ -81,8 +82,8 @@ static void add_range(struct reader *r, struct ranges *ranges, uint32_t first, u
 }
 
 /* Ascending ranges, or all that is outside of them. */
-static void add_ranges(struct reader *r, struct ranges *ranges, const struct expr_range *of,
-                       size_t n, bool negated)
+static void add_ranges(struct regex_reader *r, struct regex_ranges *ranges,
+                       const struct expr_range *of, size_t n, bool negated)
 {
     uint32_t next = 0;
     for (size_t i = 0; i < n; i++) {
@@ -106,7 +107,7 @@ static int hex_digit(char c)
                                   : -1;
 }
 
-static uint32_t read_hex(struct reader *r, size_t n_digits)
+static uint32_t read_hex(struct regex_reader *r, size_t n_digits)
 {
     uint32_t value = 0;
     for (size_t i = 0; i < n_digits; i++) {
@@ -122,7 +123,7 @@ static uint32_t read_hex(struct reader *r, size_t n_digits)
 }
 
 /* After "\u": four digits, a pair of surrogates, or {digits}. */
-static uint32_t read_unicode(struct reader *r)
+static uint32_t read_unicode(struct regex_reader *r)
 {
     if (is(r, '{')) {
         uint32_t value = 0;
@@ -144,7 +145,7 @@ static uint32_t read_unicode(struct reader *r)
 }
 
 /* An escape after its backslash: a class (true), or one character in *cp. */
-static bool read_escape(struct reader *r, struct ranges *ranges, uint32_t *cp)
+static bool read_escape(struct regex_reader *r, struct regex_ranges *ranges, uint32_t *cp)
 {
     static const char plain[] = "nrtvf0", meant[] = "\n\r\t\v\f";
     char c = r->at < r->end ? *r->at : '\0';
@@ -204,9 +205,9 @@ static bool read_escape(struct reader *r, struct ranges *ranges, uint32_t *cp)
 
 /* --- classes --- */
 
-static const struct expr *read_class(struct reader *r)
+static const struct expr *read_class(struct regex_reader *r)
 {
-    struct ranges ranges = {0};
+    struct regex_ranges ranges = {0};
     bool negated = is(r, '^');
     r->at += negated;
     while (ok(r) && !is(r, ']')) {
@@ -246,7 +247,7 @@ static const struct expr *read_class(struct reader *r)
 
 /* --- items --- */
 
-static const struct expr *read_group(struct reader *r)
+static const struct expr *read_group(struct regex_reader *r)
 {
     if (starts(r, "?=") || starts(r, "?!") || starts(r, "?<=") || starts(r, "?<!"))
         fail(r, STATUS_UNSUPPORTED, "looking around ((?=...), (?<...)) is not supported");
@@ -266,7 +267,7 @@ static const struct expr *read_group(struct reader *r)
     return e;
 }
 
-static const struct expr *read_one(struct reader *r)
+static const struct expr *read_one(struct regex_reader *r)
 {
     char bytes[4];
     uint32_t cp = 0;
@@ -287,7 +288,7 @@ static const struct expr *read_one(struct reader *r)
     else if (is(r, '^') || is(r, '$'))
         fail(r, STATUS_UNSUPPORTED, "an anchor in the middle is not supported");
     else if (is(r, '\\')) {
-        struct ranges ranges = {0};
+        struct regex_ranges ranges = {0};
         r->at++;
         if (read_escape(r, &ranges, &cp))
             return ok(r) ? expr_class(r->b, ranges.at, ranges.n, false) : expr_text(r->b, "", 0);
@@ -300,7 +301,7 @@ static const struct expr *read_one(struct reader *r)
 }
 
 /* {3}, {3,} and {3,5}; anything else after a brace is text, as it is in practice. */
-static bool read_braces(struct reader *r, uint32_t *min, uint32_t *max)
+static bool read_braces(struct regex_reader *r, uint32_t *min, uint32_t *max)
 {
     const char *at = r->at + 1;
     uint32_t numbers[2] = {0, 0};
@@ -326,7 +327,7 @@ static bool read_braces(struct reader *r, uint32_t *min, uint32_t *max)
     return true;
 }
 
-static const struct expr *read_repetitions(struct reader *r, const struct expr *e)
+static const struct expr *read_repetitions(struct regex_reader *r, const struct expr *e)
 {
     while (ok(r) && r->at < r->end) {
         uint32_t min = 0, max = EXPR_MANY;
@@ -345,12 +346,12 @@ static const struct expr *read_repetitions(struct reader *r, const struct expr *
 }
 
 /* Any text at all: around what need not match all of one. */
-static const struct expr *anything(struct reader *r)
+static const struct expr *anything(struct regex_reader *r)
 {
     return expr_repeat(r->b, expr_class(r->b, NULL, 0, true), 0, EXPR_MANY);
 }
 
-static const struct expr *read_sequence(struct reader *r, bool top)
+static const struct expr *read_sequence(struct regex_reader *r, bool top)
 {
     struct expr_list list = {0};
     bool at_start = is(r, '^'), at_end = false;
@@ -372,7 +373,7 @@ static const struct expr *read_sequence(struct reader *r, bool top)
     return expr_sequence(r->b, list.at, list.n);
 }
 
-static const struct expr *read_alternatives(struct reader *r, bool top)
+static const struct expr *read_alternatives(struct regex_reader *r, bool top)
 {
     struct expr_list list = {0};
     if (++r->depth > 200)
@@ -387,9 +388,9 @@ static const struct expr *read_alternatives(struct reader *r, bool top)
     return expr_choice(r->b, list.at, list.n);
 }
 
-const struct expr *read_regex(struct grammar_builder *b, const char *text, size_t n, bool whole)
+const struct expr *regex_read(struct grammar_builder *b, const char *text, size_t n, bool whole)
 {
-    struct reader r = {.b = b, .text = text, .at = text, .end = text + n, .whole = whole};
+    struct regex_reader r = {.b = b, .text = text, .at = text, .end = text + n, .whole = whole};
     const struct expr *e = read_alternatives(&r, true);
     if (ok(&r) && r.at < r.end)
         fail(&r, STATUS_INVALID, "a ) that closes nothing");

@@ -86,7 +86,7 @@ static void answer(const char *text, const struct vocabulary *v)
     struct grammar *g = NULL;
     struct error err = {0};
     state = seed != NULL ? (uint64_t)seed->valuedouble : 1;
-    enum status status = builder_create(&b, &grammar_limits_default, &err);
+    enum status status = expr_builder_create(&b, &grammar_limits_default, &err);
     if (status == STATUS_OK)
         status = grammar_build(&g, b, schema_read(b, cJSON_GetObjectItem(line, "schema")), v,
                                &grammar_limits_default, &err);
@@ -101,7 +101,7 @@ static void answer(const char *text, const struct vocabulary *v)
     fflush(stdout);
     free(printed);
     grammar_destroy(g);
-    builder_destroy(b);
+    expr_builder_destroy(b);
     cJSON_Delete(line);
     cJSON_Delete(out);
 }

@@ -263,8 +263,8 @@ static const struct {
 static void mask_by_trial(struct matcher *m, uint64_t *bits)
 {
     memset(bits, 0, vocabulary_n_words(vocabulary) * sizeof *bits);
-    struct places kept = m->now;
-    struct place at[MATCHER_PLACES];
+    struct matcher_places kept = m->now;
+    struct matcher_place at[MATCHER_PLACES];
     size_t n_nodes = m->n_nodes;
     memcpy(at, kept.at, kept.n * sizeof *at);
     for (size_t id = 0; id < n_pieces; id++) {
@@ -334,8 +334,8 @@ START_TEST(a_text_can_always_be_completed_in_its_distance)
         for (uint32_t left = matcher_distance(m); left > 0; left--) {
             bool closer = false;
             for (int byte = 0; byte < 256 && !closer; byte++) {
-                struct place at[MATCHER_PLACES];
-                struct places kept = m->now;
+                struct matcher_place at[MATCHER_PLACES];
+                struct matcher_places kept = m->now;
                 size_t n_nodes = m->n_nodes;
                 memcpy(at, kept.at, kept.n * sizeof *at);
                 char c = (char)byte;

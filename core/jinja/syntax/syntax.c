@@ -1,5 +1,5 @@
-/* grammar.c - tokens and nodes for the parser. In the heap of the template that is read. */
-#include "jinja/syntax/grammar.h"
+/* syntax.c - tokens and nodes for the parser. In the heap of the template that is read. */
+#include "jinja/syntax/syntax.h"
 
 #include "jinja/text.h"
 
@@ -18,41 +18,41 @@ fail_at(struct jinja_parser *p, int line, enum status status, const char *format
     jinja_fail_as(p->heap, status, "%s", text);
 }
 
-void grammar_fault(struct jinja_parser *p, const char *format, ...)
+void syntax_fault(struct jinja_parser *p, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fail_at(p, grammar_token(p)->line, STATUS_FORMAT, format, arguments);
+    fail_at(p, syntax_token(p)->line, STATUS_FORMAT, format, arguments);
 }
 
-void grammar_lacks(struct jinja_parser *p, int line, const char *format, ...)
+void syntax_lacks(struct jinja_parser *p, int line, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     fail_at(p, line, STATUS_UNSUPPORTED, format, arguments);
 }
 
-const struct jinja_token *grammar_token(const struct jinja_parser *p)
+const struct jinja_token *syntax_token(const struct jinja_parser *p)
 {
     return &p->tokens.at[p->at];
 }
 
-bool grammar_is(const struct jinja_parser *p, const char *what)
+bool syntax_is(const struct jinja_parser *p, const char *what)
 {
-    const struct jinja_token *token = grammar_token(p);
+    const struct jinja_token *token = syntax_token(p);
     if (token->kind == JINJA_T_NAME)
         return jinja_is(token->text, what);
     return token->kind == JINJA_T_OPERATOR && strcmp(token->operator, what) == 0;
 }
 
-bool grammar_skip(struct jinja_parser *p, const char *what)
+bool syntax_skip(struct jinja_parser *p, const char *what)
 {
-    bool there = grammar_is(p, what);
+    bool there = syntax_is(p, what);
     p->at += there;
     return there;
 }
 
-const char *grammar_describe(const struct jinja_token *token, char out[64])
+const char *syntax_describe(const struct jinja_token *token, char out[64])
 {
     switch (token->kind) {
     case JINJA_T_END:
@@ -82,12 +82,11 @@ const char *grammar_describe(const struct jinja_token *token, char out[64])
     return "";
 }
 
-void grammar_expect(struct jinja_parser *p, const char *what)
+void syntax_expect(struct jinja_parser *p, const char *what)
 {
     char found[64];
-    if (!grammar_skip(p, what))
-        grammar_fault(p, "expected '%s', found %s", what,
-                      grammar_describe(grammar_token(p), found));
+    if (!syntax_skip(p, what))
+        syntax_fault(p, "expected '%s', found %s", what, syntax_describe(syntax_token(p), found));
 }
 
 const struct jinja_text *parser_name(const struct jinja_names *names, const struct jinja_text *name)
@@ -132,17 +131,17 @@ static const struct jinja_text *intern(struct jinja_parser *p, const struct jinj
     return name;
 }
 
-const struct jinja_text *grammar_name(struct jinja_parser *p)
+const struct jinja_text *syntax_name(struct jinja_parser *p)
 {
     char found[64];
-    const struct jinja_token *token = grammar_token(p);
+    const struct jinja_token *token = syntax_token(p);
     if (token->kind != JINJA_T_NAME)
-        grammar_fault(p, "expected a name, found %s", grammar_describe(token, found));
+        syntax_fault(p, "expected a name, found %s", syntax_describe(token, found));
     p->at++;
     return intern(p, token->text);
 }
 
-struct jinja_node *grammar_node(struct jinja_parser *p, enum jinja_node_kind kind, int line)
+struct jinja_node *syntax_node(struct jinja_parser *p, enum jinja_node_kind kind, int line)
 {
     struct jinja_node *node = jinja_alloc(p->heap, 1, sizeof *node);
     jinja_steps(p->heap, 1);
@@ -152,7 +151,7 @@ struct jinja_node *grammar_node(struct jinja_parser *p, enum jinja_node_kind kin
     return node;
 }
 
-struct jinja_node *grammar_done(struct jinja_parser *p, struct jinja_node *node)
+struct jinja_node *syntax_done(struct jinja_parser *p, struct jinja_node *node)
 {
     const struct jinja_node *children[] = {node->a, node->b, node->c, node->d, node->e};
     for (size_t i = 0; i < sizeof children / sizeof children[0]; i++)
@@ -160,18 +159,18 @@ struct jinja_node *grammar_done(struct jinja_parser *p, struct jinja_node *node)
             if (child->depth >= node->depth)
                 node->depth = child->depth + 1;
     if (node->depth > TREE_MAX)
-        grammar_lacks(p, node->line, "expressions are more than %d levels deep", TREE_MAX);
+        syntax_lacks(p, node->line, "expressions are more than %d levels deep", TREE_MAX);
     return node;
 }
 
-void grammar_deeper(struct jinja_parser *p)
+void syntax_deeper(struct jinja_parser *p)
 {
     if (++p->depth > NESTED_MAX)
-        grammar_lacks(p, grammar_token(p)->line, "blocks and brackets are more than %d levels deep",
-                      NESTED_MAX);
+        syntax_lacks(p, syntax_token(p)->line, "blocks and brackets are more than %d levels deep",
+                     NESTED_MAX);
 }
 
-void grammar_back(struct jinja_parser *p)
+void syntax_back(struct jinja_parser *p)
 {
     p->depth--;
 }
