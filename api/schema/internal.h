@@ -24,7 +24,8 @@ struct schema {
     const struct expr *character; /* of a string; NULL before */
 };
 
-enum { NO_RULE = UINT32_MAX, SCHEMA_DEPTH = 100 };
+#define NO_RULE UINT32_MAX
+enum { SCHEMA_DEPTH = 100 };
 
 /* common.c */
 void schema_lacks(struct schema *s, const char *keyword, const char *why);

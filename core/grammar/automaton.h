@@ -9,7 +9,8 @@
 
 #include "grammar/expr.h"
 
-enum { STATE_DEAD = 0, DISTANCE_NONE = UINT32_MAX };
+#define STATE_DEAD    0u
+#define DISTANCE_NONE UINT32_MAX
 
 struct automaton_call {
     uint32_t rule, back; /* back: the state after its end */

@@ -33,7 +33,7 @@ enum expr_kind {
     EXPR_RULE,     /* what a rule says */
 };
 
-enum { EXPR_MANY = UINT32_MAX }; /* a max without end */
+#define EXPR_MANY UINT32_MAX /* a max without end */
 
 struct expr {
     enum expr_kind kind;

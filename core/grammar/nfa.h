@@ -28,7 +28,7 @@ struct nfa {
     bool *inlined;    /* [rules] */
 };
 
-enum { NFA_UNMADE = UINT32_MAX };
+#define NFA_UNMADE UINT32_MAX
 
 /* Prepares: which rules are inlined. False: the builder has failed. */
 bool nfa_begin(struct nfa *nfa, struct grammar_builder *b, uint32_t root);
