@@ -241,7 +241,7 @@ START_TEST(info_says_what_was_loaded_and_chosen)
                                .kv_pages = 64,
                                .page_bytes = 16384,
                                .sequence_pages = 16,
-                               .measured = {81000, 70000, 9, 6},
+                               .measured = {.alone_ns = 81000, .team_ns = 70000, .n_rounds = 9},
                                .threads_why = "two caches",
                                .kv_why = "32 sequences"};
     static const char *const names[] = {"tiny", "alias"};
