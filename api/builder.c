@@ -78,8 +78,32 @@ static enum status count_tokens(struct error *err, size_t have, size_t most)
     return STATUS_CONTEXT;
 }
 
+static size_t most_tokens(const struct api_limits *limits)
+{
+    size_t most = limits->max_prompt_tokens;
+    return most != 0 && most < limits->n_context ? most : limits->n_context;
+}
+
+/* Of a vector: there is no answer that needs a place. */
+static enum status fit_text(const struct build *b, struct error *err)
+{
+    size_t most = most_tokens(b->limits);
+    if (b->n_prompt == 0)
+        return error_set_param(err, STATUS_INVALID, b->names->prompt,
+                               "%s holds a text without tokens: give at least one character",
+                               b->names->prompt);
+    if (b->n_prompt <= most)
+        return STATUS_OK;
+    error_set_param(err, STATUS_CONTEXT, b->names->prompt,
+                    "%s holds a text of %zu tokens; at most %zu are taken", b->names->prompt,
+                    b->n_prompt, most);
+    return count_tokens(err, b->n_prompt, most);
+}
+
 static enum status fit_prompt(const struct build *b, struct error *err)
 {
+    if (b->values->pooling != POOLING_NONE)
+        return fit_text(b, err);
     const char *field = b->names->prompt;
     size_t n_context = b->limits->n_context, most = b->limits->max_prompt_tokens;
     if (b->n_prompt == 0)
@@ -172,6 +196,7 @@ static void fill(struct job *job, const struct build *b)
     job->no_cache = v->no_cache;
     job->progress = v->progress;
     job->drawn_from = v->drawn_from;
+    job->pooling = v->pooling;
     struct logit_bias *biases = job_biases(job); /* before sampling, which it is kept in */
     job->sampling = v->sampling;
     job->sampling.penalties_from = v->answer_only ? b->n_prompt : 0;
@@ -213,6 +238,7 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
         .logprobs = v->n_logprobs >= 0,
         .prompt_logprobs = v->n_prompt_logprobs >= 0,
         .profile = v->profile,
+        .n_vector = v->pooling != POOLING_NONE ? b->limits->n_vector : 0,
     };
     for (size_t i = 0; i < v->n_stops; i++)
         size.stop_bytes += v->stops[i].n;
@@ -248,7 +274,11 @@ static enum status echo(struct choice *choice, const struct build *b, struct err
 /* The prompt's choices, once it is ids. */
 static enum status add_choices(struct generation *g, struct build *b, struct error *err)
 {
-    size_t most = b->limits->max_choices;
+    const bool vector = b->values->pooling != POOLING_NONE;
+    size_t most = vector ? b->limits->max_inputs : b->limits->max_choices;
+    if (vector && g->n_choices + 1 > most)
+        return error_set_param(err, STATUS_INVALID, b->names->prompt,
+                               "%s may hold %zu texts at most", b->names->prompt, most);
     if (g->n_choices + b->values->n > most)
         return error_set_param(err, STATUS_INVALID, b->names->n,
                                "a request may ask for %zu answers at most, all prompts together",
@@ -293,6 +323,25 @@ bool builder_order_biases(struct logit_bias *biases, size_t n, int32_t *twice)
     return true;
 }
 
+/* Cuts the prompt's end off, but for a last special token: it is how a text ends. */
+static enum status truncate_prompt(struct build *b, int32_t **out, struct error *err)
+{
+    size_t to = b->values->truncate_to, most = most_tokens(b->limits);
+    most = to < most ? to : most;
+    if (to == 0 || b->n_prompt <= most)
+        return STATUS_OK;
+    const int32_t last = b->prompt[b->n_prompt - 1];
+    int32_t *cut = malloc(most * sizeof *cut);
+    if (cut == NULL)
+        return error_no_memory(err, most * sizeof *cut, "a text's tokens");
+    memcpy(cut, b->prompt, most * sizeof *cut);
+    if (b->values->text != NULL && tokenizer_is_control(b->tokenizer, last))
+        cut[most - 1] = last;
+    b->prompt = *out = cut;
+    b->n_prompt = most;
+    return STATUS_OK;
+}
+
 enum status builder_add(struct generation *g, const struct builder_values *values,
                         const struct builder_names *names, const struct tokenizer *tokenizer,
                         const struct api_limits *limits, struct error *err)
@@ -314,8 +363,12 @@ enum status builder_add(struct generation *g, const struct builder_values *value
         b.prompt = ids;
     }
     g->tokenize_ns += clock_now_ns() - begin_ns;
+    int32_t *cut = NULL;
+    if (status == STATUS_OK)
+        status = truncate_prompt(&b, &cut, err);
     if (status == STATUS_OK)
         status = add_choices(g, &b, err);
+    free(cut);
     free(ids);
     return status;
 }

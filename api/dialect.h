@@ -20,12 +20,14 @@ struct generation_source { /* what decode reads; borrowed */
     const struct tokenizer *tokenizer;
     const struct api_limits *limits;
     const struct chat_template *chat; /* the model's; NULL: it has none */
+    struct gguf_string rank_template; /* of a query and a document; n 0: the model has none */
 };
 
 struct dialect {
     const char *name;                 /* "native" */
     const struct field_table *fields; /* that a body may hold; which have no effect is a column */
     const char *types[ANSWER_FORMS];  /* Content-Type by form */
+    bool vectors;                     /* its jobs make vectors, not text */
     bool on_pool;                     /* decoding takes long: never on the loop thread */
     const char *keep_alive;           /* what breaks a long silence of ANSWER_SSE; NULL: nothing */
     const char *id_header;            /* also carries the request's id, beside X-Request-Id; NULL */

@@ -5,6 +5,8 @@
 static const char invalid_request[] = "invalid_request_error";
 static const char overloaded[] = "overloaded_error";
 static const char server_error[] = "server_error";
+const char errors_writes_nothing[] =
+    "this model makes vectors of texts and writes none: POST /v1/embeddings";
 #define ROW(number, name, kind)                                                                    \
     {                                                                                              \
         .http = (number), .code = (name), .type = (kind)                                           \

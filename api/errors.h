@@ -42,6 +42,9 @@ enum refusal {
     REFUSAL_VERSION,     /* 505 */
     REFUSAL_COUNT
 };
+/* Why a model that makes vectors refuses to write. */
+extern const char errors_writes_nothing[];
+
 struct api_error errors_of_refusal(enum refusal refusal);
 
 /* A job that ended with FINISH_ERROR or FINISH_CANCELLED; its text is job->error.text. */

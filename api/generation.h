@@ -26,6 +26,10 @@ struct api_limits {
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     size_t max_json_depth, max_json_nodes;
     size_t max_choices;     /* answers of one request, all prompts together */
+    enum pooling pooling;   /* how texts become vectors; POOLING_NONE: they do not */
+    size_t n_vector;        /* numbers of a vector; of ranks, scores */
+    size_t max_inputs;      /* texts of one request that become vectors */
+    bool vectors_alone;     /* the model writes no text */
     bool request_templates; /* chat templates that are sent with requests are taken */
     bool reasoning;         /* what a template marks as reasoning is told apart from the answer */
 };

@@ -91,6 +91,9 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
     if (status == STATUS_OK)
         status = copy_key(&loaded->tool_template_text, &loaded->tool_template, gguf,
                           "tokenizer.chat_template.tool_use", err);
+    if (status == STATUS_OK)
+        status = copy_key(&loaded->rank_template_text, &loaded->rank_template, gguf,
+                          "tokenizer.chat_template.rerank", err);
     loaded->has_template = loaded->template.bytes != NULL;
     gguf_close(gguf);
     return status;
@@ -146,5 +149,6 @@ void load_free(struct loaded *loaded)
     tokenizer_destroy(loaded->tokenizer);
     free(loaded->template_text);
     free(loaded->tool_template_text);
+    free(loaded->rank_template_text);
     *loaded = (struct loaded){0};
 }

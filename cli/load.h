@@ -20,11 +20,12 @@
 struct loaded {
     struct cpu cpu;
     const struct kernels *kernels;
-    struct model *model;                        /* owned */
-    struct tokenizer *tokenizer;                /* owned */
-    bool has_template;                          /* the file has a chat template */
-    struct gguf_string template, tool_template; /* of the next two; bytes NULL: none */
-    char *template_text, *tool_template_text;   /* owned */
+    struct model *model;                                       /* owned */
+    struct tokenizer *tokenizer;                               /* owned */
+    bool has_template;                                         /* the file has a chat template */
+    struct gguf_string template, tool_template, rank_template; /* of the next three; bytes NULL:
+                                                                  none */
+    char *template_text, *tool_template_text, *rank_template_text; /* owned */
 };
 
 /* STATUS_INVALID, STATUS_UNSUPPORTED (options, files), STATUS_FORMAT, STATUS_IO, STATUS_NO_MEMORY.

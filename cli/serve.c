@@ -28,7 +28,8 @@ static enum status load_for_server(void *ctx, struct loaded_model *out, struct e
                                  .kernels = serving->loaded.kernels,
                                  .cpu = &serving->loaded.cpu,
                                  .template = serving->loaded.template,
-                                 .tool_template = serving->loaded.tool_template};
+                                 .tool_template = serving->loaded.tool_template,
+                                 .rank_template = serving->loaded.rank_template};
     return STATUS_OK;
 }
 

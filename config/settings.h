@@ -79,6 +79,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int metrics_names;                   /* enum metrics_names */
     const char *served_model_name;       /* NAME[,ALIAS...]; NULL: from the file's name */
     bool strict_model;
+    int pooling;               /* 0: as the model says; else enum pooling + 1 */
     const char *chat_template; /* a well-known one's name, or a file; NULL: the model's */
     int reasoning;             /* enum reasoning_mode */
     bool has_seed;
@@ -91,6 +92,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     bool request_templates; /* those sent with requests are taken */
     size_t template_steps, template_depth, template_memory, template_output, template_ms;
     size_t max_choices;                          /* answers of one request */
+    size_t max_inputs;                           /* texts of one request that become vectors */
     size_t max_body_memory;                      /* of all requests' bodies together */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
     unsigned max_wait_seconds;                   /* predicted queue wait that is refused; 0: none */

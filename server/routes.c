@@ -8,6 +8,7 @@
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
 #include "api/tgi/tgi.h"
+#include "api/vectors/vectors.h"
 #include "server/handlers/generate.h"
 #include "server/handlers/live.h"
 #include "server/handlers/models.h"
@@ -45,8 +46,8 @@ static const struct route routes[] = {
     {"/api/ps", "GET", get, ROUTE_MODEL, &models_ps, &ollama_chat},
     {"/api/show", "POST", post, ROUTE_BODY | ROUTE_MODEL, &models_show, &ollama_chat},
     {"/api/version", "GET", get, ROUTE_MODEL, &models_version, &ollama_chat},
-    {"/api/embed", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
-    {"/api/embeddings", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
+    {"/api/embed", "POST", post, WORK, &generate_handler, &vectors_ollama},
+    {"/api/embeddings", "POST", post, WORK, &generate_handler, &vectors_ollama_one},
     {"/api/pull", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
     {"/api/push", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
     {"/api/create", "POST", post, ROUTE_BODY, &models_unable, &ollama_chat},
@@ -61,13 +62,16 @@ static const struct route routes[] = {
     {"/props", "GET", get, ROUTE_MODEL, &models_props, &llama_completion},
     {"/slots", "GET", get, ROUTE_MODEL, &models_slots, &llama_completion},
     {"/slots/*", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/embedding", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/embeddings", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/v1/embeddings", "POST", post, ROUTE_BODY, &models_unable, &openai_chat},
-    {"/rerank", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/reranking", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/v1/rerank", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
-    {"/v1/reranking", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
+    {"/embedding", "POST", post, WORK, &generate_handler, &vectors_llama},
+    {"/embeddings", "POST", post, WORK, &generate_handler, &vectors_llama},
+    {"/v1/embeddings", "POST", post, WORK, &generate_handler, &vectors_openai},
+    {"/embed", "POST", post, WORK, &generate_handler, &vectors_tei},
+    {"/embed_all", "POST", post, ROUTE_BODY, &models_unable, &vectors_tei},
+    {"/embed_sparse", "POST", post, ROUTE_BODY, &models_unable, &vectors_tei},
+    {"/rerank", "POST", post, WORK, &generate_handler, &vectors_ranks},
+    {"/reranking", "POST", post, WORK, &generate_handler, &vectors_ranks},
+    {"/v1/rerank", "POST", post, WORK, &generate_handler, &vectors_ranks},
+    {"/v1/reranking", "POST", post, WORK, &generate_handler, &vectors_ranks},
     {"/infill", "POST", post, ROUTE_BODY, &models_unable, &llama_completion},
     {"/lora-adapters", "GET", get, 0, &models_unable, &llama_completion},
     {"/tokenize", "POST", post, WORK, &text_tokenize, NULL},

@@ -86,6 +86,15 @@ static void load(uv_work_t *work) /* on libuv's pool */
                                         model->cpu, &options, err);
 }
 
+/* How texts become vectors. */
+static enum pooling pooling_of(const struct settings *s, const struct model *model)
+{
+    if (s->pooling > 0)
+        return (enum pooling)(s->pooling - 1);
+    bool silent = model->shape.encoder && model->shape.pooling == POOLING_NONE;
+    return silent ? POOLING_MEAN : model->shape.pooling;
+}
+
 static void on_loaded(uv_work_t *work, int status)
 {
     struct life *life = work->data;
@@ -101,6 +110,7 @@ static void on_loaded(uv_work_t *work, int status)
         (void)names_init(&service->names, NULL, s->model, service->model.model->name, NULL);
     service->engine = service->jobs.engine = life->loaded.engine;
     service->chat = life->loaded.chat;
+    const enum pooling pooling = pooling_of(s, service->model.model);
     service->limits = (struct api_limits){
         .n_context = service->model.model->n_context,
         .max_prompt_tokens = s->max_prompt_tokens,
@@ -108,6 +118,10 @@ static void on_loaded(uv_work_t *work, int status)
         .max_json_depth = s->max_json_depth,
         .max_json_nodes = s->max_json_nodes,
         .max_choices = s->max_choices,
+        .pooling = pooling,
+        .n_vector = service->model.model->shape.n_embd,
+        .max_inputs = s->max_inputs,
+        .vectors_alone = service->model.model->shape.encoder,
         .reasoning = s->reasoning == REASONING_AUTO,
         .request_templates = s->request_templates,
     };

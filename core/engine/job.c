@@ -35,7 +35,7 @@ static bool text_bytes(const struct job_size *size, size_t *out)
 enum status job_create(struct job **out, const struct job_size *size, struct error *err)
 {
     size_t total = sizeof(struct job), n_text;
-    size_t prompt, biases, stops, borders, tokens, logprobs, prompt_logprobs, profile, text;
+    size_t prompt, biases, stops, borders, tokens, logprobs, prompt_logprobs, profile, text, vector;
     size_t n_logprobs = size->logprobs ? size->max_tokens : 0;
     size_t n_prompt_logprobs = size->prompt_logprobs ? size->n_prompt : 0, n_sequence;
     if (!text_bytes(size, &n_text) || !checked_add(size->n_prompt, size->max_tokens, &n_sequence) ||
@@ -47,6 +47,7 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
         !add_part(&total, n_logprobs, sizeof(struct logprob_record), &logprobs) ||
         !add_part(&total, n_prompt_logprobs, sizeof(struct logprob_record), &prompt_logprobs) ||
         !add_part(&total, size->profile, sizeof(struct job_profile), &profile) ||
+        !add_part(&total, size->n_vector, sizeof(float), &vector) ||
         !add_part(&total, n_text, 1, &text))
         return error_set(err, STATUS_TOO_LARGE,
                          "a request for %zu tokens needs more memory than can be addressed",
@@ -67,6 +68,8 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
     job->prompt_logprobs =
         size->prompt_logprobs ? (struct logprob_record *)(void *)(base + prompt_logprobs) : NULL;
     job->profile = size->profile ? (struct job_profile *)(void *)(base + profile) : NULL;
+    job->vector = size->n_vector > 0 ? (float *)(void *)(base + vector) : NULL;
+    job->n_vector = size->n_vector;
     job->text = base + text;
     *out = job;
     return STATUS_OK;

@@ -1,4 +1,5 @@
-/* job.h - one generation request, the only object that the loop thread and a worker share.
+/* job.h - one request for text or for a vector, the only object that the loop thread and a worker
+ * share.
  *
  * The submitter fills the request part and never touches it again; a worker alone writes the result
  * part, which only grows; the loop thread reads what n_ready (acquire) says is complete. When
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "model/pooling.h"
 #include "profile/recorder.h"
 #include "text/sampler.h"
 
@@ -65,6 +67,8 @@ struct job {
     size_t n_prompt;
     size_t max_tokens; /* n_prompt + max_tokens <= context; 0: the prompt is read, that is all */
     size_t min_tokens;
+    enum pooling pooling; /* POOLING_NONE: text; else the prompt's vector, and no token is made
+                             (max_tokens is 0) */
     bool ignore_eos;
     bool keep_stop;        /* the stop string that ends the text stays in it */
     bool no_cache;         /* the prompt is computed anew, whatever the prefix cache has */
@@ -82,7 +86,9 @@ struct job {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
 
     /* --- the result: written by one worker --- */
-    char *text; /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
+    char *text;    /* valid UTF-8, only grows; owned; sized for max_tokens; not NUL-terminated */
+    float *vector; /* [n_vector], owned; with pooling, final once finished */
+    size_t n_vector;
     struct token_record *tokens;     /* [max_tokens], owned */
     struct logprob_record *logprobs; /* [max_tokens] or NULL, owned */
     struct logprob_record
@@ -118,6 +124,8 @@ struct job {
     unsigned overtaken; /* times a later job went first */
     unsigned n_denials; /* attempts to get memory for it that failed, while nothing ran */
     unsigned n_aborts;  /* of the queue, when it came in */
+    size_t n_places;    /* of the queue's that it takes: a request for vectors takes one, held by
+                           the last of its jobs */
     size_t n_counted;   /* prompt tokens that the counters know, and whose log-probabilities there
                            are: read again after a preemption, they count no more */
     struct {            /* output.c's state */
@@ -138,6 +146,7 @@ struct job_size {
     size_t n_biases;
     size_t stop_bytes; /* of all stop strings together */
     size_t max_piece;  /* the tokenizer's */
+    size_t n_vector;   /* 0: none */
     bool logprobs, prompt_logprobs, profile;
 };
 
@@ -156,6 +165,12 @@ char *job_stop_bytes(struct job *job);
 static inline bool job_has_prompt_logprob(const struct job *job, size_t i)
 {
     return i > 0 && i <= job->n_counted;
+}
+
+/* Whether all positions of its prompt must be computed for it: none may come from a cache. */
+static inline bool job_pools_all(const struct job *job)
+{
+    return job->pooling == POOLING_MEAN || job->pooling == POOLING_CLS;
 }
 
 static inline bool job_wants_prompt_logprobs(const struct job *job)

@@ -17,4 +17,5 @@ struct loaded_model {
     const struct kernels *kernels;
     const struct cpu *cpu;
     struct gguf_string template, tool_template; /* of chats, as in the file; bytes NULL: none */
+    struct gguf_string rank_template;           /* of a query and a document, likewise */
 };

@@ -80,6 +80,7 @@ static void line_insert(struct queue *q, struct job *job)
     if (q->tail == before)
         q->tail = job;
     q->n++;
+    q->n_places += job->n_places;
     line_changed(q);
 }
 
@@ -92,6 +93,7 @@ static void line_remove(struct queue *q, struct job *job, struct job *before)
     if (q->tail == job)
         q->tail = before;
     q->n--;
+    q->n_places -= job->n_places;
     line_changed(q);
 }
 
@@ -237,7 +239,7 @@ static void set_retry_after(struct queue *q, uint64_t now, uint64_t wait_ns, uin
     *retry_ms = 1000 * forecast_tell(&q->forecast, now, wait_ns + wait_ns / 2, per_second);
 }
 
-/* n_over: by how many places it was too full. */
+/* n: its places; n_over: by how many of them it was too full. */
 static enum status refuse_full(struct queue *q, size_t n, size_t n_over, uint64_t now,
                                uint64_t *retry_ms, struct error *err)
 {
@@ -250,8 +252,8 @@ static enum status refuse_full(struct queue *q, size_t n, size_t n_over, uint64_
         return error_set(err, STATUS_FULL,
                          "the queue is too full for the request's %zu answers: %zu wait, and there "
                          "is room for %zu more",
-                         n, q->n, n - n_over);
-    return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", q->n);
+                         n, q->n_places, n - n_over);
+    return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", q->n_places);
 }
 
 static enum status refuse_wait(struct queue *q, uint64_t now, uint64_t wait, uint64_t *retry_ms,
@@ -330,14 +332,21 @@ static size_t group_tokens(struct job *const *jobs, size_t n, size_t n_free)
     return sum;
 }
 
+/* A request's texts to embed take one place together, which the last of them holds. */
+static size_t places_of(struct job *const *jobs, size_t n)
+{
+    return jobs[n - 1]->pooling == POOLING_NONE ? n : 1;
+}
+
 /* Whether the line takes them all, and the last of them in time. */
 static enum status admit_to_line(struct queue *q, struct job *const *jobs, size_t n, uint64_t now,
                                  uint64_t *retry_ms, struct error *err)
 {
     const struct job *last = jobs[n - 1];
     size_t n_free = n > 1 ? free_slots(q) : 0;
-    if (q->n + n > q->max_queue + n_free)
-        return refuse_full(q, n, q->n + n - (q->max_queue + n_free), now, retry_ms, err);
+    size_t n_places = places_of(jobs, n), most = q->max_queue + n_free;
+    if (q->n_places + n_places > most)
+        return refuse_full(q, n_places, q->n_places + n_places - most, now, retry_ms, err);
     if (q->max_wait_ns == 0 && last->deadline_ns == 0)
         return STATUS_OK;
     uint64_t wait = group_turn_ns(q, jobs, n, n_free);
@@ -394,7 +403,9 @@ enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uin
     assert(n > 0);
     size_t most = q->max_queue + q->n_workers * q->max_batch;
     enum status status = STATUS_OK;
-    if (n > most)
+    for (size_t i = 0; i < n; i++)
+        jobs[i]->n_places = jobs[i]->pooling == POOLING_NONE || i + 1 == n;
+    if (places_of(jobs, n) > most)
         return error_set_param(err, STATUS_INVALID, "n",
                                "the request asks for %zu answers; with its queue this server holds "
                                "%zu at once",
@@ -485,7 +496,7 @@ void queue_end_all(struct queue *q, const char *why)
     pthread_mutex_lock(&q->lock);
     struct job *list = q->head;
     q->head = q->tail = NULL;
-    q->n = 0;
+    q->n = q->n_places = 0;
     line_changed(q);
     if (why) {
         q->n_aborts++;

@@ -28,7 +28,7 @@ struct queue {
     uint64_t max_wait_ns; /* 0: no bound */
     struct progress *progress;
     struct job *head, *tail;
-    size_t n;
+    size_t n, n_places; /* jobs, and what they take of max_queue */
     uint64_t n_tickets;
     unsigned n_aborts;
     const char *abort_text; /* of the last of them, borrowed */

@@ -22,11 +22,6 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
-static struct slot *active(struct worker *w, size_t i)
-{
-    return &w->slots[w->order[i]];
-}
-
 static bool is_decoding(const struct slot *slot)
 {
     return slot->n_tokens > slot->n_given;
@@ -85,7 +80,7 @@ static void settle(struct worker *w)
     w->n_done = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        struct slot *slot = worker_active(w, i);
         if (slot->n_rows > 0 && slot->finish != FINISH_ERROR) /* no other may find what is wrong */
             kv_commit(w->kv, &slot->kv, slot->tokens, slot->kv.n_positions + slot->n_rows);
         slot->n_rows = 0;
@@ -108,7 +103,7 @@ static void settle(struct worker *w)
 
     news |= w->n_done > 0;
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        struct slot *slot = worker_active(w, i);
         if (!slot->sampled)
             continue;
         struct job *job = slot->job;
@@ -129,7 +124,7 @@ static void settle(struct worker *w)
 void worker_end_all(struct worker *w, enum finish_reason reason)
 {
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        struct slot *slot = worker_active(w, i);
         output_end(slot->job);
         slot->finish = reason;
     }
@@ -146,19 +141,25 @@ struct step_tokens { /* of one step */
 };
 
 /* The positions are there already. The logits that are asked for: to draw the next token, and of
- * the prompt from n_known on, whose next tokens' log-probabilities are wanted. */
+ * the prompt from n_known on, whose next tokens' log-probabilities are wanted; likewise vectors. */
 static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_known)
 {
-    size_t first = slot->kv.n_positions;
+    const size_t first = slot->kv.n_positions;
+    const uint32_t number = (uint32_t)(slot - w->slots);
+    const bool vector = slot->job->pooling != POOLING_NONE;
     slot->n_rows = n;
     for (size_t i = first; i < first + n; i++) {
         bool wants = i + 1 == slot->n_tokens || (i >= n_known && i + 1 < slot->job->n_prompt);
-        w->rows[w->n_rows++] = (struct row){.token = slot->tokens[i],
-                                            .position = (uint32_t)i,
-                                            .seq = &slot->kv,
-                                            .wants_logits = wants};
-        if (wants)
-            w->wanted[w->n_wanted++] = (struct wanted){(uint32_t)(slot - w->slots), (uint32_t)i};
+        struct row row = {.token = slot->tokens[i],
+                          .position = (uint32_t)i,
+                          .seq = &slot->kv,
+                          .wants_logits = wants && !vector,
+                          .wants_vector = vector && i >= n_known && step_wants_vector(w, slot, i)};
+        w->rows[w->n_rows++] = row;
+        if (row.wants_logits)
+            w->wanted[w->n_wanted++] = (struct wanted){number, (uint32_t)i};
+        if (row.wants_vector)
+            w->pooled[w->n_pooled++] = (struct pooled){number};
     }
 }
 
@@ -167,7 +168,7 @@ static size_t logits_left(struct worker *w, size_t i)
 {
     size_t n_later = 0;
     for (size_t k = i + 1; k < w->n_active; k++)
-        n_later += !is_decoding(active(w, k));
+        n_later += !is_decoding(worker_active(w, k));
     return w->n_logits - w->n_wanted - n_later;
 }
 
@@ -175,7 +176,7 @@ static size_t logits_left(struct worker *w, size_t i)
  * job, and are read again when it is placed again. */
 static void preempt_youngest(struct worker *w)
 {
-    struct slot *slot = active(w, --w->n_active);
+    struct slot *slot = worker_active(w, --w->n_active);
     w->preempted[w->n_preempted++] = slot->job;
     release(w, slot);
     atomic_fetch_sub_explicit(&w->n_running, 1, memory_order_relaxed);
@@ -200,12 +201,12 @@ static void end_without_memory(struct worker *w, struct slot *slot)
  * was the youngest itself. The oldest always goes on: alone, it has all pages. */
 static bool grow(struct worker *w, size_t i)
 {
-    while (!kv_extend(w->kv, &active(w, i)->kv, 1)) {
+    while (!kv_extend(w->kv, &worker_active(w, i)->kv, 1)) {
         bool itself = w->n_active == i + 1;
         if (growth_wait(&w->growth))
             continue;
         if (w->n_active == 1) {
-            end_without_memory(w, active(w, i));
+            end_without_memory(w, worker_active(w, i));
             return false;
         }
         preempt_youngest(w);
@@ -229,7 +230,7 @@ static size_t count_new(struct job *job, size_t n_positions)
  * the counters. */
 static struct step_tokens read_given(struct worker *w, size_t i, size_t most, uint64_t now)
 {
-    struct slot *slot = active(w, i);
+    struct slot *slot = worker_active(w, i);
     struct job *job = slot->job;
     if (job->started_ns == 0)
         job->started_ns = now;
@@ -239,7 +240,7 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
     add(&w->counters.prompt_cached, n_found);
     job->n_cached += n_found;
     size_t left = slot->n_given - slot->kv.n_positions, n = left < most ? left : most;
-    size_t n_known = job->n_prompt;
+    size_t n_known = job->pooling != POOLING_NONE ? job->n_counted : job->n_prompt;
     if (job_wants_prompt_logprobs(job)) {
         n_known = job->n_counted;
         size_t n_again = n_known > slot->kv.n_positions ? n_known - slot->kv.n_positions : 0;
@@ -261,17 +262,17 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
 static struct step_tokens build_rows(struct worker *w, uint64_t now)
 {
     struct step_tokens sum = {0};
-    w->n_rows = w->n_wanted = w->n_preempted = 0;
+    w->n_rows = w->n_wanted = w->n_pooled = w->n_preempted = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
-        if (!is_decoding(active(w, i)) || !grow(w, i))
+        if (!is_decoding(worker_active(w, i)) || !grow(w, i))
             continue;
-        add_rows(w, active(w, i), 1, SIZE_MAX);
+        add_rows(w, worker_active(w, i), 1, SIZE_MAX);
         sum.n_decode++;
     }
     size_t budget = rates_prompt_budget(&w->rates, sum.n_decode, w->setup->options->step_tokens);
     for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
-        if (is_decoding(active(w, i)))
+        if (is_decoding(worker_active(w, i)))
             continue;
         struct step_tokens one = read_given(w, i, budget - sum.n_read, now);
         sum.n_read += one.n_read;
@@ -290,7 +291,7 @@ static void end_out_of_range(struct worker *w)
     if (__builtin_expect(forward_n_out_of_range(w->forward) == 0, true))
         return;
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        struct slot *slot = worker_active(w, i);
         for (size_t t = 0; t < w->n_rows; t++) {
             if (w->rows[t].seq != &slot->kv || !forward_is_out_of_range(w->forward, t))
                 continue;
@@ -455,7 +456,7 @@ static size_t n_with_rows(struct worker *w)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->n_active; i++)
-        n += active(w, i)->n_rows > 0;
+        n += worker_active(w, i)->n_rows > 0;
     return n;
 }
 
@@ -465,7 +466,7 @@ void worker_step(struct worker *w)
     bool ended = false;
     recorder_begin(w->recorder, step_profile_wish(w));
     for (size_t i = 0; i < w->n_active; i++) {
-        struct slot *slot = active(w, i);
+        struct slot *slot = worker_active(w, i);
         slot->finish = cut_short(w, slot, begin);
         if (slot->finish == FINISH_NONE)
             continue;
@@ -493,6 +494,7 @@ void worker_step(struct worker *w)
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
     take_samples(w, now);
+    step_take_vectors(w, now);
     recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), &tokens, now - begin);
     rates_step(&w->rates, tokens.n_decode, tokens.n_read, now - begin);

@@ -7,17 +7,12 @@
  */
 #include "engine/worker_state.h"
 
-static struct slot *active(const struct worker *w, size_t i)
-{
-    return &w->slots[w->order[i]];
-}
-
 /* A prompt takes one step, or a few that differ: none stands for another. */
 enum recorder_wish step_profile_wish(const struct worker *w)
 {
     enum recorder_wish wish = WISH_NONE;
     for (size_t i = 0; i < w->n_active; i++) {
-        const struct slot *slot = active(w, i);
+        const struct slot *slot = worker_active(w, i);
         if (slot->job->profile == NULL)
             continue;
         if (slot->n_tokens == slot->job->n_prompt)
@@ -48,7 +43,7 @@ static void count_row(struct record_work *work, const struct row *row, uint32_t 
     work->n_kv_blocks += last_of_sequence ? all.blocks : 0;
     work->n_window_blocks += last_of_sequence ? some.blocks : 0;
     work->n_sequences += last_of_sequence;
-    if (!row->wants_logits)
+    if (!row->wants_logits && !row->wants_vector)
         return;
     work->n_wanted++;
     work->n_positions_wanted += all.positions;
@@ -99,7 +94,7 @@ static void give_to_jobs(const struct worker *w, uint64_t step_ns, const struct 
                          const struct record_work *work)
 {
     for (size_t i = 0; i < w->n_active; i++) {
-        const struct slot *slot = active(w, i);
+        const struct slot *slot = worker_active(w, i);
         struct job_profile *profile = slot->job->profile;
         if (profile == NULL || slot->n_rows == 0)
             continue;

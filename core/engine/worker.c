@@ -41,8 +41,8 @@ static enum status take_arena(struct worker *w, struct error *err)
     size_t n_slots = o->max_batch, n_rows = n_slots + o->step_tokens, n_logits = w->n_logits;
     size_t bytes =
         n_slots * (sizeof(struct slot) + 3 * sizeof(uint32_t) + 2 * sizeof(struct job *)) +
-        n_logits * sizeof(struct wanted) + n_rows * sizeof(struct row) +
-        w->n_threads * sizeof(struct sampler *) + (n_slots + 16) * ARENA_ALIGN;
+        n_logits * sizeof(struct wanted) + n_rows * (sizeof(struct row) + sizeof(struct pooled)) +
+        w->n_threads * sizeof(struct sampler *) + (n_slots + 17) * ARENA_ALIGN;
     enum status status = arena_init(&w->arena, bytes, "a worker's tables", err);
     if (status != STATUS_OK)
         return status;
@@ -51,12 +51,13 @@ static enum status take_arena(struct worker *w, struct error *err)
     w->free_slots = arena_alloc(&w->arena, n_slots, sizeof *w->free_slots);
     w->arrivals = arena_alloc(&w->arena, n_slots, sizeof *w->arrivals);
     w->wanted = arena_alloc(&w->arena, n_logits, sizeof *w->wanted);
+    w->pooled = arena_alloc(&w->arena, n_rows, sizeof *w->pooled);
     w->done = arena_alloc(&w->arena, n_slots, sizeof *w->done);
     w->preempted = arena_alloc(&w->arena, n_slots, sizeof *w->preempted);
     w->rows = arena_alloc(&w->arena, n_rows, sizeof *w->rows);
     w->samplers = arena_alloc(&w->arena, w->n_threads, sizeof(struct sampler *));
-    if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->wanted || !w->done ||
-        !w->preempted || !w->rows || !w->samplers)
+    if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->wanted || !w->pooled ||
+        !w->done || !w->preempted || !w->rows || !w->samplers)
         return error_no_memory(err, bytes, "a worker's tables");
     for (size_t i = 0; i < n_slots; i++)
         w->free_slots[i] = (uint32_t)(n_slots - 1 - i);
@@ -248,7 +249,7 @@ static size_t given_of(const struct job *job)
  * those it was before a preemption. */
 static size_t shared_max(const struct job *job)
 {
-    bool anew = job->no_cache || job_wants_prompt_logprobs(job);
+    bool anew = job->no_cache || job_wants_prompt_logprobs(job) || job_pools_all(job);
     return anew && job->n_counted < job->n_prompt ? job->n_counted : SIZE_MAX;
 }
 

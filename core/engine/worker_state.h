@@ -41,6 +41,10 @@ struct wanted { /* logits of one row of this step: a sample, or the log-probabil
     uint32_t slot, position;
 };
 
+struct pooled { /* the vector of one row of this step */
+    uint32_t slot;
+};
+
 struct worker_counters { /* one writer: the worker's thread; relaxed */
     _Atomic uint64_t generated, prompt_computed, prompt_cached, cancelled[3];
     _Atomic uint64_t preemptions, recomputed;
@@ -80,6 +84,8 @@ struct worker {
     size_t n_rows;
     struct wanted *wanted; /* [n_wanted] of this step, in the rows' order; n_logits at most */
     size_t n_wanted, n_logits;
+    struct pooled *pooled; /* [n_pooled] of this step, in the rows' order; as many as rows */
+    size_t n_pooled;
     struct job **done; /* [n_done] finished in this step: to be published */
     size_t n_done;
     struct job **preempted; /* [n_preempted] in this step: to be given back */
@@ -93,6 +99,17 @@ struct worker {
     _Atomic size_t n_running; /* admitted and not finished */
     _Atomic uint64_t last_step_ns;
 };
+
+static inline struct slot *worker_active(const struct worker *w, size_t i)
+{
+    return &w->slots[w->order[i]];
+}
+
+/* step_vectors.c */
+/* Whether a job's vector has to do with the hidden state at a position. */
+bool step_wants_vector(const struct worker *w, const struct slot *slot, size_t position);
+/* After the forward pass: adds the rows' vectors to their jobs', and ends those that are whole. */
+void step_take_vectors(struct worker *w, uint64_t now_ns);
 
 /* step_profile.c: what a step leaves in the profiles of the worker and of the jobs in it */
 enum recorder_wish step_profile_wish(const struct worker *w); /* of jobs */

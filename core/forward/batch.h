@@ -16,4 +16,5 @@ struct row {
     const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
                                  ascending position */
     bool wants_logits;
+    bool wants_vector; /* its hidden state, after the output norm */
 };

@@ -54,6 +54,8 @@ static void carve_all(struct forward *f)
     carve_own(f, widths);
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = arena_carve(arena, t, sizeof *f->wanted);
+    f->logits_of = arena_carve(arena, f->max_logits, sizeof *f->logits_of);
+    f->vectors_of = arena_carve(arena, t, sizeof *f->vectors_of);
     f->out_of_range = arena_carve(arena, t, sizeof *f->out_of_range);
     f->plan = arena_carve(arena, f->n_plan, sizeof *f->plan);
     f->phases = arena_carve(arena, f->n_plan, sizeof *f->phases);
@@ -109,6 +111,11 @@ void forward_destroy(struct forward *f)
 float *forward_logits(const struct forward *f, size_t i)
 {
     return f->logits + i * f->vocab_stride;
+}
+
+const float *forward_vector(const struct forward *f, size_t i)
+{
+    return f->x + f->vectors_of[i] * f->embd_stride;
 }
 
 size_t forward_n_out_of_range(const struct forward *f)
@@ -179,16 +186,27 @@ static void clear_out_of_range(struct forward *f)
         atomic_store_explicit(&f->out_of_range[t], 0, memory_order_relaxed);
 }
 
+static void list_wanted(struct forward *f)
+{
+    f->n_wanted = f->n_logits = f->n_vectors = 0;
+    for (size_t t = 0; t < f->n_rows; t++) {
+        const struct row *row = &f->rows[t];
+        if (!row->wants_logits && !row->wants_vector)
+            continue;
+        if (row->wants_logits)
+            f->logits_of[f->n_logits++] = (uint32_t)f->n_wanted;
+        if (row->wants_vector)
+            f->vectors_of[f->n_vectors++] = (uint32_t)f->n_wanted;
+        f->wanted[f->n_wanted++] = (uint32_t)t;
+    }
+}
+
 void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
 {
     clear_out_of_range(f);
     f->rows = rows;
     f->n_rows = n_rows;
-    f->n_wanted = 0;
-    for (size_t t = 0; t < n_rows; t++) {
-        if (rows[t].wants_logits)
-            f->wanted[f->n_wanted++] = (uint32_t)t;
-    }
+    list_wanted(f);
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
     size_t threads = team_size(f->team);
     size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;

@@ -41,6 +41,8 @@ bool forward_is_out_of_range(const struct forward *forward, size_t row);
 /* After a run: the logits [n_vocab] of the i-th row that wanted them, in the rows' order; valid
  * until the next run. The caller may change them. */
 float *forward_logits(const struct forward *forward, size_t i);
+/* Likewise the hidden state [n_embd], after the output norm, of the i-th row that wanted it. */
+const float *forward_vector(const struct forward *forward, size_t i);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
 /* --- for a profile --- */

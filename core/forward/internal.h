@@ -54,8 +54,12 @@ struct forward {
     /* of the current step */
     const struct row *rows;
     size_t n_rows;
-    uint32_t *wanted; /* [max_rows]: the rows that want logits, ascending */
+    uint32_t *wanted; /* [max_rows]: the rows that want anything, ascending; only they go on after
+                         the last layer's keys and values, as rows 0 .. n_wanted */
     size_t n_wanted;
+    uint32_t *logits_of;  /* [max_logits]: those of them that want logits */
+    uint32_t *vectors_of; /* [max_rows]: those that want their vector */
+    size_t n_logits, n_vectors;
     _Atomic uint8_t *out_of_range;   /* [max_rows]: 1 where a key or value was */
     _Atomic uint32_t n_out_of_range; /* stores of such; 0: none of the flags is set */
     struct planned_phase *plan;      /* [n_plan]: all phases of a step */

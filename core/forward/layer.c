@@ -35,13 +35,17 @@ static void make_head_input(const struct forward *f, size_t layer, struct act *a
 {
     const struct linear *output = &f->model->output;
     (void)layer;
-    norm_rows(f, &f->model->output_norm, act, r, &output, 1);
+    for (size_t t = r.begin; t < r.end; t++) {
+        norm_row(f, &f->model->output_norm, f->x + f->logits_of[t] * f->embd_stride,
+                 act->f32 + t * act->f32_stride);
+        quantize_row(f, act, t, &output, 1);
+    }
 }
 
 static size_t head_input_items(const struct forward *f, size_t layer)
 {
     (void)layer;
-    return input_items(f->n_wanted);
+    return input_items(f->n_logits);
 }
 
 static void norm_output(struct forward *f, size_t layer, struct range r, unsigned rank)
@@ -53,20 +57,35 @@ static void norm_output(struct forward *f, size_t layer, struct range r, unsigne
 static size_t output_items(const struct forward *f, size_t layer)
 {
     (void)layer;
-    return f->n_wanted > 0 ? matrix_n_panels(&f->model->output.w) : 0;
+    return f->n_logits > 0 ? matrix_n_panels(&f->model->output.w) : 0;
 }
 
 static void project_output(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_wanted, make_head_input, rank);
-    linear_panels(f, &f->model->output, r.begin, r.end, x, f->n_wanted, f->logits, f->vocab_stride);
+    const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_logits, make_head_input, rank);
+    linear_panels(f, &f->model->output, r.begin, r.end, x, f->n_logits, f->logits, f->vocab_stride);
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
     const struct shape *s = &f->model->shape;
-    for (size_t t = 0; t < f->n_wanted; t++) {
+    for (size_t t = 0; t < f->n_logits; t++) {
         float *logits = f->logits + t * f->vocab_stride + begin;
         scale_values(logits, s->logit_scale, n);
         if (s->logit_softcap != 0)
             f->kernels->softcap(logits, s->logit_softcap, n);
+    }
+}
+
+static size_t vector_items(const struct forward *f, size_t layer)
+{
+    (void)layer;
+    return f->n_vectors;
+}
+
+static void norm_vectors(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    (void)layer, (void)rank;
+    for (size_t i = r.begin; i < r.end; i++) {
+        float *x = f->x + f->vectors_of[i] * f->embd_stride; /* nothing reads it after this */
+        norm_row(f, &f->model->output_norm, x, x);
     }
 }
 
@@ -76,6 +95,7 @@ static const struct phase first_phases[] = {{row_items, embed, SCOPE_EMBED, {NOT
 static const struct phase head_phases[] = {
     {head_input_items, norm_output, SCOPE_HEAD_NORM, {NOTHING, NOTHING}},
     {output_items, project_output, SCOPE_HEAD, {SCOPE_HEAD_NORM, NOTHING}},
+    {vector_items, norm_vectors, SCOPE_HEAD_NORM, {NOTHING, NOTHING}},
 };
 static const struct phase_group first_group = PHASE_GROUP(first_phases);
 static const struct phase_group head_group = PHASE_GROUP(head_phases);

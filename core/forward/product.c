@@ -5,9 +5,8 @@
 
 #include <string.h>
 
-/* Rounds row t once to each format that the given matrices read. */
-static void quantize_row(const struct forward *f, const struct act *act, size_t t,
-                         const struct linear *const *readers, size_t n_readers)
+void quantize_row(const struct forward *f, const struct act *act, size_t t,
+                  const struct linear *const *readers, size_t n_readers)
 {
     unsigned done = 1u << ACT_F32;
     for (size_t i = 0; i < n_readers; i++) {
@@ -19,19 +18,22 @@ static void quantize_row(const struct forward *f, const struct act *act, size_t 
     }
 }
 
+void norm_row(const struct forward *f, const struct norm *norm, const float *x, float *y)
+{
+    const struct shape *s = &f->model->shape;
+    if (norm->weight == NULL && x != y)
+        memcpy(y, x, s->n_embd * sizeof *y);
+    else if (norm->weight != NULL && s->norm == NORM_LAYER)
+        f->kernels->layer_norm(x, norm->weight, norm->bias, s->n_embd, s->norm_eps, y);
+    else if (norm->weight != NULL)
+        f->kernels->rms_norm(x, norm->weight, s->n_embd, s->norm_eps, y);
+}
+
 void norm_rows(const struct forward *f, const struct norm *norm, struct act *act, struct range r,
                const struct linear *const *readers, size_t n_readers)
 {
-    const struct shape *s = &f->model->shape;
     for (size_t t = r.begin; t < r.end; t++) {
-        const float *x = f->x + t * f->embd_stride;
-        float *y = act->f32 + t * act->f32_stride;
-        if (norm->weight == NULL)
-            memcpy(y, x, s->n_embd * sizeof *y);
-        else if (s->norm == NORM_LAYER)
-            f->kernels->layer_norm(x, norm->weight, norm->bias, s->n_embd, s->norm_eps, y);
-        else
-            f->kernels->rms_norm(x, norm->weight, s->n_embd, s->norm_eps, y);
+        norm_row(f, norm, f->x + t * f->embd_stride, act->f32 + t * act->f32_stride);
         quantize_row(f, act, t, readers, n_readers);
     }
 }

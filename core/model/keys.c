@@ -127,6 +127,22 @@ static enum status read_temperature(struct key_reader *r, struct shape *s)
     return read_real(r, "attention.temperature_scale", 0, 1e3, &s->temperature);
 }
 
+const char *const pooling_names[POOLINGS] = {
+    [POOLING_NONE] = "none", [POOLING_MEAN] = "mean", [POOLING_CLS] = "cls",
+    [POOLING_LAST] = "last", [POOLING_RANK] = "rank",
+};
+
+/* Absent: none. */
+static enum status read_pooling(struct key_reader *r, struct shape *s)
+{
+    size_t pooling = POOLING_NONE;
+    if (!has_key(r, "pooling_type"))
+        return STATUS_OK;
+    enum status status = read_size(r, "pooling_type", 0, POOLINGS - 1, 0, &pooling);
+    s->pooling = (enum pooling)pooling;
+    return status;
+}
+
 /* The keys known after the architecture's prefix. */
 enum key_rule {
     KEY_READ,  /* honoured: read above */
@@ -188,7 +204,7 @@ static const struct {
     {"attn_logit_softcapping", KEY_ZERO, TRAIT_ATTN_SOFTCAP, 0},
     {"final_logit_softcapping", KEY_ZERO, TRAIT_LOGIT_SOFTCAP, 0},
     {"use_parallel_residual", KEY_ZERO, 0, 0},
-    {"pooling_type", KEY_ZERO, 0, 0},
+    {"pooling_type", KEY_READ, 0, 0},
     {"logit_scale", KEY_ONE, TRAIT_SCALES, 0},
     {"residual_scale", KEY_ONE, TRAIT_SCALES, 0},
     {"embedding_scale", KEY_ONE, TRAIT_SCALES, 0},
@@ -302,7 +318,8 @@ enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const str
         return status;
     if ((status = read_layers(&r, &s)) != STATUS_OK ||
         (status = read_factors(&r, &s)) != STATUS_OK ||
-        (status = read_temperature(&r, &s)) != STATUS_OK)
+        (status = read_temperature(&r, &s)) != STATUS_OK ||
+        (status = read_pooling(&r, &s)) != STATUS_OK)
         return status;
     *out = s;
     return STATUS_OK;

@@ -14,6 +14,7 @@
 #include "gguf/gguf.h"
 #include "math/matrix.h"
 #include "model/experts.h"
+#include "model/pooling.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,6 +65,8 @@ struct shape {
     bool learned_positions; /* position_embd (gpt2) */
     bool norms_after_rope;  /* of heads; else before */
     bool tied_head;         /* output.weight absent: the embedding serves */
+    enum pooling pooling;   /* what the file says of it */
+    bool encoder;           /* all positions see all others: vectors, no text */
     /* n_heads, n_kv_heads, head_dim and n_ff: the largest of the layers' */
     size_t n_vocab, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
     size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */

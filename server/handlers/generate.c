@@ -328,8 +328,13 @@ static void decode_body(struct task *task) /* on the pool, when it is large */
                                              .plain = s->plain,
                                              .tokenizer = service->model.tokenizer,
                                              .limits = &service->limits,
-                                             .chat = service->chat};
-    s->status = s->generation.dialect->decode(&s->generation, &source, &s->error);
+                                             .chat = service->chat,
+                                             .rank_template = service->model.rank_template};
+    const struct dialect *dialect = s->generation.dialect;
+    if (service->limits.vectors_alone && !dialect->vectors)
+        s->status = error_set(&s->error, STATUS_UNABLE, "%s", errors_writes_nothing);
+    else
+        s->status = dialect->decode(&s->generation, &source, &s->error);
 }
 
 static struct stream *create(struct request *r)

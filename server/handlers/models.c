@@ -122,8 +122,9 @@ static enum MHD_Result answer_show(struct request *r)
 
 static const char no_files[] = "models are not managed over HTTP: this server serves the one that "
                                "it was started with (smallmind pull, serve --model)";
-static const char no_vectors[] = "this model makes no embeddings";
-static const char no_ranks[] = "this model ranks no documents";
+static const char no_sparse[] = "this server makes dense vectors alone (POST /embed)";
+static const char no_tokens[] = "this server makes one vector of a text, not one of each token "
+                                "(POST /embed)";
 static const char no_infill[] = "filling in between two texts is not supported";
 static const char no_adapters[] = "adapters are not supported";
 static const char no_saving[] = "slots are not saved: what prompts have in common is cached by the "
@@ -131,12 +132,10 @@ static const char no_saving[] = "slots are not saved: what prompts have in commo
 static const struct {
     const char *path, *why;
 } unable[] = {
-    {"/api/embed", no_vectors},      {"/api/embeddings", no_vectors}, {"/api/pull", no_files},
-    {"/api/push", no_files},         {"/api/create", no_files},       {"/api/copy", no_files},
-    {"/api/delete", no_files},       {"/embedding", no_vectors},      {"/embeddings", no_vectors},
-    {"/v1/embeddings", no_vectors},  {"/rerank", no_ranks},           {"/reranking", no_ranks},
-    {"/v1/rerank", no_ranks},        {"/v1/reranking", no_ranks},     {"/infill", no_infill},
-    {"/lora-adapters", no_adapters}, {"/slots/*", no_saving},
+    {"/embed_sparse", no_sparse}, {"/embed_all", no_tokens}, {"/api/pull", no_files},
+    {"/api/push", no_files},      {"/api/create", no_files}, {"/api/copy", no_files},
+    {"/api/delete", no_files},    {"/infill", no_infill},    {"/lora-adapters", no_adapters},
+    {"/slots/*", no_saving},
 };
 
 static enum MHD_Result answer_unable(struct request *r)

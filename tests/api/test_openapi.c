@@ -11,6 +11,7 @@
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
 #include "api/tgi/tgi.h"
+#include "api/vectors/vectors.h"
 #include "mini_vocab.h"
 
 #include <cjson/cJSON.h>
@@ -184,6 +185,12 @@ START_TEST(bodies_of_other_apis_are_described_as_the_tables_read_them)
     check_rows("LlamaCompletionRequest", llama_completion_fields.fields,
                llama_completion_fields.n_fields);
     check_rows("LlamaChatRequest", llama_chat_fields.fields, llama_chat_fields.n_fields);
+    check_chain("EmbeddingsRequest", "", &vectors_openai_fields);
+    check_chain("OllamaEmbedRequest", "", &vectors_ollama_fields);
+    check_chain("OllamaEmbeddingRequest", "", &vectors_ollama_one_fields);
+    check_chain("TeiEmbedRequest", "", &vectors_tei_fields);
+    check_chain("LlamaEmbeddingRequest", "", &vectors_llama_fields);
+    check_chain("RerankRequest", "", &vectors_ranks_fields);
 }
 END_TEST
 

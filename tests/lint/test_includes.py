@@ -31,7 +31,8 @@ SERVED = [*JSON, "api/served"]
 OLLAMA = [*ASKED, *SERVED, "api/ollama"]
 RESPONSES = [*ASKED, "api/responses"]
 LLAMA = [*OPENAI, *SERVED, "api/llama"]
-DIALECTS = [*NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *RESPONSES, *LLAMA]
+VECTORS = [*LLAMA, *OLLAMA, *TGI, "api/vectors"]
+DIALECTS = [*VECTORS, *NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *RESPONSES, *LLAMA]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
 HTTP = [*SERVER, "server/http"]
@@ -68,6 +69,7 @@ MAY = {
     "api/served": SERVED,
     "api/tgi": TGI,
     "api/llama": LLAMA,
+    "api/vectors": VECTORS,
     "report": REPORT,
     "server": HANDLERS,
     "server/http": HTTP,
@@ -84,8 +86,8 @@ LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
-               "api/ollama", "api/responses", "api/tgi", "api/llama", "api/schema", "report",
-               "store"],
+               "api/ollama", "api/responses", "api/tgi", "api/llama", "api/schema",
+               "api/vectors", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
     "histedit.h": ["cli/chat"],

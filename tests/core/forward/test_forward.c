@@ -99,7 +99,8 @@ static const float *feed(struct rig *rig, struct kv_seq *seq, const int32_t *tok
     struct row rows[MAX_ROWS];
     kv_extend(rig->kv, seq, to - from);
     for (size_t i = from; i < to; i++)
-        rows[i - from] = (struct row){tokens[i], (uint32_t)i, seq, i + 1 == to};
+        rows[i - from] = (struct row){
+            .token = tokens[i], .position = (uint32_t)i, .seq = seq, .wants_logits = i + 1 == to};
     forward_run(rig->forward, rows, to - from);
     kv_commit(rig->kv, seq, tokens, to);
     return forward_logits(rig->forward, 0);
@@ -277,8 +278,10 @@ START_TEST(neighbours_in_the_batch_change_nothing)
                 continue;
             kv_extend(rig.kv, &seqs[s], n);
             for (size_t i = 0; i < n; i++, at[s]++)
-                rows[n_rows++] =
-                    (struct row){tokens[s][at[s]], (uint32_t)at[s], &seqs[s], i + 1 == n};
+                rows[n_rows++] = (struct row){.token = tokens[s][at[s]],
+                                              .position = (uint32_t)at[s],
+                                              .seq = &seqs[s],
+                                              .wants_logits = i + 1 == n};
             order[n_order++] = s;
         }
         forward_run(rig.forward, rows, n_rows);

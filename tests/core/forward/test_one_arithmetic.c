@@ -96,7 +96,10 @@ static void step(struct rig *rig, struct sequence *sequences, const size_t n[SEQ
         if (n[s] > 0)
             kv_extend(rig->kv, &q->kv, n[s]);
         for (size_t i = q->n; i < q->n + n[s]; i++)
-            rows[n_rows++] = (struct row){q->tokens[i], (uint32_t)i, &q->kv, true};
+            rows[n_rows++] = (struct row){.token = q->tokens[i],
+                                          .position = (uint32_t)i,
+                                          .seq = &q->kv,
+                                          .wants_logits = true};
     }
     forward_run(rig->forward, rows, n_rows);
     for (size_t s = 0; s < SEQUENCES; s++) {

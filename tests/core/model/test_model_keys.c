@@ -322,7 +322,6 @@ static const struct {
     {"llama.embedding_scale", 'f', 1, 12},
     {"llama.use_parallel_residual", 'b', 0, 1},
     {"llama.attention.causal", 'b', 1, 0},
-    {"llama.pooling_type", 'u', 0, 1},
     {"llama.rope.scaling.yarn_log_multiplier", 'f', 0, 0.1f},
 };
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
