@@ -54,6 +54,11 @@ static void put_model(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "feed_forward", shape->n_ff);
     json_name_text(w, ",", "tokenizer", tokenizer_model(tokenizer));
     json_name_text(w, ",", "pre_tokenizer", tokenizer_pre(tokenizer));
+    json_name_bool(w, ",", "generates", !shape->encoder);
+    json_name_bool(w, ",", "embeddings",
+                   info->pooling != POOLING_NONE && info->pooling != POOLING_RANK);
+    json_name_bool(w, ",", "ranks", info->pooling == POOLING_RANK);
+    json_name_text(w, ",", "pooling", pooling_names[info->pooling]);
     put_ends(w, tokenizer);
     json_name_uint(w, "},", "context", model->n_context);
     json_name_uint(w, ",", "vocabulary", shape->n_vocab);
@@ -86,6 +91,7 @@ static void put_limits(struct json_writer *w, const struct info_limits *limits)
     json_name_uint(w, ",", "max_json_depth", limits->max_json_depth);
     json_name_uint(w, ",", "max_json_nodes", limits->max_json_nodes);
     json_name_uint(w, ",", "max_choices", limits->max_choices);
+    json_name_uint(w, ",", "max_inputs", limits->max_inputs);
     json_raw(w, "}");
 }
 
@@ -119,21 +125,25 @@ static void put_template(struct json_writer *w, const char *fault)
 static void put_for_others(struct json_writer *w, const struct info *info)
 {
     const struct info_limits *limits = &info->limits;
-    size_t most = info->model->n_context > 0 ? info->model->n_context - 1 : 0;
+    const bool encoder = info->model->shape.encoder; /* all of its context is the text's */
+    size_t most = info->model->n_context;
+    most -= most > 0 && !encoder;
     if (limits->max_prompt_tokens != 0 && limits->max_prompt_tokens < most)
         most = limits->max_prompt_tokens;
     json_name_text(w, ",", "model_id", info->names[0]);
     json_raw(w, ",\"model_sha\":null,\"sha\":null,\"docker_label\":null");
     json_name_text(w, ",", "model_dtype", info->model->weights);
     json_name_text(w, ",", "model_device_type", "cpu");
-    json_name_text(w, ",", "model_pipeline_tag", "text-generation");
+    json_name_text(w, ",", "model_pipeline_tag",
+                   encoder ? "feature-extraction" : "text-generation");
     json_name_text(w, ",", "router", "smallmind");
     json_name_uint(w, ",", "max_concurrent_requests", limits->max_batch + limits->max_queue);
     json_name_uint(w, ",", "max_best_of", 1);
     json_name_uint(w, ",", "max_stop_sequences", JOB_STOPS_MAX);
     json_name_uint(w, ",", "max_input_tokens", most);
     json_name_uint(w, ",", "max_total_tokens", info->model->n_context);
-    json_name_uint(w, ",", "max_client_batch_size", 1);
+    json_name_uint(w, ",", "max_client_batch_size",
+                   info->pooling != POOLING_NONE ? limits->max_inputs : 1);
     json_name_uint(w, ",", "validation_workers", info->plan->n_workers);
 }
 

@@ -16,7 +16,7 @@
 
 struct info_limits { /* 0: what the context allows, for the two of tokens; no bound, for the wait */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
-    size_t max_choices;
+    size_t max_choices, max_inputs;
     size_t max_prompt_tokens, max_output_tokens;
     size_t max_queue, max_batch, step_tokens;
     uint64_t max_wait_seconds;
@@ -33,6 +33,7 @@ struct info { /* everything borrowed */
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_plan *plan;
+    enum pooling pooling;       /* how texts become vectors */
     const char *template_fault; /* why chats cannot be rendered; NULL: they can */
     struct info_limits limits;
 };

@@ -181,6 +181,19 @@ static const char *template_of(const struct served *served)
     return served->template != NULL ? served->template : "";
 }
 
+static void put_capabilities(struct json_writer *w, const struct served *served)
+{
+    const bool writes = !served->model->shape.encoder;
+    const bool embeds = served->pooling != POOLING_NONE && served->pooling != POOLING_RANK;
+    json_raw(w, ",\"capabilities\":[");
+    json_raw(w, writes ? "\"completion\"" : "");
+    if (writes && served->chats && reasoning_find(template_of(served)) != NULL)
+        json_raw(w, ",\"thinking\"");
+    if (embeds)
+        json_raw(w, writes ? ",\"embedding\"" : "\"embedding\"");
+    json_raw(w, "]");
+}
+
 size_t ollama_show_bound(const struct served *served)
 {
     return 4096 + json_string_bound(strlen(template_of(served))) +
@@ -194,15 +207,13 @@ size_t ollama_show(const struct served *served, char *out, size_t room)
     char modified[OLLAMA_TIME_ROOM], context[64];
     ollama_time(served->created, modified);
     snprintf(context, sizeof context, "num_ctx %zu", served->model->n_context);
-    bool thinks = served->chats && reasoning_find(template_of(served)) != NULL;
     json_raw(&w, "{\"modelfile\":");
     json_string2(&w, "FROM ", 5, served->names[0], strlen(served->names[0]));
     json_name_text(&w, ",", "parameters", context);
     json_name_text(&w, ",", "template", template_of(served));
     put_details(&w, served);
     put_info(&w, served);
-    json_raw(&w, thinks ? ",\"capabilities\":[\"completion\",\"thinking\"]"
-                        : ",\"capabilities\":[\"completion\"]");
+    put_capabilities(&w, served);
     json_name_text(&w, ",", "modified_at", modified);
     json_raw(&w, "}\n");
     return w.full ? 0 : w.n;

@@ -32,7 +32,8 @@ static double usage(const struct served *served)
 
 static size_t max_prompt(const struct served *served)
 {
-    size_t most = served->model->n_context - 1; /* the answer has one at least */
+    size_t most = served->model->n_context;
+    most -= !served->model->shape.encoder; /* the answer has one at least */
     return served->max_prompt_tokens != 0 && served->max_prompt_tokens < most
                ? served->max_prompt_tokens
                : most;
@@ -45,8 +46,9 @@ static void put_model(struct json_writer *w, const struct served *served)
     json_name_text(w, ",", "tokenizer_path", served->names[0]);
     json_name_text(w, ",", "served_model_name", served->names[0]);
     json_name_text(w, ",", "model_type", served->model->shape.arch);
-    json_name_bool(w, ",", "is_generation", true);
-    json_name_bool(w, ",", "is_embedding", false);
+    json_name_bool(w, ",", "is_generation", !served->model->shape.encoder);
+    json_name_bool(w, ",", "is_embedding",
+                   served->pooling != POOLING_NONE && served->pooling != POOLING_RANK);
     json_name_bool(w, ",", "has_image_understanding", false);
     json_name_bool(w, ",", "has_audio_understanding", false);
     json_raw(w, ",\"preferred_sampling_params\":null");

@@ -21,6 +21,7 @@ struct served {
     const struct engine_plan *plan;
     const char *template;     /* NULL: the model has none */
     bool chats;               /* conversations can be rendered */
+    enum pooling pooling;     /* how texts become vectors */
     size_t max_prompt_tokens; /* 0: what the context allows */
     size_t max_queue, max_running;
     size_t running, queued, used_pages;

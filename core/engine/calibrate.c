@@ -46,7 +46,7 @@ static enum status trial_create(struct trial *t, const struct model *model,
 }
 
 /* The best step of one sequence that begins anew; 0: no page for it. */
-static uint64_t best_step(struct trial *t)
+static uint64_t best_step(struct trial *t, bool encoder)
 {
     static const int32_t token = 0;
     struct kv_seq seq = {0};
@@ -55,7 +55,11 @@ static uint64_t best_step(struct trial *t)
         return 0;
     uint64_t best = 0, begin = clock_now_ns(), end = begin;
     for (uint32_t i = 0; i < STEPS && end - begin < TRIAL_NS; i++) {
-        struct row row = {.token = token, .position = i, .seq = &seq, .wants_logits = true};
+        struct row row = {.token = token,
+                          .position = i,
+                          .seq = &seq,
+                          .wants_logits = !encoder,
+                          .wants_vector = encoder};
         kv_extend(t->kv, &seq, 1);
         uint64_t before = clock_now_ns();
         forward_run(t->forward, &row, 1);
@@ -106,8 +110,8 @@ enum status calibrate(struct calibration *out, const struct model *model,
         status = trial_create(&team, model, kernels, kv_type, n_threads, err);
     for (uint64_t begin = clock_now_ns(); status == STATUS_OK && !calibration_settled(&found) &&
                                           clock_now_ns() - begin < LIMIT_NS;) {
-        uint64_t alone_ns = best_step(&alone);
-        calibration_add(&found, alone_ns, best_step(&team));
+        uint64_t alone_ns = best_step(&alone, model->shape.encoder);
+        calibration_add(&found, alone_ns, best_step(&team, model->shape.encoder));
     }
     trial_free(&alone);
     trial_free(&team);

@@ -95,6 +95,20 @@ static enum status create(struct engine **out, const struct model *model,
     return STATUS_OK;
 }
 
+/* An encoder's texts go whole into a step, and nothing of theirs is kept for others: so what is
+ * kept while they are computed need not be rounded. */
+static struct engine_options options_for(const struct model *model,
+                                         const struct engine_options *asked)
+{
+    struct engine_options o = *asked;
+    if (!model->shape.encoder)
+        return o;
+    o.kv_type = KV_F32;
+    o.kv_type_open = o.prefix_cache = false;
+    o.step_tokens = o.step_tokens > model->n_context ? o.step_tokens : model->n_context;
+    return o;
+}
+
 static bool is_out_of_range(const struct engine *e)
 {
     bool found = false;
@@ -105,8 +119,9 @@ static bool is_out_of_range(const struct engine *e)
 
 enum status engine_create(struct engine **out, const struct model *model,
                           const struct tokenizer *tokenizer, const struct cpu *cpu,
-                          const struct engine_options *options, struct error *err)
+                          const struct engine_options *asked, struct error *err)
 {
+    const struct engine_options own = options_for(model, asked), *options = &own;
     struct engine *e;
     enum status status = create(&e, model, tokenizer, cpu, options, err);
     if (status == STATUS_OK && options->kv_type_open && is_out_of_range(e)) {
@@ -152,6 +167,9 @@ const struct engine_plan *engine_plan(const struct engine *engine)
 enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
                               uint64_t *retry_ms, struct error *err)
 {
+    for (size_t i = 0; i < n && engine->setup.model->shape.encoder; i++)
+        if (jobs[i]->pooling == POOLING_NONE)
+            return error_set(err, STATUS_UNABLE, "this model makes vectors of texts, not texts");
     return queue_submit(&engine->queue, jobs, n, retry_ms, err);
 }
 

@@ -147,11 +147,13 @@ static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_kno
     const size_t first = slot->kv.n_positions;
     const uint32_t number = (uint32_t)(slot - w->slots);
     const bool vector = slot->job->pooling != POOLING_NONE;
+    const bool encoder = w->setup->model->shape.encoder;
     slot->n_rows = n;
     for (size_t i = first; i < first + n; i++) {
         bool wants = i + 1 == slot->n_tokens || (i >= n_known && i + 1 < slot->job->n_prompt);
         struct row row = {.token = slot->tokens[i],
                           .position = (uint32_t)i,
+                          .length = encoder ? (uint32_t)slot->n_tokens : 0,
                           .seq = &slot->kv,
                           .wants_logits = wants && !vector,
                           .wants_vector = vector && i >= n_known && step_wants_vector(w, slot, i)};
@@ -274,7 +276,13 @@ static struct step_tokens build_rows(struct worker *w, uint64_t now)
     for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
         if (is_decoding(worker_active(w, i)))
             continue;
-        struct step_tokens one = read_given(w, i, budget - sum.n_read, now);
+        size_t most = budget - sum.n_read, whole = worker_active(w, i)->n_given;
+        if (w->setup->model->shape.encoder) { /* all of a text, or nothing of it */
+            if (sum.n_read > 0 && whole > most)
+                break;
+            most = whole;
+        }
+        struct step_tokens one = read_given(w, i, most, now);
         sum.n_read += one.n_read;
         sum.n_again += one.n_again;
     }
@@ -509,6 +517,7 @@ void worker_step(struct worker *w)
 /* One step of n tokens of a sequence that is forgotten at once; ns. */
 static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
 {
+    const bool encoder = w->setup->model->shape.encoder;
     struct kv_seq seq = {0};
     size_t n_cached;
     pthread_mutex_lock(&w->lock); /* the thread that takes memory looks in */
@@ -519,15 +528,19 @@ static uint64_t trial(struct worker *w, const int32_t *tokens, size_t n)
         return 0; /* the worker does not start */
     uint64_t begin = clock_now_ns();
     for (size_t i = 0; i < n; i++)
-        w->rows[i] = (struct row){
-            .token = tokens[i], .position = (uint32_t)i, .seq = &seq, .wants_logits = i + 1 == n};
+        w->rows[i] = (struct row){.token = tokens[i],
+                                  .position = (uint32_t)i,
+                                  .length = encoder ? (uint32_t)n : 0,
+                                  .seq = &seq,
+                                  .wants_logits = !encoder && i + 1 == n,
+                                  .wants_vector = encoder};
     forward_run(w->forward, w->rows, n);
     w->out_of_range |= forward_n_out_of_range(w->forward) > 0;
     struct sampling greedy = {.top_p = 1, .typical_p = 1, .repetition_penalty = 1};
     int32_t id;
     struct error ignored;
-    uint64_t ns = 0;
-    for (unsigned t = 0; t < w->n_threads; t++) {
+    uint64_t ns = clock_now_ns() - begin;
+    for (unsigned t = 0; t < w->n_threads && !encoder; t++) {
         sampler_draw(w->samplers[t], forward_logits(w->forward, 0), &greedy, tokens, n, NULL, 0,
                      &id, &ignored);
         if (t == 0)

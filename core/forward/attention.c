@@ -8,6 +8,7 @@
 #include "base/checked.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     THREAD_TASKS = 4, /* below it a thread is short of tasks: tiles shrink, then spans are split */
@@ -45,6 +46,8 @@ struct attention {
     float *
         parts; /* [n_threads][tile_rows][row_floats], then [THREAD_TASKS * n_threads][row_floats] */
     float *scratch; /* [n_threads][scratch_floats] */
+    float *whole;   /* [n_threads][whole_floats]: an encoder's queries and what they gave */
+    size_t whole_floats;
     const struct row *rows;
     struct list lists[2]; /* all; after the last layer's keys and values */
     bool is_by_row; /* each row is alone of its sequence, wanted, and seen by one task a head */
@@ -55,6 +58,12 @@ struct attention {
 static size_t whole_lines(size_t n_floats)
 {
     return (n_floats + 15) / 16 * 16;
+}
+
+/* Of a tile, all heads that share a KV head. */
+static size_t most_queries(const struct attention *a)
+{
+    return a->group > ATTEND_QUERIES ? a->group : (size_t)ATTEND_QUERIES;
 }
 
 enum status attention_create(struct attention **out, const struct model *model,
@@ -74,13 +83,15 @@ enum status attention_create(struct attention **out, const struct model *model,
     a->n_spans = (model->n_context + ATTEND_SPAN - 1) / ATTEND_SPAN;
     a->row_floats = whole_lines(a->n_spans * a->group * (s->head_dim + 2));
     a->scratch_floats = whole_lines(ATTEND_QUERIES * s->head_dim);
+    if (s->encoder)
+        a->whole_floats = whole_lines(most_queries(a) * 2 * (s->head_dim + 1));
     const size_t n_part_rows = n_threads * (a->tile_rows + THREAD_TASKS);
     size_t n_floats, n_bytes = 0;
     bool fits =
         checked_mul(n_part_rows, a->row_floats, &n_floats) &&
-        checked_add(n_floats, n_threads * a->scratch_floats, &n_floats) &&
+        checked_add(n_floats, n_threads * (a->scratch_floats + a->whole_floats), &n_floats) &&
         checked_mul(n_floats, sizeof(float), &n_bytes) &&
-        checked_add(n_bytes, 2 * max_rows * sizeof(struct tile) + 4 * ARENA_ALIGN, &n_bytes);
+        checked_add(n_bytes, 2 * max_rows * sizeof(struct tile) + 5 * ARENA_ALIGN, &n_bytes);
     enum status status = fits ? arena_init(&a->arena, n_bytes, "a worker's attention", err)
                               : error_no_memory(err, SIZE_MAX, "a worker's attention");
     if (status != STATUS_OK) {
@@ -89,6 +100,7 @@ enum status attention_create(struct attention **out, const struct model *model,
     }
     a->parts = arena_alloc(&a->arena, n_part_rows * a->row_floats, sizeof(float));
     a->scratch = arena_alloc(&a->arena, n_threads * a->scratch_floats, sizeof(float));
+    a->whole = arena_alloc(&a->arena, n_threads * a->whole_floats, sizeof(float));
     for (size_t i = 0; i < 2; i++)
         a->lists[i].tiles = arena_alloc(&a->arena, max_rows, sizeof(struct tile));
     *out = a;
@@ -117,7 +129,7 @@ static size_t row_at(const struct list *list, size_t i)
 
 static size_t spans_of(const struct row *row)
 {
-    return row->position / ATTEND_SPAN + 1;
+    return (row->length > 0 ? row->length - 1 : row->position) / ATTEND_SPAN + 1;
 }
 
 /* The first position that a row sees through a window (0: none). */
@@ -231,13 +243,63 @@ static struct part split_part(const struct attention *a, size_t task)
     return part_at(a, a->n_threads * a->tile_rows + task, 1);
 }
 
+/* One span of a tile of an encoder's rows. All see the same positions, so its queries go through
+ * them as one row's heads do. */
+static void attend_whole_span(const struct attention *a, const struct attention_layer *l,
+                              const struct tile *tile, size_t kv_head, size_t span,
+                              const struct part *part, unsigned rank)
+{
+    const struct list *list = &a->lists[l->last];
+    const size_t group = a->group, n_values = group * a->model->shape.head_dim;
+    const size_t n_queries = tile->n_rows * group, first = span * ATTEND_SPAN;
+    const struct row *row = &a->rows[row_at(list, tile->first)];
+    if (first >= row->length)
+        return;
+    const size_t left = row->length - first, seen = left < ATTEND_SPAN ? left : ATTEND_SPAN;
+    float *q = a->whole + rank * a->whole_floats, *acc = q + tile->n_rows * n_values;
+    float *max = acc + tile->n_rows * n_values, *sum = max + n_queries;
+    const uint8_t *blocks[SPAN_BLOCKS];
+    for (size_t b = 0; b * KV_PAGE < seen; b++)
+        blocks[b] = kv_block(a->kv, row->seq->pages[first / KV_PAGE + b], l->layer, kv_head);
+    for (size_t i = 0; i < tile->n_rows; i++)
+        memcpy(q + i * n_values,
+               l->q + row_at(list, tile->first + i) * l->q_stride + kv_head * n_values,
+               n_values * sizeof *q);
+    a->kernels->attend[kv_type(a->kv)](&(struct attend){
+        .q = q,
+        .q_stride = tile->n_rows * n_values,
+        .n_rows = 1,
+        .n_heads = n_queries,
+        .head_dim = a->model->shape.head_dim,
+        .blocks = blocks,
+        .n_positions = seen,
+        .scratch = a->scratch + rank * a->scratch_floats,
+        .out_stride = n_queries,
+        .max = max,
+        .sum = sum,
+        .acc = acc,
+    });
+    for (size_t i = 0; i < tile->n_rows; i++) {
+        const size_t to = (i * a->n_spans + span) * group;
+        memcpy(part->max + to, max + i * group, group * sizeof *max);
+        memcpy(part->sum + to, sum + i * group, group * sizeof *sum);
+        memcpy(part->acc + to * a->model->shape.head_dim, acc + i * n_values,
+               n_values * sizeof *acc);
+    }
+}
+
 /* One span of a tile, for the rows that see any of it. */
 static void attend_span(const struct attention *a, const struct attention_layer *l,
                         const struct tile *tile, size_t kv_head, size_t span,
                         const struct part *part, unsigned rank)
 {
     const size_t head_dim = a->model->shape.head_dim, first = span * ATTEND_SPAN;
-    const size_t t = row_at(&a->lists[l->last], tile->first), position = a->rows[t].position;
+    const size_t t = row_at(&a->lists[l->last], tile->first);
+    if (a->rows[t].length > 0) {
+        attend_whole_span(a, l, tile, kv_head, span, part, rank);
+        return;
+    }
+    const size_t position = a->rows[t].position;
     const size_t skipped = position < first ? first - position : 0; /* rows before the span */
     if (skipped >= tile->n_rows)
         return;

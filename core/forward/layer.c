@@ -23,9 +23,12 @@ static void embed(struct forward *f, size_t layer, struct range r, unsigned rank
         float *x = f->x + t * f->embd_stride;
         matrix_row(&m->embed, (size_t)f->rows[t].token, x);
         scale_values(x, m->shape.embedding_scale, m->shape.n_embd);
+        if (m->token_type)
+            f->kernels->add(x, m->token_type, m->shape.n_embd);
         if (m->positions)
             f->kernels->add(x, m->positions + f->rows[t].position * m->shape.n_embd,
                             m->shape.n_embd);
+        norm_row(f, &m->embed_norm, x, x);
     }
 }
 
@@ -112,7 +115,11 @@ static size_t groups_of(const struct model *model, size_t layer, const struct ph
         out[n++] = &attention_phases;
         break;
     }
+    if (model->layers[layer].attn_residual_norm.weight != NULL)
+        out[n++] = &attended_norm_phases;
     out[n++] = &feed_forward_phases;
+    if (model->layers[layer].ffn_residual_norm.weight != NULL)
+        out[n++] = &expanded_norm_phases;
     return n;
 }
 

@@ -22,6 +22,8 @@ struct phase_group {
 /* Of a layer, in this order. */
 extern const struct phase_group attention_phases;    /* attend_layer.c */
 extern const struct phase_group feed_forward_phases; /* feed_forward.c */
+/* After each half, where the residual itself is normed. residual_norms.c */
+extern const struct phase_group attended_norm_phases, expanded_norm_phases;
 
 #define NOTHING SCOPES /* a phase's part: it sets none apart */
 #define PHASE_GROUP(array)                                                                         \

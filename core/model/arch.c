@@ -16,12 +16,14 @@
 #define SANDWICH (LLAMA | TRAIT_POST_NORMS)
 #define BEHIND   (SANDWICH & ~(TRAIT_ATTN_NORM | TRAIT_FFN_NORM)) /* of what joins alone */
 #define GEMMA    (SANDWICH | TRAIT_EMBED_ROOT | TRAIT_WINDOWS | TRAIT_LOGIT_SOFTCAP)
+#define BERT     (TRAIT_ANY | TRAIT_ATTENTION | TRAIT_DENSE | TRAIT_ENCODER | TRAIT_BERT_NORMS)
 #define BIASED   (LAYERS | TRAIT_LAYER_NORMS | TRAIT_BIASES)
 
 #define ARCH(arch_name, norms_and_ffn, order, marks)                                               \
     .name = (arch_name), norms_and_ffn, .rope = (order), .traits = (marks)
 #define RMS_SILU   .norm = NORM_RMS, .ffn = FFN_SILU_GATED
 #define RMS_GELU   .norm = NORM_RMS, .ffn = FFN_GELU_GATED
+#define LAYER_SILU .norm = NORM_LAYER, .ffn = FFN_SILU_GATED
 #define LAYER_GELU .norm = NORM_LAYER, .ffn = FFN_GELU
 
 static const struct arch archs[] = {
@@ -48,6 +50,8 @@ static const struct arch archs[] = {
           BEHIND | TRAIT_HEAD_NORMS | TRAIT_WINDOWS | TRAIT_SPECULATES),
      .window = 4096, .pattern = 4, .windowed_only_of = 64, .still_full = true},
     {ARCH("glm4", RMS_SILU, ROPE_INTERLEAVED, SANDWICH)},
+    {ARCH("bert", LAYER_GELU, ROPE_NONE, BERT | TRAIT_BIASES | TRAIT_LEARNED_POSITIONS)},
+    {ARCH("nomic-bert", LAYER_SILU, ROPE_NEOX, BERT | TRAIT_GATED | TRAIT_ROTATES)},
 };
 enum { N_ARCHS = sizeof archs / sizeof archs[0] };
 

@@ -44,6 +44,8 @@ enum {
     TRAIT_SECTIONS_BIT,
     TRAIT_SPECULATES_BIT,
     TRAIT_IGNORES_WINDOW_BIT,
+    TRAIT_ENCODER_BIT,
+    TRAIT_BERT_NORMS_BIT,
     /* Further ones are added here; a set has 64. */
 };
 #define TRAIT_ANY               TRAIT(TRAIT_ANY_BIT)              /* every model and layer */
@@ -76,6 +78,8 @@ enum {
 #define TRAIT_SECTIONS          TRAIT(TRAIT_SECTIONS_BIT)       /* of RoPE; text has one position */
 #define TRAIT_SPECULATES        TRAIT(TRAIT_SPECULATES_BIT)     /* nextn blocks after the layers */
 #define TRAIT_IGNORES_WINDOW    TRAIT(TRAIT_IGNORES_WINDOW_BIT) /* has the key, attends to all */
+#define TRAIT_ENCODER           TRAIT(TRAIT_ENCODER_BIT)        /* no causality, no text */
+#define TRAIT_BERT_NORMS        TRAIT(TRAIT_BERT_NORMS_BIT)     /* of embeddings and of residuals */
 
 struct arch {
     const char *name; /* general.architecture, and the prefix of its keys */
@@ -104,7 +108,8 @@ enum dim {
     DIM_HEAD,
     DIM_FF,
     DIM_CONTEXT,
-    DIM_ROPE_HALF
+    DIM_ROPE_HALF,
+    DIM_TOKEN_TYPES
 };
 
 enum role_kind {
@@ -116,6 +121,7 @@ enum role_kind {
     ROLE_VECTOR,      /* F32, F16 or BF16, kept as F32. place: const float * */
     ROLE_BIAS,        /* a vector padded with zeros to whole panels */
     ROLE_QKV_BIAS,    /* the three biases in one */
+    ROLE_FIRST_ROW,   /* any weight type, the first row kept as F32 */
     ROLE_POSITIONS,   /* any weight type, the first n_context rows kept as F32 */
     ROLE_FREQS,       /* taken up by the RoPE tables */
     ROLE_FREQS_LONG,  /* ... of contexts beyond the original one */

@@ -127,6 +127,8 @@ static enum status read_temperature(struct key_reader *r, struct shape *s)
     return read_real(r, "attention.temperature_scale", 0, 1e3, &s->temperature);
 }
 
+enum { MAX_TOKEN_TYPES = 64 };
+
 const char *const pooling_names[POOLINGS] = {
     [POOLING_NONE] = "none", [POOLING_MEAN] = "mean", [POOLING_CLS] = "cls",
     [POOLING_LAST] = "last", [POOLING_RANK] = "rank",
@@ -140,6 +142,30 @@ static enum status read_pooling(struct key_reader *r, struct shape *s)
         return STATUS_OK;
     enum status status = read_size(r, "pooling_type", 0, POOLINGS - 1, 0, &pooling);
     s->pooling = (enum pooling)pooling;
+    return status;
+}
+
+static enum status read_encoder(struct key_reader *r, struct shape *s)
+{
+    static const char types_key[] = "tokenizer.ggml.token_type_count";
+    bool causal = false, found;
+    uint64_t n_types = 0;
+    enum status status =
+        gguf_get_bool(r->gguf, full_key(r, "attention.causal"), &causal, &found, r->err);
+    s->encoder = true;
+    if (status == STATUS_OK && causal)
+        return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
+                               "key '%s' asks for a part that is not supported; only false is",
+                               r->key);
+    if (status == STATUS_OK && (r->arch->traits & TRAIT_BERT_NORMS) != 0)
+        status = gguf_get_u64(r->gguf, types_key, &n_types, NULL, r->err);
+    if (status == STATUS_OK && (r->arch->traits & TRAIT_BERT_NORMS) != 0 &&
+        (n_types < 1 || n_types > MAX_TOKEN_TYPES))
+        return error_set_param(r->err, STATUS_FORMAT, types_key,
+                               "key '%s' is %llu; it must be 1 to "
+                               "%d",
+                               types_key, (unsigned long long)n_types, (int)MAX_TOKEN_TYPES);
+    s->n_token_types = (size_t)n_types;
     return status;
 }
 
@@ -208,7 +234,7 @@ static const struct {
     {"logit_scale", KEY_ONE, TRAIT_SCALES, 0},
     {"residual_scale", KEY_ONE, TRAIT_SCALES, 0},
     {"embedding_scale", KEY_ONE, TRAIT_SCALES, 0},
-    {"attention.causal", KEY_TRUE, 0, 0},
+    {"attention.causal", KEY_TRUE, TRAIT_ENCODER, 0},
 };
 
 /* A single number or bool as a number; NaN for anything else. */
@@ -320,6 +346,8 @@ enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const str
         (status = read_factors(&r, &s)) != STATUS_OK ||
         (status = read_temperature(&r, &s)) != STATUS_OK ||
         (status = read_pooling(&r, &s)) != STATUS_OK)
+        return status;
+    if ((arch->traits & TRAIT_ENCODER) != 0 && (status = read_encoder(&r, &s)) != STATUS_OK)
         return status;
     *out = s;
     return STATUS_OK;

@@ -203,6 +203,8 @@ static enum status take_tensor(struct loader *l, const struct tensor_role *role,
         return cut_up(l, t, role->kind == ROLE_UP_BIAS, layer, (struct layer *)(void *)base);
     case ROLE_BIAS:
         return keep_values(l, t, 0, n, whole_panels(n), place);
+    case ROLE_FIRST_ROW:
+        return keep_values(l, t, 0, n, n, place);
     case ROLE_POSITIONS:
         return keep_values(l, t, 0, l->n_context * n, l->n_context * n, place);
     case ROLE_FREQS:

@@ -72,6 +72,7 @@ struct shape {
     size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */
     struct routing routing;
     size_t n_skipped;       /* blocks after the layers that only speculation needs */
+    size_t n_token_types;   /* rows of token_types; 0: it has none */
     size_t n_context_train; /* positions the model was made for */
     float norm_eps;
     struct rotation rotations[ROTATIONS];
@@ -117,7 +118,9 @@ struct layer_experts {
 };
 
 struct layer {
-    struct norm attn_norm, ffn_norm;           /* before; weight NULL: none */
+    struct norm attn_norm, ffn_norm;                   /* before; weight NULL: none */
+    struct norm attn_residual_norm, ffn_residual_norm; /* of the residual itself, after each half;
+                                                          weight NULL: none */
     struct norm attn_post_norm, ffn_post_norm; /* of what joins the residual; weight NULL: none */
     struct norm q_norm, k_norm;                /* of each head [head_dim]; weight NULL: none */
     struct norm q_row_norm, k_row_norm;        /* of all heads together; weight NULL: none */
@@ -129,11 +132,13 @@ struct layer {
 
 struct model {
     struct shape shape;
-    char name[96];          /* general.name, printable; or the architecture */
-    size_t n_context;       /* positions served: min(asked, trained) */
-    struct matrix embed;    /* [n_vocab][n_embd] */
-    const float *positions; /* [n_context][n_embd], learned; NULL: none */
-    struct layer *layers;   /* [n_layers] */
+    char name[96];           /* general.name, printable; or the architecture */
+    size_t n_context;        /* positions served: min(asked, trained) */
+    struct matrix embed;     /* [n_vocab][n_embd] */
+    const float *positions;  /* [n_context][n_embd], learned; NULL: none */
+    struct layer *layers;    /* [n_layers] */
+    const float *token_type; /* [n_embd]: added to every token's row; NULL: none */
+    struct norm embed_norm;  /* of the sum; weight NULL: none */
     struct norm output_norm;
     struct linear output; /* w shares embed's panels when tied */
     struct rope_table rope[ROTATIONS];

@@ -82,6 +82,20 @@ const struct tensor_role tensor_roles[] = {
          DIM_ONE),
     ROLE("post_ffw_norm.weight", ROLE_VECTOR, OF_LAYER(ffn_post_norm.weight), TRAIT_POST_NORMS, 0,
          DIM_EMBD, DIM_ONE),
+    ROLE("token_types.weight", ROLE_FIRST_ROW, OF_MODEL(token_type), TRAIT_BERT_NORMS, 0, DIM_EMBD,
+         DIM_TOKEN_TYPES),
+    ROLE("token_embd_norm.weight", ROLE_VECTOR, OF_MODEL(embed_norm.weight), TRAIT_BERT_NORMS, 0,
+         DIM_EMBD, DIM_ONE),
+    ROLE("token_embd_norm.bias", ROLE_VECTOR, OF_MODEL(embed_norm.bias), TRAIT_BERT_NORMS, 0,
+         DIM_EMBD, DIM_ONE),
+    ROLE("attn_output_norm.weight", ROLE_VECTOR, OF_LAYER(attn_residual_norm.weight),
+         TRAIT_BERT_NORMS, 0, DIM_EMBD, DIM_ONE),
+    ROLE("attn_output_norm.bias", ROLE_VECTOR, OF_LAYER(attn_residual_norm.bias), TRAIT_BERT_NORMS,
+         0, DIM_EMBD, DIM_ONE),
+    ROLE("layer_output_norm.weight", ROLE_VECTOR, OF_LAYER(ffn_residual_norm.weight),
+         TRAIT_BERT_NORMS, 0, DIM_EMBD, DIM_ONE),
+    ROLE("layer_output_norm.bias", ROLE_VECTOR, OF_LAYER(ffn_residual_norm.bias), TRAIT_BERT_NORMS,
+         0, DIM_EMBD, DIM_ONE),
     ROLE("output_norm.weight", ROLE_VECTOR, OF_MODEL(output_norm.weight), TRAIT_OUTPUT_NORM, 0,
          DIM_EMBD, DIM_ONE),
     ROLE("output_norm.bias", ROLE_VECTOR, OF_MODEL(output_norm.bias), TRAIT_LAYER_NORMS, 0,
@@ -123,6 +137,8 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
         return l->n_ff;
     case DIM_CONTEXT:
         return s->n_context_train;
+    case DIM_TOKEN_TYPES:
+        return s->n_token_types;
     case DIM_ROPE_HALF:
         return s->rotations[ROTATION_MAIN].dim / 2;
     case DIM_ONE:

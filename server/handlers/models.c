@@ -26,6 +26,7 @@ static void fill(struct service *service, struct served *out)
         .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
         .template = chat_template_source(service->chat),
+        .pooling = service->limits.pooling,
         .chats = chat_template_fault(service->chat) == NULL,
         .max_prompt_tokens = s->max_prompt_tokens,
         .max_queue = s->max_queue,

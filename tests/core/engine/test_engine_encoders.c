@@ -1,0 +1,282 @@
+/* test_engine_encoders.c - encoders: a text's vector depends on the text alone, and every position
+ * of it sees every other, beyond one span of attention too.
+ */
+#include "core/text/vocabulary.h"
+#include "core/tiny_model.h"
+
+#include "engine_test.h"
+
+#include <math.h>
+
+enum {
+    N_TEXTS = 9,
+    WIDTH = 64,
+    HEADS = 4,
+    FF = 96,
+    LAYERS = 2,
+    CONTEXT = 1100, /* more than two spans of attention */
+};
+
+static void vector_of(struct gguf_builder *b, const char *name, float center)
+{
+    tiny_tensor(b, name, WEIGHT_F32, WIDTH, 0, center);
+}
+
+/* A norm's two; its weights are near 1. */
+static void norm_of(struct gguf_builder *b, const char *stem)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    vector_of(b, name, 1);
+    snprintf(name, sizeof name, "%s.bias", stem);
+    vector_of(b, name, 0);
+}
+
+static void linear_of(struct gguf_builder *b, const char *stem, size_t cols, size_t rows, bool bias)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s.weight", stem);
+    tiny_tensor(b, name, WEIGHT_F16, cols, rows, 0);
+    snprintf(name, sizeof name, "%s.bias", stem);
+    if (bias)
+        tiny_tensor(b, name, WEIGHT_F32, rows, 0, 0);
+}
+
+static void layer_of(struct gguf_builder *b, size_t layer, bool bert)
+{
+    const struct {
+        const char *stem;
+        size_t cols, rows; /* 0: a norm */
+        bool there;
+    } parts[] = {
+        {"attn_q", WIDTH, WIDTH, bert},      {"attn_k", WIDTH, WIDTH, bert},
+        {"attn_v", WIDTH, WIDTH, bert},      {"attn_qkv", WIDTH, 3 * WIDTH, !bert},
+        {"attn_output", WIDTH, WIDTH, true}, {"attn_output_norm", 0, 0, true},
+        {"ffn_gate", WIDTH, FF, !bert},      {"ffn_up", WIDTH, FF, true},
+        {"ffn_down", FF, WIDTH, true},       {"layer_output_norm", 0, 0, true},
+    };
+    char stem[64];
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(stem, sizeof stem, "blk.%zu.%s", layer, parts[i].stem);
+        if (parts[i].there && parts[i].cols > 0)
+            linear_of(b, stem, parts[i].cols, parts[i].rows, bert);
+        else if (parts[i].there)
+            norm_of(b, stem);
+    }
+}
+
+static void keys_of(struct gguf_builder *b, const char *arch)
+{
+    const struct {
+        const char *suffix;
+        uint32_t value;
+    } keys[] = {
+        {"context_length", CONTEXT},     {"embedding_length", WIDTH},
+        {"block_count", LAYERS},         {"feed_forward_length", FF},
+        {"attention.head_count", HEADS}, {"pooling_type", POOLING_MEAN},
+    };
+    char key[96];
+    builder_string(b, "general.architecture", arch);
+    builder_u32(b, "tokenizer.ggml.token_type_count", 2);
+    builder_u32(b, "tokenizer.ggml.eos_token_id", 0);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(key, sizeof key, "%s.%s", arch, keys[i].suffix);
+        builder_u32(b, key, keys[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_epsilon", arch);
+    builder_f32(b, key, 1e-12f);
+    snprintf(key, sizeof key, "%s.attention.causal", arch);
+    builder_bool(b, key, 0);
+}
+
+/* bert, whose positions are all the same vector, so that order does not matter; or nomic-bert. */
+static struct gguf_builder *encoder(bool bert)
+{
+    struct vocabulary *v = malloc(sizeof *v);
+    ck_assert_ptr_nonnull(v);
+    begin_bytes(v, "gpt-2");
+    size_t n_vocab = v->n;
+    struct gguf_builder *b = build(v);
+    free(v);
+    keys_of(b, bert ? "bert" : "nomic-bert");
+    tiny_tensor(b, "token_embd.weight", WEIGHT_F32, WIDTH, n_vocab, 0);
+    tiny_tensor(b, "token_types.weight", WEIGHT_F32, WIDTH, 2, 0);
+    norm_of(b, "token_embd_norm");
+    if (bert) {
+        float *zeros = calloc((size_t)CONTEXT * WIDTH, sizeof *zeros);
+        ck_assert_ptr_nonnull(zeros);
+        builder_tensor(b, "position_embd.weight", weight_infos[WEIGHT_F32].ggml_id, WIDTH, CONTEXT,
+                       zeros, (size_t)CONTEXT * WIDTH * sizeof *zeros);
+        free(zeros);
+    }
+    for (size_t layer = 0; layer < LAYERS; layer++)
+        layer_of(b, layer, bert);
+    return b;
+}
+
+static enum status load(struct gguf_builder *b, struct error *err)
+{
+    struct gguf *gguf;
+    size_t size;
+    uint8_t *bytes = gguf_build(b, &size);
+    gguf_builder_free(b);
+    ok(gguf_open(&gguf, bytes, size, err), err);
+    enum status status = model_load(&world.model, gguf, 0, 1, err);
+    if (status == STATUS_OK)
+        ok(tokenizer_create(&world.tokenizer, gguf, err), err);
+    gguf_close(gguf);
+    free(bytes);
+    cpu_detect(&world.cpu);
+    world.n_vocab = status == STATUS_OK ? world.model->shape.n_vocab : 0;
+    return status;
+}
+
+static void world_of(bool bert)
+{
+    struct error err;
+    ok(load(encoder(bert), &err), &err);
+}
+
+static struct job *text_of(size_t n, uint32_t seed, enum pooling pooling)
+{
+    struct job_size size = {.n_prompt = n,
+                            .max_piece = tokenizer_max_piece(world.tokenizer),
+                            .n_vector = world.model->shape.n_embd};
+    struct job *job;
+    struct error err;
+    ok(job_create(&job, &size, &err), &err);
+    for (size_t k = 0; k < n; k++)
+        job_prompt(job)[k] = (int32_t)(lcg(&seed) % world.n_vocab);
+    job->pooling = pooling;
+    job->arrived_ns = clock_now_ns();
+    return job;
+}
+
+static struct job *text_at(size_t i)
+{
+    static const size_t lengths[N_TEXTS] = {1, 700, 2, 33, 1, CONTEXT, 31, 512, 64};
+    return text_of(lengths[i], (uint32_t)i + 1, i % 2 == 0 ? POOLING_CLS : POOLING_MEAN);
+}
+
+static struct job *run_text(struct engine *engine, struct job *job)
+{
+    submit(engine, job);
+    wait_finished(engine, job);
+    ck_assert_int_eq(job->finish, FINISH_LENGTH);
+    return job;
+}
+
+START_TEST(a_text_alone_is_the_text_in_any_batch)
+{
+    struct job *alone[N_TEXTS], *together[N_TEXTS];
+    struct error err;
+    uint64_t retry_ms;
+    world_of(_i % 2 == 0);
+    struct engine_options o = options_of(1, 1);
+    ok(kernels_select(&o.kernels, KERNELS_REF, &world.cpu, &err), &err);
+    struct engine *engine = engine_open(&o);
+    for (size_t i = 0; i < N_TEXTS; i++)
+        alone[i] = run_text(engine, text_at(i));
+    engine_destroy(engine);
+
+    o = options_of(1, (unsigned)_i / 2 + 1);
+    o.step_tokens = _i == 3 ? 4000 : 64; /* a text goes whole into a step all the same */
+    engine = engine_open(&o);
+    for (size_t i = 0; i < N_TEXTS; i++)
+        together[i] = text_at(i);
+    ok(engine_submit_all(engine, together, N_TEXTS, &retry_ms, &err), &err);
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        wait_finished(engine, together[i]);
+        ck_assert_int_eq(together[i]->finish, FINISH_LENGTH);
+        ck_assert_int_eq(memcmp(alone[i]->vector, together[i]->vector, WIDTH * sizeof(float)), 0);
+        job_destroy(alone[i]);
+        job_destroy(together[i]);
+    }
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
+/* Without positions a text's mean does not depend on its order, nor its first vector on the order
+ * of the others: so each position sees all, whichever span it lies in. */
+START_TEST(every_position_sees_every_other)
+{
+    static const size_t lengths[] = {5, 40, 513, 1000};
+    world_of(true);
+    struct engine_options o = options_of(1, 2);
+    struct engine *engine = engine_open(&o);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (enum pooling pooling = POOLING_MEAN; pooling <= POOLING_CLS; pooling++) {
+            struct job *there = text_of(lengths[i], 3, pooling);
+            struct job *back = text_of(lengths[i], 3, pooling);
+            size_t first = pooling == POOLING_CLS, n = lengths[i] - first;
+            for (size_t k = 0; k < n; k++)
+                job_prompt(back)[first + k] = there->prompt[first + n - 1 - k];
+            run_text(engine, there);
+            run_text(engine, back);
+            for (size_t k = 0; k < WIDTH; k++)
+                ck_assert_float_le(fabsf(there->vector[k] - back->vector[k]), 2e-5f);
+            /* ... and on which they are. */
+            job_prompt(back)[lengths[i] - 1] = (there->prompt[lengths[i] - 1] + 1) % 7;
+            struct job *other = text_of(lengths[i], 3, pooling);
+            memcpy(job_prompt(other), back->prompt, lengths[i] * sizeof(int32_t));
+            run_text(engine, other);
+            ck_assert_int_ne(memcmp(other->vector, back->vector, WIDTH * sizeof(float)), 0);
+            job_destroy(there);
+            job_destroy(back);
+            job_destroy(other);
+        }
+    }
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
+START_TEST(an_encoder_writes_no_text)
+{
+    struct error err;
+    uint64_t retry_ms;
+    world_of(true);
+    struct engine_options o = options_of(1, 1);
+    struct engine *engine = engine_open(&o);
+    struct job *job = text_of(3, 1, POOLING_NONE);
+    ck_assert_int_eq(engine_submit(engine, job, &retry_ms, &err), STATUS_UNABLE);
+    ck_assert_int_eq(engine_plan(engine)->kv_type, KV_F32);
+    job_destroy(job);
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
+START_TEST(what_an_encoder_lacks_is_named)
+{
+    struct error err;
+    struct gguf_builder *b = encoder(true);
+    builder_remove_tensor(b, "blk.1.attn_output_norm.bias");
+    ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
+    ck_assert_str_eq(err.param, "blk.1.attn_output_norm.bias");
+    b = encoder(true);
+    builder_bool(b, "bert.attention.causal", 1);
+    ck_assert_int_eq(load(b, &err), STATUS_UNSUPPORTED);
+    ck_assert_str_eq(err.param, "bert.attention.causal");
+    b = encoder(false);
+    builder_u32(b, "tokenizer.ggml.token_type_count", 0);
+    ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
+    b = encoder(false);
+    builder_u32(b, "nomic-bert.pooling_type", 9);
+    ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("engine_encoders");
+    TCase *tc = tcase_create("encoders");
+    tcase_set_timeout(tc, 240);
+    tcase_add_loop_test(tc, a_text_alone_is_the_text_in_any_batch, 0, 4);
+    tcase_add_test(tc, every_position_sees_every_other);
+    tcase_add_test(tc, an_encoder_writes_no_text);
+    tcase_add_test(tc, what_an_encoder_lacks_is_named);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
