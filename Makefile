@@ -17,7 +17,7 @@ SMALLMIND_PYTEST_ARGS ?=
 E2E ?= on
 FUZZ ?= gguf body tokenizer guard template
 FUZZ_SECONDS ?= 60
-# Of real-model: smollm2 or gemma3-270m.
+# Of real-model: smollm2, gemma3-270m or minilm.
 MODEL ?= smollm2
 # Of bench-peers: names of cells, none for all (bench/peers.py --list).
 CELLS ?=

