@@ -64,6 +64,11 @@ static void load(uv_work_t *work) /* on libuv's pool */
     life->loaded.status = life->load(life->ctx, model, err);
     if (life->loaded.status == STATUS_OK)
         life->loaded.status = templates_load(&life->loaded.chat, s, model, err);
+    if (life->loaded.status == STATUS_OK && s->pooling == POOLING_RANK + 1 &&
+        model->model->shape.n_scores == 0)
+        life->loaded.status =
+            error_set_param(err, STATUS_INVALID, "pooling",
+                            "pooling is rank; this model's file has no head that gives scores");
     if (life->loaded.status != STATUS_OK)
         return;
     struct engine_options options = {
@@ -91,6 +96,8 @@ static enum pooling pooling_of(const struct settings *s, const struct model *mod
 {
     if (s->pooling > 0)
         return (enum pooling)(s->pooling - 1);
+    if (model->shape.pooling == POOLING_RANK && model->shape.n_scores == 0)
+        return POOLING_NONE;
     bool silent = model->shape.encoder && model->shape.pooling == POOLING_NONE;
     return silent ? POOLING_MEAN : model->shape.pooling;
 }
@@ -119,7 +126,8 @@ static void on_loaded(uv_work_t *work, int status)
         .max_json_nodes = s->max_json_nodes,
         .max_choices = s->max_choices,
         .pooling = pooling,
-        .n_vector = service->model.model->shape.n_embd,
+        .n_vector = pooling == POOLING_RANK ? service->model.model->shape.n_scores
+                                            : service->model.model->shape.n_embd,
         .max_inputs = s->max_inputs,
         .vectors_alone = service->model.model->shape.encoder,
         .reasoning = s->reasoning == REASONING_AUTO,

@@ -26,7 +26,9 @@ bool step_wants_vector(const struct worker *w, const struct slot *slot, size_t p
 static void pool(struct worker *w, struct job *job, const float *state)
 {
     const struct kernels *kernels = w->setup->options->kernels;
-    if (job->pooling == POOLING_MEAN)
+    if (job->pooling == POOLING_RANK)
+        forward_score(w->forward, state, job->vector);
+    else if (job->pooling == POOLING_MEAN)
         kernels->add(job->vector, state, job->n_vector);
     else
         memcpy(job->vector, state, job->n_vector * sizeof *state);

@@ -43,6 +43,9 @@ bool forward_is_out_of_range(const struct forward *forward, size_t row);
 float *forward_logits(const struct forward *forward, size_t i);
 /* Likewise the hidden state [n_embd], after the output norm, of the i-th row that wanted it. */
 const float *forward_vector(const struct forward *forward, size_t i);
+/* The scores [n_scores] that the model's head gives a vector of a run: probabilities where it is a
+ * decoder's, whose head is a part of its vocabulary. Its worker's thread, between runs. */
+void forward_score(struct forward *forward, const float *vector, float *scores);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
 /* --- for a profile --- */

@@ -109,7 +109,8 @@ enum dim {
     DIM_FF,
     DIM_CONTEXT,
     DIM_ROPE_HALF,
-    DIM_TOKEN_TYPES
+    DIM_TOKEN_TYPES,
+    DIM_SCORES
 };
 
 enum role_kind {

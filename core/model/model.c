@@ -303,6 +303,12 @@ static enum status read_vocabulary(struct shape *s, const struct gguf *gguf, str
                                "tensor '%s' is missing; every model needs it", embed_name);
     s->n_vocab = (size_t)embed->ne[1];
     s->tied_head = gguf_find_tensor(gguf, "output.weight") == NULL;
+    const struct gguf_tensor *scores = gguf_find_tensor(gguf, "cls.output.weight");
+    s->n_scores = scores != NULL ? (size_t)scores->ne[1] : 0;
+    if (s->n_scores > s->n_embd)
+        return error_set_param(err, STATUS_FORMAT, scores->name,
+                               "tensor '%s' gives %zu scores of %zu numbers", scores->name,
+                               s->n_scores, s->n_embd);
 
     char key[96];
     uint64_t n = s->n_vocab;

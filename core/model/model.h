@@ -72,6 +72,7 @@ struct shape {
     size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */
     struct routing routing;
     size_t n_skipped;       /* blocks after the layers that only speculation needs */
+    size_t n_scores;        /* that the head of ranks gives; 0: there is none */
     size_t n_token_types;   /* rows of token_types; 0: it has none */
     size_t n_context_train; /* positions the model was made for */
     float norm_eps;
@@ -140,7 +141,9 @@ struct model {
     const float *token_type; /* [n_embd]: added to every token's row; NULL: none */
     struct norm embed_norm;  /* of the sum; weight NULL: none */
     struct norm output_norm;
-    struct linear output; /* w shares embed's panels when tied */
+    struct linear score_dense, score_out; /* of ranks: tanh of the first, where there is one, then
+                                             the second; n_rows 0: none */
+    struct linear output;                 /* w shares embed's panels when tied */
     struct rope_table rope[ROTATIONS];
     size_t n_params; /* weights, as the file counts them */
     size_t file_bytes;

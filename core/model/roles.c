@@ -100,6 +100,11 @@ const struct tensor_role tensor_roles[] = {
          DIM_EMBD, DIM_ONE),
     ROLE("output_norm.bias", ROLE_VECTOR, OF_MODEL(output_norm.bias), TRAIT_LAYER_NORMS, 0,
          DIM_EMBD, DIM_ONE),
+    ROLE("cls.weight", ROLE_MATRIX, OF_MODEL(score_dense.w), 0, TRAIT_ANY, DIM_EMBD, DIM_EMBD),
+    ROLE("cls.bias", ROLE_BIAS, OF_MODEL(score_dense.bias), 0, TRAIT_ANY, DIM_EMBD, DIM_ONE),
+    ROLE("cls.output.weight", ROLE_MATRIX, OF_MODEL(score_out.w), 0, TRAIT_ANY, DIM_EMBD,
+         DIM_SCORES),
+    ROLE("cls.output.bias", ROLE_BIAS, OF_MODEL(score_out.bias), 0, TRAIT_ANY, DIM_SCORES, DIM_ONE),
     ROLE("output.weight", ROLE_HEAD, OF_MODEL(output.w), 0, TRAIT_ANY, DIM_EMBD, DIM_VOCAB),
 };
 const size_t n_tensor_roles = sizeof tensor_roles / sizeof tensor_roles[0];
@@ -137,6 +142,8 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
         return l->n_ff;
     case DIM_CONTEXT:
         return s->n_context_train;
+    case DIM_SCORES:
+        return s->n_scores;
     case DIM_TOKEN_TYPES:
         return s->n_token_types;
     case DIM_ROPE_HALF:

@@ -71,6 +71,33 @@ def with_strings(source, out, **strings):
     return out
 
 
+def with_floats(source, out, tensors):
+    """A copy with more F32 tensors: {name: (shape, values)}."""
+    data = source.read_bytes()
+    _, list_end, data_begin = layout(data)
+    n_tensors, n_keys = struct.unpack_from("<QQ", data, 8)
+    body = data[data_begin:]
+    infos = b""
+    for name, (shape, values) in tensors.items():
+        body += bytes(-len(body) % ALIGNMENT)
+        infos += encode(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
+        infos += struct.pack("<IQ", 0, len(body))
+        body += struct.pack(f"<{len(values)}f", *values)
+    body += bytes(-len(body) % ALIGNMENT)
+    head = data[:8] + struct.pack("<QQ", n_tensors + len(tensors), n_keys) + data[24:list_end]
+    out.write_bytes(head + infos + bytes(-(len(head) + len(infos)) % ALIGNMENT) + body)
+    return out
+
+
+def with_u32(source, out, key, value):
+    """A copy in which a key has another value."""
+    data = bytearray(source.read_bytes())
+    at = data.index(encode(key)) + 8 + len(key)
+    struct.pack_into("<II", data, at, 4, value)
+    out.write_bytes(data)
+    return out
+
+
 def with_token(source, out, token, text):
     """A copy in which the vocabulary's entry of that id has another text."""
     data = source.read_bytes()

@@ -232,6 +232,50 @@ START_TEST(every_position_sees_every_other)
 }
 END_TEST
 
+/* The head's own sums, of the first position's vector. */
+START_TEST(scores_are_the_heads)
+{
+    struct error err;
+    const bool dense = _i == 1;
+    struct gguf_builder *b = encoder(false);
+    tiny_tensor(b, "cls.output.weight", WEIGHT_F32, WIDTH, 2, 0);
+    tiny_tensor(b, "cls.output.bias", WEIGHT_F32, 2, 0, 0);
+    if (dense)
+        linear_of(b, "cls", WIDTH, WIDTH, true);
+    builder_u32(b, "nomic-bert.pooling_type", POOLING_RANK);
+    ok(load(b, &err), &err);
+    ck_assert_uint_eq(world.model->shape.n_scores, 2);
+    struct engine_options o = options_of(1, 2);
+    struct engine *engine = engine_open(&o);
+    struct job *vector = run_text(engine, text_of(40, 5, POOLING_CLS));
+    struct job *ranked = text_of(40, 5, POOLING_RANK);
+    ranked->n_vector = 2;
+    run_text(engine, ranked);
+    double x[WIDTH], y[WIDTH];
+    float row[WIDTH];
+    for (size_t i = 0; i < WIDTH; i++)
+        x[i] = y[i] = (double)vector->vector[i];
+    for (size_t r = 0; dense && r < WIDTH; r++) {
+        matrix_row(&world.model->score_dense.w, r, row);
+        double sum = (double)world.model->score_dense.bias[r];
+        for (size_t i = 0; i < WIDTH; i++)
+            sum += (double)row[i] * x[i];
+        y[r] = tanh(sum);
+    }
+    for (size_t r = 0; r < 2; r++) {
+        matrix_row(&world.model->score_out.w, r, row);
+        double sum = (double)world.model->score_out.bias[r];
+        for (size_t i = 0; i < WIDTH; i++)
+            sum += (double)row[i] * y[i];
+        ck_assert_double_le(fabs(sum - (double)ranked->vector[r]), 2e-5);
+    }
+    job_destroy(vector);
+    job_destroy(ranked);
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
 START_TEST(an_encoder_writes_no_text)
 {
     struct error err;
@@ -275,6 +319,7 @@ int main(void)
     tcase_set_timeout(tc, 240);
     tcase_add_loop_test(tc, a_text_alone_is_the_text_in_any_batch, 0, 4);
     tcase_add_test(tc, every_position_sees_every_other);
+    tcase_add_loop_test(tc, scores_are_the_heads, 0, 2);
     tcase_add_test(tc, an_encoder_writes_no_text);
     tcase_add_test(tc, what_an_encoder_lacks_is_named);
     suite_add_tcase(suite, tc);
