@@ -30,13 +30,14 @@ const struct field_table vectors_ranks_fields = {
 
 /* --- a query and a document as one sequence --- */
 
-struct pair {
+struct ranked_pair {
     const char *query, *document;
 };
 
 /* The template with both put in: what they say never becomes a control token. */
-static enum status fill_template(const struct generation_source *source, const struct pair *pair,
-                                 int32_t **ids, size_t *n_ids, struct error *err)
+static enum status fill_template(const struct generation_source *source,
+                                 const struct ranked_pair *pair, int32_t **ids, size_t *n_ids,
+                                 struct error *err)
 {
     const struct gguf_string template = source->rank_template;
     const char *at = template.bytes, *end = at + template.n;
@@ -69,7 +70,7 @@ static enum status fill_template(const struct generation_source *source, const s
 
 /* As cross-encoders are trained: [CLS] query [SEP] document [SEP]; where the vocabulary is
  * RoBERTa's, <s> query </s></s> document </s>. */
-static enum status join(const struct generation_source *source, const struct pair *pair,
+static enum status join(const struct generation_source *source, const struct ranked_pair *pair,
                         int32_t **ids, size_t *n_ids, struct error *err)
 {
     const struct tokenizer *tokenizer = source->tokenizer;
@@ -101,7 +102,7 @@ static enum status join(const struct generation_source *source, const struct pai
 }
 
 static enum status add_pair(struct vectors_reading *r, struct generation *g, const char *field,
-                            const struct pair *pair, struct error *err)
+                            const struct ranked_pair *pair, struct error *err)
 {
     int32_t *ids = NULL;
     size_t n_ids = 0;
@@ -137,7 +138,7 @@ static enum status add_documents(struct vectors_reading *r, struct generation *g
                                "%s must be an array of at least one text", field);
     cJSON_ArrayForEach(document, list)
     {
-        const struct pair pair = {query->valuestring, text_of(document)};
+        const struct ranked_pair pair = {query->valuestring, text_of(document)};
         if (pair.document == NULL)
             return error_set_param(err, STATUS_INVALID, field,
                                    "%s must hold strings, or objects with a text", field);

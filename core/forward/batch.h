@@ -15,8 +15,8 @@ struct row {
     uint32_t position;
     const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
                                  ascending position */
+    bool wants_logits;
     uint32_t length; /* of an encoder's sequence, all of whose rows are in the step: each sees all;
                         else 0: a row sees those up to its position */
-    bool wants_logits;
     bool wants_vector; /* its hidden state, after the output norm */
 };

@@ -41,7 +41,7 @@ static void make_head_input(const struct forward *f, size_t layer, struct act *a
     for (size_t t = r.begin; t < r.end; t++) {
         norm_row(f, &f->model->output_norm, f->x + f->logits_of[t] * f->embd_stride,
                  act->f32 + t * act->f32_stride);
-        quantize_row(f, act, t, &output, 1);
+        round_row(f, act, t, &output, 1);
     }
 }
 

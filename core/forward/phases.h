@@ -57,8 +57,8 @@ void norm_rows(const struct forward *f, const struct norm *norm, struct act *act
 /* One row, at x; y may be x. */
 void norm_row(const struct forward *f, const struct norm *norm, const float *x, float *y);
 /* Rounds row t once to each format that the given matrices read. */
-void quantize_row(const struct forward *f, const struct act *act, size_t t,
-                  const struct linear *const *readers, size_t n_readers);
+void round_row(const struct forward *f, const struct act *act, size_t t,
+               const struct linear *const *readers, size_t n_readers);
 /* Rounds rows that are there in F32. */
 void round_rows(const struct forward *f, struct act *act, struct range r,
                 const struct linear *reader);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-void quantize_row(const struct forward *f, const struct act *act, size_t t,
-                  const struct linear *const *readers, size_t n_readers)
+void round_row(const struct forward *f, const struct act *act, size_t t,
+               const struct linear *const *readers, size_t n_readers)
 {
     unsigned done = 1u << ACT_F32;
     for (size_t i = 0; i < n_readers; i++) {
@@ -34,7 +34,7 @@ void norm_rows(const struct forward *f, const struct norm *norm, struct act *act
 {
     for (size_t t = r.begin; t < r.end; t++) {
         norm_row(f, norm, f->x + t * f->embd_stride, act->f32 + t * act->f32_stride);
-        quantize_row(f, act, t, readers, n_readers);
+        round_row(f, act, t, readers, n_readers);
     }
 }
 
@@ -42,7 +42,7 @@ void round_rows(const struct forward *f, struct act *act, struct range r,
                 const struct linear *reader)
 {
     for (size_t t = r.begin; t < r.end; t++)
-        quantize_row(f, act, t, &reader, 1);
+        round_row(f, act, t, &reader, 1);
 }
 
 const struct act *product_input(const struct forward *f, size_t layer, enum input which,

@@ -13,7 +13,7 @@ static void apply(struct forward *f, const struct linear *l, const float *x, flo
 {
     struct act *act = &f->inputs[INPUT_NORMED];
     memcpy(act->f32, x, f->model->shape.n_embd * sizeof *x);
-    quantize_row(f, act, 0, &l, 1);
+    round_row(f, act, 0, &l, 1);
     linear_panels(f, l, 0, matrix_n_panels(&l->w), act, 1, f->proj, f->embd_stride);
     memcpy(out, f->proj, l->w.n_rows * sizeof *out);
 }

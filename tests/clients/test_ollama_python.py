@@ -181,3 +181,15 @@ def test_what_open_webui_asks_one_after_the_other(url):
         title = web.post("/api/chat", json={**body, "stream": False}).json()
         assert title["message"]["content"] == \
             "".join(line["message"]["content"] for line in lines)
+
+
+def test_embeddings(serve):
+    client = ollama.Client(f"http://{serve('--pooling', 'mean').host}")
+    answer = client.embed("tiny", input=["Once upon a time", "The dog"])
+    assert len(answer.embeddings) == 2 and answer.prompt_eval_count > 2
+    for vector in answer.embeddings:
+        assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-5)
+    old = client.embeddings("tiny", prompt="The dog").embedding
+    length = sum(x * x for x in old) ** 0.5
+    assert [x / length for x in old] == pytest.approx(list(answer.embeddings[1]), abs=1e-6)
+    assert list(client.embed("tiny", input="The dog", dimensions=3).embeddings[0]) != old[:3]

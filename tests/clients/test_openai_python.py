@@ -205,3 +205,23 @@ def test_what_cannot_be_honoured_is_refused_by_name(client, ask):
         ask(client)
     assert caught.value.param in ("response_format", "previous_response_id", "suffix")
     assert caught.value.param in caught.value.message
+
+
+def test_embeddings(serve):
+    url = f"http://{serve('--pooling', 'mean').host}/v1"
+    client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+    texts = ["Once upon a time", "The dog"]
+    # The client asks for base64 and unpacks it; "float" is what the service writes itself.
+    packed = client.embeddings.create(model="tiny", input=texts)
+    plain = client.embeddings.create(model="tiny", input=texts, encoding_format="float")
+    assert [one.index for one in packed.data] == [0, 1] and packed.usage.total_tokens > 2
+    for one, other in zip(packed.data, plain.data):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-8)
+    short = client.embeddings.create(model="tiny", input=texts[0], dimensions=4)
+    assert len(short.data[0].embedding) == 4
+
+
+def test_a_model_without_embeddings_says_so(client):
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.embeddings.create(model="tiny", input="a")
+    assert caught.value.status_code == 501 and "--pooling" in str(caught.value)

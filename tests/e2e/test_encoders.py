@@ -1,4 +1,4 @@
-"""Encoders against llama.cpp's vectors, one arithmetic over HTTP, and what an encoder does not do."""
+"""Encoders against llama.cpp, one arithmetic over HTTP, and what an encoder does not do."""
 import json
 
 import pytest

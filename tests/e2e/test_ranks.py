@@ -1,4 +1,4 @@
-"""Documents ranked by a model's own head, in Jina's words and those of Text Embeddings Inference."""
+"""Documents ranked by a model's own head, in the words of Jina and Text Embeddings Inference."""
 import math
 
 import pytest

@@ -184,13 +184,17 @@ static size_t compute(struct rig *rig, const struct model *model, const int32_t 
         if (company && at >= other_cached) {
             ck_assert(kv_extend(rig->kv, &seqs[1], end - at));
             for (size_t i = at; i < end; i++)
-                rows[n++] = (struct row){other[i], (uint32_t)i, &seqs[1], i % 3 == 0};
+                rows[n++] = (struct row){.token = other[i],
+                                         .position = (uint32_t)i,
+                                         .seq = &seqs[1],
+                                         .wants_logits = i % 3 == 0};
         }
         size_t wanted = 0;
         for (size_t i = 0; i < n; i++)
             wanted += rows[i].wants_logits;
         for (size_t i = at; i < end; i++)
-            rows[n++] = (struct row){tokens[i], (uint32_t)i, &seqs[0], true};
+            rows[n++] = (struct row){
+                .token = tokens[i], .position = (uint32_t)i, .seq = &seqs[0], .wants_logits = true};
         forward_run(rig->forward, rows, n);
         for (size_t i = at; i < end; i++)
             memcpy(logits + i * n_vocab, forward_logits(rig->forward, wanted + i - at),
