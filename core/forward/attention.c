@@ -243,6 +243,53 @@ static struct part split_part(const struct attention *a, size_t task)
     return part_at(a, a->n_threads * a->tile_rows + task, 1);
 }
 
+struct seen { /* positions [begin, end) */
+    size_t begin, end;
+};
+
+/* What an encoder's row sees. */
+static struct seen seen_around(const struct row *row, size_t around)
+{
+    const size_t p = row->position;
+    if (around == 0)
+        return (struct seen){0, row->length};
+    return (struct seen){p + 1 > around ? p + 1 - around : 0,
+                         p + around < row->length ? p + around : row->length};
+}
+
+/* One span of an encoder's row that sees the positions around its own. */
+static void attend_around(const struct attention *a, const struct attention_layer *l, size_t t,
+                          size_t kv_head, size_t span, const struct part *part, size_t out,
+                          unsigned rank)
+{
+    const struct row *row = &a->rows[t];
+    const struct seen seen = seen_around(row, a->model->shape.layers[l->layer].around);
+    const size_t head_dim = a->model->shape.head_dim, first = span * ATTEND_SPAN;
+    if (seen.end <= first || seen.begin >= first + ATTEND_SPAN)
+        return;
+    const ptrdiff_t n_hidden = (ptrdiff_t)seen.begin - (ptrdiff_t)first;
+    const size_t left = seen.end - first, n = left < ATTEND_SPAN ? left : (size_t)ATTEND_SPAN;
+    const uint8_t *blocks[SPAN_BLOCKS];
+    for (size_t b = n_hidden > 0 ? (size_t)n_hidden / KV_PAGE : 0; b * KV_PAGE < n; b++)
+        blocks[b] = kv_block(a->kv, row->seq->pages[first / KV_PAGE + b], l->layer, kv_head);
+    a->kernels->attend[kv_type(a->kv)](&(struct attend){
+        .q = l->q + t * l->q_stride + kv_head * a->group * head_dim,
+        .q_stride = l->q_stride,
+        .n_rows = 1,
+        .n_heads = a->group,
+        .head_dim = head_dim,
+        .blocks = blocks,
+        .n_positions = n,
+        .has_window = true,
+        .n_hidden = n_hidden,
+        .scratch = a->scratch + rank * a->scratch_floats,
+        .out_stride = a->group,
+        .max = part->max + out,
+        .sum = part->sum + out,
+        .acc = part->acc + out * head_dim,
+    });
+}
+
 /* One span of a tile of an encoder's rows. All see the same positions, so its queries go through
  * them as one row's heads do. */
 static void attend_whole_span(const struct attention *a, const struct attention_layer *l,
@@ -252,6 +299,12 @@ static void attend_whole_span(const struct attention *a, const struct attention_
     const struct list *list = &a->lists[l->last];
     const size_t group = a->group, n_values = group * a->model->shape.head_dim;
     const size_t n_queries = tile->n_rows * group, first = span * ATTEND_SPAN;
+    const bool around = a->model->shape.layers[l->layer].around > 0;
+    for (size_t i = 0; around && i < tile->n_rows; i++)
+        attend_around(a, l, row_at(list, tile->first + i), kv_head, span, part,
+                      (i * a->n_spans + span) * group, rank);
+    if (around)
+        return;
     const struct row *row = &a->rows[row_at(list, tile->first)];
     if (first >= row->length)
         return;
@@ -344,8 +397,12 @@ static void merge_tile(const struct attention *a, const struct attention_layer *
     for (size_t i = 0; i < tile->n_rows; i++) {
         const size_t row = tile->first + i;
         const struct row *of = &a->rows[row_at(&a->lists[l->last], row)];
-        const size_t first = first_seen(of, a->model->shape.layers[l->layer].window) / ATTEND_SPAN;
-        const size_t n_spans = spans_of(of) - first, from = (i * a->n_spans + first) * a->group;
+        const struct layer_shape *s = &a->model->shape.layers[l->layer];
+        const struct seen seen = seen_around(of, s->around);
+        const size_t begin = of->length > 0 ? seen.begin : first_seen(of, s->window);
+        const size_t first = begin / ATTEND_SPAN;
+        const size_t end = of->length > 0 ? (seen.end - 1) / ATTEND_SPAN + 1 : spans_of(of);
+        const size_t n_spans = end - first, from = (i * a->n_spans + first) * a->group;
         a->kernels->attend_merge(part->max + from, part->sum + from, part->acc + from * head_dim,
                                  l->sinks != NULL ? l->sinks + kv_head * a->group : NULL, n_spans,
                                  a->group, head_dim,

@@ -166,6 +166,11 @@ static enum status read_encoder(struct key_reader *r, struct shape *s)
                                "%d",
                                types_key, (unsigned long long)n_types, (int)MAX_TOKEN_TYPES);
     s->n_token_types = (size_t)n_types;
+    for (size_t i = 0; i < s->n_layers; i++) { /* half of a window lies on each side */
+        struct layer_shape *l = &s->layers[i];
+        l->around = l->window > 0 ? l->window / 2 + 1 : 0;
+        l->window = 0; /* so that all of a text's keys are there */
+    }
     return status;
 }
 

@@ -51,6 +51,7 @@ enum mixer { MIXER_ATTENTION };
 struct layer_shape {
     uint32_t n_ff;
     uint32_t window; /* positions that a row sees, itself included; 0: all */
+    uint32_t around; /* an encoder's: so many on each side, itself included; 0: all */
     uint16_t n_heads, n_kv_heads, head_dim;
     uint8_t mixer;    /* enum mixer */
     uint8_t rotation; /* ROTATION_* */

@@ -114,6 +114,55 @@ static struct gguf_builder *encoder(bool bert)
     return b;
 }
 
+enum { WINDOW = 301, REACH = LAYERS * (WINDOW / 2) };
+
+/* gemma-embedding, whose layers all see through a window around each position. */
+static struct gguf_builder *windowed(void)
+{
+    static const char *const norms[] = {"attn_norm", "post_attention_norm", "ffn_norm",
+                                        "post_ffw_norm"};
+    const size_t head = WIDTH / HEADS;
+    char name[96];
+    struct gguf_builder *b = encoder(true);
+    for (size_t i = 0; i < LAYERS; i++) {
+        for (size_t k = 0; k < sizeof norms / sizeof *norms; k++) {
+            snprintf(name, sizeof name, "blk.%zu.%s.weight", i, norms[k]);
+            vector_of(b, name, 1);
+        }
+        snprintf(name, sizeof name, "blk.%zu.ffn_gate", i);
+        linear_of(b, name, WIDTH, FF, false);
+        snprintf(name, sizeof name, "blk.%zu.attn_q_norm.weight", i);
+        tiny_tensor(b, name, WEIGHT_F32, head, 0, 1);
+        snprintf(name, sizeof name, "blk.%zu.attn_k_norm.weight", i);
+        tiny_tensor(b, name, WEIGHT_F32, head, 0, 1);
+        static const char *const others[] = {
+            "attn_output_norm.weight", "attn_output_norm.bias", "layer_output_norm.weight",
+            "layer_output_norm.bias",  "ffn_up.bias",           "ffn_down.bias"};
+        for (size_t k = 0; k < sizeof others / sizeof *others; k++) {
+            snprintf(name, sizeof name, "blk.%zu.%s", i, others[k]);
+            builder_remove_tensor(b, name);
+        }
+    }
+    static const char *const berts[] = {"position_embd.weight", "token_types.weight",
+                                        "token_embd_norm.weight", "token_embd_norm.bias"};
+    for (size_t k = 0; k < sizeof berts / sizeof *berts; k++)
+        builder_remove_tensor(b, berts[k]);
+    vector_of(b, "output_norm.weight", 1);
+    static const char *const keys[] = {
+        "context_length",          "embedding_length",     "block_count",
+        "feed_forward_length",     "attention.head_count", "pooling_type",
+        "attention.sliding_window"};
+    const uint32_t values[] = {CONTEXT, WIDTH, LAYERS, FF, HEADS, POOLING_MEAN, WINDOW};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(name, sizeof name, "gemma-embedding.%s", keys[i]);
+        builder_u32(b, name, values[i]);
+    }
+    builder_f32(b, "gemma-embedding.attention.layer_norm_rms_epsilon", 1e-6f);
+    builder_remove(b, "general.architecture");
+    builder_string(b, "general.architecture", "gemma-embedding");
+    return b;
+}
+
 static enum status load(struct gguf_builder *b, struct error *err)
 {
     struct gguf *gguf;
@@ -171,7 +220,7 @@ START_TEST(a_text_alone_is_the_text_in_any_batch)
     struct job *alone[N_TEXTS], *together[N_TEXTS];
     struct error err;
     uint64_t retry_ms;
-    world_of(_i % 2 == 0);
+    ok(load(_i == 4 ? windowed() : encoder(_i % 2 == 0), &err), &err);
     struct engine_options o = options_of(1, 1);
     ok(kernels_select(&o.kernels, KERNELS_REF, &world.cpu, &err), &err);
     struct engine *engine = engine_open(&o);
@@ -179,7 +228,7 @@ START_TEST(a_text_alone_is_the_text_in_any_batch)
         alone[i] = run_text(engine, text_at(i));
     engine_destroy(engine);
 
-    o = options_of(1, (unsigned)_i / 2 + 1);
+    o = options_of(1, (unsigned)_i / 2 % 2 + 1);
     o.step_tokens = _i == 3 ? 4000 : 64; /* a text goes whole into a step all the same */
     engine = engine_open(&o);
     for (size_t i = 0; i < N_TEXTS; i++)
@@ -227,6 +276,30 @@ START_TEST(every_position_sees_every_other)
             job_destroy(other);
         }
     }
+    engine_destroy(engine);
+    world_close();
+}
+END_TEST
+
+/* The last position's vector changes with the tokens within reach of it, and with no other. */
+START_TEST(a_window_lies_around_each_position)
+{
+    static const size_t distances[] = {1, 150, 151, REACH, REACH + 1, 700};
+    struct error err;
+    ok(load(windowed(), &err), &err);
+    struct engine_options o = options_of(1, (unsigned)_i + 1);
+    struct engine *engine = engine_open(&o);
+    struct job *plain = run_text(engine, text_of(CONTEXT, 9, POOLING_LAST));
+    for (size_t i = 0; i < sizeof distances / sizeof *distances; i++) {
+        struct job *other = text_of(CONTEXT, 9, POOLING_LAST);
+        size_t at = CONTEXT - 1 - distances[i];
+        job_prompt(other)[at] = (other->prompt[at] + 1) % (int32_t)world.n_vocab;
+        run_text(engine, other);
+        bool same = memcmp(plain->vector, other->vector, WIDTH * sizeof(float)) == 0;
+        ck_assert_int_eq(same, distances[i] > REACH);
+        job_destroy(other);
+    }
+    job_destroy(plain);
     engine_destroy(engine);
     world_close();
 }
@@ -317,7 +390,8 @@ int main(void)
     Suite *suite = suite_create("engine_encoders");
     TCase *tc = tcase_create("encoders");
     tcase_set_timeout(tc, 240);
-    tcase_add_loop_test(tc, a_text_alone_is_the_text_in_any_batch, 0, 4);
+    tcase_add_loop_test(tc, a_text_alone_is_the_text_in_any_batch, 0, 5);
+    tcase_add_loop_test(tc, a_window_lies_around_each_position, 0, 2);
     tcase_add_test(tc, every_position_sees_every_other);
     tcase_add_loop_test(tc, scores_are_the_heads, 0, 2);
     tcase_add_test(tc, an_encoder_writes_no_text);
