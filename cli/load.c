@@ -84,6 +84,11 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
         status = model_load(&loaded->model, gguf, settings->context, loaded->cpu.n_usable, err);
         if (status != STATUS_OK)
             of_option_or_file(settings->model, err);
+        else if (loaded->model->shape.encoder && settings->verb != VERB_SERVE)
+            status = error_set(err, STATUS_UNABLE,
+                               "%s makes vectors of texts and writes none: serve it, and ask "
+                               "POST /v1/embeddings",
+                               settings->model);
     }
     if (status == STATUS_OK)
         status = copy_key(&loaded->template_text, &loaded->template, gguf,

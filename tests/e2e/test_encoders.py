@@ -4,6 +4,7 @@ import json
 import pytest
 
 import models
+from service import run_verb
 
 NAMES = ["bert.f32.gguf", "nomic-bert.f32.gguf"]
 
@@ -61,6 +62,13 @@ def test_no_bit_depends_on_how_it_is_computed(shared, name, flags):
 def test_an_encoder_writes_no_text(encoder, path, body):
     response = encoder.post(path, body)
     assert response.status == 501 and b"/v1/embeddings" in response.body
+
+
+@pytest.mark.parametrize("verb", [("generate", "Once"), ("bench", "--quick"), ("profile",)])
+def test_verbs_that_write_refuse_an_encoder(verb):
+    path = models.fixture("architectures/bert.f32.gguf")
+    done = run_verb(*verb, "--model", path)
+    assert done.returncode == 1 and b"/v1/embeddings" in done.stderr
 
 
 def test_a_text_beyond_the_context_is_refused_or_cut(encoder):

@@ -13,6 +13,7 @@
 #include "api/openai/openai.h"
 #include "api/responses/responses.h"
 #include "api/tgi/tgi.h"
+#include "api/vectors/vectors.h"
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
 
@@ -85,14 +86,19 @@ static const struct chat_template *chatml(void)
 static void try_dialects(const char *body, size_t n, bool strict)
 {
     static const struct dialect *const dialects[] = {
-        &openai_completions, &openai_chat,      &openai_responses, &anthropic_messages,
-        &anthropic_count,    &ollama_generate,  &ollama_chat,      &tgi_root,
-        &tgi_stream,         &llama_completion, &llama_chat};
+        &openai_completions, &openai_chat,        &openai_responses, &anthropic_messages,
+        &anthropic_count,    &ollama_generate,    &ollama_chat,      &tgi_root,
+        &tgi_stream,         &llama_completion,   &llama_chat,       &vectors_openai,
+        &vectors_ollama,     &vectors_ollama_one, &vectors_tei,      &vectors_llama,
+        &vectors_ranks};
     for (size_t i = 0; i < sizeof dialects / sizeof dialects[0]; i++) {
         struct generation g = {.dialect = dialects[i]};
+        struct api_limits own = limits;
+        own.pooling = dialects[i] == &vectors_ranks ? POOLING_RANK : POOLING_MEAN;
+        own.n_vector = own.max_inputs = 16;
         struct error err = {0};
         const struct generation_source source = {
-            .body = body, .n_body = n, .tokenizer = builtin(), .limits = &limits, .chat = chatml()};
+            .body = body, .n_body = n, .tokenizer = builtin(), .limits = &own, .chat = chatml()};
         enum status status = dialects[i]->decode(&g, &source, &err);
         if (status != STATUS_OK) {
             check_refusal(status, &err);
