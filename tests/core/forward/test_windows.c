@@ -64,8 +64,10 @@ static void compute(const struct model *model, enum kernel_level level, unsigned
         size_t n = kv_room(kv, &seq, at + chunk < N_TOKENS ? chunk : N_TOKENS - at);
         ck_assert(kv_extend(kv, &seq, n));
         for (size_t i = 0; i < n; i++)
-            rows[i] =
-                (struct row){tokens[at + i], (uint32_t)(at + i), &seq, at + i + 1 == N_TOKENS};
+            rows[i] = (struct row){.token = tokens[at + i],
+                                   .position = (uint32_t)(at + i),
+                                   .seq = &seq,
+                                   .wants_logits = at + i + 1 == N_TOKENS};
         forward_run(forward, rows, n);
         at += n;
         kv_commit(kv, &seq, tokens, at);
