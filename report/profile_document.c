@@ -22,6 +22,20 @@ static void note_type(unsigned char *types, const struct matrix *matrix, unsigne
         types[matrix->type] = of_scope == SCOPE_MIXED ? BESIDE_OTHERS : PRESENT;
 }
 
+static void note_experts(unsigned char *types, const struct model *model, size_t layer)
+{
+    const struct layer_experts *e = &model->layers[layer].experts;
+    const unsigned gate_up = cost_matrix_type(model, SCOPE_GATE_UP, layer);
+    const unsigned down = cost_matrix_type(model, SCOPE_DOWN, layer);
+    note_type(types, &e->router.w, SCOPE_NONE);
+    note_type(types, &e->gate.first, gate_up);
+    note_type(types, &e->up.first, gate_up);
+    note_type(types, &e->down.first, down);
+    note_type(types, &e->shared_gate.w, gate_up);
+    note_type(types, &e->shared_up.w, gate_up);
+    note_type(types, &e->shared_down.w, down);
+}
+
 /* How the types of the products' matrices occur. */
 static void find_types(const struct model *model, unsigned char *types)
 {
@@ -35,7 +49,8 @@ static void find_types(const struct model *model, unsigned char *types)
         note_type(types, &l->attn_output.w, SCOPE_NONE);
         note_type(types, &l->gate.w, gate_up);
         note_type(types, &l->up.w, gate_up);
-        note_type(types, &l->down.w, SCOPE_NONE);
+        note_type(types, &l->down.w, cost_matrix_type(model, SCOPE_DOWN, i));
+        note_experts(types, model, i);
     }
     note_type(types, &model->output.w, SCOPE_NONE);
 }
@@ -46,7 +61,7 @@ static enum status measure_reads(struct report_limits *out, struct limits *limit
                                  struct error *err)
 {
     const unsigned own = n_threads / n_workers;
-    const size_t set = model->bytes_per_token, least = (size_t)4096 * own;
+    const size_t set = model->weight_bytes, least = (size_t)4096 * own;
     const void *memory = set > least && model->arena.n_used >= set ? model->arena.base : NULL;
     out->working_set = (double)(set > least ? set : least);
     double all = 0;
@@ -92,7 +107,9 @@ enum status profile_measure_limits(struct report_limits *out, struct limits *lim
 
 static void fill_model(struct report_model *out, const struct model *model)
 {
-    enum weight_type type = model->layers[0].up.w.type;
+    const struct layer *last = &model->layers[model->shape.n_layers - 1];
+    const bool experts = model->shape.layers[model->shape.n_layers - 1].has_experts;
+    enum weight_type type = experts ? last->experts.up.first.type : last->up.w.type;
     *out = (struct report_model){
         .weights = model->weights,
         .weight_bytes = (double)model->bytes_per_token,

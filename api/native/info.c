@@ -52,6 +52,12 @@ static void put_model(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "kv_heads", shape->n_kv_heads);
     json_name_uint(w, ",", "head_size", shape->head_dim);
     json_name_uint(w, ",", "feed_forward", shape->n_ff);
+    if (shape->routing.n_experts > 0) {
+        json_name_uint(w, ",", "experts", shape->routing.n_experts);
+        json_name_uint(w, ",", "experts_used", shape->routing.n_used);
+        json_name_uint(w, ",", "expert_feed_forward", shape->n_ff_expert);
+        json_name_uint(w, ",", "shared_feed_forward", shape->n_ff_shared);
+    }
     json_name_text(w, ",", "tokenizer", tokenizer_model(tokenizer));
     json_name_text(w, ",", "pre_tokenizer", tokenizer_pre(tokenizer));
     json_name_bool(w, ",", "generates", !shape->encoder);

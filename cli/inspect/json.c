@@ -39,6 +39,12 @@ static void print_shape(struct json_writer *w, const struct shape *s)
     number(w, "kv_heads", s->n_kv_heads);
     number(w, "head_size", s->head_dim);
     number(w, "feed_forward", s->n_ff);
+    if (s->routing.n_experts > 0) {
+        number(w, "experts", s->routing.n_experts);
+        number(w, "experts_used", s->routing.n_used);
+        number(w, "expert_feed_forward", s->n_ff_expert);
+        number(w, "shared_feed_forward", s->n_ff_shared);
+    }
     number(w, "vocabulary", s->n_vocab);
     number(w, "context", s->n_context_train);
     name(w, "tied_head");

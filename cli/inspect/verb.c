@@ -74,7 +74,14 @@ static void print_shape(FILE *out, const struct shape *s)
                                        [FFN_GELU] = "GELU",
                                        [FFN_GELU_GATED] = "GELU, gated",
                                        [FFN_SWIGLU_OAI] = "SwiGLU, clamped"};
-    line(out, "feed-forward", "%zu, %s", s->n_ff, ffns[s->ffn]);
+    if (s->n_ff > 0)
+        line(out, "feed-forward", "%zu, %s", s->n_ff, ffns[s->ffn]);
+    if (s->routing.n_experts > 0)
+        line(out, "experts", "%zu of %zu, %s; each row goes through %zu", s->routing.n_experts,
+             s->n_ff_expert, ffns[s->ffn], s->routing.n_used);
+    if (s->n_ff_shared > 0)
+        line(out, "shared experts", "%zu, %s; every row goes through them", s->n_ff_shared,
+             ffns[s->ffn]);
     line(out, "norms", "%s, epsilon %g", s->norm == NORM_LAYER ? "layer" : "RMS",
          (double)s->norm_eps);
     line(out, "vocabulary", "%zu", s->n_vocab);

@@ -280,7 +280,7 @@ static const struct column {
     {"RoPE, KV", {SCOPE_ROPE}, 1},
     {"attention", {SCOPE_ATTENTION, SCOPE_ATTENTION_MERGE}, 2},
     {"output", {SCOPE_OUTPUT}, 1},
-    {"gate/up", {SCOPE_GATE_UP}, 1},
+    {"gate/up", {SCOPE_GATE_UP, SCOPE_ROUTER}, 2},
     {"activation", {SCOPE_ACTIVATION}, 1},
     {"down", {SCOPE_DOWN}, 1},
 };

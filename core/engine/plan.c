@@ -32,7 +32,7 @@ bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
     if (cpu->l3_bytes > 0 && cpu->l3_bytes < limit)
         limit = cpu->l3_bytes;
     unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;
-    return options->n_workers == 0 && n_threads > 1 && model->bytes_per_token <= limit;
+    return options->n_workers == 0 && n_threads > 1 && model->weight_bytes <= limit;
 }
 
 static const char *limit_of_cores(const struct cpu *cpu)

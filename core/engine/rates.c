@@ -4,7 +4,8 @@
  * average, so that one step during which the machine did something else does not shrink every chunk
  * after it.
  *
- * A step reads every weight once, however many tokens it has: what a token costs depends on how
+ * A step reads every weight once (of experts those that a row goes to), however many tokens it has:
+ * what a token costs depends on how
  * many share the step, and an average over all tokens would take a small chunk for a slow machine
  * and make it smaller still. So each size has its own time.
  */
@@ -81,8 +82,11 @@ static uint64_t sized_fit(const struct sized *sized, uint64_t ns)
     return n;
 }
 
-void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns)
+void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns,
+                const double *growth)
 {
+    for (size_t i = 0; i < RATE_CLASSES; i++)
+        rates->growth[i] = growth != NULL ? growth[i] : 1;
     set(&rates->decode_ns[0], decode_ns);
     set(&rates->prompt.ns[0], decode_ns);
     sized_add(&rates->prompt, n_prompt, prompt_ns);
@@ -125,8 +129,10 @@ uint64_t rates_decode(const struct rates *rates, size_t n)
         most = ns > most ? ns : most;
         seen = i == size_class && ns > 0;
     }
-    /* Not seen yet: one sequence's step, and each other sequence like a prompt's token. */
-    uint64_t guess = get(&rates->decode_ns[0]) + (n - 1) * get(&rates->alone_ns);
+    /* Not seen yet: one sequence's step, as much longer as it reads more weights (rows go to
+     * different experts), and each other sequence like a prompt's token. */
+    uint64_t reads = (uint64_t)((double)get(&rates->decode_ns[0]) * rates->growth[size_class]);
+    uint64_t guess = reads + (n - 1) * get(&rates->alone_ns);
     return seen || most > guess ? most : guess;
 }
 

@@ -26,10 +26,13 @@ struct rates {
     _Atomic uint64_t
         decode_ns[RATE_CLASSES];    /* a step of decoding sequences alone; 0: not seen yet */
     _Atomic uint32_t used_permille; /* of max_tokens, by requests that ended on their own */
+    double growth[RATE_CLASSES];    /* what a step of so many rows reads, of what one row's reads */
 };
 
-/* From the warm-up: a step of one decoding sequence, and one of n_prompt prompt tokens. */
-void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns);
+/* From the warm-up: a step of one decoding sequence, and one of n_prompt prompt tokens. growth
+ * [RATE_CLASSES]: see above (NULL: every row reads the same). */
+void rates_seed(struct rates *rates, uint64_t decode_ns, size_t n_prompt, uint64_t prompt_ns,
+                const double *growth);
 /* After a step of n_decode sequences and n_prompt prompt tokens. */
 void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t ns);
 /* After a request made n_tokens of max_tokens. */

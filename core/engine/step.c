@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "engine/output.h"
 #include "engine/worker_state.h"
+#include "model/cost.h"
 
 #include <assert.h>
 #include <math.h>
@@ -577,6 +578,8 @@ enum status worker_warm_up(struct worker *w, struct error *err)
     pthread_mutex_lock(&w->lock);
     kv_clear(w->kv);
     pthread_mutex_unlock(&w->lock);
-    rates_seed(&w->rates, decode, n, prompt);
+    double growth[RATE_CLASSES];
+    cost_growth(growth, RATE_CLASSES, model);
+    rates_seed(&w->rates, decode, n, prompt, growth);
     return STATUS_OK;
 }

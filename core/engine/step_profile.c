@@ -61,6 +61,23 @@ static uint32_t window_of(const struct shape *shape)
     return window;
 }
 
+/* The last layer's rows are fewer. */
+static void count_experts(const struct worker *w, struct record_work *work)
+{
+    const uint32_t *read = forward_experts(w->forward);
+    const struct shape *shape = &w->setup->model->shape;
+    const size_t last = shape->n_layers - 1;
+    size_t n = 0;
+    if (read == NULL)
+        return;
+    for (size_t i = 0; i < last; i++) {
+        work->n_experts += read[i];
+        n += shape->layers[i].has_experts;
+    }
+    work->n_experts = n > 0 ? work->n_experts / (double)n : 0;
+    work->n_experts_wanted = read[last];
+}
+
 static void measure_work(const struct worker *w, struct record_work *out)
 {
     const uint32_t window = window_of(&w->setup->model->shape);
@@ -70,6 +87,7 @@ static void measure_work(const struct worker *w, struct record_work *out)
         count_row(&work, &w->rows[i], window,
                   i + 1 == w->n_rows || w->rows[i + 1].seq != w->rows[i].seq);
     work.n_steps_wanted = work.n_wanted > 0;
+    count_experts(w, &work);
     *out = work;
 }
 

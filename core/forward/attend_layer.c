@@ -168,6 +168,7 @@ static struct attention_layer attention_layer(const struct forward *f, size_t la
                                     .last = is_last(f, layer),
                                     .q = f->q,
                                     .q_stride = f->q_stride,
+                                    .sinks = f->model->layers[layer].sinks,
                                     .out = f->inputs[INPUT_ATTENDED].f32,
                                     .out_stride = f->inputs[INPUT_ATTENDED].f32_stride};
 }

@@ -413,18 +413,18 @@ void experts_round(struct experts *e, const struct experts_call *c, size_t begin
         round_row(e, &e->shared_hidden, i - n_pairs, l->shared_down.w.type);
 }
 
-/* Few rows are rounded by each thread. */
-static void round_own(struct experts *e, const struct experts_call *c, unsigned rank)
+bool experts_round_own(struct experts *e, const struct experts_call *c, unsigned rank)
 {
     const struct layer_experts *l = layer_of(e, c);
     struct own *own = &e->own[rank];
-    if (own->rounded == stamp(e, c))
-        return;
+    if (!is_few(e, c) || own->rounded == stamp(e, c))
+        return false;
     for (size_t i = 0; i < n_pairs_of(e, c); i++)
         round_row(e, &own->hidden, i, l->down.first.type);
     for (size_t t = 0; has_shared(l) && t < c->n_rows; t++)
         round_row(e, &own->shared_hidden, t, l->shared_down.w.type);
     own->rounded = stamp(e, c);
+    return true;
 }
 
 /* Adds n panels of one expert's results to its rows of y. */
@@ -469,8 +469,6 @@ void experts_project(struct experts *e, const struct experts_call *c, size_t beg
     const struct layer_experts *l = layer_of(e, c);
     const struct pairs *pairs = sorted_pairs(e, c, rank);
     struct own *own = &e->own[rank];
-    if (is_few(e, c))
-        round_own(e, c, rank);
     const struct act *hidden = is_few(e, c) ? &own->hidden : &e->hidden;
     const struct act *shared = is_few(e, c) ? &own->shared_hidden : &e->shared_hidden;
     for (size_t p0 = begin, n; p0 < end; p0 += n) {

@@ -57,6 +57,8 @@ void experts_sort(struct experts *e, const struct experts_call *c);
 void experts_expand(struct experts *e, const struct experts_call *c, size_t begin, size_t end,
                     unsigned rank);
 void experts_round(struct experts *e, const struct experts_call *c, size_t begin, size_t end);
+/* Few rows' hidden values are rounded by each thread, before it projects; false: they were. */
+bool experts_round_own(struct experts *e, const struct experts_call *c, unsigned rank);
 /* Items are panels of n_embd: y [n_rows][y_stride] is overwritten in their columns. */
 void experts_project(struct experts *e, const struct experts_call *c, size_t begin, size_t end,
                      unsigned rank, float *y, size_t y_stride);

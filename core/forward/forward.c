@@ -89,6 +89,9 @@ enum status forward_create(struct forward **out, const struct model *model,
     if (status == STATUS_OK)
         status =
             attention_create(&f->attention, model, kernels, kv, team_size(team), max_rows, err);
+    if (status == STATUS_OK)
+        status =
+            experts_create(&f->experts, model, kernels, team_size(team), max_rows, OWN_ROWS, err);
     if (status != STATUS_OK) {
         forward_destroy(f);
         return status;
@@ -104,6 +107,7 @@ void forward_destroy(struct forward *f)
     if (!f)
         return;
     attention_destroy(f->attention);
+    experts_destroy(f->experts);
     arena_free(&f->arena);
     free(f);
 }
@@ -135,7 +139,12 @@ bool forward_is_out_of_range(const struct forward *f, size_t row)
 
 size_t forward_bytes(const struct forward *f)
 {
-    return f->arena.n_bytes + attention_bytes(f->attention);
+    return f->arena.n_bytes + attention_bytes(f->attention) + experts_bytes(f->experts);
+}
+
+const uint32_t *forward_experts(const struct forward *f)
+{
+    return f->experts != NULL ? experts_read(f->experts) : NULL;
 }
 
 /* --- the step --- */
@@ -208,6 +217,7 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
     f->n_rows = n_rows;
     list_wanted(f);
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
+    experts_begin(f->experts);
     size_t threads = team_size(f->team);
     size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
     f->n_phases = 0;

@@ -48,6 +48,9 @@ const float *forward_vector(const struct forward *forward, size_t i);
 void forward_score(struct forward *forward, const float *vector, float *scores);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
+/* After a run: to how many experts each layer's rows went, [n_layers]; NULL: no layer has any. */
+const uint32_t *forward_experts(const struct forward *forward);
+
 /* --- for a profile --- */
 
 /* The scope of the i-th of forward_max_phases. */

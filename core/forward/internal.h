@@ -7,6 +7,7 @@
 #pragma once
 
 #include "forward/attention.h"
+#include "forward/experts.h"
 #include "forward/forward.h"
 #include "math/act.h"
 
@@ -48,7 +49,8 @@ struct forward {
     struct act inputs[INPUTS];  /* [T] */
     struct thread_scratch *own; /* [n_threads] */
     struct attention *attention;
-    float *logits; /* [max_logits][vocab_stride] */
+    struct experts *experts; /* NULL: no layer has any */
+    float *logits;           /* [max_logits][vocab_stride] */
     struct arena arena;
 
     /* of the current step */

@@ -117,7 +117,7 @@ static size_t groups_of(const struct model *model, size_t layer, const struct ph
     }
     if (model->layers[layer].attn_residual_norm.weight != NULL)
         out[n++] = &attended_norm_phases;
-    out[n++] = &feed_forward_phases;
+    out[n++] = model->shape.layers[layer].has_experts ? &expert_phases : &feed_forward_phases;
     if (model->layers[layer].ffn_residual_norm.weight != NULL)
         out[n++] = &expanded_norm_phases;
     return n;

@@ -22,6 +22,7 @@ struct phase_group {
 /* Of a layer, in this order. */
 extern const struct phase_group attention_phases;    /* attend_layer.c */
 extern const struct phase_group feed_forward_phases; /* feed_forward.c */
+extern const struct phase_group expert_phases;       /* expert_layer.c */
 /* After each half, where the residual itself is normed. residual_norms.c */
 extern const struct phase_group attended_norm_phases, expanded_norm_phases;
 
@@ -91,6 +92,8 @@ static inline size_t post_norm_items(const struct norm *post, size_t n_rows)
     return post->weight != NULL ? n_rows : 0;
 }
 void add_normed(struct forward *f, const struct norm *post, struct range rows);
+/* The second half of project_residual: what stands in f->proj. */
+void join_residual(struct forward *f, const struct norm *post, size_t n_rows, struct range panels);
 
 /* x *= scale, where it is not 1. */
 void scale_values(float *x, float scale, size_t n);

@@ -82,6 +82,11 @@ void project_residual(struct forward *f, const struct linear *l, const struct no
                       const struct act *act, size_t n_rows, struct range r)
 {
     linear_panels(f, l, r.begin, r.end, act, n_rows, f->proj, f->embd_stride);
+    join_residual(f, post, n_rows, r);
+}
+
+void join_residual(struct forward *f, const struct norm *post, size_t n_rows, struct range r)
+{
     size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
     for (size_t t = 0; t < n_rows && post->weight == NULL; t++) {
         float *proj = f->proj + t * f->embd_stride + begin;

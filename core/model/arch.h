@@ -46,6 +46,15 @@ enum {
     TRAIT_IGNORES_WINDOW_BIT,
     TRAIT_ENCODER_BIT,
     TRAIT_BERT_NORMS_BIT,
+    TRAIT_EXPERTS_BIT,
+    TRAIT_EXPERT_BIASES_BIT,
+    TRAIT_CHOICE_BIAS_BIT,
+    TRAIT_SHARED_BIT,
+    TRAIT_SHARED_WEIGHT_BIT,
+    TRAIT_DENSE_LEAD_BIT,
+    TRAIT_ROUTER_KEY_BIT,
+    TRAIT_SINKS_BIT,
+    TRAIT_FFN_NORM_NAMED_POST_BIT,
     /* Further ones are added here; a set has 64. */
 };
 #define TRAIT_ANY               TRAIT(TRAIT_ANY_BIT)              /* every model and layer */
@@ -81,6 +90,17 @@ enum {
 #define TRAIT_ENCODER           TRAIT(TRAIT_ENCODER_BIT)        /* no causality, no text */
 #define TRAIT_BERT_NORMS        TRAIT(TRAIT_BERT_NORMS_BIT)     /* of embeddings and of residuals */
 
+#define TRAIT_EXPERTS       TRAIT(TRAIT_EXPERTS_BIT)       /* layers with experts */
+#define TRAIT_EXPERT_BIASES TRAIT(TRAIT_EXPERT_BIASES_BIT) /* of the router and of each expert */
+#define TRAIT_CHOICE_BIAS   TRAIT(TRAIT_CHOICE_BIAS_BIT)   /* exp_probs_b: chooses, not weighs */
+#define TRAIT_SHARED        TRAIT(TRAIT_SHARED_BIT)        /* experts that every row goes through */
+#define TRAIT_SHARED_WEIGHT TRAIT(TRAIT_SHARED_WEIGHT_BIT) /* ... weighed by a sigmoid */
+#define TRAIT_DENSE_LEAD    TRAIT(TRAIT_DENSE_LEAD_BIT)    /* some layers have one FFN */
+#define TRAIT_ROUTER_KEY    TRAIT(TRAIT_ROUTER_KEY_BIT)    /* expert_gating_func says how */
+#define TRAIT_SINKS         TRAIT(TRAIT_SINKS_BIT)         /* attn_sinks */
+/* The norm before the FFN is called post_attention_norm. */
+#define TRAIT_FFN_NORM_NAMED_POST TRAIT(TRAIT_FFN_NORM_NAMED_POST_BIT)
+
 struct arch {
     const char *name; /* general.architecture, and the prefix of its keys */
     enum norm_kind norm;
@@ -95,6 +115,8 @@ struct arch {
     uint32_t still_layers;        /* every n-th layer does not rotate; 0: all do */
     bool still_full;              /* where some have windows, the others do not rotate */
     float softcap, logit_softcap; /* defaults */
+    enum router router;           /* of experts */
+    bool raw_weights;             /* which are not renormalised */
     uint32_t root_scaled_of;      /* layers of the size whose scores are scaled by sqrt(E / H) */
 };
 
@@ -110,23 +132,32 @@ enum dim {
     DIM_CONTEXT,
     DIM_ROPE_HALF,
     DIM_TOKEN_TYPES,
-    DIM_SCORES
+    DIM_SCORES,
+    DIM_HEADS,
+    DIM_EXPERTS,
+    DIM_FF_EXPERT,
+    DIM_FF_EXPERT_PAIR, /* gate and up */
+    DIM_FF_SHARED,
 };
 
 enum role_kind {
-    ROLE_MATRIX,      /* any weight type; packed. place: struct matrix */
-    ROLE_HEAD,        /* the same; absent: the embedding serves */
-    ROLE_QKV,         /* q, k and v in one, cut by rows; place: the layer's */
-    ROLE_UP,          /* a matrix; where there is no gate beside it, gate and up in one */
-    ROLE_UP_BIAS,     /* likewise */
-    ROLE_VECTOR,      /* F32, F16 or BF16, kept as F32. place: const float * */
-    ROLE_BIAS,        /* a vector padded with zeros to whole panels */
-    ROLE_QKV_BIAS,    /* the three biases in one */
-    ROLE_FIRST_ROW,   /* any weight type, the first row kept as F32 */
-    ROLE_POSITIONS,   /* any weight type, the first n_context rows kept as F32 */
-    ROLE_FREQS,       /* taken up by the RoPE tables */
-    ROLE_FREQS_LONG,  /* ... of contexts beyond the original one */
-    ROLE_FREQS_SHORT, /* ... of others */
+    ROLE_MATRIX,               /* any weight type; packed. place: struct matrix */
+    ROLE_HEAD,                 /* the same; absent: the embedding serves */
+    ROLE_QKV,                  /* q, k and v in one, cut by rows; place: the layer's */
+    ROLE_UP,                   /* a matrix; where there is no gate beside it, gate and up in one */
+    ROLE_UP_BIAS,              /* likewise */
+    ROLE_VECTOR,               /* F32, F16 or BF16, kept as F32. place: const float * */
+    ROLE_BIAS,                 /* a vector padded with zeros to whole panels */
+    ROLE_QKV_BIAS,             /* the three biases in one */
+    ROLE_FIRST_ROW,            /* any weight type, the first row kept as F32 */
+    ROLE_POSITIONS,            /* any weight type, the first n_context rows kept as F32 */
+    ROLE_FREQS,                /* taken up by the RoPE tables */
+    ROLE_FREQS_LONG,           /* ... of contexts beyond the original one */
+    ROLE_FREQS_SHORT,          /* ... of others */
+    ROLE_EXPERTS,              /* a matrix of each expert; place: struct expert_linear's first */
+    ROLE_EXPERTS_GATE_UP,      /* gate and up of each in one; place: the layer's */
+    ROLE_EXPERTS_BIAS,         /* a vector of each */
+    ROLE_EXPERTS_GATE_UP_BIAS, /* likewise */
 };
 
 struct tensor_role {

@@ -7,18 +7,20 @@
 
 struct cost_sums { /* of a layer: rows that go through its first half, and on through its second */
     double steps, rows, steps_on, rows_on, positions, blocks;
+    double experts_on; /* over steps: the experts that rows go to */
 };
 
 static struct cost_sums sums_of(const struct model *model, size_t layer,
                                 const struct record_work *w)
 {
-    struct cost_sums s = {w->n_steps, w->n_rows,      w->n_steps,
-                          w->n_rows,  w->n_positions, w->n_kv_blocks};
+    struct cost_sums s = {w->n_steps,     w->n_rows,      w->n_steps,  w->n_rows,
+                          w->n_positions, w->n_kv_blocks, w->n_experts};
     if (layer + 1 == model->shape.n_layers) { /* after its keys and values only wanted rows go on */
         s.steps_on = w->n_steps_wanted;
         s.rows_on = w->n_wanted;
         s.positions = w->n_positions_wanted;
         s.blocks = w->n_kv_blocks_wanted;
+        s.experts_on = w->n_experts_wanted;
     }
     if (model->shape.layers[layer].window > 0) {
         const bool last = layer + 1 == model->shape.n_layers;
@@ -43,6 +45,18 @@ static void add_product(struct record_cost *out, const struct matrix *w, double 
     out->weight_bytes += steps * (double)(matrix_n_panels(w) * w->panel_bytes);
     out->other_bytes += rows * (n_in * act_bytes(w) + n_out * F32_BYTES);
     out->ops += rows * 2 * n_in * n_out;
+}
+
+/* The same with a matrix of each expert: those of the experts that rows went to, and n_used of them
+ * for each row. */
+static void add_experts(struct record_cost *out, const struct expert_linear *l,
+                        const struct cost_sums *s, double n_used)
+{
+    const struct matrix *w = &l->first;
+    double n_out = (double)w->n_rows, n_in = (double)w->n_cols, pairs = s->rows_on * n_used;
+    out->weight_bytes += s->experts_on * (double)(matrix_n_panels(w) * w->panel_bytes);
+    out->other_bytes += pairs * (n_in * act_bytes(w) + n_out * F32_BYTES);
+    out->ops += pairs * 2 * n_in * n_out;
 }
 
 /* n values of F32 read and written so many times, and operations a value. */
@@ -78,6 +92,45 @@ static void cost_attention(struct record_cost *out, const struct model *model, e
     out->ops += s->positions * heads * (4 * d + 2);             /* q.k and p.v; exp and sum */
 }
 
+/* The feed-forward half of a layer with experts. */
+static void cost_experts(struct record_cost *out, const struct model *model, enum scope scope,
+                         const struct layer_experts *l, const struct cost_sums *s)
+{
+    const struct shape *shape = &model->shape;
+    const double e = (double)shape->n_embd, n_used = (double)shape->routing.n_used;
+    const double f = (double)shape->n_ff_expert, shared = (double)l->shared_up.w.n_rows;
+    switch ((int)scope) {
+    case SCOPE_FFN_NORM:
+        add_values(out, s->rows_on * e, 3, 4);
+        add_round(out, &l->up.first, s->rows_on * e);
+        break;
+    case SCOPE_ROUTER: /* scores, and the choice: each is compared n_used times */
+        add_product(out, &l->router.w, s->steps_on, s->rows_on);
+        add_product(out, &l->shared_weight.w, s->steps_on, s->rows_on);
+        add_values(out, s->rows_on * (double)shape->routing.n_experts, 3, 12 + n_used);
+        break;
+    case SCOPE_GATE_UP: /* with the activation */
+        add_experts(out, &l->gate, s, n_used);
+        add_experts(out, &l->up, s, n_used);
+        add_product(out, &l->shared_gate.w, s->steps_on, s->rows_on);
+        add_product(out, &l->shared_up.w, s->steps_on, s->rows_on);
+        add_values(out, s->rows_on * (n_used * f + shared), 3, 10);
+        break;
+    case SCOPE_DOWN_ROUND:
+        add_round(out, &l->down.first, s->rows_on * n_used * f);
+        if (shared > 0)
+            add_round(out, &l->shared_down.w, s->rows_on * shared);
+        break;
+    case SCOPE_DOWN:
+        add_experts(out, &l->down, s, n_used);
+        add_product(out, &l->shared_down.w, s->steps_on, s->rows_on);
+        add_values(out, s->rows_on * e * (n_used + 1), 3, 2);
+        break;
+    default:
+        break;
+    }
+}
+
 static void cost_layer(struct record_cost *out, const struct model *model, enum kv_type kv,
                        enum scope scope, size_t layer, const struct record_work *work)
 {
@@ -86,6 +139,10 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     struct cost_sums s = sums_of(model, layer, work);
     double e = (double)shape->n_embd, f = (double)shape->n_ff, d = (double)shape->head_dim;
     double q = (double)shape->n_heads * d, k = (double)shape->n_kv_heads * d;
+    if (shape->layers[layer].has_experts && scope >= SCOPE_FFN_NORM) {
+        cost_experts(out, model, scope, &l->experts, &s);
+        return;
+    }
     switch ((int)scope) {
     case SCOPE_ATTN_NORM:
         add_values(out, s.rows * e, 3, 4);
@@ -183,6 +240,18 @@ void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv
     }
 }
 
+void cost_growth(double *out, size_t n_classes, const struct model *model)
+{
+    const struct routing *r = &model->shape.routing;
+    const double one = (double)model->bytes_per_token;
+    /* That a row does not go to an expert; then none of the rows. */
+    double missed = r->n_experts > 0 ? 1 - (double)r->n_used / (double)r->n_experts : 0;
+    const double experts = missed > 0 ? ((double)model->weight_bytes - one) / missed : 0;
+    const double dense = one - experts * (1 - missed);
+    for (size_t i = 0; i < n_classes; i++, missed *= missed)
+        out[i] = experts > 0 ? (dense + experts * (1 - missed)) / one : 1;
+}
+
 static unsigned type_of(const struct matrix *const *matrices, size_t n)
 {
     unsigned type = SCOPE_NONE;
@@ -205,10 +274,18 @@ unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t la
         return type_of((const struct matrix *const[]){&l->q.w, &l->k.w, &l->v.w}, 3);
     case SCOPE_OUTPUT:
         return l->attn_output.w.type;
-    case SCOPE_GATE_UP:
-        return type_of((const struct matrix *const[]){&l->gate.w, &l->up.w}, 2);
+    case SCOPE_ROUTER:
+        return model->shape.layers[layer].has_experts ? l->experts.router.w.type : SCOPE_NONE;
+    case SCOPE_GATE_UP: /* a layer has the one or the other */
+        return type_of((const struct matrix *const[]){&l->gate.w, &l->up.w, &l->experts.gate.first,
+                                                      &l->experts.up.first,
+                                                      &l->experts.shared_gate.w,
+                                                      &l->experts.shared_up.w},
+                       6);
     case SCOPE_DOWN:
-        return l->down.w.type;
+        return type_of((const struct matrix *const[]){&l->down.w, &l->experts.down.first,
+                                                      &l->experts.shared_down.w},
+                       3);
     case SCOPE_HEAD:
         return model->output.w.type;
     default:

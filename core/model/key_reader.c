@@ -94,3 +94,19 @@ enum status read_each(struct key_reader *r, const char *suffix, const struct sha
     }
     return STATUS_OK;
 }
+
+enum status read_alike(struct key_reader *r, const struct shape *s, const char *suffix, size_t high,
+                       size_t fallback, size_t *out)
+{
+    uint32_t each[MODEL_MAX_LAYERS];
+    enum status status = read_each(r, suffix, s, 1, high, fallback, each);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 1; i < s->n_layers; i++) {
+        if (each[i] != each[0])
+            return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
+                                   "key '%s' differs by layer, which is not supported", r->key);
+    }
+    *out = each[0];
+    return STATUS_OK;
+}

@@ -37,7 +37,14 @@ enum status read_real(struct key_reader *r, const char *suffix, double low, doub
 enum status read_each(struct key_reader *r, const char *suffix, const struct shape *s, size_t low,
                       size_t high, size_t fallback, uint32_t *out);
 
+/* A number that all layers share, though the file may say it of each. */
+enum status read_alike(struct key_reader *r, const struct shape *s, const char *suffix, size_t high,
+                       size_t fallback, size_t *out);
+
 /* keys_rope.c: the rotations of the model. */
 enum status read_rope(struct key_reader *r, struct shape *s);
-/* keys_layers.c: what each layer is, after read_rope. */
+/* keys_experts.c: routing and widths of experts; then which layers have some, [n_layers]. */
+enum status read_experts(struct key_reader *r, struct shape *s);
+enum status read_expert_layers(struct key_reader *r, const struct shape *s, bool *has_experts);
+/* keys_layers.c: what each layer is, after read_rope and read_experts. */
 enum status read_layers(struct key_reader *r, struct shape *s);

@@ -22,23 +22,6 @@ static enum status read_blocks(struct key_reader *r, struct shape *s)
     return status;
 }
 
-/* A number that all layers share, though the file may say it of each. */
-static enum status read_alike(struct key_reader *r, const struct shape *s, const char *suffix,
-                              size_t high, size_t fallback, size_t *out)
-{
-    uint32_t each[MODEL_MAX_LAYERS];
-    enum status status = read_each(r, suffix, s, 1, high, fallback, each);
-    if (status != STATUS_OK)
-        return status;
-    for (size_t i = 1; i < s->n_layers; i++) {
-        if (each[i] != each[0])
-            return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
-                                   "key '%s' differs by layer, which is not supported", r->key);
-    }
-    *out = each[0];
-    return STATUS_OK;
-}
-
 static enum status read_dimensions(struct key_reader *r, struct shape *s)
 {
     enum status status;
@@ -220,10 +203,18 @@ static const struct {
     {"n_deepstack_layers", KEY_UNKNOWN, 0, TRAIT_SECTIONS},
     {"rope.scaling.finetuned", KEY_INERT, 0, 0},
     {"tensor_data_layout", KEY_INERT, 0, 0},
-    {"expert_count", KEY_ZERO, 0, 0},
-    {"expert_used_count", KEY_ZERO, 0, 0},
-    {"expert_shared_count", KEY_ZERO, 0, 0},
-    {"leading_dense_block_count", KEY_ZERO, 0, 0},
+    {"expert_count", KEY_ZERO, TRAIT_EXPERTS, 0},
+    {"expert_used_count", KEY_ZERO, TRAIT_EXPERTS, 0},
+    {"expert_shared_count", KEY_ZERO, TRAIT_SHARED, 0},
+    {"expert_feed_forward_length", KEY_UNKNOWN, TRAIT_EXPERTS, 0},
+    {"expert_shared_feed_forward_length", KEY_ZERO, TRAIT_SHARED, 0},
+    {"expert_gating_func", KEY_UNKNOWN, TRAIT_EXPERTS, 0},
+    {"expert_weights_norm", KEY_UNKNOWN, TRAIT_EXPERTS, 0},
+    {"expert_weights_scale", KEY_ONE, TRAIT_EXPERTS, 0},
+    {"expert_group_count", KEY_ONE, 0, 0},
+    {"expert_group_used_count", KEY_ONE, 0, 0},
+    {"leading_dense_block_count", KEY_ZERO, TRAIT_DENSE_LEAD, 0},
+    {"interleave_moe_layer_step", KEY_ONE, TRAIT_DENSE_LEAD, 0},
     {"nextn_predict_layers", KEY_ZERO, TRAIT_SPECULATES, 0},
     {"attention.sliding_window", KEY_ZERO, TRAIT_WINDOWS, TRAIT_IGNORES_WINDOW},
     {"attention.sliding_window_pattern", KEY_UNKNOWN, TRAIT_WINDOWS, 0},
@@ -347,7 +338,8 @@ enum status arch_read_keys(struct shape *out, const struct gguf *gguf, const str
         return status;
     if (arch->rope != ROPE_NONE && (status = read_rope(&r, &s)) != STATUS_OK)
         return status;
-    if ((status = read_layers(&r, &s)) != STATUS_OK ||
+    if ((status = read_experts(&r, &s)) != STATUS_OK ||
+        (status = read_layers(&r, &s)) != STATUS_OK ||
         (status = read_factors(&r, &s)) != STATUS_OK ||
         (status = read_temperature(&r, &s)) != STATUS_OK ||
         (status = read_pooling(&r, &s)) != STATUS_OK)

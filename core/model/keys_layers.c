@@ -8,19 +8,25 @@
 static enum status read_counts(struct key_reader *r, struct shape *s)
 {
     uint32_t n_ff[MODEL_MAX_LAYERS];
-    enum status status = read_each(r, "feed_forward_length", s, 1, MAX_FF, 0, n_ff);
-    if (status != STATUS_OK)
+    bool has_experts[MODEL_MAX_LAYERS];
+    const bool dense = (r->arch->traits & TRAIT_DENSE) != 0;
+    enum status status;
+    /* Where all layers have experts the key is theirs, or says nothing. */
+    if ((status = read_expert_layers(r, s, has_experts)) != STATUS_OK ||
+        (status = read_each(r, "feed_forward_length", s, dense ? 1 : 0, MAX_FF, dense ? 0 : 1,
+                            n_ff)) != STATUS_OK)
         return status;
     for (size_t i = 0; i < s->n_layers; i++) {
         s->layers[i] = (struct layer_shape){
-            .n_ff = n_ff[i],
+            .n_ff = has_experts[i] ? 0 : n_ff[i],
+            .has_experts = has_experts[i],
             .n_heads = (uint16_t)s->n_heads,
             .n_kv_heads = (uint16_t)s->n_kv_heads,
             .head_dim = (uint16_t)s->head_dim,
             .mixer = MIXER_ATTENTION,
             .rotation = s->rope == ROPE_NONE ? ROTATION_NONE : ROTATION_MAIN,
         };
-        s->n_ff = n_ff[i] > s->n_ff ? n_ff[i] : s->n_ff;
+        s->n_ff = s->layers[i].n_ff > s->n_ff ? s->layers[i].n_ff : s->n_ff;
     }
     return STATUS_OK;
 }

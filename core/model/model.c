@@ -105,7 +105,36 @@ static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size
     size_t bad_row = pack(l->team, out, t->data + first * weight_bytes(type, n_cols));
     if (bad_row < n_rows)
         return weights_refuse(t, first + bad_row, l->err);
+    l->model->weight_bytes += n_bytes;
     l->model->bytes_per_token += n_bytes;
+    return STATUS_OK;
+}
+
+/* Rows [first, first + n_rows) of each expert's matrix in a tensor, one packed matrix after the
+ * other. */
+static enum status pack_experts(struct loader *l, const struct gguf_tensor *t, size_t first,
+                                size_t n_rows, struct expert_linear *out)
+{
+    const enum weight_type type = type_of(t);
+    const size_t n_cols = (size_t)t->ne[0], n_experts = (size_t)t->ne[2];
+    const size_t n_bytes = matrix_packed_bytes(type, n_rows, n_cols);
+    uint8_t *dst = carve(l, n_experts, n_bytes);
+    if (n_bytes == 0)
+        l->overflow = true;
+    if (l->model == NULL || n_bytes == 0)
+        return STATUS_OK;
+    if (dst == NULL)
+        return no_room(l, t->name);
+    for (size_t e = 0; e < n_experts; e++) {
+        const struct matrix m = matrix_at(type, n_rows, n_cols, dst + e * n_bytes);
+        const size_t row = e * (size_t)t->ne[1] + first;
+        const size_t bad_row = pack(l->team, &m, t->data + row * weight_bytes(type, n_cols));
+        if (bad_row < n_rows)
+            return weights_refuse(t, row + bad_row, l->err);
+    }
+    out->first = matrix_at(type, n_rows, n_cols, dst);
+    l->model->weight_bytes += n_experts * n_bytes;
+    l->model->bytes_per_token += l->shape->routing.n_used * n_bytes;
     return STATUS_OK;
 }
 
@@ -129,6 +158,39 @@ static enum status keep_values(struct loader *l, const struct gguf_tensor *t, si
 static size_t whole_panels(size_t n)
 {
     return (n + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
+}
+
+/* Values [first, first + n) of each expert's vector in a tensor, each padded to whole panels. */
+static enum status keep_experts_bias(struct loader *l, const struct gguf_tensor *t, size_t first,
+                                     size_t n, struct expert_linear *out)
+{
+    const size_t n_experts = (size_t)t->ne[1], stride = whole_panels(n);
+    const enum weight_type type = type_of(t);
+    float *dst = carve(l, n_experts * stride, sizeof *dst);
+    if (l->model == NULL)
+        return STATUS_OK;
+    if (dst == NULL)
+        return no_room(l, t->name);
+    enum status status = weights_check_tensor(t, l->err);
+    for (size_t e = 0; e < n_experts && status == STATUS_OK; e++) {
+        const size_t at = e * (size_t)t->ne[0] + first;
+        weight_to_f32(type, t->data + weight_bytes(type, at), n, dst + e * stride);
+    }
+    out->bias = dst;
+    return status;
+}
+
+/* Gate and up of each expert in one tensor, the gate first. */
+static enum status cut_experts(struct loader *l, const struct gguf_tensor *t, bool bias,
+                               struct layer_experts *experts)
+{
+    const size_t n = l->shape->n_ff_expert;
+    struct expert_linear *parts[2] = {&experts->gate, &experts->up};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < 2 && status == STATUS_OK; i++)
+        status = bias ? keep_experts_bias(l, t, i * n, n, parts[i])
+                      : pack_experts(l, t, i * n, n, parts[i]);
+    return status;
 }
 
 /* q, k and v stacked in one tensor: place is the layer's. */
@@ -213,6 +275,13 @@ static enum status take_tensor(struct loader *l, const struct tensor_role *role,
         return is_long(l) ? keep_freq_factors(l, t) : STATUS_OK;
     case ROLE_FREQS_SHORT:
         return is_long(l) ? STATUS_OK : keep_freq_factors(l, t);
+    case ROLE_EXPERTS:
+        return pack_experts(l, t, 0, (size_t)t->ne[1], place);
+    case ROLE_EXPERTS_BIAS:
+        return keep_experts_bias(l, t, 0, n, place);
+    case ROLE_EXPERTS_GATE_UP:
+    case ROLE_EXPERTS_GATE_UP_BIAS:
+        return cut_experts(l, t, role->kind == ROLE_EXPERTS_GATE_UP_BIAS, place);
     case ROLE_VECTOR:
     default:
         return keep_values(l, t, 0, n, n, place);
@@ -414,8 +483,11 @@ static void finish(struct model *model)
     const struct matrix *embed = &model->embed;
     if (model->shape.tied_head)
         model->output.w = *embed;
-    else /* the embedding was counted whole */
-        model->bytes_per_token -= matrix_packed_bytes(embed->type, embed->n_rows, embed->n_cols);
+    else { /* the embedding was counted whole */
+        const size_t n_bytes = matrix_packed_bytes(embed->type, embed->n_rows, embed->n_cols);
+        model->weight_bytes -= n_bytes;
+        model->bytes_per_token -= n_bytes;
+    }
     model->bytes_per_token += weight_bytes(embed->type, embed->n_cols); /* the token's row of it */
 }
 

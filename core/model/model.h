@@ -55,6 +55,7 @@ struct layer_shape {
     uint16_t n_heads, n_kv_heads, head_dim;
     uint8_t mixer;    /* enum mixer */
     uint8_t rotation; /* ROTATION_* */
+    bool has_experts; /* in place of one FFN */
 };
 
 struct shape {
@@ -127,8 +128,9 @@ struct layer {
     struct norm q_norm, k_norm;                /* of each head [head_dim]; weight NULL: none */
     struct norm q_row_norm, k_row_norm;        /* of all heads together; weight NULL: none */
     struct linear q, k, v, attn_output;
-    struct layer_experts experts;
+    const float *sinks;            /* [n_heads]: of attention (attention.h); NULL: none */
     struct linear gate, up, down;  /* gate only where the FFN is gated */
+    struct layer_experts experts;  /* in their place */
     const struct rope_table *rope; /* the model's; NULL: this layer does not rotate */
 };
 
@@ -148,7 +150,8 @@ struct model {
     struct rope_table rope[ROTATIONS];
     size_t n_params; /* weights, as the file counts them */
     size_t file_bytes;
-    size_t bytes_per_token; /* weight bytes that one decode step of one sequence reads */
+    size_t weight_bytes;    /* of all matrices that steps read */
+    size_t bytes_per_token; /* of them, what one decode step of one sequence reads */
     char weights[32];   /* the type that most weights have: "Q4_0"; what model_info's label says */
     struct arena arena; /* owns every array above */
 };

@@ -21,6 +21,14 @@
         name, kind, layer, needed, (needed) | (allowed), cols, rows, place, instead, DIM_ONE       \
     }
 
+/* Of every expert, one after the other; `joint` may stand for it. */
+#define ROLE_EACH(name, kind, where, needed, allowed, cols, rows, joint)                           \
+    ROLE_EACH_(name, kind, where, needed, allowed, cols, rows, joint)
+#define ROLE_EACH_(name, kind, layer, place, needed, allowed, cols, rows, joint)                   \
+    {                                                                                              \
+        name, kind, layer, needed, (needed) | (allowed), cols, rows, place, joint, DIM_EXPERTS     \
+    }
+
 #define SPLIT_BIASES (TRAIT_QKV_BIASES | TRAIT_BIASES)
 
 const struct tensor_role tensor_roles[] = {
@@ -66,6 +74,9 @@ const struct tensor_role tensor_roles[] = {
          DIM_EMBD, DIM_ONE),
     ROLE("post_attention_norm.weight", ROLE_VECTOR, OF_LAYER(attn_post_norm.weight),
          TRAIT_POST_NORMS, 0, DIM_EMBD, DIM_ONE),
+    ROLE("post_attention_norm.weight", ROLE_VECTOR, OF_LAYER(ffn_norm.weight),
+         TRAIT_FFN_NORM_NAMED_POST, 0, DIM_EMBD, DIM_ONE),
+    ROLE("attn_sinks.weight", ROLE_VECTOR, OF_LAYER(sinks), TRAIT_SINKS, 0, DIM_HEADS, DIM_ONE),
     ROLE("ffn_norm.weight", ROLE_VECTOR, OF_LAYER(ffn_norm.weight), TRAIT_FFN_NORM, 0, DIM_EMBD,
          DIM_ONE),
     ROLE("ffn_norm.bias", ROLE_VECTOR, OF_LAYER(ffn_norm.bias), TRAIT_LAYER_NORMS, 0, DIM_EMBD,
@@ -80,6 +91,36 @@ const struct tensor_role tensor_roles[] = {
     ROLE("ffn_down.weight", ROLE_MATRIX, OF_LAYER(down.w), TRAIT_DENSE, 0, DIM_FF, DIM_EMBD),
     ROLE("ffn_down.bias", ROLE_BIAS, OF_LAYER(down.bias), TRAIT_BIASES, TRAIT_DENSE, DIM_EMBD,
          DIM_ONE),
+    ROLE("ffn_gate_inp.weight", ROLE_MATRIX, OF_LAYER(experts.router.w), TRAIT_EXPERTS, 0, DIM_EMBD,
+         DIM_EXPERTS),
+    ROLE("ffn_gate_inp.bias", ROLE_BIAS, OF_LAYER(experts.router.bias), TRAIT_EXPERT_BIASES, 0,
+         DIM_EXPERTS, DIM_ONE),
+    ROLE("exp_probs_b.bias", ROLE_VECTOR, OF_LAYER(experts.choice_bias), 0, TRAIT_CHOICE_BIAS,
+         DIM_EXPERTS, DIM_ONE),
+    ROLE_EACH("ffn_gate_exps.weight", ROLE_EXPERTS, OF_LAYER(experts.gate), TRAIT_EXPERTS, 0,
+              DIM_EMBD, DIM_FF_EXPERT, "ffn_gate_up_exps.weight"),
+    ROLE_OR("ffn_gate_exps.bias", ROLE_EXPERTS_BIAS, OF_LAYER(experts.gate), TRAIT_EXPERT_BIASES, 0,
+            DIM_FF_EXPERT, DIM_EXPERTS, "ffn_gate_up_exps.bias"),
+    ROLE_EACH("ffn_up_exps.weight", ROLE_EXPERTS, OF_LAYER(experts.up), TRAIT_EXPERTS, 0, DIM_EMBD,
+              DIM_FF_EXPERT, "ffn_gate_up_exps.weight"),
+    ROLE_OR("ffn_up_exps.bias", ROLE_EXPERTS_BIAS, OF_LAYER(experts.up), TRAIT_EXPERT_BIASES, 0,
+            DIM_FF_EXPERT, DIM_EXPERTS, "ffn_gate_up_exps.bias"),
+    ROLE_EACH("ffn_gate_up_exps.weight", ROLE_EXPERTS_GATE_UP, OF_LAYER(experts), 0, TRAIT_EXPERTS,
+              DIM_EMBD, DIM_FF_EXPERT_PAIR, NULL),
+    ROLE("ffn_gate_up_exps.bias", ROLE_EXPERTS_GATE_UP_BIAS, OF_LAYER(experts), 0,
+         TRAIT_EXPERT_BIASES, DIM_FF_EXPERT_PAIR, DIM_EXPERTS),
+    ROLE_EACH("ffn_down_exps.weight", ROLE_EXPERTS, OF_LAYER(experts.down), TRAIT_EXPERTS, 0,
+              DIM_FF_EXPERT, DIM_EMBD, NULL),
+    ROLE("ffn_down_exps.bias", ROLE_EXPERTS_BIAS, OF_LAYER(experts.down), TRAIT_EXPERT_BIASES, 0,
+         DIM_EMBD, DIM_EXPERTS),
+    ROLE("ffn_gate_inp_shexp.weight", ROLE_MATRIX, OF_LAYER(experts.shared_weight.w),
+         TRAIT_SHARED_WEIGHT, 0, DIM_EMBD, DIM_ONE),
+    ROLE("ffn_gate_shexp.weight", ROLE_MATRIX, OF_LAYER(experts.shared_gate.w), TRAIT_SHARED, 0,
+         DIM_EMBD, DIM_FF_SHARED),
+    ROLE("ffn_up_shexp.weight", ROLE_MATRIX, OF_LAYER(experts.shared_up.w), TRAIT_SHARED, 0,
+         DIM_EMBD, DIM_FF_SHARED),
+    ROLE("ffn_down_shexp.weight", ROLE_MATRIX, OF_LAYER(experts.shared_down.w), TRAIT_SHARED, 0,
+         DIM_FF_SHARED, DIM_EMBD),
     ROLE("post_ffw_norm.weight", ROLE_VECTOR, OF_LAYER(ffn_post_norm.weight), TRAIT_POST_NORMS, 0,
          DIM_EMBD, DIM_ONE),
     ROLE("token_types.weight", ROLE_FIRST_ROW, OF_MODEL(token_type), TRAIT_BERT_NORMS, 0, DIM_EMBD,
@@ -109,9 +150,13 @@ const struct tensor_role tensor_roles[] = {
 };
 const size_t n_tensor_roles = sizeof tensor_roles / sizeof tensor_roles[0];
 
-/* What only layers that attend have; what only those with one FFN have. */
+/* What only layers that attend have; only those with one FFN; only those with experts. */
 #define OF_ATTENTION                                                                               \
-    (TRAIT_ATTENTION | TRAIT_FUSED_QKV | TRAIT_QKV_BIASES | TRAIT_HEAD_NORMS | TRAIT_ROW_NORMS)
+    (TRAIT_ATTENTION | TRAIT_FUSED_QKV | TRAIT_QKV_BIASES | TRAIT_HEAD_NORMS | TRAIT_ROW_NORMS |   \
+     TRAIT_SINKS)
+#define OF_DENSE (TRAIT_DENSE | TRAIT_GATED)
+#define OF_EXPERTS                                                                                 \
+    (TRAIT_EXPERTS | TRAIT_EXPERT_BIASES | TRAIT_CHOICE_BIAS | TRAIT_SHARED | TRAIT_SHARED_WEIGHT)
 
 uint64_t layer_traits(const struct shape *shape, size_t layer)
 {
@@ -119,6 +164,9 @@ uint64_t layer_traits(const struct shape *shape, size_t layer)
     uint64_t traits = shape->traits;
     if (l->mixer != MIXER_ATTENTION)
         traits &= ~OF_ATTENTION;
+    traits &= l->has_experts ? ~OF_DENSE : ~OF_EXPERTS;
+    if (shape->n_ff_shared == 0)
+        traits &= ~(TRAIT_SHARED | TRAIT_SHARED_WEIGHT);
     return traits;
 }
 
@@ -148,6 +196,16 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
         return s->n_token_types;
     case DIM_ROPE_HALF:
         return s->rotations[ROTATION_MAIN].dim / 2;
+    case DIM_HEADS:
+        return l->n_heads;
+    case DIM_EXPERTS:
+        return s->routing.n_experts;
+    case DIM_FF_EXPERT:
+        return s->n_ff_expert;
+    case DIM_FF_EXPERT_PAIR:
+        return 2 * s->n_ff_expert;
+    case DIM_FF_SHARED:
+        return s->n_ff_shared;
     case DIM_ONE:
     default:
         return 1;
@@ -255,7 +313,8 @@ static bool is_vector(enum role_kind kind)
 {
     return kind == ROLE_VECTOR || kind == ROLE_BIAS || kind == ROLE_QKV_BIAS ||
            kind == ROLE_UP_BIAS || kind == ROLE_FREQS || kind == ROLE_FREQS_LONG ||
-           kind == ROLE_FREQS_SHORT;
+           kind == ROLE_FREQS_SHORT || kind == ROLE_EXPERTS_BIAS ||
+           kind == ROLE_EXPERTS_GATE_UP_BIAS;
 }
 
 /* Whether the tensor that may stand for this one is there. */

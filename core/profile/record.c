@@ -129,6 +129,8 @@ void record_work_add(struct record_work *to, const struct record_work *from)
     to->n_window_blocks_wanted += from->n_window_blocks_wanted;
     to->n_sampled += from->n_sampled;
     to->n_sequences += from->n_sequences;
+    to->n_experts += from->n_experts;
+    to->n_experts_wanted += from->n_experts_wanted;
 }
 
 static void add_steps(struct record_steps *to, const struct record_steps *from)

@@ -32,6 +32,8 @@ struct record_work {
     double n_window_positions, n_window_blocks, n_window_positions_wanted, n_window_blocks_wanted;
     double n_sampled;
     double n_sequences; /* with a row */
+    double n_experts;   /* over steps: to how many rows went, the mean of the layers with some */
+    double n_experts_wanted; /* the same of the last layer */
 };
 
 /* The cost of that in one scope. Bytes count each operand once a step, as the kernels keep it;

@@ -24,7 +24,8 @@ const char *report_node_name(const struct report_node *node)
 static bool has_limit(enum scope scope)
 {
     return scope == SCOPE_QKV || scope == SCOPE_OUTPUT || scope == SCOPE_GATE_UP ||
-           scope == SCOPE_DOWN || scope == SCOPE_HEAD || scope == SCOPE_ATTENTION;
+           scope == SCOPE_DOWN || scope == SCOPE_HEAD || scope == SCOPE_ATTENTION ||
+           scope == SCOPE_ROUTER;
 }
 
 void report_add_limit(struct report_limit_ns *sums, const struct report_limits *limits,

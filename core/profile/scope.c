@@ -12,6 +12,7 @@ const struct scope_info scope_infos[SCOPES] = {
     [SCOPE_OUTPUT_ROUND] = {"output_round", "output input rounding", PLACE_LAYER},
     [SCOPE_OUTPUT] = {"output", "attention output", PLACE_LAYER},
     [SCOPE_FFN_NORM] = {"ffn_norm", "FFN norm", PLACE_LAYER},
+    [SCOPE_ROUTER] = {"ffn_router", "expert routing", PLACE_LAYER},
     [SCOPE_GATE_UP] = {"ffn_gate_up", "FFN gate/up", PLACE_LAYER},
     [SCOPE_ACTIVATION] = {"ffn_activation", "activation", PLACE_LAYER},
     [SCOPE_DOWN_ROUND] = {"ffn_down_round", "down input rounding", PLACE_LAYER},

@@ -23,6 +23,7 @@ enum scope {
     SCOPE_OUTPUT_ROUND, /* activations to the format that the next matrix reads */
     SCOPE_OUTPUT,       /* with the addition to the residual, as SCOPE_DOWN */
     SCOPE_FFN_NORM,
+    SCOPE_ROUTER, /* which experts a row goes to, and the rows sorted by them */
     SCOPE_GATE_UP,
     SCOPE_ACTIVATION,
     SCOPE_DOWN_ROUND,

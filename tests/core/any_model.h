@@ -30,16 +30,22 @@ static const struct any_arch {
     size_t head_dim; /* 256 / 4, or another */
     size_t rope_dim; /* 0: no such key */
     const char *scaling;
+    size_t experts; /* in place of one FFN, two of them for each row; 0: none */
+    bool shared;    /* and one that all go through */
 } any_archs[] = {
-    {"llama", "llama", false, false, false, 64, 0, NULL},
-    {"llama, tied, RoPE factors", "llama", true, false, true, 64, 64, NULL},
-    {"llama with biases, part of each head rotated", "llama", false, true, false, 64, 32, "linear"},
-    {"gpt2", "gpt2", true, true, false, 64, 0, NULL},
-    {"gpt2, untied", "gpt2", false, true, false, 64, 0, NULL},
-    {"qwen2", "qwen2", false, true, false, 64, 64, NULL},
-    {"qwen2, tied, yarn", "qwen2", true, true, false, 64, 0, "yarn"},
-    {"qwen3", "qwen3", false, false, false, 64, 0, NULL},
-    {"qwen3, tied, heads of their own size", "qwen3", true, false, false, 128, 0, "yarn"},
+    {"llama", "llama", false, false, false, 64, 0, NULL, 0, false},
+    {"llama, tied, RoPE factors", "llama", true, false, true, 64, 64, NULL, 0, false},
+    {"llama with biases, part of each head rotated", "llama", false, true, false, 64, 32, "linear",
+     0, false},
+    {"gpt2", "gpt2", true, true, false, 64, 0, NULL, 0, false},
+    {"gpt2, untied", "gpt2", false, true, false, 64, 0, NULL, 0, false},
+    {"qwen2", "qwen2", false, true, false, 64, 64, NULL, 0, false},
+    {"qwen2, tied, yarn", "qwen2", true, true, false, 64, 0, "yarn", 0, false},
+    {"qwen3", "qwen3", false, false, false, 64, 0, NULL, 0, false},
+    {"qwen3, tied, heads of their own size", "qwen3", true, false, false, 128, 0, "yarn", 0, false},
+    {"llama with experts", "llama", false, false, false, 64, 64, NULL, 3, false},
+    {"qwen3moe, tied", "qwen3moe", true, false, false, 64, 0, NULL, 6, false},
+    {"granitemoe", "granitemoe", false, false, false, 64, 0, NULL, 2, true},
 };
 enum { N_ANY_ARCHS = sizeof any_archs / sizeof any_archs[0] };
 
@@ -95,6 +101,13 @@ static inline void any_matrix(struct gguf_builder *b, const char *name, enum wei
     free(data.p);
 }
 
+static inline void any_experts(struct gguf_builder *b, const char *name, enum weight_type type,
+                               size_t cols, size_t rows, size_t n)
+{
+    any_matrix(b, name, type, cols, rows * n);
+    builder_deepen(b, n);
+}
+
 static inline void any_vector(struct gguf_builder *b, const char *name, size_t n, float center)
 {
     float x[3 * ANY_LAYERS * ANY_EMBD];
@@ -111,39 +124,50 @@ static inline void any_layer(struct gguf_builder *b, const struct any_arch *a, s
     char name[64];
     size_t q = ANY_HEADS * a->head_dim, kv = ANY_KV_HEADS * a->head_dim;
     bool gpt2 = strcmp(a->arch, "gpt2") == 0, qwen2 = strcmp(a->arch, "qwen2") == 0;
+    bool dense = a->experts == 0, head_norms = strncmp(a->arch, "qwen3", 5) == 0;
     const struct {
         const char *suffix;
         size_t cols, rows; /* rows 0: a vector */
         bool there;
+        size_t depth;
     } tensors[] = {
-        {"attn_norm.weight", ANY_EMBD, 0, true},
-        {"attn_norm.bias", ANY_EMBD, 0, gpt2},
-        {"attn_qkv.weight", ANY_EMBD, q + 2 * kv, gpt2},
-        {"attn_qkv.bias", q + 2 * kv, 0, gpt2},
-        {"attn_q.weight", ANY_EMBD, q, !gpt2},
-        {"attn_k.weight", ANY_EMBD, kv, !gpt2},
-        {"attn_v.weight", ANY_EMBD, kv, !gpt2},
-        {"attn_q.bias", q, 0, !gpt2 && a->biases},
-        {"attn_k.bias", kv, 0, !gpt2 && a->biases},
-        {"attn_v.bias", kv, 0, !gpt2 && a->biases},
-        {"attn_q_norm.weight", a->head_dim, 0, strcmp(a->arch, "qwen3") == 0},
-        {"attn_k_norm.weight", a->head_dim, 0, strcmp(a->arch, "qwen3") == 0},
-        {"attn_output.weight", q, ANY_EMBD, true},
-        {"attn_output.bias", ANY_EMBD, 0, a->biases && !qwen2},
-        {"ffn_norm.weight", ANY_EMBD, 0, true},
-        {"ffn_norm.bias", ANY_EMBD, 0, gpt2},
-        {"ffn_gate.weight", ANY_EMBD, ANY_FF, !gpt2},
-        {"ffn_gate.bias", ANY_FF, 0, !gpt2 && a->biases && !qwen2},
-        {"ffn_up.weight", ANY_EMBD, ANY_FF, true},
-        {"ffn_up.bias", ANY_FF, 0, a->biases && !qwen2},
-        {"ffn_down.weight", ANY_FF, ANY_EMBD, true},
-        {"ffn_down.bias", ANY_EMBD, 0, a->biases && !qwen2},
+        {"attn_norm.weight", ANY_EMBD, 0, true, 0},
+        {"attn_norm.bias", ANY_EMBD, 0, gpt2, 0},
+        {"attn_qkv.weight", ANY_EMBD, q + 2 * kv, gpt2, 0},
+        {"attn_qkv.bias", q + 2 * kv, 0, gpt2, 0},
+        {"attn_q.weight", ANY_EMBD, q, !gpt2, 0},
+        {"attn_k.weight", ANY_EMBD, kv, !gpt2, 0},
+        {"attn_v.weight", ANY_EMBD, kv, !gpt2, 0},
+        {"attn_q.bias", q, 0, !gpt2 && a->biases, 0},
+        {"attn_k.bias", kv, 0, !gpt2 && a->biases, 0},
+        {"attn_v.bias", kv, 0, !gpt2 && a->biases, 0},
+        {"attn_q_norm.weight", a->head_dim, 0, head_norms, 0},
+        {"attn_k_norm.weight", a->head_dim, 0, head_norms, 0},
+        {"attn_output.weight", q, ANY_EMBD, true, 0},
+        {"attn_output.bias", ANY_EMBD, 0, a->biases && !qwen2, 0},
+        {"ffn_norm.weight", ANY_EMBD, 0, true, 0},
+        {"ffn_norm.bias", ANY_EMBD, 0, gpt2, 0},
+        {"ffn_gate.weight", ANY_EMBD, ANY_FF, !gpt2 && dense, 0},
+        {"ffn_gate.bias", ANY_FF, 0, !gpt2 && a->biases && !qwen2 && dense, 0},
+        {"ffn_up.weight", ANY_EMBD, ANY_FF, dense, 0},
+        {"ffn_up.bias", ANY_FF, 0, a->biases && !qwen2, 0},
+        {"ffn_down.weight", ANY_FF, ANY_EMBD, dense, 0},
+        {"ffn_down.bias", ANY_EMBD, 0, a->biases && !qwen2, 0},
+        {"ffn_gate_inp.weight", ANY_EMBD, a->experts, !dense, 0},
+        {"ffn_gate_exps.weight", ANY_EMBD, ANY_FF, !dense, a->experts},
+        {"ffn_up_exps.weight", ANY_EMBD, ANY_FF, !dense, a->experts},
+        {"ffn_down_exps.weight", ANY_FF, ANY_EMBD, !dense, a->experts},
+        {"ffn_gate_shexp.weight", ANY_EMBD, ANY_FF, a->shared, 0},
+        {"ffn_up_shexp.weight", ANY_EMBD, ANY_FF, a->shared, 0},
+        {"ffn_down_shexp.weight", ANY_FF, ANY_EMBD, a->shared, 0},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) {
         if (!tensors[i].there)
             continue;
         snprintf(name, sizeof name, "blk.%zu.%s", layer, tensors[i].suffix);
-        if (tensors[i].rows > 0)
+        if (tensors[i].depth > 0)
+            any_experts(b, name, type, tensors[i].cols, tensors[i].rows, tensors[i].depth);
+        else if (tensors[i].rows > 0)
             any_matrix(b, name, type, tensors[i].cols, tensors[i].rows);
         else
             any_vector(b, name, tensors[i].cols, strstr(name, "norm.weight") != NULL ? 1 : 0);
@@ -162,6 +186,9 @@ static inline void any_keys(struct gguf_builder *b, const struct any_arch *a)
         {"embedding_length", ANY_EMBD},
         {"block_count", ANY_LAYERS},
         {"feed_forward_length", ANY_FF},
+        {"expert_count", a->experts},
+        {"expert_used_count", a->experts > 0 ? 2 : 0},
+        {"expert_shared_feed_forward_length", a->shared ? ANY_FF : 0},
         {"attention.head_count", ANY_HEADS},
         {"attention.head_count_kv", ANY_KV_HEADS},
         {"attention.key_length", a->head_dim * ANY_HEADS == ANY_EMBD ? 0 : a->head_dim},

@@ -216,6 +216,16 @@ static inline struct builder_tensor *builder_tensor(struct gguf_builder *b, cons
     return t;
 }
 
+/* The last tensor is so many matrices, one after the other. */
+static inline void builder_deepen(struct gguf_builder *b, uint64_t depth)
+{
+    struct builder_tensor *t = &b->tensors[b->n_tensors - 1];
+    ck_assert_uint_eq(t->n_dims, 2);
+    t->n_dims = 3;
+    t->ne[1] /= depth;
+    t->ne[2] = depth;
+}
+
 static inline struct builder_tensor *builder_find_tensor(struct gguf_builder *b, const char *name)
 {
     for (size_t i = 0; i < b->n_tensors; i++) {

@@ -15,15 +15,24 @@ enum {
     FILES_HEAD_DIM = 16,
     FILES_FF = 32,
     FILES_CONTEXT = 8,
+    FILES_EXPERTS = 3,
+    FILES_EXPERT_FF = 32,
 };
+
+static inline bool files_has_experts(const char *arch)
+{
+    return strstr(arch, "moe") != NULL;
+}
 
 static const struct {
     const char *name, *arch;
     bool spm;
 } files[] = {
-    {"llama-spm", "llama", true}, {"llama-bpe", "llama", false}, {"gpt2-spm", "gpt2", true},
-    {"gpt2-bpe", "gpt2", false},  {"qwen2-spm", "qwen2", true},  {"qwen2-bpe", "qwen2", false},
-    {"qwen3-spm", "qwen3", true}, {"qwen3-bpe", "qwen3", false},
+    {"llama-spm", "llama", true},        {"llama-bpe", "llama", false},
+    {"gpt2-spm", "gpt2", true},          {"gpt2-bpe", "gpt2", false},
+    {"qwen2-spm", "qwen2", true},        {"qwen2-bpe", "qwen2", false},
+    {"qwen3-spm", "qwen3", true},        {"qwen3-bpe", "qwen3", false},
+    {"qwen3moe-bpe", "qwen3moe", false}, {"granitemoe-spm", "granitemoe", true},
 };
 enum { N_FILES = sizeof files / sizeof files[0] };
 
@@ -84,15 +93,20 @@ static inline void files_keys(struct gguf_builder *b, const char *arch, size_t n
         {"attention.head_count", GGUF_U8, FILES_HEADS, 1},
         {"attention.head_count_kv", GGUF_I64, FILES_KV_HEADS, 8},
         {"vocab_size", GGUF_I16, n_vocab, 2},
-        {"expert_count", GGUF_I8, 0, 1},
+        {"expert_count", GGUF_I8, files_has_experts(arch) ? FILES_EXPERTS : 0, 1},
+        {"expert_used_count", GGUF_U16, files_has_experts(arch) ? 2 : 0, 2},
+        {"expert_shared_feed_forward_length", GGUF_U32, FILES_FF, 4},
     };
+    const bool experts = files_has_experts(arch), shared = strcmp(arch, "granitemoe") == 0;
+    const size_t n_keys = sizeof keys / sizeof keys[0] - (shared ? 0 : experts ? 1 : 2);
     char key[64];
     builder_string(b, "general.architecture", arch);
     builder_string(b, "general.name", "tiny");
     builder_u32(b, "general.alignment", 32);
     builder_u32(b, "general.quantization_version", 2);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        snprintf(key, sizeof key, "%s.%s", arch, keys[i].suffix);
+    for (size_t i = 0; i < n_keys; i++) {
+        const char *of_experts = strcmp(arch, "qwen3moe") == 0 && i == 3 ? "expert_" : "";
+        snprintf(key, sizeof key, "%s.%s%s", arch, of_experts, keys[i].suffix);
         builder_int(b, key, keys[i].type, keys[i].value, keys[i].n_bytes);
     }
     bool gpt2 = strcmp(arch, "gpt2") == 0;
@@ -116,14 +130,44 @@ static inline void files_keys(struct gguf_builder *b, const char *arch, size_t n
     builder_u32(b, key, FILES_CONTEXT / 2);
 }
 
+static inline void files_expert_tensor(struct gguf_builder *b, const char *name,
+                                       enum weight_type type, size_t cols, size_t rows)
+{
+    tiny_tensor(b, name, type, cols, rows * FILES_EXPERTS, 0);
+    builder_deepen(b, FILES_EXPERTS);
+}
+
+/* One architecture has gate and up of each expert in one tensor. */
+static inline void files_experts(struct gguf_builder *b, const char *arch)
+{
+    tiny_tensor(b, "blk.0.ffn_gate_inp.weight", WEIGHT_F32, FILES_EMBD, FILES_EXPERTS, 0);
+    files_expert_tensor(b, "blk.0.ffn_down_exps.weight", WEIGHT_Q4_0, FILES_EXPERT_FF, FILES_EMBD);
+    if (strcmp(arch, "qwen3moe") == 0) {
+        files_expert_tensor(b, "blk.0.ffn_gate_exps.weight", WEIGHT_Q8_0, FILES_EMBD,
+                            FILES_EXPERT_FF);
+        files_expert_tensor(b, "blk.0.ffn_up_exps.weight", WEIGHT_Q4_0, FILES_EMBD,
+                            FILES_EXPERT_FF);
+        return;
+    }
+    files_expert_tensor(b, "blk.0.ffn_gate_up_exps.weight", WEIGHT_F16, FILES_EMBD,
+                        (size_t)2 * FILES_EXPERT_FF);
+    tiny_tensor(b, "blk.0.ffn_gate_shexp.weight", WEIGHT_Q8_0, FILES_EMBD, FILES_FF, 0);
+    tiny_tensor(b, "blk.0.ffn_up_shexp.weight", WEIGHT_Q4_0, FILES_EMBD, FILES_FF, 0);
+    tiny_tensor(b, "blk.0.ffn_down_shexp.weight", WEIGHT_Q4_0, FILES_FF, FILES_EMBD, 0);
+}
+
 static inline void files_layer(struct gguf_builder *b, const char *arch)
 {
     size_t q = (size_t)FILES_HEADS * FILES_HEAD_DIM, kv = (size_t)FILES_KV_HEADS * FILES_HEAD_DIM;
     tiny_tensor(b, "blk.0.attn_norm.weight", WEIGHT_F32, FILES_EMBD, 0, 1);
     tiny_tensor(b, "blk.0.ffn_norm.weight", WEIGHT_F16, FILES_EMBD, 0, 1);
     tiny_tensor(b, "blk.0.attn_output.weight", WEIGHT_Q4_0, q, FILES_EMBD, 0);
-    tiny_tensor(b, "blk.0.ffn_up.weight", WEIGHT_Q8_0, FILES_EMBD, FILES_FF, 0);
-    tiny_tensor(b, "blk.0.ffn_down.weight", WEIGHT_Q4_0, FILES_FF, FILES_EMBD, 0);
+    if (files_has_experts(arch)) {
+        files_experts(b, arch);
+    } else {
+        tiny_tensor(b, "blk.0.ffn_up.weight", WEIGHT_Q8_0, FILES_EMBD, FILES_FF, 0);
+        tiny_tensor(b, "blk.0.ffn_down.weight", WEIGHT_Q4_0, FILES_FF, FILES_EMBD, 0);
+    }
     if (strcmp(arch, "gpt2") == 0) {
         tiny_tensor(b, "blk.0.attn_norm.bias", WEIGHT_F32, FILES_EMBD, 0, 0);
         tiny_tensor(b, "blk.0.ffn_norm.bias", WEIGHT_F32, FILES_EMBD, 0, 0);
@@ -137,13 +181,14 @@ static inline void files_layer(struct gguf_builder *b, const char *arch)
     tiny_tensor(b, "blk.0.attn_q.weight", WEIGHT_Q4_0, FILES_EMBD, q, 0);
     tiny_tensor(b, "blk.0.attn_k.weight", WEIGHT_F16, FILES_EMBD, kv, 0);
     tiny_tensor(b, "blk.0.attn_v.weight", WEIGHT_Q8_0, FILES_EMBD, kv, 0);
-    tiny_tensor(b, "blk.0.ffn_gate.weight", WEIGHT_Q4_0, FILES_EMBD, FILES_FF, 0);
+    if (!files_has_experts(arch))
+        tiny_tensor(b, "blk.0.ffn_gate.weight", WEIGHT_Q4_0, FILES_EMBD, FILES_FF, 0);
     if (strcmp(arch, "qwen2") == 0) {
         tiny_tensor(b, "blk.0.attn_q.bias", WEIGHT_F32, q, 0, 0);
         tiny_tensor(b, "blk.0.attn_k.bias", WEIGHT_F32, kv, 0, 0);
         tiny_tensor(b, "blk.0.attn_v.bias", WEIGHT_F32, kv, 0, 0);
     }
-    if (strcmp(arch, "qwen3") == 0) {
+    if (strncmp(arch, "qwen3", 5) == 0) {
         tiny_tensor(b, "blk.0.attn_q_norm.weight", WEIGHT_F32, FILES_HEAD_DIM, 0, 1);
         tiny_tensor(b, "blk.0.attn_k_norm.weight", WEIGHT_F32, FILES_HEAD_DIM, 0, 1);
     }

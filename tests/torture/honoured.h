@@ -67,7 +67,7 @@ static inline double honoured_shape(const struct shape *s, const char *suffix, s
         {"context_length", (double)s->n_context_train},
         {"embedding_length", (double)s->n_embd},
         {"block_count", (double)s->n_layers},
-        {"feed_forward_length", (double)s->n_ff},
+        {"feed_forward_length", (double)(s->n_ff > 0 ? s->n_ff : s->n_ff_expert)},
         {"attention.head_count", (double)s->n_heads},
         {"attention.head_count_kv", (double)s->n_kv_heads},
         {"vocab_size", (double)s->n_vocab},
@@ -78,7 +78,10 @@ static inline double honoured_shape(const struct shape *s, const char *suffix, s
         {"rope.freq_base", (double)s->rotations[0].base},
         {"rope.dimension_count", (double)s->rotations[0].dim},
         {"rope.scaling.original_context_length", (double)s->rotations[0].original_context},
-        {"expert_count", 0},
+        {"expert_count", (double)s->routing.n_experts},
+        {"expert_used_count", (double)s->routing.n_used},
+        {"expert_feed_forward_length", (double)s->n_ff_expert},
+        {"expert_shared_feed_forward_length", (double)s->n_ff_shared},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         if (text_is(suffix, n, keys[i].suffix))
@@ -143,6 +146,7 @@ static inline bool honoured_find(const struct model *m, struct gguf_string name,
                                  struct honoured_place *out)
 {
     const struct layer *l = &m->layers[0];
+    const struct layer_experts *e = &l->experts;
     size_t q = l->q.w.n_rows, kv = l->k.w.n_rows, embd = m->shape.n_embd, head = m->shape.head_dim;
     const struct {
         const char *name;
@@ -173,6 +177,10 @@ static inline bool honoured_find(const struct model *m, struct gguf_string name,
         {"blk.0.ffn_gate.bias", {{NULL}, {l->gate.bias}, {m->shape.n_ff}}},
         {"blk.0.ffn_up.weight", {{&l->up.w}, {NULL}, {l->up.w.n_rows}}},
         {"blk.0.ffn_up.bias", {{NULL}, {l->up.bias}, {m->shape.n_ff}}},
+        {"blk.0.ffn_gate_inp.weight", {{&e->router.w}, {NULL}, {e->router.w.n_rows}}},
+        {"blk.0.ffn_gate_shexp.weight", {{&e->shared_gate.w}, {NULL}, {e->shared_gate.w.n_rows}}},
+        {"blk.0.ffn_up_shexp.weight", {{&e->shared_up.w}, {NULL}, {e->shared_up.w.n_rows}}},
+        {"blk.0.ffn_down_shexp.weight", {{&e->shared_down.w}, {NULL}, {e->shared_down.w.n_rows}}},
         {"blk.0.ffn_down.weight", {{&l->down.w}, {NULL}, {l->down.w.n_rows}}},
         {"blk.0.ffn_down.bias", {{NULL}, {l->down.bias}, {embd}}},
     };
@@ -213,20 +221,64 @@ static inline void honoured_factors(const struct model *m, const float *factors)
     }
 }
 
+/* A tensor with a matrix of each expert, or two one after the other: true when it is one. */
+static inline bool honoured_experts(const struct model *m, const struct fields_tensor *t,
+                                    const float *values)
+{
+    const struct layer_experts *e = &m->layers[0].experts;
+    const struct {
+        const char *name;
+        const struct expert_linear *parts[2];
+    } places[] = {
+        {"blk.0.ffn_gate_exps.weight", {&e->gate, NULL}},
+        {"blk.0.ffn_up_exps.weight", {&e->up, NULL}},
+        {"blk.0.ffn_gate_up_exps.weight", {&e->gate, &e->up}},
+        {"blk.0.ffn_down_exps.weight", {&e->down, NULL}},
+    };
+    const float *from = values;
+    size_t i = 0;
+    while (i < 4 && !text_is(t->name, t->n_name, places[i].name))
+        i++;
+    if (i == 4)
+        return false;
+    HOLDS(t->ne[2] == m->shape.routing.n_experts && t->ne[3] == 1);
+    for (size_t expert = 0; expert < t->ne[2]; expert++) {
+        for (size_t p = 0; p < 2 && places[i].parts[p] != NULL; p++) {
+            const struct matrix w = expert_matrix(places[i].parts[p], expert);
+            HOLDS(w.n_cols == t->ne[0] && w.type == weight_type_of_ggml(t->type));
+            for (size_t r = 0; r < w.n_rows; r++, from += w.n_cols) {
+                float row[256];
+                HOLDS(w.n_cols <= 256);
+                matrix_row(&w, r, row);
+                MUST(same_floats(row, from, w.n_cols), "tensor '%.*s': expert %zu, row %zu",
+                     (int)t->n_name, t->name, expert, r);
+            }
+        }
+    }
+    HOLDS(from == values + t->ne[0] * t->ne[1] * t->ne[2]);
+    return true;
+}
+
 static inline void honoured_tensor(const struct gguf_fields *f, const struct model *m,
                                    const struct fields_tensor *t)
 {
     struct gguf_string name = {t->name, t->n_name};
     struct honoured_place place;
     enum weight_type type = weight_type_of_ggml(t->type);
-    size_t n = (size_t)(t->ne[0] * t->ne[1]), row_bytes = weight_bytes(type, (size_t)t->ne[0]);
-    HOLDS(t->ne[2] * t->ne[3] == 1);
+    const uint64_t n_rows = t->ne[1] * t->ne[2] * t->ne[3];
+    size_t n = (size_t)(t->ne[0] * n_rows), row_bytes = weight_bytes(type, (size_t)t->ne[0]);
     HOLDS(n <= 1 << 20);
     const uint8_t *data = f->bytes + f->data_start + t->offset;
-    HOLDS(t->offset + row_bytes * t->ne[1] <= f->size - f->data_start);
+    HOLDS(t->offset + row_bytes * n_rows <= f->size - f->data_start);
     float *wanted = malloc(n * sizeof *wanted), *row = malloc(n * sizeof *row);
     HOLDS(wanted != NULL && row != NULL);
     weight_to_f32(type, data, n, wanted);
+    if (honoured_experts(m, t, wanted)) {
+        free(wanted);
+        free(row);
+        return;
+    }
+    HOLDS(t->ne[2] * t->ne[3] == 1);
     if (text_is(t->name, t->n_name, "rope_freqs.weight")) {
         HOLDS(n == m->shape.rotations[0].dim / 2);
         honoured_factors(m, wanted);

@@ -25,7 +25,7 @@ static struct model model_of(size_t weight_bytes, size_t n_context)
     return (struct model){
         .shape = {.n_layers = 30, .n_kv_heads = 3, .head_dim = 64, .n_vocab = 49152},
         .n_context = n_context,
-        .bytes_per_token = weight_bytes};
+        .weight_bytes = weight_bytes};
 }
 
 static struct cpu cpu_of(unsigned n_usable, unsigned n_domains, size_t memory)
@@ -306,21 +306,37 @@ END_TEST
 START_TEST(a_prompts_share_of_a_step_is_time)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 64, 6400000); /* 1 ms a step, 0.1 ms a prompt token */
+    rates_seed(&r, 1000000, 64, 6400000, NULL); /* 1 ms a step, 0.1 ms a prompt token */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 1000), 500); /* 50 ms alone */
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 10);  /* as long again as the step itself */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 64);
     r = (struct rates){0};
-    rates_seed(&r, 100000000, 1, 100000000); /* 0.1 s a step, known of one token only */
+    rates_seed(&r, 100000000, 1, 100000000, NULL); /* 0.1 s a step, known of one token only */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 8);
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 1);
+}
+END_TEST
+
+/* Rows that go to experts of their own make a step read more. */
+START_TEST(a_batch_not_seen_yet_is_taken_to_read_more_experts)
+{
+    struct rates r = {0};
+    double growth[RATE_CLASSES];
+    for (size_t i = 0; i < RATE_CLASSES; i++)
+        growth[i] = 1 + 0.5 * (double)i;
+    rates_seed(&r, 1000000, 64, 6400000, growth);
+    ck_assert_uint_eq(rates_decode(&r, 1), 1000000);
+    ck_assert_uint_eq(rates_decode(&r, 4), 2000000 + 3 * 100000);
+    for (int i = 0; i < 100; i++)
+        rates_step(&r, 4, 0, 3000000);
+    ck_assert_uint_ge(rates_decode(&r, 4), 2990000);
 }
 END_TEST
 
 START_TEST(rates_follow_what_is_measured)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 64, 6400000);
+    rates_seed(&r, 1000000, 64, 6400000, NULL);
     for (int i = 0; i < 100; i++)
         rates_step(&r, 1, 0, 2000000);
     ck_assert_uint_ge(rates_decode(&r, 1), 1990000);
@@ -350,7 +366,7 @@ START_TEST(reading_the_weights_is_shared_by_many_tokens)
 {
     const uint64_t ms = 1000000;
     struct rates r = {0};
-    rates_seed(&r, 100 * ms, 1, 100 * ms); /* longer than any step was meant to be */
+    rates_seed(&r, 100 * ms, 1, 100 * ms, NULL); /* longer than any step was meant to be */
     size_t n = prompt_steps(&r, 0, 20, 95 * ms, 5 * ms);
     ck_assert(n >= 120 && n <= 160); /* 0.8 s: 141 */
 
@@ -360,7 +376,7 @@ START_TEST(reading_the_weights_is_shared_by_many_tokens)
     ck_assert(n >= 120 && n <= 160);
 
     struct rates beside = {0};
-    rates_seed(&beside, 100 * ms, 1, 100 * ms);
+    rates_seed(&beside, 100 * ms, 1, 100 * ms, NULL);
     n = prompt_steps(&beside, 1, 100, 95 * ms, 5 * ms);
     ck_assert(n >= 16 && n <= 24);                     /* another 0.1 s: 20 */
     prompt_steps(&beside, 1, 300, 1000 * ms, 50 * ms); /* never a step without a prompt */
@@ -372,7 +388,7 @@ END_TEST
 START_TEST(a_larger_batch_is_never_predicted_to_be_faster)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 64, 6400000);
+    rates_seed(&r, 1000000, 64, 6400000, NULL);
     ck_assert_uint_eq(rates_decode(&r, 11), 2000000); /* not seen: like a prompt's tokens */
     for (int i = 0; i < 100; i++) {
         rates_step(&r, 8, 0, 1500000);
@@ -390,7 +406,7 @@ END_TEST
 START_TEST(requests_that_stop_early_shorten_what_is_predicted)
 {
     struct rates r = {0};
-    rates_seed(&r, 1000000, 64, 6400000);
+    rates_seed(&r, 1000000, 64, 6400000, NULL);
     ck_assert_uint_eq(rates_decode_all(&r, 100, 1), 100 * 1000000);
     for (int i = 0; i < 200; i++)
         rates_finished(&r, 25, 100);
@@ -478,6 +494,7 @@ int main(void)
     tcase_add_test(tc, a_calibration_settles_when_nothing_better_is_found);
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
     tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
+    tcase_add_test(tc, a_batch_not_seen_yet_is_taken_to_read_more_experts);
     tcase_add_test(tc, rates_follow_what_is_measured);
     tcase_add_test(tc, reading_the_weights_is_shared_by_many_tokens);
     tcase_add_test(tc, a_larger_batch_is_never_predicted_to_be_faster);

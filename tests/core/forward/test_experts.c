@@ -354,7 +354,8 @@ static void run(struct experts *e, const struct world *w, size_t first, size_t n
         experts_sort(e, &c);
     CUT(experts_expand_items(e, &c), cuts, experts_expand(e, &c, begin, end, rank));
     CUT(experts_round_items(e, &c), cuts, ((void)rank, experts_round(e, &c, begin, end)));
-    CUT(experts_project_items(e, &c), cuts, experts_project(e, &c, begin, end, rank, y, w->stride));
+    CUT(experts_project_items(e, &c), cuts,
+        (experts_round_own(e, &c, rank), experts_project(e, &c, begin, end, rank, y, w->stride)));
 }
 
 START_TEST(a_row_gets_the_same_bits_in_any_company)

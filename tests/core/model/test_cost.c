@@ -133,6 +133,57 @@ START_TEST(a_window_bounds_what_its_layer_reads)
 }
 END_TEST
 
+/* Experts are read where rows go to them: so many of a step's, not all. */
+START_TEST(experts_cost_what_the_rows_went_to)
+{
+    enum { E = 64, F = 32, EXPERTS = 8, USED = 2 };
+    const struct matrix router = matrix_at(WEIGHT_F32, EXPERTS, E, NULL);
+    const struct expert_linear in = {.first = matrix_at(WEIGHT_Q8_0, F, E, NULL)};
+    const struct expert_linear down = {.first = matrix_at(WEIGHT_Q8_0, E, F, NULL)};
+    struct layer layers[2] = {0};
+    struct model moe = {.shape = {.n_layers = 2,
+                                  .n_embd = E,
+                                  .n_ff_expert = F,
+                                  .routing = {EXPERTS, USED, ROUTER_SOFTMAX, true, 1.0f}},
+                        .layers = layers};
+    const double expert = (double)matrix_packed_bytes(WEIGHT_Q8_0, F, E);
+    for (size_t i = 0; i < 2; i++) {
+        moe.shape.layers[i].has_experts = true;
+        layers[i].experts =
+            (struct layer_experts){.router.w = router, .gate = in, .up = in, .down = down};
+    }
+    struct record_work work = steps(1, 3, 1);
+    work.n_experts = 5; /* of six that three rows could have gone to */
+    work.n_experts_wanted = USED;
+    struct record_cost cost;
+    cost_of(&cost, &moe, KV_F16, SCOPE_GATE_UP, 0, &work);
+    ck_assert(fabs(cost.weight_bytes - 2 * 5 * expert) < 1e-6);
+    ck_assert(cost.ops >= 3.0 * USED * 2 * 2 * E * F &&
+              cost.ops < 3.0 * USED * 2 * 2 * E * F * 1.1);
+    cost_of(&cost, &moe, KV_F16, SCOPE_GATE_UP, 1, &work); /* one row goes on */
+    ck_assert(fabs(cost.weight_bytes - 2 * USED * expert) < 1e-6);
+    cost_of(&cost, &moe, KV_F16, SCOPE_DOWN, 0, &work);
+    ck_assert(fabs(cost.weight_bytes - 5 * (double)matrix_packed_bytes(WEIGHT_Q8_0, E, F)) < 1e-6);
+    cost_of(&cost, &moe, KV_F16, SCOPE_ROUTER, 0, &work);
+    ck_assert(fabs(cost.weight_bytes - (double)matrix_packed_bytes(WEIGHT_F32, EXPERTS, E)) < 1e-6);
+    ck_assert_uint_eq(cost_matrix_type(&moe, SCOPE_GATE_UP, 0), WEIGHT_Q8_0);
+    ck_assert_uint_eq(cost_matrix_type(&moe, SCOPE_DOWN, 1), WEIGHT_Q8_0);
+
+    /* Half of the weights are experts, a quarter of which one row reads. */
+    double growth[4];
+    moe.weight_bytes = 2000;
+    moe.bytes_per_token = 1250;
+    cost_growth(growth, 4, &moe);
+    ck_assert(fabs(growth[0] - 1) < 1e-12);
+    ck_assert(fabs(growth[1] - (1000 + 1000 * (1 - 0.75 * 0.75)) / 1250) < 1e-12);
+    ck_assert(growth[2] > growth[1] && growth[3] > growth[2] && growth[3] < 2000.0 / 1250);
+    moe.shape.routing = (struct routing){0};
+    moe.bytes_per_token = moe.weight_bytes;
+    cost_growth(growth, 4, &moe);
+    ck_assert(growth[0] == 1 && growth[3] == 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cost");
@@ -141,6 +192,7 @@ int main(void)
     tcase_add_test(facts, operations_are_two_a_weight_and_row);
     tcase_add_test(facts, rows_that_want_nothing_end_in_the_last_layer);
     tcase_add_test(facts, a_window_bounds_what_its_layer_reads);
+    tcase_add_test(facts, experts_cost_what_the_rows_went_to);
     suite_add_tcase(suite, facts);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

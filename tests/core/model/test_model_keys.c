@@ -310,8 +310,9 @@ static const struct {
     char kind; /* u, f, b */
     float neutral, other;
 } parts[] = {
-    {"llama.expert_count", 'u', 0, 8},
-    {"llama.expert_used_count", 'u', 0, 2},
+    {"llama.expert_shared_count", 'u', 0, 1},
+    {"llama.leading_dense_block_count", 'u', 0, 2},
+    {"llama.expert_group_count", 'u', 1, 4},
     {"llama.attention.sliding_window", 'u', 0, 4096},
     {"llama.attention.clamp_kqv", 'f', 0, 8},
     {"llama.attention.max_alibi_bias", 'f', 0, 8},
@@ -343,6 +344,26 @@ START_TEST(parts_that_are_not_built_are_refused_by_name)
     builder_string(b, parts[_i].key, "on");
     refused(STATUS_UNSUPPORTED, parts[_i].key, "not supported");
     set_part(_i, parts[_i].neutral);
+    accepted();
+}
+END_TEST
+
+START_TEST(experts_are_counted_within_bounds)
+{
+    builder_u32(b, "llama.expert_used_count", 2); /* of none */
+    refused(STATUS_FORMAT, "llama.expert_used_count", "must be 0 to 0");
+    builder_u32(b, "llama.expert_count", 100000);
+    refused(STATUS_FORMAT, "llama.expert_count", "must be");
+    builder_u32(b, "llama.expert_count", 4);
+    builder_u32(b, "llama.expert_used_count", 5);
+    refused(STATUS_FORMAT, "llama.expert_used_count", "must be 1 to 4");
+    builder_u32(b, "llama.expert_used_count", 2);
+    builder_u32(b, "llama.expert_gating_func", 2);
+    refused(STATUS_UNSUPPORTED, "llama.expert_gating_func", "do not use");
+    builder_u32(b, "llama.expert_gating_func", 1);
+    refused(STATUS_UNSUPPORTED, "blk.0.ffn_up.weight", "has no role");
+    builder_u32(b, "llama.expert_count", 0);
+    builder_u32(b, "llama.expert_used_count", 0);
     accepted();
 }
 END_TEST
@@ -474,6 +495,7 @@ int main(void)
     tcase_add_test(tc, the_old_name_of_linear_scaling_is_read);
     tcase_add_test(tc, yarn_extension_without_yarn_is_refused);
     tcase_add_loop_test(tc, parts_that_are_not_built_are_refused_by_name, 0, N_PARTS);
+    tcase_add_test(tc, experts_are_counted_within_bounds);
     tcase_add_test(tc, unknown_keys_of_the_architecture_are_refused_and_others_are_not);
     tcase_add_test(tc, files_that_are_no_whole_model_are_refused);
     tcase_add_test(tc, tensors_without_a_role_are_refused_by_name);
