@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "engine/plan.h"
 #include "forward/kv.h"
+#include "model/cost.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -115,6 +116,30 @@ static void add_matrix(struct bench_demand *demand, const struct linear *linear,
         (double)n_rows * (double)w->n_rows * (double)w->n_cols;
 }
 
+/* A matrix of each expert: of those that so many rows meet, n_used for each row. */
+static void add_expert_matrix(struct bench_demand *demand, const struct model *model,
+                              const struct expert_linear *l, size_t n_rows)
+{
+    const struct routing *routing = &model->shape.routing;
+    const struct matrix *w = &l->first;
+    demand->bytes +=
+        cost_experts_met(routing, n_rows) * (double)(matrix_n_panels(w) * w->panel_bytes);
+    demand->macs[limits_chain_of(w->type)] +=
+        (double)(n_rows * routing->n_used) * (double)w->n_rows * (double)w->n_cols;
+}
+
+static void add_experts(struct bench_demand *demand, const struct model *model,
+                        const struct layer_experts *e, size_t n_rows)
+{
+    const struct linear *const whole[] = {&e->router, &e->shared_weight, &e->shared_gate,
+                                          &e->shared_up, &e->shared_down};
+    const struct expert_linear *const parts[] = {&e->gate, &e->up, &e->down};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        add_matrix(demand, whole[i], n_rows);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        add_expert_matrix(demand, model, parts[i], n_rows);
+}
+
 /* n_rows rows of which n_last want logits: only they go on after the last layer's keys and values.
  * n_pairs: of a query's row and a position it attends to, in the last layer and in each other. */
 static void add_step(struct bench_demand *demand, const struct model *model, size_t n_rows,
@@ -133,6 +158,8 @@ static void add_step(struct bench_demand *demand, const struct model *model, siz
         add_matrix(demand, &layer->gate, n);
         add_matrix(demand, &layer->up, n);
         add_matrix(demand, &layer->down, n);
+        if (shape->layers[i].has_experts && n > 0)
+            add_experts(demand, model, &layer->experts, n);
         demand->macs[LIMIT_FMA] += macs_per_pair * (is_last ? n_last_pairs : n_pairs);
     }
     add_matrix(demand, &model->output, n_last);
@@ -146,12 +173,21 @@ static unsigned threads_of(const struct engine_plan *plan, unsigned n_workers)
     return n;
 }
 
+/* What lies between two reads of the same weight: experts that this step leaves out are read by
+ * others. */
+static size_t working_set(const struct model *model, const struct bench_demand *demand,
+                          unsigned n_workers)
+{
+    const size_t bytes = (size_t)demand->bytes, all = n_workers * model->weight_bytes;
+    return model->shape.routing.n_experts > 0 && all > bytes ? all : bytes;
+}
+
 /* One prompt, read by one worker. */
 static void prefill_demand(const struct bench *bench, size_t n, struct bench_demand *demand)
 {
     double positions = (double)n;
     add_step(demand, bench->loaded.model, n, 1, positions * (positions + 1) / 2, positions);
-    demand->working_set = (size_t)demand->bytes;
+    demand->working_set = working_set(bench->loaded.model, demand, 1);
     demand->units = positions;
 }
 
@@ -164,7 +200,7 @@ static void decode_demand(const struct bench *bench, size_t batch, double contex
     add_step(demand, bench->loaded.model, batch, batch, pairs, pairs);
     const struct engine_plan *plan = engine_plan(bench->engine);
     demand->bytes = demand->bytes * n_workers + pairs * (double)plan->page_bytes / KV_PAGE;
-    demand->working_set = (size_t)demand->bytes;
+    demand->working_set = working_set(bench->loaded.model, demand, n_workers);
     demand->units = (double)batch;
 }
 

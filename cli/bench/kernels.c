@@ -197,23 +197,28 @@ static enum status run_square(struct bench *bench, enum weight_type type, size_t
     return status;
 }
 
+/* A layer's matrices, of experts the first one's; those that it has not have no rows. Returns how
+ * many. */
+static size_t list_matrices(const struct layer *l, const struct matrix **out)
+{
+    const struct layer_experts *e = &l->experts;
+    const struct matrix *const all[] = {
+        &l->q.w,        &l->k.w,           &l->v.w,         &l->attn_output.w, &l->gate.w,
+        &l->up.w,       &l->down.w,        &e->router.w,    &e->gate.first,    &e->up.first,
+        &e->down.first, &e->shared_gate.w, &e->shared_up.w, &e->shared_down.w};
+    memcpy(out, all, sizeof all);
+    return sizeof all / sizeof *all;
+}
+
 /* The model's distinct matrices. */
 static size_t list_shapes(const struct model *model, const struct matrix *shapes[MAX_SHAPES])
 {
     size_t n = 0;
     for (size_t l = 0; l <= model->shape.n_layers; l++) {
-        const struct layer *layer = &model->layers[l];
-        const struct linear *all[7] = {&model->output};
-        size_t n_all = 1;
-        if (l < model->shape.n_layers) {
-            const struct linear *of_layer[] = {&layer->q,           &layer->k,    &layer->v,
-                                               &layer->attn_output, &layer->gate, &layer->up,
-                                               &layer->down};
-            n_all = sizeof of_layer / sizeof *of_layer;
-            memcpy(all, of_layer, sizeof of_layer);
-        }
+        const struct matrix *all[MAX_SHAPES] = {&model->output.w};
+        size_t n_all = l < model->shape.n_layers ? list_matrices(&model->layers[l], all) : 1;
         for (size_t i = 0; i < n_all && n < MAX_SHAPES; i++) {
-            const struct matrix *w = &all[i]->w;
+            const struct matrix *w = all[i];
             bool known = w->n_rows == 0;
             for (size_t k = 0; k < n; k++)
                 known = known || (shapes[k]->type == w->type && shapes[k]->n_rows == w->n_rows &&

@@ -240,16 +240,25 @@ void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv
     }
 }
 
+double cost_experts_met(const struct routing *r, size_t n_rows)
+{
+    double missed = 1; /* that an expert is met by none */
+    for (size_t i = 0; i < n_rows; i++)
+        missed *= 1 - (double)r->n_used / (double)r->n_experts;
+    return (double)r->n_experts * (1 - missed);
+}
+
 void cost_growth(double *out, size_t n_classes, const struct model *model)
 {
     const struct routing *r = &model->shape.routing;
     const double one = (double)model->bytes_per_token;
-    /* That a row does not go to an expert; then none of the rows. */
-    double missed = r->n_experts > 0 ? 1 - (double)r->n_used / (double)r->n_experts : 0;
-    const double experts = missed > 0 ? ((double)model->weight_bytes - one) / missed : 0;
-    const double dense = one - experts * (1 - missed);
-    for (size_t i = 0; i < n_classes; i++, missed *= missed)
-        out[i] = experts > 0 ? (dense + experts * (1 - missed)) / one : 1;
+    const double others = (double)model->weight_bytes - one; /* of experts not met by one row */
+    for (size_t i = 0; i < n_classes; i++) {
+        out[i] = 1;
+        if (r->n_experts > r->n_used)
+            out[i] += others / one * (cost_experts_met(r, (size_t)1 << i) - (double)r->n_used) /
+                      (double)(r->n_experts - r->n_used);
+    }
 }
 
 static unsigned type_of(const struct matrix *const *matrices, size_t n)

@@ -14,8 +14,11 @@
 void cost_of(struct record_cost *out, const struct model *model, enum kv_type kv, enum scope scope,
              size_t layer, const struct record_work *work);
 
-/* What a step of 1, 2, 4, ... rows reads, of what one row's reads: rows go to experts of their own,
- * taken to be any with the same likelihood. out: [n_classes]; all 1 without experts. */
+/* How many experts of a layer n_rows rows go to, taken to go to any with the same likelihood. */
+double cost_experts_met(const struct routing *routing, size_t n_rows);
+
+/* What a step of 1, 2, 4, ... rows reads, of what one row's reads: rows go to experts of their own.
+ * out: [n_classes]; all 1 without experts. */
 void cost_growth(double *out, size_t n_classes, const struct model *model);
 
 /* The weight type that a scope multiplies by in that layer: SCOPE_MIXED: several; SCOPE_NONE: it is
