@@ -25,6 +25,7 @@
 #define RMS_SILU   .norm = NORM_RMS, .ffn = FFN_SILU_GATED
 #define RMS_GELU   .norm = NORM_RMS, .ffn = FFN_GELU_GATED
 #define LAYER_SILU .norm = NORM_LAYER, .ffn = FFN_SILU_GATED
+#define RMS_SWIGLU .norm = NORM_RMS, .ffn = FFN_SWIGLU_OAI
 #define LAYER_GELU .norm = NORM_LAYER, .ffn = FFN_GELU
 
 static const struct arch archs[] = {
@@ -52,6 +53,10 @@ static const struct arch archs[] = {
           LLAMA | TRAIT_EXPERTS | TRAIT_CHOICE_BIAS | TRAIT_SHARED | TRAIT_DENSE_LEAD)},
     {ARCH("hunyuan-moe", RMS_SILU, ROPE_NEOX,
           EXPERTS | TRAIT_SHARED | TRAIT_HEAD_NORMS | TRAIT_NORMS_AFTER_ROPE | TRAIT_ROPE_ALPHA)},
+    {ARCH("gpt-oss", RMS_SWIGLU, ROPE_NEOX,
+          (EXPERTS & ~TRAIT_FFN_NORM) | TRAIT_FFN_NORM_NAMED_POST | TRAIT_QKV_BIASES |
+              TRAIT_EXPERT_BIASES | TRAIT_SINKS | TRAIT_WINDOWS),
+     .pattern = 2, .router = ROUTER_CHOSEN},
     {ARCH("starcoder2", LAYER_GELU, ROPE_NEOX, BIASED | TRAIT_ROTATES)},
     {ARCH("gemma2", RMS_GELU, ROPE_NEOX, GEMMA | TRAIT_ATTN_SOFTCAP), .window = 4096, .pattern = 2,
      .softcap = 50, .logit_softcap = 30, .root_scaled_of = 46},
