@@ -288,6 +288,12 @@ static void put_kv(struct text *t, const struct kv_stats *kv)
     put_series(t, "smallmind_kv_pages", "state", "used", kv->n_used);
     put_series(t, "smallmind_kv_pages", "state", "cached", kv->n_cached);
     put_series(t, "smallmind_kv_pages", "state", "free", kv->n_pages - kv->n_used - kv->n_cached);
+    put_head(t, "smallmind_kv_states", "gauge",
+             "States of recurrent layers: of live sequences, kept for reuse, free.");
+    put_series(t, "smallmind_kv_states", "state", "used", kv->n_states_used);
+    put_series(t, "smallmind_kv_states", "state", "cached", kv->n_states_kept);
+    put_series(t, "smallmind_kv_states", "state", "free",
+               kv->n_states - kv->n_states_used - kv->n_states_kept);
     put_value(t, "smallmind_kv_usage_ratio", "gauge",
               "Part of the KV cache that live sequences hold, from 0 to 1.", kv_usage(kv));
     put_count(t, "smallmind_kv_pages_total", "gauge", "Pages of the KV cache.", kv->n_pages);

@@ -172,6 +172,11 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "page_bytes", plan->page_bytes);
     json_name_uint(w, ",", "page_positions", KV_PAGE);
     json_name_uint(w, ",", "sequence_pages", plan->sequence_pages);
+    json_name_uint(w, ",", "sequence_bytes", plan->sequence_bytes);
+    json_name_uint(w, ",", "windows", plan->kv_windows);
+    json_name_uint(w, ",", "window_bytes", plan->window_bytes);
+    json_name_uint(w, ",", "states", plan->kv_states);
+    json_name_uint(w, ",", "state_bytes", plan->state_bytes);
     json_name_bool(w, ",", "prefix_cache", info->prefix_cache);
     json_name_text(w, ",", "why", plan->kv_why);
     json_raw(w, "}}\n");

@@ -271,14 +271,14 @@ static void print_tree(const struct printer *p)
 /* The columns of the layers' table: what each holds. */
 static const struct column {
     const char *name;
-    enum scope scopes[2];
+    enum scope scopes[4];
     size_t n;
 } columns[] = {
     {"norms", {SCOPE_ATTN_NORM, SCOPE_FFN_NORM}, 2},
     {"rounding", {SCOPE_OUTPUT_ROUND, SCOPE_DOWN_ROUND}, 2},
     {"QKV", {SCOPE_QKV}, 1},
     {"RoPE, KV", {SCOPE_ROPE}, 1},
-    {"attention", {SCOPE_ATTENTION, SCOPE_ATTENTION_MERGE}, 2},
+    {"attention", {SCOPE_ATTENTION, SCOPE_ATTENTION_MERGE, SCOPE_CONV, SCOPE_RECURRENCE}, 4},
     {"output", {SCOPE_OUTPUT}, 1},
     {"gate/up", {SCOPE_GATE_UP, SCOPE_ROUTER}, 2},
     {"activation", {SCOPE_ACTIVATION}, 1},

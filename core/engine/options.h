@@ -44,6 +44,7 @@ struct engine_plan {
                                         positions; of one. 0: there are no such layers */
     size_t kv_states, state_bytes;   /* likewise, of sequences' recurrent layers */
     size_t sequence_pages;           /* that one sequence of the whole context needs */
+    size_t sequence_bytes;           /* that it takes at most, of all kinds of memory */
     struct calibration measured;     /* what the workers were chosen by; zeroed: nothing was open */
     char threads_why[200], kv_why[320];
 };

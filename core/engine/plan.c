@@ -181,6 +181,7 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
                                .measured = *measured};
     unsigned n_threads = options->n_threads > 0 ? options->n_threads : cpu->n_usable;
     size_t sequence = kv_bytes_for(&model->shape, options->kv_type, model->n_context, 1);
+    plan.sequence_bytes = sequence;
     const char *why;
     size_t bytes =
         choose_kv_bytes(options, cpu, sequence, most_workers(cpu, model, options, n_threads), &why);

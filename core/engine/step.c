@@ -77,11 +77,12 @@ static bool tell_progress(struct slot *slot)
 static void settle(struct worker *w)
 {
     size_t n = 0;
-    bool news = false;
+    bool news = false, eases = false;
     w->n_done = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = worker_active(w, i);
+        eases |= slot->kv.n_states > 1; /* a state that others wait for may be let go of */
         if (slot->n_rows > 0 && slot->finish != FINISH_ERROR) /* no other may find what is wrong */
             kv_commit(w->kv, &slot->kv, slot->tokens, slot->kv.n_positions + slot->n_rows);
         slot->n_rows = 0;
@@ -99,7 +100,7 @@ static void settle(struct worker *w)
     pthread_mutex_unlock(&w->lock);
     for (size_t i = 0; i < w->n_done; i++)
         count_finished(w, w->done[i]);
-    if (w->n_done > 0)
+    if (w->n_done > 0 || eases)
         w->setup->line.has_room(w->setup->line.ctx);
 
     news |= w->n_done > 0;

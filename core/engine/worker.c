@@ -378,6 +378,11 @@ void worker_add_stats(const struct worker *w, struct engine_stats *out)
     out->kv.n_there += kv.n_there;
     out->kv.n_used += kv.n_used;
     out->kv.n_cached += kv.n_cached;
+    out->kv.n_windows += kv.n_windows;
+    out->kv.n_windows_used += kv.n_windows_used;
+    out->kv.n_states += kv.n_states;
+    out->kv.n_states_used += kv.n_states_used;
+    out->kv.n_states_kept += kv.n_states_kept;
     out->kv.query_tokens += kv.query_tokens;
     out->kv.hit_tokens += kv.hit_tokens;
     uint64_t last = get(&w->last_step_ns);

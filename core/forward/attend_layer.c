@@ -1,4 +1,4 @@
-/* attend_layer.c - the attention half of a layer: norm, QKV, RoPE and the cache, attend, output.
+/* attend_layer.c - the attention half of a layer: norm, QKV, RoPE and the cache, attend.
  *
  * A row that is alone of its sequence has its key and value stored by the thread that attends to
  * them, without a phase for it. After the last layer has stored its keys and values only the rows
@@ -13,12 +13,6 @@ static void make_qkv_input(const struct forward *f, size_t layer, struct act *ac
 {
     const struct layer *l = &f->model->layers[layer];
     norm_rows(f, &l->attn_norm, act, r, (const struct linear *[]){&l->q, &l->k, &l->v}, 3);
-}
-
-static void make_output_input(const struct forward *f, size_t layer, struct act *act,
-                              struct range r)
-{
-    round_rows(f, act, r, &f->model->layers[layer].attn_output);
 }
 
 static size_t qkv_input_items(const struct forward *f, size_t layer)
@@ -36,24 +30,20 @@ static void norm_attention(struct forward *f, size_t layer, struct range r, unsi
 static size_t qkv_items(const struct forward *f, size_t layer)
 {
     const struct layer *l = &f->model->layers[layer];
-    return matrix_n_panels(&l->q.w) + matrix_n_panels(&l->k.w) + matrix_n_panels(&l->v.w);
+    return matrix_n_panels(&l->q.w) + matrix_n_panels(&l->k.w) + matrix_n_panels(&l->v.w) +
+           matrix_n_panels(&l->q_gate.w);
 }
 
-/* Items are the panels of the three, one after the other. */
+/* Items are the panels of all of them, one after the other. */
 static void project_qkv(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
     const struct layer *l = &f->model->layers[layer];
-    const struct linear *parts[3] = {&l->q, &l->k, &l->v};
-    float *out[3] = {f->q, f->k, f->v};
-    size_t strides[3] = {f->q_stride, f->kv_stride, f->kv_stride}, first = 0;
+    const struct product parts[] = {{&l->q, f->q, f->q_stride},
+                                    {&l->k, f->k, f->kv_stride},
+                                    {&l->v, f->v, f->kv_stride},
+                                    {&l->q_gate, f->gate, f->gate_stride}};
     const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_rows, make_qkv_input, rank);
-    for (int i = 0; i < 3; i++) {
-        size_t n = matrix_n_panels(&parts[i]->w);
-        size_t p0 = r.begin > first ? r.begin - first : 0;
-        size_t p1 = r.end > first ? (r.end - first < n ? r.end - first : n) : 0;
-        linear_panels(f, parts[i], p0, p1, x, f->n_rows, out[i], strides[i]);
-        first += n;
-    }
+    project_parts(f, parts, sizeof parts / sizeof *parts, r, x, f->n_rows);
 }
 
 /* --- norms of queries and keys over all heads --- */
@@ -168,6 +158,9 @@ static struct attention_layer attention_layer(const struct forward *f, size_t la
                                     .last = is_last(f, layer),
                                     .q = f->q,
                                     .q_stride = f->q_stride,
+                                    .gate = f->model->layers[layer].q_gate.w.n_rows > 0 ? f->gate
+                                                                                        : NULL,
+                                    .gate_stride = f->gate_stride,
                                     .sinks = f->model->layers[layer].sinks,
                                     .out = f->inputs[INPUT_ATTENDED].f32,
                                     .out_stride = f->inputs[INPUT_ATTENDED].f32_stride};
@@ -176,17 +169,6 @@ static struct attention_layer attention_layer(const struct forward *f, size_t la
 static size_t attend_items(const struct forward *f, size_t layer)
 {
     return attention_items(f->attention, is_last(f, layer));
-}
-
-/* Behind the last layer's keys and values row i is the i-th that wants logits: their residuals move
- * to the front (rows are ascending, so none is overwritten). */
-static void gather_residuals(const struct forward *f)
-{
-    for (size_t i = 0; i < f->n_wanted; i++) {
-        if (f->wanted[i] != i)
-            memcpy(f->x + i * f->embd_stride, f->x + f->wanted[i] * f->embd_stride,
-                   f->embd_stride * sizeof(float));
-    }
 }
 
 static void attend(struct forward *f, size_t layer, struct range r, unsigned rank)
@@ -215,44 +197,6 @@ static void merge(struct forward *f, size_t layer, struct range r, unsigned rank
     attention_merge(f->attention, &l, r.begin, r.end);
 }
 
-/* --- after attention --- */
-
-/* The rows after attention. */
-static size_t on_input_items(const struct forward *f, size_t layer)
-{
-    return input_items(rows_on(f, layer));
-}
-
-static void round_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
-{
-    (void)rank;
-    make_output_input(f, layer, &f->inputs[INPUT_ATTENDED], r);
-}
-
-static size_t attended_items(const struct forward *f, size_t layer)
-{
-    return rows_on(f, layer) > 0 ? matrix_n_panels(&f->model->layers[layer].attn_output.w) : 0;
-}
-
-static void project_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
-{
-    const size_t n_rows = rows_on(f, layer);
-    const struct act *x = product_input(f, layer, INPUT_ATTENDED, n_rows, make_output_input, rank);
-    const struct layer *l = &f->model->layers[layer];
-    project_residual(f, &l->attn_output, &l->attn_post_norm, x, n_rows, r);
-}
-
-static size_t attn_post_items(const struct forward *f, size_t layer)
-{
-    return post_norm_items(&f->model->layers[layer].attn_post_norm, rows_on(f, layer));
-}
-
-static void add_attended(struct forward *f, size_t layer, struct range r, unsigned rank)
-{
-    (void)rank;
-    add_normed(f, &f->model->layers[layer].attn_post_norm, r);
-}
-
 static const struct phase phases[] = {
     {qkv_input_items, norm_attention, SCOPE_ATTN_NORM, {NOTHING, NOTHING}},
     {qkv_items, project_qkv, SCOPE_QKV, {SCOPE_ATTN_NORM, NOTHING}},
@@ -260,8 +204,5 @@ static const struct phase phases[] = {
     {head_items, rotate_and_store, SCOPE_ROPE, {NOTHING, NOTHING}},
     {attend_items, attend, SCOPE_ATTENTION, {SCOPE_ROPE, NOTHING}},
     {merge_items, merge, SCOPE_ATTENTION_MERGE, {NOTHING, NOTHING}},
-    {on_input_items, round_attended, SCOPE_OUTPUT_ROUND, {NOTHING, NOTHING}},
-    {attended_items, project_attended, SCOPE_OUTPUT, {SCOPE_OUTPUT_ROUND, NOTHING}},
-    {attn_post_items, add_attended, SCOPE_OUTPUT, {NOTHING, NOTHING}},
 };
 const struct phase_group attention_phases = PHASE_GROUP(phases);

@@ -395,18 +395,21 @@ static void merge_tile(const struct attention *a, const struct attention_layer *
 {
     const size_t head_dim = a->model->shape.head_dim;
     for (size_t i = 0; i < tile->n_rows; i++) {
-        const size_t row = tile->first + i;
-        const struct row *of = &a->rows[row_at(&a->lists[l->last], row)];
+        const size_t row = tile->first + i, t = row_at(&a->lists[l->last], row);
+        const struct row *of = &a->rows[t];
         const struct layer_shape *s = &a->model->shape.layers[l->layer];
         const struct seen seen = seen_around(of, s->around);
         const size_t begin = of->length > 0 ? seen.begin : first_seen(of, s->window);
         const size_t first = begin / ATTEND_SPAN;
         const size_t end = of->length > 0 ? (seen.end - 1) / ATTEND_SPAN + 1 : spans_of(of);
         const size_t n_spans = end - first, from = (i * a->n_spans + first) * a->group;
+        const size_t at = kv_head * a->group * head_dim;
         a->kernels->attend_merge(part->max + from, part->sum + from, part->acc + from * head_dim,
                                  l->sinks != NULL ? l->sinks + kv_head * a->group : NULL, n_spans,
-                                 a->group, head_dim,
-                                 l->out + row * l->out_stride + kv_head * a->group * head_dim);
+                                 a->group, head_dim, l->out + row * l->out_stride + at);
+        if (l->gate != NULL)
+            a->kernels->sigmoid_mul(l->out + row * l->out_stride + at,
+                                    l->gate + t * l->gate_stride + at, a->group * head_dim);
     }
 }
 

@@ -48,7 +48,9 @@ struct attention_layer {
     const float *q; /* [T][q_stride]: of all rows, rotated and scaled */
     size_t q_stride;
     const float *sinks; /* [H]: scores that only join the sum; NULL: none */
-    float *out;         /* [rows that go on][out_stride] */
+    const float *gate; /* [T][gate_stride]: values are multiplied by its sigmoid; NULL: they stay */
+    size_t gate_stride;
+    float *out; /* [rows that go on][out_stride] */
     size_t out_stride;
 };
 

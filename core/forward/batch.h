@@ -14,7 +14,7 @@ struct row {
     int32_t token;
     uint32_t position;
     const struct kv_seq *seq; /* has room for position (kv_extend); rows of one sequence stand in
-                                 ascending position */
+                                 ascending position, and together where layers are recurrent */
     bool wants_logits;
     uint32_t length; /* of an encoder's sequence, all of whose rows are in the step: each sees all;
                         else 0: a row sees those up to its position */

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "forward/internal.h"
+#include "forward/phases.h"
 
 #include <stdlib.h>
 
@@ -48,9 +49,11 @@ static void carve_all(struct forward *f)
     f->v = arena_carve(arena, t * f->kv_stride, sizeof(float));
     f->up = arena_carve(arena, t * f->ff_stride, sizeof(float));
     f->proj = arena_carve(arena, t * f->embd_stride, sizeof(float));
-    const size_t widths[INPUTS] = {s->n_embd, s->n_heads * s->head_dim, s->n_ff};
+    const size_t attended = s->n_heads * s->head_dim, answered = delta_inner(&s->delta);
+    const size_t widths[INPUTS] = {s->n_embd, attended > answered ? attended : answered, s->n_ff};
     for (size_t i = 0; i < INPUTS; i++)
         act_carve(&f->inputs[i], arena, t, widths[i]);
+    delta_carve(f);
     carve_own(f, widths);
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));
     f->wanted = arena_carve(arena, t, sizeof *f->wanted);
@@ -216,6 +219,7 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
     f->rows = rows;
     f->n_rows = n_rows;
     list_wanted(f);
+    delta_plan(f);
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
     experts_begin(f->experts);
     size_t threads = team_size(f->team);

@@ -42,11 +42,19 @@ struct forward {
     size_t max_rows, max_logits;
     size_t embd_stride, q_stride, kv_stride, ff_stride, vocab_stride; /* floats */
 
-    float *x;                   /* [T][embd_stride]: the residual stream */
-    float *q, *k, *v;           /* [T][q_stride], [T][kv_stride] twice */
-    float *up;                  /* [T][ff_stride] */
-    float *proj;                /* [T][embd_stride]: a projection before it joins the residual */
-    struct act inputs[INPUTS];  /* [T] */
+    float *x;                  /* [T][embd_stride]: the residual stream */
+    float *q, *k, *v;          /* [T][q_stride], [T][kv_stride] twice */
+    float *up;                 /* [T][ff_stride] */
+    float *proj;               /* [T][embd_stride]: a projection before it joins the residual */
+    struct act inputs[INPUTS]; /* [T] */
+
+    /* of recurrent layers, where the model has any; the gate is attention's too */
+    size_t mix_stride, gate_stride, alpha_stride;
+    float *mix;                         /* [T][mix_stride]: queries, keys and values */
+    float *gate;                        /* [T][gate_stride] */
+    float *alpha, *beta;                /* [T][alpha_stride]: a value head's, made by its rows */
+    const float *query_norm, *key_norm; /* [D]: weights that make a length of RMS */
+
     struct thread_scratch *own; /* [n_threads] */
     struct attention *attention;
     struct experts *experts; /* NULL: no layer has any */
@@ -62,6 +70,9 @@ struct forward {
     uint32_t *logits_of;  /* [max_logits]: those of them that want logits */
     uint32_t *vectors_of; /* [max_rows]: those that want their vector */
     size_t n_logits, n_vectors;
+    struct run *runs; /* [n_runs] */
+    size_t n_runs;
+    uint32_t *places;                /* [n_rows]: of a row among the wanted ones; or NO_PLACE */
     _Atomic uint8_t *out_of_range;   /* [max_rows]: 1 where a key or value was */
     _Atomic uint32_t n_out_of_range; /* stores of such; 0: none of the flags is set */
     struct planned_phase *plan;      /* [n_plan]: all phases of a step */
@@ -76,6 +87,12 @@ struct forward {
 struct range {
     size_t begin, end;
 };
+
+struct run { /* rows of one sequence that stand together */
+    size_t first, n;
+};
+
+#define NO_PLACE UINT32_MAX
 
 struct phase {
     size_t (*items)(const struct forward *f, size_t layer); /* 0: the step has no such phase */

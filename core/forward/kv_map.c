@@ -13,25 +13,39 @@ static size_t least(size_t a, size_t b)
 
 /* --- layers --- */
 
+/* Whether a layer's keys and values are only those of the last positions: it has a window, and a
+ * context can be longer. */
+static bool is_windowed(const struct layer_shape *l, size_t n_context)
+{
+    return l->n_kv_heads > 0 && l->window > 0 && l->window < n_context;
+}
+
+/* Bytes of what a recurrent layer carries on. */
+static size_t state_bytes(const struct shape *shape, const struct layer_shape *l)
+{
+    return l->mixer == MIXER_DELTA ? delta_floats(&shape->delta) * sizeof(float) : 0;
+}
+
 void kv_map_of(struct kv_map *out, struct kv_place *places, const struct shape *shape,
                enum kv_type type, size_t n_context)
 {
     struct kv_map map = {0};
     size_t n_windowed = 0, n_full = 0;
     for (size_t l = 0; l < shape->n_layers; l++) {
-        const size_t heads = shape->n_kv_heads;
-        const size_t window = 0;
-        n_windowed += heads > 0 && window > 0 && window < n_context;
-        n_full += heads > 0 && (window == 0 || window >= n_context);
-        if (window < n_context && window > map.window)
-            map.window = window;
+        const struct layer_shape *layer = &shape->layers[l];
+        const bool windowed = is_windowed(layer, n_context);
+        n_windowed += windowed;
+        n_full += layer->n_kv_heads > 0 && !windowed;
+        if (windowed && layer->window > map.window)
+            map.window = layer->window;
     }
-    if (n_full == 0) /* something must say what a page's positions are */
+    if (n_full == 0) /* pages must have something to hold: all layers are kept whole */
         map.window = n_windowed = 0;
     for (size_t l = 0; l < shape->n_layers; l++) {
-        const size_t heads = shape->n_kv_heads;
-        const size_t block = heads > 0 ? page_head_bytes(type, shape->head_dim) : 0;
-        const bool windowed = false;
+        const struct layer_shape *layer = &shape->layers[l];
+        const size_t heads = layer->n_kv_heads;
+        const size_t block = heads > 0 ? page_head_bytes(type, layer->head_dim) : 0;
+        const bool windowed = n_windowed > 0 && is_windowed(layer, n_context);
         size_t *sum = windowed ? &map.window_bytes : &map.page_bytes;
         if (places)
             places[l] = (struct kv_place){.offset = *sum,
@@ -39,6 +53,7 @@ void kv_map_of(struct kv_map *out, struct kv_place *places, const struct shape *
                                           .state = map.state_bytes / sizeof(float),
                                           .windowed = windowed};
         *sum += heads * block;
+        map.state_bytes += state_bytes(shape, layer);
     }
     if (n_windowed > 0)
         map.window_pages = (map.window + KV_PAGE - 2) / KV_PAGE + 1;
@@ -101,7 +116,7 @@ void kv_divide(struct kv_division *out, const struct kv_map *map, size_t n_conte
     *out = sequences(map, low * KV_PAGE, low > 0);
     out->n_windows += ahead(map, low);
     size_t left = budget_bytes - bytes_of(map, out);
-    if (low == n_most) {
+    if (low == n_most && bytes_of(map, out) > 0) {
         const size_t typical = n_most > TYPICAL ? n_most / TYPICAL * KV_PAGE : KV_PAGE;
         struct kv_division one = sequences(map, typical, 1), more;
         more = sequences(map, typical, left / bytes_of(map, &one));

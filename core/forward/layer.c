@@ -103,18 +103,22 @@ static const struct phase head_phases[] = {
 static const struct phase_group first_group = PHASE_GROUP(first_phases);
 static const struct phase_group head_group = PHASE_GROUP(head_phases);
 
-enum { MAX_GROUPS = 4 }; /* of a layer */
+enum { MAX_GROUPS = 5 }; /* of a layer */
 
 /* A layer's groups by what it is: how it mixes positions, then its feed-forward half. */
 static size_t groups_of(const struct model *model, size_t layer, const struct phase_group **out)
 {
     size_t n = 0;
     switch (model->shape.layers[layer].mixer) {
+    case MIXER_DELTA:
+        out[n++] = &delta_phases;
+        break;
     case MIXER_ATTENTION:
     default:
         out[n++] = &attention_phases;
         break;
     }
+    out[n++] = &output_phases;
     if (model->layers[layer].attn_residual_norm.weight != NULL)
         out[n++] = &attended_norm_phases;
     out[n++] = model->shape.layers[layer].has_experts ? &expert_phases : &feed_forward_phases;

@@ -19,8 +19,10 @@ struct phase_group {
     size_t n;
 };
 
-/* Of a layer, in this order. */
+/* Of a layer, in this order: how it mixes positions, what it makes of that, and the rest. */
 extern const struct phase_group attention_phases;    /* attend_layer.c */
+extern const struct phase_group delta_phases;        /* delta_layer.c */
+extern const struct phase_group output_phases;       /* mixed.c */
 extern const struct phase_group feed_forward_phases; /* feed_forward.c */
 extern const struct phase_group expert_phases;       /* expert_layer.c */
 /* After each half, where the residual itself is normed. residual_norms.c */
@@ -43,6 +45,15 @@ static inline size_t rows_on(const struct forward *f, size_t layer)
 {
     return is_last(f, layer) ? f->n_wanted : f->n_rows;
 }
+
+/* Behind the last layer's keys and values row i is the i-th that wants logits: their residuals move
+ * to the front. In a phase in which no item reads residuals. */
+void gather_residuals(const struct forward *f);
+
+/* --- recurrent layers: delta_layer.c --- */
+
+void delta_carve(struct forward *f); /* their buffers */
+void delta_plan(struct forward *f);  /* before a step */
 
 static inline const struct layer_shape *shape_of(const struct forward *f, size_t layer)
 {
@@ -82,6 +93,15 @@ const struct act *product_input(const struct forward *f, size_t layer, enum inpu
 /* y = W x + b for panels [p0, p1). */
 void linear_panels(const struct forward *f, const struct linear *l, size_t p0, size_t p1,
                    const struct act *x, size_t n_rows, float *y, size_t stride);
+
+struct product {
+    const struct linear *linear; /* n_rows 0: there is none */
+    float *y;                    /* [n_rows][stride] */
+    size_t stride;
+};
+/* Several products of one input: items are the panels of all of them, one after the other. */
+void project_parts(const struct forward *f, const struct product *parts, size_t n, struct range r,
+                   const struct act *x, size_t n_rows);
 
 /* What joins the residual: x += scale * (W act + b), or, where it is normed first, only the product
  * into f->proj; then a phase of post_norm_items rows adds it. */

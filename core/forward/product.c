@@ -72,6 +72,18 @@ void linear_panels(const struct forward *f, const struct linear *l, size_t p0, s
         f->kernels->add(y + t * stride + begin, l->bias + begin, n);
 }
 
+void project_parts(const struct forward *f, const struct product *parts, size_t n, struct range r,
+                   const struct act *x, size_t n_rows)
+{
+    for (size_t i = 0, first = 0; i < n; i++) {
+        size_t n_panels = matrix_n_panels(&parts[i].linear->w);
+        size_t p0 = r.begin > first ? r.begin - first : 0;
+        size_t p1 = r.end > first ? (r.end - first < n_panels ? r.end - first : n_panels) : 0;
+        linear_panels(f, parts[i].linear, p0, p1, x, n_rows, parts[i].y, parts[i].stride);
+        first += n_panels;
+    }
+}
+
 void scale_values(float *x, float scale, size_t n)
 {
     for (size_t i = 0; scale != 1.0f && i < n; i++)

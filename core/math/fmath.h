@@ -11,8 +11,9 @@
 float fmath_exp(float x); /* below -87.3: 0 (no subnormal result); above 88.7: +inf; NaN: NaN */
 float fmath_log(float x); /* x > 0; 0: -inf; below: NaN */
 float fmath_tanh(float x);
-float fmath_silu(float x); /* x / (1 + exp(-x)) */
-float fmath_gelu(float x); /* tanh form: Hendrycks and Gimpel, 2016, as GPT-2 uses it */
+float fmath_softplus(float x); /* ln(1 + exp(x)) */
+float fmath_silu(float x);     /* x / (1 + exp(-x)) */
+float fmath_gelu(float x);     /* tanh form: Hendrycks and Gimpel, 2016, as GPT-2 uses it */
 
 /* Double precision, for tables made at load time (RoPE). */
 double fmath_exp_d(double x);

@@ -17,8 +17,11 @@
 #define BEHIND   (SANDWICH & ~(TRAIT_ATTN_NORM | TRAIT_FFN_NORM)) /* of what joins alone */
 #define GEMMA    (SANDWICH | TRAIT_EMBED_ROOT | TRAIT_WINDOWS | TRAIT_LOGIT_SOFTCAP)
 #define BERT     (TRAIT_ANY | TRAIT_ATTENTION | TRAIT_DENSE | TRAIT_ENCODER | TRAIT_BERT_NORMS)
-#define EXPERTS  ((LLAMA | TRAIT_EXPERTS) & ~(TRAIT_DENSE | TRAIT_GATED))
-#define BIASED   (LAYERS | TRAIT_LAYER_NORMS | TRAIT_BIASES)
+#define QWEN35                                                                                     \
+    ((LLAMA & ~TRAIT_FFN_NORM) | TRAIT_FFN_NORM_NAMED_POST | TRAIT_HEAD_NORMS |                    \
+     TRAIT_QUERY_GATES | TRAIT_DELTA | TRAIT_SECTIONS | TRAIT_SPECULATES)
+#define EXPERTS ((LLAMA | TRAIT_EXPERTS) & ~(TRAIT_DENSE | TRAIT_GATED))
+#define BIASED  (LAYERS | TRAIT_LAYER_NORMS | TRAIT_BIASES)
 
 #define ARCH(arch_name, norms_and_ffn, order, marks)                                               \
     .name = (arch_name), norms_and_ffn, .rope = (order), .traits = (marks)
@@ -33,6 +36,7 @@ static const struct arch archs[] = {
     {ARCH("gpt2", LAYER_GELU, ROPE_NONE, BIASED | TRAIT_FUSED_QKV | TRAIT_LEARNED_POSITIONS)},
     {ARCH("qwen2", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_QKV_BIASES)},
     {ARCH("qwen3", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_HEAD_NORMS)},
+    {ARCH("qwen35", RMS_SILU, ROPE_NEOX, QWEN35), .full_interval = 4},
     {ARCH("qwen3vl", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_HEAD_NORMS | TRAIT_SECTIONS)},
     {ARCH("phi3", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_LONGROPE | TRAIT_IGNORES_WINDOW)},
     {ARCH("smollm3", RMS_SILU, ROPE_INTERLEAVED, LLAMA), .still_layers = 4},

@@ -46,6 +46,8 @@ enum {
     TRAIT_IGNORES_WINDOW_BIT,
     TRAIT_ENCODER_BIT,
     TRAIT_BERT_NORMS_BIT,
+    TRAIT_DELTA_BIT,
+    TRAIT_QUERY_GATES_BIT,
     TRAIT_EXPERTS_BIT,
     TRAIT_EXPERT_BIASES_BIT,
     TRAIT_CHOICE_BIAS_BIT,
@@ -89,6 +91,8 @@ enum {
 #define TRAIT_IGNORES_WINDOW    TRAIT(TRAIT_IGNORES_WINDOW_BIT) /* has the key, attends to all */
 #define TRAIT_ENCODER           TRAIT(TRAIT_ENCODER_BIT)        /* no causality, no text */
 #define TRAIT_BERT_NORMS        TRAIT(TRAIT_BERT_NORMS_BIT)     /* of embeddings and of residuals */
+#define TRAIT_DELTA             TRAIT(TRAIT_DELTA_BIT)       /* layers that are gated delta nets */
+#define TRAIT_QUERY_GATES       TRAIT(TRAIT_QUERY_GATES_BIT) /* each query with a gate beside it */
 
 #define TRAIT_EXPERTS       TRAIT(TRAIT_EXPERTS_BIT)       /* layers with experts */
 #define TRAIT_EXPERT_BIASES TRAIT(TRAIT_EXPERT_BIASES_BIT) /* of the router and of each expert */
@@ -115,6 +119,7 @@ struct arch {
     uint32_t still_layers;        /* every n-th layer does not rotate; 0: all do */
     bool still_full;              /* where some have windows, the others do not rotate */
     float softcap, logit_softcap; /* defaults */
+    uint32_t full_interval;       /* of TRAIT_DELTA: every n-th layer attends */
     enum router router;           /* of experts */
     bool raw_weights;             /* which are not renormalised */
     uint32_t root_scaled_of;      /* layers of the size whose scores are scaled by sqrt(E / H) */
@@ -133,6 +138,11 @@ enum dim {
     DIM_ROPE_HALF,
     DIM_TOKEN_TYPES,
     DIM_SCORES,
+    DIM_DELTA_CHANNELS,
+    DIM_DELTA_INNER,
+    DIM_DELTA_SIZE,
+    DIM_DELTA_HEADS,
+    DIM_DELTA_TAPS,
     DIM_HEADS,
     DIM_EXPERTS,
     DIM_FF_EXPERT,
@@ -141,22 +151,24 @@ enum dim {
 };
 
 enum role_kind {
-    ROLE_MATRIX,               /* any weight type; packed. place: struct matrix */
-    ROLE_HEAD,                 /* the same; absent: the embedding serves */
-    ROLE_QKV,                  /* q, k and v in one, cut by rows; place: the layer's */
-    ROLE_UP,                   /* a matrix; where there is no gate beside it, gate and up in one */
-    ROLE_UP_BIAS,              /* likewise */
-    ROLE_VECTOR,               /* F32, F16 or BF16, kept as F32. place: const float * */
-    ROLE_BIAS,                 /* a vector padded with zeros to whole panels */
-    ROLE_QKV_BIAS,             /* the three biases in one */
-    ROLE_FIRST_ROW,            /* any weight type, the first row kept as F32 */
-    ROLE_POSITIONS,            /* any weight type, the first n_context rows kept as F32 */
-    ROLE_FREQS,                /* taken up by the RoPE tables */
-    ROLE_FREQS_LONG,           /* ... of contexts beyond the original one */
-    ROLE_FREQS_SHORT,          /* ... of others */
-    ROLE_EXPERTS,              /* a matrix of each expert; place: struct expert_linear's first */
-    ROLE_EXPERTS_GATE_UP,      /* gate and up of each in one; place: the layer's */
-    ROLE_EXPERTS_BIAS,         /* a vector of each */
+    ROLE_MATRIX,          /* any weight type; packed. place: struct matrix */
+    ROLE_Q,               /* a matrix; with TRAIT_QUERY_GATES each head's gate after its queries */
+    ROLE_TAPS,            /* a vector for each channel, kept by position */
+    ROLE_HEAD,            /* the same; absent: the embedding serves */
+    ROLE_QKV,             /* q, k and v in one, cut by rows; place: the layer's */
+    ROLE_UP,              /* a matrix; where there is no gate beside it, gate and up in one */
+    ROLE_UP_BIAS,         /* likewise */
+    ROLE_VECTOR,          /* F32, F16 or BF16, kept as F32. place: const float * */
+    ROLE_BIAS,            /* a vector padded with zeros to whole panels */
+    ROLE_QKV_BIAS,        /* the three biases in one */
+    ROLE_FIRST_ROW,       /* any weight type, the first row kept as F32 */
+    ROLE_POSITIONS,       /* any weight type, the first n_context rows kept as F32 */
+    ROLE_FREQS,           /* taken up by the RoPE tables */
+    ROLE_FREQS_LONG,      /* ... of contexts beyond the original one */
+    ROLE_FREQS_SHORT,     /* ... of others */
+    ROLE_EXPERTS,         /* a matrix of each expert; place: struct expert_linear's first */
+    ROLE_EXPERTS_GATE_UP, /* gate and up of each in one; place: the layer's */
+    ROLE_EXPERTS_BIAS,    /* a vector of each */
     ROLE_EXPERTS_GATE_UP_BIAS, /* likewise */
 };
 

@@ -6,15 +6,15 @@
 #define F32_BYTES 4.0
 
 struct cost_sums { /* of a layer: rows that go through its first half, and on through its second */
-    double steps, rows, steps_on, rows_on, positions, blocks;
+    double steps, rows, steps_on, rows_on, positions, blocks, sequences;
     double experts_on; /* over steps: the experts that rows go to */
 };
 
 static struct cost_sums sums_of(const struct model *model, size_t layer,
                                 const struct record_work *w)
 {
-    struct cost_sums s = {w->n_steps,     w->n_rows,      w->n_steps,  w->n_rows,
-                          w->n_positions, w->n_kv_blocks, w->n_experts};
+    struct cost_sums s = {w->n_steps,     w->n_rows,      w->n_steps,     w->n_rows,
+                          w->n_positions, w->n_kv_blocks, w->n_sequences, w->n_experts};
     if (layer + 1 == model->shape.n_layers) { /* after its keys and values only wanted rows go on */
         s.steps_on = w->n_steps_wanted;
         s.rows_on = w->n_wanted;
@@ -92,6 +92,42 @@ static void cost_attention(struct record_cost *out, const struct model *model, e
     out->ops += s->positions * heads * (4 * d + 2);             /* q.k and p.v; exp and sum */
 }
 
+/* Of a gated delta net, what is not as in a layer that attends. A run reads and writes its state
+ * once; its rows pass it in the first-level cache. */
+static bool cost_delta(struct record_cost *out, const struct shape *shape, const struct layer *l,
+                       enum scope scope, const struct cost_sums *s)
+{
+    const struct delta_shape *d = &shape->delta;
+    const double channels = (double)delta_channels(d), inner = (double)delta_inner(d);
+    const double cells = inner * (double)d->size;
+    switch ((int)scope) {
+    case SCOPE_QKV:
+        add_product(out, &l->delta.mix.w, s->steps, s->rows);
+        add_product(out, &l->delta.gate.w, s->steps, s->rows);
+        add_product(out, &l->delta.alpha.w, s->steps, s->rows);
+        add_product(out, &l->delta.beta.w, s->steps, s->rows);
+        return true;
+    case SCOPE_CONV: /* taps, and an activation of about ten operations a value */
+        add_values(out, s->rows * channels, 2, 2 * (double)d->n_taps + 10);
+        return true;
+    case SCOPE_RECURRENCE: /* two answers, a decay and a change of each cell */
+        out->kv_bytes += s->sequences * 2 * cells * F32_BYTES;
+        out->ops += s->rows * cells * 7;
+        add_values(out, s->rows * (channels + 2 * inner), 1, 0);
+        add_values(out, s->rows_on * inner, 3, 14);
+        return true;
+    case SCOPE_OUTPUT_ROUND:
+        add_round(out, &l->attn_output.w, s->rows_on * inner);
+        return true;
+    case SCOPE_ROPE:
+    case SCOPE_ATTENTION:
+    case SCOPE_ATTENTION_MERGE:
+        return true; /* nothing */
+    default:
+        return false;
+    }
+}
+
 /* The feed-forward half of a layer with experts. */
 static void cost_experts(struct record_cost *out, const struct model *model, enum scope scope,
                          const struct layer_experts *l, const struct cost_sums *s)
@@ -139,6 +175,8 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     struct cost_sums s = sums_of(model, layer, work);
     double e = (double)shape->n_embd, f = (double)shape->n_ff, d = (double)shape->head_dim;
     double q = (double)shape->n_heads * d, k = (double)shape->n_kv_heads * d;
+    if (shape->layers[layer].mixer == MIXER_DELTA && cost_delta(out, shape, l, scope, &s))
+        return;
     if (shape->layers[layer].has_experts && scope >= SCOPE_FFN_NORM) {
         cost_experts(out, model, scope, &l->experts, &s);
         return;
@@ -152,6 +190,7 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
         add_product(out, &l->q.w, s.steps, s.rows);
         add_product(out, &l->k.w, s.steps, s.rows);
         add_product(out, &l->v.w, s.steps, s.rows);
+        add_product(out, &l->q_gate.w, s.steps, s.rows);
         break;
     case SCOPE_ROPE:
         add_values(out, s.rows * (q + k), 2, shape->rope == ROPE_NONE ? 1 : 4);
@@ -280,7 +319,9 @@ unsigned cost_matrix_type(const struct model *model, enum scope scope, size_t la
     const struct layer *l = &model->layers[layer < model->shape.n_layers ? layer : 0];
     switch ((int)scope) {
     case SCOPE_QKV:
-        return type_of((const struct matrix *const[]){&l->q.w, &l->k.w, &l->v.w}, 3);
+        return type_of((const struct matrix *const[]){&l->q.w, &l->k.w, &l->v.w, &l->delta.mix.w,
+                                                      &l->delta.gate.w},
+                       5);
     case SCOPE_OUTPUT:
         return l->attn_output.w.type;
     case SCOPE_ROUTER:

@@ -74,10 +74,63 @@ static enum status read_windows(struct key_reader *r, struct shape *s)
     return STATUS_OK;
 }
 
+/* --- recurrent layers --- */
+
+static enum status read_delta_shape(struct key_reader *r, struct delta_shape *d)
+{
+    size_t inner = 0;
+    enum status status;
+    if ((status = read_size(r, "ssm.conv_kernel", 2, DELTA_TAPS_MAX, 0, &d->n_taps)) != STATUS_OK ||
+        (status = read_size(r, "ssm.state_size", 1, DELTA_SIZE_MAX, 0, &d->size)) != STATUS_OK ||
+        (status = read_size(r, "ssm.group_count", 1, MAX_HEADS, 0, &d->n_key_heads)) != STATUS_OK ||
+        (status = read_size(r, "ssm.time_step_rank", 1, MAX_HEADS, 0, &d->n_value_heads)) !=
+            STATUS_OK)
+        return status;
+    if (d->n_value_heads % d->n_key_heads != 0)
+        return error_set_param(r->err, STATUS_FORMAT, r->key,
+                               "key '%s' is %zu; it must be a multiple of the %zu key heads",
+                               r->key, d->n_value_heads, d->n_key_heads);
+    status = read_size(r, "ssm.inner_size", 1, MAX_EMBD, 0, &inner);
+    if (status == STATUS_OK && inner != delta_inner(d))
+        status = error_set_param(r->err, STATUS_FORMAT, r->key,
+                                 "key '%s' is %zu; it must be %zu value heads of %zu", r->key,
+                                 inner, d->n_value_heads, d->size);
+    return status;
+}
+
+/* Which layers carry a state: all but every n-th, or each as the file says. */
+static enum status read_recurrent(struct key_reader *r, struct shape *s)
+{
+    static const char key[] = "attention.recurrent_layers";
+    uint32_t recurrent[MODEL_MAX_LAYERS];
+    size_t interval = r->arch->full_interval;
+    enum status status;
+    if ((r->arch->traits & TRAIT_DELTA) == 0)
+        return STATUS_OK;
+    if ((status = read_size(r, "full_attention_interval", 1, MODEL_MAX_LAYERS, interval,
+                            &interval)) != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < s->n_layers; i++)
+        recurrent[i] = (i + 1) % interval != 0;
+    if (has_key(r, key) && (status = read_each(r, key, s, 0, 1, 0, recurrent)) != STATUS_OK)
+        return status;
+    for (size_t i = 0; i < s->n_layers; i++) {
+        struct layer_shape *l = &s->layers[i];
+        if (recurrent[i] == 0)
+            continue;
+        l->mixer = MIXER_DELTA;
+        l->rotation = ROTATION_NONE;
+        l->n_kv_heads = 0;
+    }
+    return read_delta_shape(r, &s->delta);
+}
+
 enum status read_layers(struct key_reader *r, struct shape *s)
 {
     bool rotates = true;
     enum status status = read_counts(r, s);
+    if (status == STATUS_OK)
+        status = read_recurrent(r, s);
     if (status == STATUS_OK && (r->arch->traits & TRAIT_ROPE_OPTIONAL) != 0)
         status = gguf_get_bool(r->gguf, full_key(r, "rope.scaling.finetuned"), &rotates,
                                &(bool){false}, r->err);

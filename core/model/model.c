@@ -86,12 +86,14 @@ static size_t pack(struct team *team, const struct matrix *matrix, const uint8_t
     return p.bad_row;
 }
 
-/* Rows [first, first + n_rows) of a tensor as a packed matrix. */
-static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size_t first,
-                             size_t n_rows, struct matrix *out)
+/* n rows that lie at src as a packed matrix. *bad_row: the first with a value that is not finite;
+ * n_rows: none. */
+static enum status pack_from(struct loader *l, const struct gguf_tensor *t, const uint8_t *src,
+                             size_t n_rows, struct matrix *out, size_t *bad_row)
 {
     enum weight_type type = type_of(t);
     size_t n_cols = (size_t)t->ne[0], n_bytes = matrix_packed_bytes(type, n_rows, n_cols);
+    *bad_row = n_rows;
     if (n_bytes == 0) {
         l->overflow = true;
         return STATUS_OK;
@@ -102,12 +104,49 @@ static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size
     if (dst == NULL)
         return no_room(l, t->name);
     *out = matrix_at(type, n_rows, n_cols, dst);
-    size_t bad_row = pack(l->team, out, t->data + first * weight_bytes(type, n_cols));
-    if (bad_row < n_rows)
-        return weights_refuse(t, first + bad_row, l->err);
+    *bad_row = pack(l->team, out, src);
     l->model->weight_bytes += n_bytes;
     l->model->bytes_per_token += n_bytes;
     return STATUS_OK;
+}
+
+/* Rows [first, first + n_rows) of a tensor as a packed matrix. */
+static enum status pack_rows(struct loader *l, const struct gguf_tensor *t, size_t first,
+                             size_t n_rows, struct matrix *out)
+{
+    enum weight_type type = type_of(t);
+    const size_t row_bytes = weight_bytes(type, (size_t)t->ne[0]);
+    size_t bad_row;
+    enum status status = pack_from(l, t, t->data != NULL ? t->data + first * row_bytes : NULL,
+                                   n_rows, out, &bad_row);
+    if (status == STATUS_OK && bad_row < n_rows)
+        return weights_refuse(t, first + bad_row, l->err);
+    return status;
+}
+
+/* Of each head 2 * size rows, queries and then their gates: all queries, and all gates. */
+static enum status pack_gated_queries(struct loader *l, const struct gguf_tensor *t, size_t first,
+                                      size_t at, struct layer *layer)
+{
+    const size_t size = l->shape->layers[at].head_dim, n = role_dim(l->shape, DIM_Q, at);
+    const size_t row_bytes = weight_bytes(type_of(t), (size_t)t->ne[0]);
+    struct linear *parts[2] = {&layer->q, &layer->q_gate};
+    uint8_t *rows = l->model != NULL ? malloc(n * row_bytes) : NULL;
+    if (l->model != NULL && rows == NULL)
+        return error_no_memory(l->err, n * row_bytes, t->name);
+    enum status status = STATUS_OK;
+    for (size_t part = 0; part < 2 && status == STATUS_OK; part++) {
+        size_t bad_row = n;
+        for (size_t i = 0; rows != NULL && i < n; i += size)
+            memcpy(rows + i * row_bytes, t->data + (first + 2 * i + part * size) * row_bytes,
+                   size * row_bytes);
+        status = pack_from(l, t, rows, n, &parts[part]->w, &bad_row);
+        if (status == STATUS_OK && bad_row < n)
+            status = weights_refuse(
+                t, first + 2 * (bad_row / size * size) + part * size + bad_row % size, l->err);
+    }
+    free(rows);
+    return status;
 }
 
 /* Rows [first, first + n_rows) of each expert's matrix in a tensor, one packed matrix after the
@@ -160,6 +199,30 @@ static size_t whole_panels(size_t n)
     return (n + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
 }
 
+/* Queries with gates have no biases in any model. */
+static enum status gated_bias(struct loader *l, const struct gguf_tensor *t)
+{
+    return error_set_param(l->err, STATUS_UNSUPPORTED, t->name,
+                           "tensor '%s': queries with gates and a bias are not supported", t->name);
+}
+
+/* A convolution's weights, [channels][taps] in the file. */
+static enum status keep_taps(struct loader *l, const struct gguf_tensor *t, const float **out)
+{
+    const size_t n_taps = (size_t)t->ne[0], n = (size_t)t->ne[1];
+    const float *by_channel = NULL;
+    float *dst = carve(l, n_taps * n, sizeof *dst);
+    enum status status = keep_values(l, t, 0, n_taps * n, n_taps * n, &by_channel);
+    if (status != STATUS_OK || l->model == NULL)
+        return status;
+    if (dst == NULL)
+        return no_room(l, t->name);
+    for (size_t i = 0; i < n_taps * n; i++)
+        dst[i % n_taps * n + i / n_taps] = by_channel[i];
+    *out = dst;
+    return STATUS_OK;
+}
+
 /* Values [first, first + n) of each expert's vector in a tensor, each padded to whole panels. */
 static enum status keep_experts_bias(struct loader *l, const struct gguf_tensor *t, size_t first,
                                      size_t n, struct expert_linear *out)
@@ -200,7 +263,12 @@ static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool b
     struct linear *parts[3] = {&layer->q, &layer->k, &layer->v};
     size_t kv = role_dim(l->shape, DIM_KV, at), n[3] = {role_dim(l->shape, DIM_Q, at), kv, kv};
     size_t first = 0;
-    for (size_t i = 0; i < 3; i++) {
+    enum status gated = STATUS_OK;
+    if ((l->shape->traits & TRAIT_QUERY_GATES) != 0) {
+        gated = bias ? gated_bias(l, t) : pack_gated_queries(l, t, 0, at, layer);
+        first = 2 * n[0];
+    }
+    for (size_t i = first > 0 ? 1 : 0; i < 3 && gated == STATUS_OK; i++) {
         enum status status =
             bias ? keep_values(l, t, first, n[i], whole_panels(n[i]), &parts[i]->bias)
                  : pack_rows(l, t, first, n[i], &parts[i]->w);
@@ -208,7 +276,7 @@ static enum status cut_qkv(struct loader *l, const struct gguf_tensor *t, bool b
             return status;
         first += n[i];
     }
-    return STATUS_OK;
+    return gated;
 }
 
 /* Gate and up stacked in one tensor, the gate first; or up alone. */
@@ -257,6 +325,12 @@ static enum status take_tensor(struct loader *l, const struct tensor_role *role,
     case ROLE_MATRIX:
     case ROLE_HEAD:
         return pack_rows(l, t, 0, (size_t)t->ne[1], place);
+    case ROLE_Q:
+        return (l->shape->traits & TRAIT_QUERY_GATES) != 0
+                   ? pack_gated_queries(l, t, 0, layer, (struct layer *)(void *)base)
+                   : pack_rows(l, t, 0, (size_t)t->ne[1], place);
+    case ROLE_TAPS:
+        return keep_taps(l, t, place);
     case ROLE_QKV:
     case ROLE_QKV_BIAS:
         return cut_qkv(l, t, role->kind == ROLE_QKV_BIAS, layer, (struct layer *)(void *)base);

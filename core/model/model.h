@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "gguf/gguf.h"
+#include "math/kernels.h"
 #include "math/matrix.h"
 #include "model/experts.h"
 #include "model/pooling.h"
@@ -45,7 +46,38 @@ struct rotation {
 enum { ROTATION_MAIN, ROTATION_WINDOW, ROTATIONS, ROTATION_NONE = ROTATIONS };
 
 /* How a layer mixes positions. */
-enum mixer { MIXER_ATTENTION };
+enum mixer { MIXER_ATTENTION, MIXER_DELTA };
+
+/* How far recurrent layers may go. */
+enum { DELTA_SIZE_MAX = 256, DELTA_TAPS_MAX = 8 };
+
+/* Of a model's layers that are gated delta nets. Value head i goes with key head i % n_key_heads.
+ */
+struct delta_shape {
+    size_t size; /* of keys and values */
+    size_t n_key_heads, n_value_heads;
+    size_t n_taps; /* of the short convolution, the position itself included */
+};
+
+static inline size_t delta_inner(const struct delta_shape *s) /* values of all heads */
+{
+    return s->n_value_heads * s->size;
+}
+/* Queries, keys and values side by side: what is convolved. */
+static inline size_t delta_channels(const struct delta_shape *s)
+{
+    return 2 * s->n_key_heads * s->size + delta_inner(s);
+}
+/* Floats of what a sequence carries on: the convolution's last inputs [n_taps - 1][channels], then
+ * the heads' states. */
+static inline size_t delta_conv_floats(const struct delta_shape *s)
+{
+    return ((s->n_taps - 1) * delta_channels(s) + 15) / 16 * 16;
+}
+static inline size_t delta_floats(const struct delta_shape *s)
+{
+    return delta_conv_floats(s) + s->n_value_heads * delta_state_floats(s->size);
+}
 
 /* What one layer is; most models' layers are all alike. */
 struct layer_shape {
@@ -90,6 +122,7 @@ struct shape {
      * they are not. */
     float temperature;
     size_t temperature_context;
+    struct delta_shape delta;                    /* zero: no layer is one */
     struct layer_shape layers[MODEL_MAX_LAYERS]; /* [n_layers] */
 };
 
@@ -120,6 +153,15 @@ struct layer_experts {
     struct linear shared_weight; /* [1][n_embd]: what they give is multiplied by its sigmoid */
 };
 
+struct delta_layer {           /* a gated delta net */
+    struct linear mix;         /* [channels]: queries, keys, values */
+    struct linear gate;        /* [inner]: opens the answers */
+    struct linear alpha, beta; /* [value heads]: what is kept, and what is taken in */
+    const float *taps;         /* [n_taps][channels], the oldest position's first */
+    const float *dt, *decay;   /* [value heads]; decay is negative */
+    struct norm norm;          /* of answers [size] */
+};
+
 struct layer {
     struct norm attn_norm, ffn_norm;                   /* before; weight NULL: none */
     struct norm attn_residual_norm, ffn_residual_norm; /* of the residual itself, after each half;
@@ -128,10 +170,12 @@ struct layer {
     struct norm q_norm, k_norm;                /* of each head [head_dim]; weight NULL: none */
     struct norm q_row_norm, k_row_norm;        /* of all heads together; weight NULL: none */
     struct linear q, k, v, attn_output;
+    struct linear q_gate;          /* [H * D]: opens what is attended; n_rows 0: none */
     const float *sinks;            /* [n_heads]: of attention (attention.h); NULL: none */
     struct linear gate, up, down;  /* gate only where the FFN is gated */
     struct layer_experts experts;  /* in their place */
     const struct rope_table *rope; /* the model's; NULL: this layer does not rotate */
+    struct delta_layer delta;      /* of MIXER_DELTA; attn_output is its output */
 };
 
 struct model {

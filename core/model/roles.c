@@ -44,7 +44,7 @@ const struct tensor_role tensor_roles[] = {
          DIM_ONE),
     ROLE("attn_norm.bias", ROLE_VECTOR, OF_LAYER(attn_norm.bias), TRAIT_LAYER_NORMS, 0, DIM_EMBD,
          DIM_ONE),
-    ROLE_OR("attn_q.weight", ROLE_MATRIX, OF_LAYER(q.w), TRAIT_ATTENTION, 0, DIM_EMBD, DIM_Q,
+    ROLE_OR("attn_q.weight", ROLE_Q, OF_LAYER(q.w), TRAIT_ATTENTION, 0, DIM_EMBD, DIM_Q,
             "attn_qkv.weight"),
     ROLE_OR("attn_q.bias", ROLE_BIAS, OF_LAYER(q.bias), SPLIT_BIASES, TRAIT_ATTENTION, DIM_Q,
             DIM_ONE, "attn_qkv.bias"),
@@ -68,6 +68,22 @@ const struct tensor_role tensor_roles[] = {
          DIM_ONE),
     ROLE("attn_k_norm.weight", ROLE_VECTOR, OF_LAYER(k_row_norm.weight), TRAIT_ROW_NORMS, 0, DIM_KV,
          DIM_ONE),
+    ROLE("attn_qkv.weight", ROLE_MATRIX, OF_LAYER(delta.mix.w), TRAIT_DELTA, 0, DIM_EMBD,
+         DIM_DELTA_CHANNELS),
+    ROLE("attn_gate.weight", ROLE_MATRIX, OF_LAYER(delta.gate.w), TRAIT_DELTA, 0, DIM_EMBD,
+         DIM_DELTA_INNER),
+    ROLE("ssm_alpha.weight", ROLE_MATRIX, OF_LAYER(delta.alpha.w), TRAIT_DELTA, 0, DIM_EMBD,
+         DIM_DELTA_HEADS),
+    ROLE("ssm_beta.weight", ROLE_MATRIX, OF_LAYER(delta.beta.w), TRAIT_DELTA, 0, DIM_EMBD,
+         DIM_DELTA_HEADS),
+    ROLE("ssm_conv1d.weight", ROLE_TAPS, OF_LAYER(delta.taps), TRAIT_DELTA, 0, DIM_DELTA_TAPS,
+         DIM_DELTA_CHANNELS),
+    ROLE("ssm_dt.bias", ROLE_VECTOR, OF_LAYER(delta.dt), TRAIT_DELTA, 0, DIM_DELTA_HEADS, DIM_ONE),
+    ROLE("ssm_a", ROLE_VECTOR, OF_LAYER(delta.decay), TRAIT_DELTA, 0, DIM_DELTA_HEADS, DIM_ONE),
+    ROLE("ssm_norm.weight", ROLE_VECTOR, OF_LAYER(delta.norm.weight), TRAIT_DELTA, 0,
+         DIM_DELTA_SIZE, DIM_ONE),
+    ROLE("ssm_out.weight", ROLE_MATRIX, OF_LAYER(attn_output.w), TRAIT_DELTA, 0, DIM_DELTA_INNER,
+         DIM_EMBD),
     ROLE("attn_output.weight", ROLE_MATRIX, OF_LAYER(attn_output.w), TRAIT_ATTENTION, 0, DIM_Q,
          DIM_EMBD),
     ROLE("attn_output.bias", ROLE_BIAS, OF_LAYER(attn_output.bias), TRAIT_BIASES, TRAIT_ATTENTION,
@@ -164,6 +180,8 @@ uint64_t layer_traits(const struct shape *shape, size_t layer)
     uint64_t traits = shape->traits;
     if (l->mixer != MIXER_ATTENTION)
         traits &= ~OF_ATTENTION;
+    if (l->mixer != MIXER_DELTA)
+        traits &= ~TRAIT_DELTA;
     traits &= l->has_experts ? ~OF_DENSE : ~OF_EXPERTS;
     if (shape->n_ff_shared == 0)
         traits &= ~(TRAIT_SHARED | TRAIT_SHARED_WEIGHT);
@@ -183,7 +201,9 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
     case DIM_KV:
         return (size_t)l->n_kv_heads * l->head_dim;
     case DIM_QKV:
-        return ((size_t)l->n_heads + 2 * (size_t)l->n_kv_heads) * l->head_dim;
+        return ((size_t)l->n_heads * ((s->traits & TRAIT_QUERY_GATES) != 0 ? 2 : 1) +
+                2 * (size_t)l->n_kv_heads) *
+               l->head_dim;
     case DIM_HEAD:
         return l->head_dim;
     case DIM_FF:
@@ -196,6 +216,16 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
         return s->n_token_types;
     case DIM_ROPE_HALF:
         return s->rotations[ROTATION_MAIN].dim / 2;
+    case DIM_DELTA_CHANNELS:
+        return delta_channels(&s->delta);
+    case DIM_DELTA_INNER:
+        return delta_inner(&s->delta);
+    case DIM_DELTA_SIZE:
+        return s->delta.size;
+    case DIM_DELTA_HEADS:
+        return s->delta.n_value_heads;
+    case DIM_DELTA_TAPS:
+        return s->delta.n_taps;
     case DIM_HEADS:
         return l->n_heads;
     case DIM_EXPERTS:
@@ -303,6 +333,8 @@ static void role_shape(const struct gguf *gguf, const struct shape *shape,
     ne[0] = role_dim(shape, role->cols, layer);
     ne[1] = role_dim(shape, role->rows, layer);
     ne[2] = role_dim(shape, role->depth, layer);
+    if (role->kind == ROLE_Q && (shape->traits & TRAIT_QUERY_GATES) != 0)
+        ne[1] *= 2;
     if (role->kind == ROLE_UP && has_gate_in_up(gguf, shape, layer))
         ne[1] *= 2;
     if (role->kind == ROLE_UP_BIAS && has_gate_in_up(gguf, shape, layer))
@@ -312,8 +344,8 @@ static void role_shape(const struct gguf *gguf, const struct shape *shape,
 static bool is_vector(enum role_kind kind)
 {
     return kind == ROLE_VECTOR || kind == ROLE_BIAS || kind == ROLE_QKV_BIAS ||
-           kind == ROLE_UP_BIAS || kind == ROLE_FREQS || kind == ROLE_FREQS_LONG ||
-           kind == ROLE_FREQS_SHORT || kind == ROLE_EXPERTS_BIAS ||
+           kind == ROLE_UP_BIAS || kind == ROLE_TAPS || kind == ROLE_FREQS ||
+           kind == ROLE_FREQS_LONG || kind == ROLE_FREQS_SHORT || kind == ROLE_EXPERTS_BIAS ||
            kind == ROLE_EXPERTS_GATE_UP_BIAS;
 }
 

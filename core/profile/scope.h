@@ -20,6 +20,8 @@ enum scope {
     SCOPE_ROPE, /* with the norms of heads, and keys and values into the cache */
     SCOPE_ATTENTION,
     SCOPE_ATTENTION_MERGE,
+    SCOPE_CONV,         /* of recurrent layers, with their gates */
+    SCOPE_RECURRENCE,   /* their rule, with the norm of its answers */
     SCOPE_OUTPUT_ROUND, /* activations to the format that the next matrix reads */
     SCOPE_OUTPUT,       /* with the addition to the residual, as SCOPE_DOWN */
     SCOPE_FFN_NORM,

@@ -300,6 +300,8 @@ START_TEST(the_longest_info_fits_its_room)
     memset(plan.kv_why, '\1', sizeof plan.kv_why - 1);
     model.n_params = model.file_bytes = model.bytes_per_token = model.n_context = SIZE_MAX;
     plan.kv_bytes = plan.kv_pages = plan.page_bytes = plan.sequence_pages = SIZE_MAX;
+    plan.kv_windows = plan.window_bytes = plan.kv_states = plan.state_bytes = SIZE_MAX;
+    plan.sequence_bytes = SIZE_MAX;
     plan.measured = (struct calibration){.alone_ns = UINT64_MAX,
                                          .team_ns = UINT64_MAX,
                                          .n_rounds = UINT32_MAX,

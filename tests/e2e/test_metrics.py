@@ -39,6 +39,7 @@ LABELLED = {
     "smallmind_connections": ("gauge", "state", ["open", "limit"]),
     "smallmind_requests_cancelled_total": ("counter", "phase", ["queued", "prefill", "decode"]),
     "smallmind_kv_pages": ("gauge", "state", ["used", "cached", "free"]),
+    "smallmind_kv_states": ("gauge", "state", ["used", "cached", "free"]),
 }
 HISTOGRAMS = ["smallmind_step_seconds", "smallmind_step_sequences",
               "smallmind_request_queue_seconds", "gen_ai_server_request_duration_seconds",

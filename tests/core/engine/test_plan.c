@@ -22,10 +22,12 @@ static const uint64_t SECOND = 1000000000;
 
 static struct model model_of(size_t weight_bytes, size_t n_context)
 {
-    return (struct model){
-        .shape = {.n_layers = 30, .n_kv_heads = 3, .head_dim = 64, .n_vocab = 49152},
-        .n_context = n_context,
-        .weight_bytes = weight_bytes};
+    struct model model = {.shape = {.n_layers = 30, .n_vocab = 49152},
+                          .n_context = n_context,
+                          .weight_bytes = weight_bytes};
+    for (size_t i = 0; i < model.shape.n_layers; i++)
+        model.shape.layers[i] = (struct layer_shape){.n_heads = 3, .n_kv_heads = 3, .head_dim = 64};
+    return model;
 }
 
 static struct cpu cpu_of(unsigned n_usable, unsigned n_domains, size_t memory)

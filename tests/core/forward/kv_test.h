@@ -16,20 +16,47 @@ static unsigned long long hash_mask;
 #include <check.h>
 
 enum { LAYERS = 2, KV_HEADS = 2, HEAD_DIM = 16, CONTEXT = 512, MAX_SEQUENCES = 12 };
+enum { WINDOW = 70, STATE_SIZE = 4 };
+
+/* What a model's layers need: pages, or windows or states as well. */
+enum kind { PLAIN, WINDOWS, STATES, KINDS };
 
 static struct model model;
 static struct kv *kv;
 
+static void make_model(enum kind kind)
+{
+    const struct layer_shape full = {
+        .n_heads = KV_HEADS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM};
+    model = (struct model){.n_context = CONTEXT};
+    model.shape.n_layers = LAYERS;
+    for (size_t i = 0; i < LAYERS; i++)
+        model.shape.layers[i] = full;
+    if (kind == PLAIN)
+        return;
+    struct layer_shape *other = &model.shape.layers[model.shape.n_layers++];
+    if (kind == WINDOWS) {
+        *other =
+            (struct layer_shape){.n_heads = 1, .n_kv_heads = 1, .head_dim = 32, .window = WINDOW};
+        return;
+    }
+    *other = (struct layer_shape){.mixer = MIXER_DELTA};
+    model.shape.delta = (struct delta_shape){STATE_SIZE, 1, 2, 3};
+}
+
+static void open_kind(enum kind kind, size_t budget_bytes, bool prefix_cache)
+{
+    struct error err;
+    make_model(kind);
+    ck_assert_int_eq(
+        kv_create(&kv, &model, KV_F16, budget_bytes, MAX_SEQUENCES, prefix_cache, &err), STATUS_OK);
+}
+
 static void open_pages(size_t n_pages, bool prefix_cache)
 {
-    model =
-        (struct model){.shape = {.n_layers = LAYERS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM},
-                       .n_context = CONTEXT};
-    struct error err;
+    make_model(PLAIN);
     size_t page = kv_page_bytes(&model.shape, KV_F16);
-    ck_assert_int_eq(kv_create(&kv, &model, KV_F16, n_pages * page + page / 2, MAX_SEQUENCES,
-                               prefix_cache, &err),
-                     STATUS_OK);
+    open_kind(PLAIN, n_pages * page + page / 2, prefix_cache);
     ck_assert_uint_eq(kv_n_pages(kv), n_pages);
 }
 
@@ -64,8 +91,11 @@ static size_t run_sequence(uint64_t salt, const int32_t *tokens, size_t n)
     size_t n_cached;
     ck_assert(kv_begin(kv, &seq, salt, SIZE_MAX, tokens, n, n, &n_cached));
     ck_assert_uint_eq(seq.n_positions, n_cached);
-    kv_extend(kv, &seq, n - n_cached);
-    kv_commit(kv, &seq, tokens, n);
+    while (seq.n_positions < n) {
+        size_t room = kv_room(kv, &seq, n - seq.n_positions);
+        ck_assert(kv_extend(kv, &seq, room));
+        kv_commit(kv, &seq, tokens, seq.n_positions + room);
+    }
     kv_end(kv, &seq);
     return n_cached;
 }
@@ -91,7 +121,9 @@ struct live {
 
 enum { MOST_PAGES = 64 };
 
-static uint64_t written[MOST_PAGES][KV_PAGE]; /* what each page's positions hold */
+/* What each page's positions hold, and each window's; and after which position each state is. */
+static uint64_t written[MOST_PAGES][KV_PAGE], written_windows[MOST_PAGES][KV_PAGE];
+static uint64_t written_states[MOST_PAGES];
 static size_t n_preempted;
 
 static uint32_t random_below(uint64_t *state, uint32_t n)
@@ -110,10 +142,19 @@ static void name_positions(struct live *l, size_t n)
     }
 }
 
+/* All that the row at position n reads. */
 static void check_content(const struct live *l, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        ck_assert_uint_eq(written[l->seq.pages[i / KV_PAGE]][i % KV_PAGE], l->names[i]);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t page = l->seq.pages[i / KV_PAGE];
+        ck_assert_uint_eq(written[page][i % KV_PAGE], l->names[i]);
+        if (kv->map.window_bytes > 0 && i + WINDOW > n)
+            ck_assert_uint_eq(written_windows[kv->window_of[page]][i % KV_PAGE], l->names[i]);
+    }
+    if (kv->map.state_bytes == 0 || n == 0)
+        return;
+    const bool elsewhere = l->seq.from != KV_NONE && n == l->seq.from_at;
+    ck_assert_uint_eq(written_states[elsewhere ? l->seq.from : l->seq.state], l->names[n - 1]);
 }
 
 /* A pool's books against who really holds its places. */
@@ -249,6 +290,8 @@ static void advance(struct live *lives, struct live *l, uint64_t *state)
     if (most == 0)
         return;
     size_t n = 1 + random_below(state, (uint32_t)(most < 60 ? most : 60));
+    n = kv_room(kv, &l->seq, n);
+    ck_assert_uint_ge(n, 1);
     for (size_t i = at; i < at + n; i++)
         if (i >= l->n_prompt)
             l->tokens[i] = (int32_t)random_below(state, 2) * 9;
@@ -260,23 +303,30 @@ static void advance(struct live *lives, struct live *l, uint64_t *state)
         ck_assert_uint_eq(kv->pages.slots[page].n_refs, 1); /* never written while shared */
         ck_assert(!kv->index.pages[page].indexed);
         written[page][i % KV_PAGE] = l->names[i];
+        if (kv->map.window_bytes > 0)
+            written_windows[kv->window_of[page]][i % KV_PAGE] = l->names[i];
     }
+    if (kv->map.state_bytes > 0)
+        written_states[l->seq.state] = l->names[at + n - 1];
     kv_commit(kv, &l->seq, l->tokens, at + n);
     check_content(l, at + n);
 }
 
 /* --- growth --- */
 
-static void open_growing(size_t n_pages)
+static void open_growing(enum kind kind, size_t budget_bytes)
 {
-    model =
-        (struct model){.shape = {.n_layers = LAYERS, .n_kv_heads = KV_HEADS, .head_dim = HEAD_DIM},
-                       .n_context = CONTEXT};
     struct error err;
-    size_t page = kv_page_bytes(&model.shape, KV_F16);
+    make_model(kind);
     ck_assert_int_eq(
-        kv_create_growing(&kv, &model, KV_F16, n_pages * page, MAX_SEQUENCES, true, 0, &err),
+        kv_create_growing(&kv, &model, KV_F16, budget_bytes, MAX_SEQUENCES, true, 0, &err),
         STATUS_OK);
+}
+
+static size_t plain_pages(size_t n)
+{
+    make_model(PLAIN);
+    return n * kv_page_bytes(&model.shape, KV_F16);
 }
 
 static void grow_by(size_t n)

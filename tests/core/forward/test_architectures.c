@@ -57,8 +57,8 @@ static const struct known {
     {"olmoe.f32.gguf", EXACT, NULL},
     {"phi3.Q4_K_M.gguf", ROUNDED, NULL},
     {"phi3.f32.gguf", EXACT, NULL},
-    {"qwen35.Q8_0.gguf", ROUNDED, "qwen35"},
-    {"qwen35.f32.gguf", EXACT, "qwen35"},
+    {"qwen35.Q8_0.gguf", ROUNDED, NULL},
+    {"qwen35.f32.gguf", EXACT, NULL},
     {"qwen35moe.f32.gguf", EXACT, "qwen35moe"},
     {"qwen3moe.Q8_0.gguf", ROUNDED, NULL},
     {"qwen3moe.f32.gguf", EXACT, NULL},
@@ -138,7 +138,7 @@ static struct rig rig_open(const struct model *model, enum kernel_level level, u
     struct error err = {0};
     const struct kernels *kernels;
     ck_assert_int_eq(kernels_select(&kernels, level, &cpu, &err), STATUS_OK);
-    size_t budget = 8 * kv_pages_for(N_TOKENS) * kv_page_bytes(&model->shape, type);
+    size_t budget = kv_bytes_for(&model->shape, type, N_TOKENS, 8);
     ck_assert_msg(kv_create(&rig.kv, model, type, budget, N_SEQUENCES, true, &err) == STATUS_OK,
                   "%s", err.text);
     ck_assert_int_eq(
@@ -177,9 +177,12 @@ static size_t compute(struct rig *rig, const struct model *model, const int32_t 
         other[i] = tokens[N_TOKENS - 1 - i];
     if (company)
         begin(rig, &seqs[1], other, &other_cached);
-    for (size_t at = n_cached; at < N_TOKENS; at += chunk) {
+    for (size_t at = n_cached, end; at < N_TOKENS; at = end) {
         struct row rows[N_SEQUENCES * N_TOKENS];
-        size_t n = 0, end = at + chunk < N_TOKENS ? at + chunk : N_TOKENS;
+        size_t n = 0, room = kv_room(rig->kv, &seqs[0], chunk);
+        if (company && at >= other_cached)
+            room = kv_room(rig->kv, &seqs[1], room);
+        end = at + room < N_TOKENS ? at + room : N_TOKENS;
         ck_assert(kv_extend(rig->kv, &seqs[0], end - at));
         if (company && at >= other_cached) {
             ck_assert(kv_extend(rig->kv, &seqs[1], end - at));

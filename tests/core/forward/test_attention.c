@@ -38,7 +38,10 @@ static void open_context(size_t n_heads, size_t n_kv_heads, enum kv_type type)
     model = (struct model){
         .shape = {.n_layers = LAYERS, .n_heads = n_heads, .n_kv_heads = n_kv_heads, .head_dim = D},
         .n_context = CONTEXT};
-    size_t budget = SEQUENCES * kv_pages_for(CONTEXT) * kv_page_bytes(&model.shape, type);
+    for (size_t i = 0; i < LAYERS; i++)
+        model.shape.layers[i] = (struct layer_shape){
+            .n_heads = (uint16_t)n_heads, .n_kv_heads = (uint16_t)n_kv_heads, .head_dim = D};
+    size_t budget = kv_bytes_for(&model.shape, type, CONTEXT, SEQUENCES);
     ck_assert_int_eq(kv_create(&kv, &model, type, budget, SEQUENCES, false, &err), STATUS_OK);
     for (size_t s = 0; s < SEQUENCES; s++) {
         seqs[s] = (struct kv_seq){0};

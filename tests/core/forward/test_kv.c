@@ -211,11 +211,205 @@ END_TEST
 START_TEST(a_budget_below_one_page_is_refused)
 {
     struct error err;
-    model =
-        (struct model){.shape = {.n_layers = 1, .n_kv_heads = 1, .head_dim = 16}, .n_context = 64};
+    make_model(PLAIN);
     size_t page = kv_page_bytes(&model.shape, KV_F32);
     ck_assert_int_eq(kv_create(&kv, &model, KV_F32, page - 1, 1, true, &err), STATUS_INVALID);
     ck_assert_ptr_null(kv);
+}
+END_TEST
+
+/* --- the three kinds of memory --- */
+
+START_TEST(layers_have_their_own_shapes_in_each_kind_of_memory)
+{
+    make_model(WINDOWS);
+    const size_t full = page_head_bytes(KV_F16, HEAD_DIM), windowed = page_head_bytes(KV_F16, 32);
+    open_kind(WINDOWS, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 2), true);
+    ck_assert_uint_eq(kv->map.page_bytes, LAYERS * KV_HEADS * full);
+    ck_assert_uint_eq(kv->map.window_bytes, windowed);
+    /* 70 positions, the row's own included, touch four pages at most. */
+    ck_assert_uint_eq(kv->map.window_pages, 4);
+    kv_destroy(kv);
+    make_model(STATES);
+    open_kind(STATES, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 2), true);
+    ck_assert_uint_eq(kv->map.state_bytes, delta_floats(&model.shape.delta) * sizeof(float));
+    ck_assert_uint_eq(kv->map.state_bytes % 64, 0);
+}
+END_TEST
+
+/* By hand: 512 positions of window, 4,096 of context. */
+START_TEST(windows_are_bounded_whatever_the_context)
+{
+    make_model(WINDOWS);
+    model.shape.layers[LAYERS].window = 512;
+    struct kv_map map;
+    kv_map_of(&map, NULL, &model.shape, KV_F16, 4096);
+    ck_assert_uint_eq(map.window_pages, 17);
+    const size_t one = 128 * map.page_bytes + (17 + 8) * map.window_bytes;
+    ck_assert_uint_eq(kv_bytes_for(&model.shape, KV_F16, 4096, 1), one);
+    struct kv_division d;
+    kv_divide(&d, &map, 4096, one);
+    ck_assert_uint_eq(d.n_pages, 128);
+    ck_assert_uint_eq(d.n_windows, 25);
+    ck_assert_uint_eq(d.bytes, one);
+    /* A context that a window holds has none. */
+    kv_map_of(&map, NULL, &model.shape, KV_F16, 512);
+    ck_assert_uint_eq(map.window_bytes, 0);
+}
+END_TEST
+
+START_TEST(any_budget_is_divided_within_itself_and_the_same_again)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct kv_map map;
+        make_model((enum kind)kind);
+        kv_map_of(&map, NULL, &model.shape, KV_F16, CONTEXT);
+        for (size_t budget = 1000; budget < 40 * kv_bytes_for(&model.shape, KV_F16, CONTEXT, 1);
+             budget += budget / 7) {
+            struct kv_division d, again;
+            kv_divide(&d, &map, CONTEXT, budget);
+            ck_assert_uint_le(d.bytes, budget);
+            kv_divide(&again, &map, CONTEXT, d.bytes);
+            ck_assert_mem_eq(&again, &d, sizeof d);
+            ck_assert_uint_eq(kv_windows_at(&map, &d, d.n_pages), d.n_windows);
+            ck_assert_uint_eq(kv_states_at(&d, d.n_pages), d.n_states);
+            for (size_t n = 1; n <= d.n_pages; n++) {
+                size_t least = n < map.window_pages ? n : map.window_pages;
+                ck_assert_uint_ge(kv_windows_at(&map, &d, n), least);
+                ck_assert_uint_ge(kv_states_at(&d, n), map.state_bytes > 0);
+            }
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_window_moves_on_and_gives_back_what_is_out_of_view)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    make_model(WINDOWS);
+    open_kind(WINDOWS, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 1), false);
+    ck_assert(kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 1, CONTEXT, &n_cached));
+    for (size_t n = 0; n < CONTEXT; n++) {
+        ck_assert(kv_extend(kv, &seq, 1));
+        ck_assert_uint_le(stats_now().n_windows_used, kv->map.window_pages);
+        for (size_t i = n + 1 > WINDOW ? n + 1 - WINDOW : 0; i <= n; i += KV_PAGE)
+            ck_assert_uint_ne(kv->window_of[seq.pages[i / KV_PAGE]], KV_NONE);
+        kv_commit(kv, &seq, tokens, n + 1);
+    }
+    ck_assert_uint_eq(stats_now().n_used, CONTEXT / KV_PAGE);
+    kv_end(kv, &seq);
+    ck_assert_uint_eq(stats_now().n_windows_used, 0);
+}
+END_TEST
+
+START_TEST(a_prefix_is_found_as_far_as_its_window_is_there)
+{
+    int32_t tokens[CONTEXT], others[CONTEXT];
+    fill(tokens, CONTEXT, 1);
+    fill(others, CONTEXT, 9000);
+    make_model(WINDOWS);
+    open_kind(WINDOWS, 3 * kv_bytes_for(&model.shape, KV_F16, CONTEXT, 1), true);
+    ck_assert_uint_eq(run_sequence(0, tokens, 400), 0);
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, 400), 384);
+    /* All windows that are kept go to another text: its pages are there, and serve no more. */
+    run_sequence(0, others, CONTEXT);
+    while (kv->windows.n_kept > 0) {
+        uint32_t oldest = kv->windows.oldest;
+        pool_drop(&kv->windows, oldest);
+        detach_window(kv, oldest);
+    }
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, 400), 0);
+    /* Computed again, its pages are the old ones, with new windows. */
+    ck_assert_uint_eq(run_sequence(0, tokens, 400), 0);
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, 400), 384);
+}
+END_TEST
+
+START_TEST(a_state_is_kept_at_the_end_of_a_prompt_and_of_a_turn)
+{
+    int32_t tokens[CONTEXT];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, CONTEXT, 1);
+    make_model(STATES);
+    open_kind(STATES, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 8), true);
+    ck_assert(kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 100, 300, &n_cached));
+    ck_assert_uint_eq(kv_room(kv, &seq, 100), 96); /* the step ends there */
+    for (size_t n = 0, room; n < 300; n += room) {
+        room = n < 100 ? kv_room(kv, &seq, 100 - n) : 1;
+        ck_assert(kv_extend(kv, &seq, room));
+        kv_commit(kv, &seq, tokens, n + room);
+        ck_assert_uint_le(stats_now().n_states_used, 2);
+    }
+    kv_end(kv, &seq);
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, 98), 96);
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, 280), 96); /* of a turn only the last one stays */
+    ck_assert_uint_eq(kv_match(kv, 0, tokens, CONTEXT), 288);
+    ck_assert_uint_eq(stats_now().n_states_kept, 2);
+}
+END_TEST
+
+START_TEST(a_state_is_kept_where_texts_part)
+{
+    int32_t a[300], b[300], c[300];
+    fill(a, 300, 1);
+    make_model(STATES);
+    open_kind(STATES, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 8), true);
+    memcpy(b, a, sizeof b);
+    memcpy(c, a, sizeof c);
+    for (size_t i = 140; i < 300; i++) {
+        b[i] += 5000;
+        c[i] += 9000;
+    }
+    ck_assert_uint_eq(run_sequence(0, a, 300), 0);
+    ck_assert_uint_eq(run_sequence(0, b, 300), 0); /* finds out how long the common part is */
+    ck_assert_uint_eq(run_sequence(0, c, 300), 128);
+}
+END_TEST
+
+START_TEST(no_state_no_sequence_and_one_is_enough)
+{
+    int32_t tokens[3][100];
+    struct kv_seq a = {0}, b = {0};
+    size_t n_cached;
+    for (int i = 0; i < 3; i++)
+        fill(tokens[i], 100, 1000 * i);
+    make_model(STATES);
+    open_kind(STATES, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 1), true);
+    ck_assert_uint_eq(stats_now().n_states, 1);
+    ck_assert(kv_begin(kv, &a, 0, SIZE_MAX, tokens[0], 100, 128, &n_cached));
+    ck_assert(!kv_fits(kv, 0, SIZE_MAX, tokens[1], 100, 128, &n_cached));
+    ck_assert(!kv_begin(kv, &b, 0, SIZE_MAX, tokens[1], 100, 128, &n_cached));
+    kv_end(kv, &a);
+    for (int i = 0; i < 3; i++)
+        run_sequence(0, tokens[i], 100);
+    ck_assert_uint_eq(stats_now().n_states_used, 0);
+}
+END_TEST
+
+/* The only state is one that is kept: it becomes the sequence's own. */
+START_TEST(a_kept_state_is_taken_over_where_there_is_no_other)
+{
+    int32_t tokens[100];
+    struct kv_seq seq = {0};
+    size_t n_cached;
+    fill(tokens, 100, 1);
+    make_model(STATES);
+    open_kind(STATES, kv_bytes_for(&model.shape, KV_F16, CONTEXT, 2), true);
+    ck_assert_uint_ge(stats_now().n_states, 2);
+    run_sequence(0, tokens, 100);
+    ck_assert_uint_eq(stats_now().n_states_kept, 1);
+    kv->states.n_claimed += pool_unclaimed(&kv->states) - 1; /* others' */
+    ck_assert(kv_begin(kv, &seq, 0, SIZE_MAX, tokens, 100, 128, &n_cached));
+    ck_assert_uint_eq(n_cached, 96);
+    ck_assert_uint_eq(seq.from, seq.state);
+    ck_assert_uint_eq(stats_now().n_states_kept, 0);
+    ck_assert(kv_extend(kv, &seq, 4));
+    kv_commit(kv, &seq, tokens, 100);
+    kv_end(kv, &seq);
 }
 END_TEST
 
@@ -238,6 +432,15 @@ int main(void)
     tcase_add_test(tc, clearing_forgets_everything);
     tcase_add_test(tc, blocks_lie_apart_and_within_their_page);
     tcase_add_test(tc, a_budget_below_one_page_is_refused);
+    tcase_add_test(tc, layers_have_their_own_shapes_in_each_kind_of_memory);
+    tcase_add_test(tc, windows_are_bounded_whatever_the_context);
+    tcase_add_test(tc, any_budget_is_divided_within_itself_and_the_same_again);
+    tcase_add_test(tc, a_window_moves_on_and_gives_back_what_is_out_of_view);
+    tcase_add_test(tc, a_prefix_is_found_as_far_as_its_window_is_there);
+    tcase_add_test(tc, a_state_is_kept_at_the_end_of_a_prompt_and_of_a_turn);
+    tcase_add_test(tc, a_state_is_kept_where_texts_part);
+    tcase_add_test(tc, no_state_no_sequence_and_one_is_enough);
+    tcase_add_test(tc, a_kept_state_is_taken_over_where_there_is_no_other);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -31,6 +31,11 @@ static double largest(float (*f)(float), double (*truth)(double), double low, do
     return worst;
 }
 
+static double true_softplus(double x)
+{
+    return log1p(exp(x));
+}
+
 static double true_silu(double x)
 {
     return x / (1 + exp(-x));
@@ -89,8 +94,9 @@ START_TEST(log_and_tanh_are_within_half_an_ulp)
 }
 END_TEST
 
-START_TEST(silu_and_gelu_are_close)
+START_TEST(softplus_silu_and_gelu_are_close)
 {
+    ck_assert_double_le(largest(fmath_softplus, true_softplus, -87, 19.9, 200000), 0.6);
     ck_assert_double_le(largest(fmath_silu, true_silu, -87, 100, 200000), 2.6);
     struct rng r = {2};
     for (size_t i = 0; i < 200000; i++) {
@@ -101,6 +107,8 @@ START_TEST(silu_and_gelu_are_close)
     ck_assert(fmath_silu(200.0f) == 200.0f && fmath_silu(-200.0f) == 0.0f &&
               isnan(fmath_silu(NAN)));
     ck_assert(fmath_gelu(1e20f) == 1e20f && fmath_gelu(-1e20f) == 0.0f && isnan(fmath_gelu(NAN)));
+    ck_assert(fmath_softplus(50.0f) == 50.0f && fmath_softplus(-800.0f) == 0.0f &&
+              isnan(fmath_softplus(NAN)));
     ck_assert(fmath_gelu(0.0f) == 0.0f && fmath_silu(0.0f) == 0.0f);
 }
 END_TEST
@@ -139,7 +147,7 @@ int main(void)
     tcase_add_test(c, exp_at_its_ends);
     tcase_add_test(c, exp_is_monotonic_where_softmax_uses_it);
     tcase_add_test(c, log_and_tanh_are_within_half_an_ulp);
-    tcase_add_test(c, silu_and_gelu_are_close);
+    tcase_add_test(c, softplus_silu_and_gelu_are_close);
     tcase_add_test(c, double_functions_are_close);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
