@@ -21,6 +21,9 @@
 enum { BENCH_NAME = sizeof((struct bench_result *)0)->name }; /* bytes of a cell's name */
 enum { BENCH_CELLS_MAX = 512, BENCH_READS_MAX = 128, BENCH_CHAINS_MAX = 16 };
 
+/* Operations of a cell of a recurrent state at a position: two sums, a decay and a change. */
+enum { DELTA_CELL_OPS = 4 };
+
 /* The least that one pass of a cell needs. */
 struct bench_demand {
     double bytes;              /* read from where the working set lies */

@@ -116,6 +116,20 @@ static void add_matrix(struct bench_demand *demand, const struct linear *linear,
         (double)n_rows * (double)w->n_rows * (double)w->n_cols;
 }
 
+/* What a layer has in place of attention; its output is attention's. */
+static void add_delta(struct bench_demand *demand, const struct model *model, size_t layer,
+                      size_t n_rows)
+{
+    const struct delta_layer *d = &model->layers[layer].delta;
+    const struct delta_shape *s = &model->shape.delta;
+    add_matrix(demand, &d->mix, n_rows);
+    add_matrix(demand, &d->gate, n_rows);
+    add_matrix(demand, &d->alpha, n_rows);
+    add_matrix(demand, &d->beta, n_rows);
+    demand->macs[LIMIT_FMA] +=
+        (double)n_rows * (double)(delta_inner(s) * s->size) * (double)DELTA_CELL_OPS;
+}
+
 /* A matrix of each expert: of those that so many rows meet, n_used for each row. */
 static void add_expert_matrix(struct bench_demand *demand, const struct model *model,
                               const struct expert_linear *l, size_t n_rows)
@@ -151,7 +165,11 @@ static void add_step(struct bench_demand *demand, const struct model *model, siz
         const struct layer *layer = &model->layers[i];
         bool is_last = i + 1 == shape->n_layers;
         size_t n = is_last ? n_last : n_rows;
+        const bool attends = shape->layers[i].mixer == MIXER_ATTENTION;
+        if (!attends)
+            add_delta(demand, model, i, n_rows);
         add_matrix(demand, &layer->q, n);
+        add_matrix(demand, &layer->q_gate, n);
         add_matrix(demand, &layer->k, n_rows);
         add_matrix(demand, &layer->v, n_rows);
         add_matrix(demand, &layer->attn_output, n);
@@ -160,7 +178,8 @@ static void add_step(struct bench_demand *demand, const struct model *model, siz
         add_matrix(demand, &layer->down, n);
         if (shape->layers[i].has_experts && n > 0)
             add_experts(demand, model, &layer->experts, n);
-        demand->macs[LIMIT_FMA] += macs_per_pair * (is_last ? n_last_pairs : n_pairs);
+        if (attends)
+            demand->macs[LIMIT_FMA] += macs_per_pair * (is_last ? n_last_pairs : n_pairs);
     }
     add_matrix(demand, &model->output, n_last);
 }
@@ -199,7 +218,13 @@ static void decode_demand(const struct bench *bench, size_t batch, double contex
     double pairs = (double)batch * context;
     add_step(demand, bench->loaded.model, batch, batch, pairs, pairs);
     const struct engine_plan *plan = engine_plan(bench->engine);
-    demand->bytes = demand->bytes * n_workers + pairs * (double)plan->page_bytes / KV_PAGE;
+    struct kv_map map;
+    kv_map_of(&map, NULL, &bench->loaded.model->shape, plan->kv_type,
+              plan->sequence_pages * KV_PAGE);
+    const double seen = context < (double)map.window ? context : (double)map.window;
+    demand->bytes = demand->bytes * n_workers + pairs * (double)plan->page_bytes / KV_PAGE +
+                    (double)batch * seen * (double)plan->window_bytes / KV_PAGE +
+                    2.0 * (double)batch * (double)plan->state_bytes; /* read and written */
     demand->working_set = working_set(bench->loaded.model, demand, n_workers);
     demand->units = (double)batch;
 }

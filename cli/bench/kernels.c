@@ -1,5 +1,5 @@
 /* kernels.c - single kernels, timed on one thread: matrix products, softmax, GELU, SiLU and
- * attention, at fixed sizes and at the model's own shapes.
+ * attention and the delta rule, at fixed sizes and at the model's own shapes.
  *
  * Each is repeated on the same data, so its working set decides which memory it reads from, as in
  * the limit it is compared with. Products take the model's own packed weights, and squares of noise
@@ -32,6 +32,7 @@ struct bed {
     size_t n; /* tokens, or elements */
     struct attend attend;
     void (*attend_fn)(const struct attend *a);
+    struct delta delta;
     float sink; /* results that would otherwise be unused */
 };
 
@@ -203,9 +204,10 @@ static size_t list_matrices(const struct layer *l, const struct matrix **out)
 {
     const struct layer_experts *e = &l->experts;
     const struct matrix *const all[] = {
-        &l->q.w,        &l->k.w,           &l->v.w,         &l->attn_output.w, &l->gate.w,
-        &l->up.w,       &l->down.w,        &e->router.w,    &e->gate.first,    &e->up.first,
-        &e->down.first, &e->shared_gate.w, &e->shared_up.w, &e->shared_down.w};
+        &l->q.w,         &l->k.w,           &l->v.w,         &l->attn_output.w,
+        &l->gate.w,      &l->up.w,          &l->down.w,      &e->router.w,
+        &e->gate.first,  &e->up.first,      &e->down.first,  &e->shared_gate.w,
+        &e->shared_up.w, &e->shared_down.w, &l->delta.mix.w, &l->delta.gate.w};
     memcpy(out, all, sizeof all);
     return sizeof all / sizeof *all;
 }
@@ -395,6 +397,63 @@ static enum status run_attend(struct bench *bench, struct error *err)
     return status;
 }
 
+/* --- recurrent layers --- */
+
+static void pass_delta(struct bed *bed)
+{
+    bed->kernels->delta(&bed->delta);
+}
+
+/* One head's state over as many positions: decoding, and a piece of a prompt. */
+static enum status run_delta(struct bench *bench, size_t n_positions, struct error *err)
+{
+    enum { SIZE = 128 };
+    const size_t n_state = delta_state_floats(SIZE), n = n_positions * SIZE;
+    struct bed bed;
+    enum status status =
+        open_bed(&bed, bench,
+                 (n_state + 3 * n + 2 * round_up(n_positions, ALIGN_FLOATS)) * sizeof(float), err);
+    if (status != STATUS_OK)
+        return status;
+    float *state = arena_alloc(&bed.arena, n_state, sizeof *state),
+          *q = arena_alloc(&bed.arena, n, sizeof *q), *k = arena_alloc(&bed.arena, n, sizeof *k),
+          *v = arena_alloc(&bed.arena, n, sizeof *v),
+          *decay = arena_alloc(&bed.arena, n_positions, sizeof *decay),
+          *beta = arena_alloc(&bed.arena, n_positions, sizeof *beta);
+    if (!state || !q || !k || !v || !decay || !beta) {
+        arena_free(&bed.arena);
+        return error_no_memory(err, n_state * sizeof(float), "kernels to measure");
+    }
+    fill(q, n, 1);
+    fill(v, n, 2);
+    for (size_t i = 0; i < n; i++)
+        k[i] = 0.05f * q[i]; /* shorter than 1: the state stays bounded */
+    for (size_t i = 0; i < n_positions; i++)
+        decay[i] = beta[i] = 0.5f;
+    bed.delta = (struct delta){.size = SIZE,
+                               .n_positions = n_positions,
+                               .q = q,
+                               .k = k,
+                               .qk_stride = SIZE,
+                               .v = v,
+                               .v_stride = SIZE,
+                               .decay = decay,
+                               .beta = beta,
+                               .gate_stride = 1,
+                               .from = state,
+                               .state = state};
+    struct bench_result result = {.unit = BENCH_GMAC, .tokens = n_positions, .batch = 1};
+    struct bench_demand demand = {.bytes = 2.0 * (double)(n_state * sizeof(float)),
+                                  .working_set = n_state * sizeof(float)};
+    demand.macs[LIMIT_FMA] = (double)(SIZE * n) * (double)DELTA_CELL_OPS;
+    demand.units = demand.macs[LIMIT_FMA] * 1e-9;
+    snprintf(result.name, sizeof result.name, "delta");
+    snprintf(result.shape, sizeof result.shape, "%dx%dx%zu", SIZE, SIZE, n_positions);
+    status = run_cell(bench, &bed, pass_delta, &result, &demand, err);
+    arena_free(&bed.arena);
+    return status;
+}
+
 /* --- all of them --- */
 
 size_t singles_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENCH_NAME])
@@ -408,6 +467,7 @@ size_t singles_names(const struct bench *bench, char names[BENCH_NAMES_MAX][BENC
     for (size_t k = 0; k < ROW_KERNELS; k++)
         snprintf(names[n++], BENCH_NAME, "%s", row_kernels[k].name);
     snprintf(names[n++], BENCH_NAME, "attend %s", kv_names[bench->settings->kv_type]);
+    snprintf(names[n++], BENCH_NAME, "delta");
     return n;
 }
 
@@ -420,5 +480,7 @@ enum status singles_run(struct bench *bench, struct error *err)
         status = run_rows(bench, err);
     if (status == STATUS_OK)
         status = run_attend(bench, err);
-    return status;
+    if (status == STATUS_OK)
+        status = run_delta(bench, 1, err);
+    return status == STATUS_OK ? run_delta(bench, MAX_TOKENS, err) : status;
 }

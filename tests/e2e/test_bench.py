@@ -54,7 +54,7 @@ def test_every_cell_comes_with_its_limit_of_the_same_run(quick):
 
 def test_kernels_of_each_sort_are_measured(quick):
     names = {cell["name"].split()[0] for cell in quick["results"] if cell["kind"] == "kernel"}
-    assert names == {"matmul", "softmax", "gelu", "silu", "attend"}
+    assert names == {"matmul", "softmax", "gelu", "silu", "attend", "delta"}
 
 
 def test_contexts_go_as_far_as_the_model(tmp_path):

@@ -36,6 +36,9 @@ SHAPES = {
     "tiny-gpt2": Shape("gpt2", 64, 2, 4, 4, 128, 256, 512, 1e-5, None, False),
     "tiny-qwen2": Shape("qwen2", 64, 2, 4, 2, 128, 256, 512, 1e-6, 1000000.0, True),
     "tiny-qwen3": Shape("qwen3", 64, 2, 4, 2, 128, 256, 512, 1e-6, 1000000.0, True),
+    "tiny-qwen35": Shape(
+        "qwen35", 64, 4, 4, 2, 128, 1024, 512, 1e-6, 1e6, True, MORE["tiny-qwen35"]
+    ),
     # The same with room for long texts.
     "long": Shape("llama", 64, 2, 4, 2, 128, 8192, 512, 1e-5, 10000.0, False),
     # Widths that blocks of 256 divide.
