@@ -37,6 +37,10 @@ static const struct arch archs[] = {
     {ARCH("qwen2", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_QKV_BIASES)},
     {ARCH("qwen3", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_HEAD_NORMS)},
     {ARCH("qwen35", RMS_SILU, ROPE_NEOX, QWEN35), .full_interval = 4},
+    {ARCH("qwen35moe", RMS_SILU, ROPE_NEOX,
+          (QWEN35 & ~(TRAIT_DENSE | TRAIT_GATED)) | TRAIT_EXPERTS | TRAIT_SHARED |
+              TRAIT_SHARED_WEIGHT),
+     .full_interval = 4},
     {ARCH("qwen3vl", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_HEAD_NORMS | TRAIT_SECTIONS)},
     {ARCH("phi3", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_LONGROPE | TRAIT_IGNORES_WINDOW)},
     {ARCH("smollm3", RMS_SILU, ROPE_INTERLEAVED, LLAMA), .still_layers = 4},

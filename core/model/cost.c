@@ -167,6 +167,18 @@ static void cost_experts(struct record_cost *out, const struct model *model, enu
     }
 }
 
+/* What a layer's kind has in a scope instead of what others have. False: nothing. */
+static bool cost_of_kind(struct record_cost *out, const struct model *model, enum scope scope,
+                         size_t layer, const struct cost_sums *s)
+{
+    const struct layer_shape *shape = &model->shape.layers[layer];
+    const struct layer *l = &model->layers[layer];
+    const bool experts = shape->has_experts && scope >= SCOPE_FFN_NORM;
+    if (experts)
+        cost_experts(out, model, scope, &l->experts, s);
+    return experts || (shape->mixer == MIXER_DELTA && cost_delta(out, &model->shape, l, scope, s));
+}
+
 static void cost_layer(struct record_cost *out, const struct model *model, enum kv_type kv,
                        enum scope scope, size_t layer, const struct record_work *work)
 {
@@ -175,12 +187,8 @@ static void cost_layer(struct record_cost *out, const struct model *model, enum 
     struct cost_sums s = sums_of(model, layer, work);
     double e = (double)shape->n_embd, f = (double)shape->n_ff, d = (double)shape->head_dim;
     double q = (double)shape->n_heads * d, k = (double)shape->n_kv_heads * d;
-    if (shape->layers[layer].mixer == MIXER_DELTA && cost_delta(out, shape, l, scope, &s))
+    if (cost_of_kind(out, model, scope, layer, &s))
         return;
-    if (shape->layers[layer].has_experts && scope >= SCOPE_FFN_NORM) {
-        cost_experts(out, model, scope, &l->experts, &s);
-        return;
-    }
     switch ((int)scope) {
     case SCOPE_ATTN_NORM:
         add_values(out, s.rows * e, 3, 4);

@@ -59,7 +59,7 @@ static const struct known {
     {"phi3.f32.gguf", EXACT, NULL},
     {"qwen35.Q8_0.gguf", ROUNDED, NULL},
     {"qwen35.f32.gguf", EXACT, NULL},
-    {"qwen35moe.f32.gguf", EXACT, "qwen35moe"},
+    {"qwen35moe.f32.gguf", EXACT, NULL},
     {"qwen3moe.Q8_0.gguf", ROUNDED, NULL},
     {"qwen3moe.f32.gguf", EXACT, NULL},
     {"qwen3vl.f32.gguf", EXACT, NULL},
