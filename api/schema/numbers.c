@@ -7,6 +7,7 @@
 
 #include "grammar/read.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,10 +188,16 @@ static const struct expr *signed_integers(struct schema *s, const char *sign, do
     return SEQUENCE(s, TEXT(s, sign), natural(s, from.whole, has_high ? to.whole : NULL));
 }
 
+static const struct expr *one_digit(struct schema *s, uint32_t d)
+{
+    return digit(s, (char)('0' + d), (char)('0' + d));
+}
+
 /* Digits after those with remainder r of m, as rules: one for each remainder. */
 static const struct expr *multiples(struct schema *s, uint32_t m)
 {
     uint32_t first = 0;
+    assert(m > 0);
     for (uint32_t r = 0; r < m; r++) {
         uint32_t rule = rule_declare(s->b, "multiple", 8);
         first = r == 0 ? rule : first;
@@ -200,17 +207,14 @@ static const struct expr *multiples(struct schema *s, uint32_t m)
         struct expr_list list = {0};
         if (r == 0)
             expr_list_add(s->b, &list, TEXT(s, ""));
-        for (char d = '0'; d <= '9'; d++) {
-            uint32_t next = (r * 10 + (uint32_t)(d - '0')) % m;
-            expr_list_add(s->b, &list, SEQUENCE(s, digit(s, d, d), expr_rule(s->b, first + next)));
-        }
+        for (uint32_t d = 0; d <= 9; d++)
+            expr_list_add(s->b, &list,
+                          SEQUENCE(s, one_digit(s, d), expr_rule(s->b, first + (r * 10 + d) % m)));
         rule_define(s->b, first + r, expr_choice(s->b, list.at, list.n));
     }
     expr_list_add(s->b, &starts, TEXT(s, "0"));
-    for (char d = '1'; d <= '9'; d++)
-        expr_list_add(
-            s->b, &starts,
-            SEQUENCE(s, digit(s, d, d), expr_rule(s->b, first + (uint32_t)(d - '0') % m)));
+    for (uint32_t d = 1; d <= 9; d++)
+        expr_list_add(s->b, &starts, SEQUENCE(s, one_digit(s, d), expr_rule(s->b, first + d % m)));
     return SEQUENCE(s, expr_optional(s->b, TEXT(s, "-")), expr_choice(s->b, starts.at, starts.n));
 }
 
@@ -219,7 +223,9 @@ static const struct expr *listed_multiples(struct schema *s, double m, double lo
 {
     struct expr_list list = {0};
     char text[32];
-    for (double x = ceil(low / m) * m; x <= high; x += m) {
+    const double first = ceil(low / m), n = floor(high / m) - first + 1;
+    for (long i = 0; i < (long)n; i++) {
+        double x = (first + (double)i) * m;
         snprintf(text, sizeof text, "%.0f", x == 0 ? 0.0 : x);
         expr_list_add(s->b, &list, TEXT(s, text));
     }

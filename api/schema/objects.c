@@ -240,7 +240,7 @@ static bool make_rules(struct schema *s, struct schema_object *o)
     o->rules = expr_alloc(s->b, n_rules, sizeof *o->rules);
     for (size_t i = 0; o->rules != NULL && i < n_rules; i++)
         o->rules[i] = rule_declare(s->b, "members", 7);
-    if (expr_status(s->b) != STATUS_OK)
+    if (o->rules == NULL || expr_status(s->b) != STATUS_OK)
         return false;
     for (size_t i = o->n + 1; i-- > 0;)
         for (size_t count = 0; count < o->counts; count++)

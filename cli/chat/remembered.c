@@ -52,7 +52,7 @@ static enum status read_lines(struct lines *lines, int fd, off_t size, struct er
 {
     size_t room = size < REMEMBERED_BYTES ? (size_t)size : REMEMBERED_BYTES, n = 0;
     off_t start = size - (off_t)room;
-    *lines = (struct lines){.bytes = malloc(room + 1)};
+    *lines = (struct lines){.bytes = calloc(room + 1, 1)};
     if (lines->bytes == NULL)
         return error_no_memory(err, room + 1, "the history");
     while (n < room) {
