@@ -99,7 +99,7 @@ static enum status add_all(struct vectors_reading *r, struct generation *g, cons
     enum status status = STATUS_OK;
     if (is_mixed(texts))
         return add_mixed(r, g, field, texts, err);
-    if (!cJSON_IsArray(texts) || cJSON_IsNumber(texts->child))
+    if (!cJSON_IsArray(texts) || cJSON_IsNumber(cJSON_GetArrayItem(texts, 0)))
         return vectors_add_all(r, g, field, texts, err);
     cJSON_ArrayForEach(text, texts)
     {

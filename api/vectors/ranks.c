@@ -168,8 +168,9 @@ static void keep_texts(struct vectors_wishes *wishes, size_t n_texts, const stru
     cJSON_ArrayForEach(document, list)
     {
         const char *text = text_of(document);
-        size_t n = strlen(text);
-        memcpy(bytes, text, n);
+        size_t n = 0;
+        for (; text[n] != '\0'; n++) /* their lengths stand beside them */
+            bytes[n] = text[n];
         texts[i++] = (struct vectors_text){bytes, n};
         bytes += n;
     }

@@ -59,8 +59,10 @@ static void put_number(struct json_writer *w, float value)
         text[n++] = '-';
     text[n++] = '0';
     text[n++] = '.';
-    for (; x < 0.1; x *= 10)
+    while (x < 0.1) {
+        x *= 10;
         text[n++] = '0';
+    }
     uint64_t digits = (uint64_t)(x * 1e9 + 0.5);
     if (digits >= 1000000000) { /* 0.1 less almost nothing, rounded up */
         json_float(w, value);

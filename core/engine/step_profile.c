@@ -30,8 +30,8 @@ struct sight {
 static struct sight sight_of(const struct row *row, uint32_t window)
 {
     const uint32_t first = window > 0 && row->position >= window ? row->position + 1 - window : 0;
-    return (struct sight){(double)(row->position + 1 - first),
-                          (double)(row->position / KV_PAGE - first / KV_PAGE + 1)};
+    const uint32_t n_blocks = row->position / KV_PAGE - first / KV_PAGE + 1;
+    return (struct sight){(double)(row->position + 1 - first), (double)n_blocks};
 }
 
 static void count_row(struct record_work *work, const struct row *row, uint32_t window,

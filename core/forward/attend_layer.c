@@ -94,8 +94,8 @@ static float query_scale(const struct shape *s, uint32_t position)
 {
     if (s->temperature == 0)
         return s->attention_scale;
-    double stretch = (double)(position / s->temperature_context + 1);
-    return s->attention_scale * (float)(1 + (double)s->temperature * fmath_log_d(stretch));
+    const uint32_t stretch = position / s->temperature_context + 1;
+    return s->attention_scale * (float)(1 + (double)s->temperature * fmath_log_d((double)stretch));
 }
 
 /* Norms and rotates a query. */

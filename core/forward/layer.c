@@ -5,6 +5,7 @@
 #include "forward/phases.h"
 #include "model/cost.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* --- before the layers --- */
@@ -191,6 +192,7 @@ struct scope_phase forward_phase(const struct model *model, size_t i)
 {
     struct search s = {.left = i};
     visit_phases(model, search, &s);
+    assert(s.found.phase != NULL); /* i is below their number */
     struct scope_phase out = {.scope = s.found.phase->scope, .layer = s.found.layer};
     memcpy(out.parts, s.found.phase->parts, sizeof out.parts);
     out.matrix = cost_matrix_type(model, s.found.phase->scope, s.found.layer);

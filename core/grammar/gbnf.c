@@ -174,7 +174,9 @@ static const struct expr *read_class(struct gbnf_reader *r)
             fail(r, "a range of a class goes backwards");
         if (n == room) {
             struct expr_range *more = expr_alloc(r->b, room = 2 * room + 8, sizeof *more);
-            if (more != NULL && n > 0)
+            if (more == NULL)
+                break;
+            if (n > 0)
                 memcpy(more, ranges, n * sizeof *more);
             ranges = more;
         }

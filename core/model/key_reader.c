@@ -98,7 +98,7 @@ enum status read_each(struct key_reader *r, const char *suffix, const struct sha
 enum status read_alike(struct key_reader *r, const struct shape *s, const char *suffix, size_t high,
                        size_t fallback, size_t *out)
 {
-    uint32_t each[MODEL_MAX_LAYERS];
+    uint32_t each[MODEL_MAX_LAYERS] = {0};
     enum status status = read_each(r, suffix, s, 1, high, fallback, each);
     if (status != STATUS_OK)
         return status;

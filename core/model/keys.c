@@ -89,8 +89,9 @@ static enum status read_factors(struct key_reader *r, struct shape *s)
     if ((status = read_real(r, "attention.scale", 0, 1e6, &scale)) != STATUS_OK)
         return status;
     const bool root = arch->root_scaled_of != 0 && s->n_layers == arch->root_scaled_of;
+    const size_t share = s->n_embd / s->n_heads;
     s->attention_scale = scale != 0 ? scale
-                         : root     ? 1.0f / sqrtf((float)(s->n_embd / s->n_heads))
+                         : root     ? 1.0f / sqrtf((float)share)
                                     : 1.0f / sqrtf((float)s->head_dim);
     if ((arch->traits & TRAIT_ATTN_SOFTCAP) != 0 &&
         (status = read_real(r, "attn_logit_softcapping", 0, 1e6, &s->attention_softcap)) !=

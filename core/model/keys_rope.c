@@ -14,15 +14,15 @@ static enum status read_scaling_type(struct key_reader *r, struct rotation *t)
         gguf_get_string(r->gguf, full_key(r, "rope.scaling.type"), &type, &found, r->err);
     if (status != STATUS_OK)
         return status;
-    if (type.n == 4 && memcmp(type.bytes, "none", 4) == 0)
+    /* longrope's factors are tensors */
+    const bool is_long = (r->arch->traits & TRAIT_LONGROPE) != 0 && type.n == 8 &&
+                         memcmp(type.bytes, "longrope", 8) == 0;
+    if (is_long || (type.n == 4 && memcmp(type.bytes, "none", 4) == 0))
         t->scaling = ROPE_SCALING_NONE;
     else if (type.n == 6 && memcmp(type.bytes, "linear", 6) == 0)
         t->scaling = ROPE_SCALING_LINEAR;
     else if (type.n == 4 && memcmp(type.bytes, "yarn", 4) == 0)
         t->scaling = ROPE_SCALING_YARN;
-    else if ((r->arch->traits & TRAIT_LONGROPE) != 0 && type.n == 8 &&
-             memcmp(type.bytes, "longrope", 8) == 0)
-        t->scaling = ROPE_SCALING_NONE; /* its factors are tensors */
     else
         return error_set_param(r->err, STATUS_UNSUPPORTED, r->key,
                                "key '%s' is '%.*s'; none, linear and yarn are supported", r->key,
