@@ -126,10 +126,10 @@ static enum status find_circles(struct charsmap *map, struct survey *survey, str
 
 static enum status check_units(struct charsmap *map, struct error *err)
 {
-    struct survey survey = {.queue = calloc(map->n_units, sizeof *survey.queue),
-                            .depths = calloc(map->n_units, sizeof *survey.depths),
-                            .bytes = calloc(map->n_units, 1),
-                            .is_open = calloc(map->n_units, sizeof *survey.is_open)};
+    struct survey survey = {.queue = calloc((size_t)map->n_units + 1, sizeof *survey.queue),
+                            .depths = calloc((size_t)map->n_units + 1, sizeof *survey.depths),
+                            .bytes = calloc((size_t)map->n_units + 1, 1),
+                            .is_open = calloc((size_t)map->n_units + 1, sizeof *survey.is_open)};
     enum status status = STATUS_OK;
     if (!survey.queue || !survey.depths || !survey.bytes || !survey.is_open)
         status = error_no_memory(err, map->n_units * 10, "the map of characters");

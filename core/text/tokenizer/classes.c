@@ -73,7 +73,7 @@ static const struct char_range without_spaces[] = {
 
 #define LIST(set, ranges, number)                                                                  \
     {                                                                                              \
-        set, number, ranges, sizeof ranges / sizeof ranges[0]                                      \
+        set, number, ranges, sizeof(ranges) / sizeof((ranges)[0])                                  \
     }
 static const struct {
     enum char_list_set set;

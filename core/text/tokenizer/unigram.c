@@ -178,7 +178,7 @@ static enum status reserve_cells(struct merger *merger, size_t n, struct error *
         merger->cells_capacity = 2 * n;
     }
     for (size_t i = 0; i < n; i++)
-        merger->cells[i].id = TOKEN_NONE;
+        merger->cells[i] = (struct unigram_cell){.id = TOKEN_NONE};
     return STATUS_OK;
 }
 

@@ -341,11 +341,13 @@ START_TEST(clients_at_once_get_all_or_none)
         clients[i] = (struct client){.engine = engine};
         ck_assert_int_eq(pthread_create(&threads[i], NULL, submit_groups, &clients[i]), 0);
     }
+    size_t n_admitted = 0;
     for (size_t i = 0; i < CROWD; i++) {
         pthread_join(threads[i], NULL);
         ck_assert(!clients[i].wrong);
-        ck_assert_uint_gt(clients[i].n_admitted, 0);
+        n_admitted += clients[i].n_admitted;
     }
+    ck_assert_uint_gt(n_admitted, 0); /* one of them was the first; the others may have no luck */
     check_idle(engine);
     engine_destroy(engine);
 }

@@ -339,7 +339,7 @@ static void world_close(struct world *w)
             const size_t begin = n_ * i_ / (n_cuts), end = n_ * (i_ + 1) / (n_cuts);               \
             const unsigned rank = (unsigned)(i_ % THREADS);                                        \
             if (begin < end)                                                                       \
-                call;                                                                              \
+                (call);                                                                            \
         }                                                                                          \
     } while (0)
 

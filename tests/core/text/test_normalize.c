@@ -45,6 +45,13 @@ START_TEST(decomposed_letters_are_composed)
 END_TEST
 
 /* Runs of marks in the worst order, and long stretches that have no plain character. */
+/* A character's bytes, without an end. */
+static void put(char *out, const char *bytes)
+{
+    while (*bytes != '\0')
+        *out++ = *bytes++;
+}
+
 START_TEST(long_texts_are_composed_as_short_ones)
 {
     enum { N = 200000 };
@@ -55,13 +62,13 @@ START_TEST(long_texts_are_composed_as_short_ones)
     struct error err = {0};
     text[n++] = 'a';
     for (size_t i = 0; i < N; i++, n += 2)
-        memcpy(text + n, i % 2 ? "\xcc\xa3" : "\xcc\x81", 2);
+        put(text + n, i % 2 ? "\xcc\xa3" : "\xcc\x81");
     ck_assert(normalizer_compose(&normalizer, text, n, &made, &n_made, &err) == STATUS_OK);
     ck_assert_uint_eq(n_made, 3 + n - 1 - 2); /* one dot below joins the letter */
     ck_assert(memcmp(made, "\xe1\xba\xa1\xcc\xa3\xcc\xa3", 7) == 0);
     n = 0;
     for (size_t i = 0; i < N; i++, n += 3)
-        memcpy(text + n, i % 1000 ? "\xe6\x97\xa5" : "\xe2\x84\xab", 3);
+        put(text + n, i % 1000 ? "\xe6\x97\xa5" : "\xe2\x84\xab");
     ck_assert(normalizer_compose(&normalizer, text, n, &made, &n_made, &err) == STATUS_OK);
     ck_assert_uint_eq(n_made, n - N / 1000);
     free(text);
