@@ -249,7 +249,8 @@ def test_a_reader_that_leaves_ends_it():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_at_the_prompt_of_a_pipe_end_it(number):
     process = subprocess.Popen([str(BINARY), "chat", *FLAGS], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, env=clean_environment())
+                               stdout=subprocess.PIPE, env=clean_environment(),
+                               preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     process.stdin.write(b"Hello\n")
     process.stdin.flush()
     assert process.stdout.readline() is not None
