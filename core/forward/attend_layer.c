@@ -94,7 +94,7 @@ static float query_scale(const struct shape *s, uint32_t position)
 {
     if (s->temperature == 0)
         return s->attention_scale;
-    const uint32_t stretch = position / s->temperature_context + 1;
+    const size_t stretch = position / s->temperature_context + 1;
     return s->attention_scale * (float)(1 + (double)s->temperature * fmath_log_d((double)stretch));
 }
 
