@@ -169,7 +169,7 @@ enum status charsmap_create(struct charsmap *map, const uint8_t *bytes, size_t n
         return damaged(err, "ends amid a replacement");
     map->n_units = n_bytes / sizeof *map->units;
     map->n_values = n - HEADER_BYTES - n_bytes;
-    map->units = malloc(n_bytes);
+    map->units = calloc(map->n_units, sizeof *map->units);
     map->values = malloc(map->n_values);
     if (!map->units || !map->values)
         return error_no_memory(err, n, "the map of characters");
