@@ -91,6 +91,12 @@ START_TEST(a_sequence_begins_where_all_have_room_to_grow)
 }
 END_TEST
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { ROUNDS = 3000 }; /* a sanitizer makes them ten times slower */
+#else
+enum { ROUNDS = 12000 };
+#endif
+
 START_TEST(any_load_keeps_the_promises_and_the_content)
 {
     static const unsigned long long masks[] = {UINT64_MAX, 7, 0};
@@ -103,7 +109,7 @@ START_TEST(any_load_keeps_the_promises_and_the_content)
     memset(lives, 0, sizeof lives);
     size_t n_begun = 0, n_hits = 0;
     n_preempted = 0;
-    for (int round = 0; round < 12000; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         struct live *l = &lives[random_below(&state, MAX_SEQUENCES)];
         if (!l->on) {
             begin_random(l, &state);
