@@ -124,9 +124,12 @@ START_TEST(any_load_keeps_the_promises_and_the_content)
         }
         audit(lives);
     }
-    ck_assert_uint_gt(n_begun, 500);
-    ck_assert_uint_gt(n_hits, kv->map.state_bytes > 0 ? 0 : 100);
-    ck_assert_uint_gt(n_preempted, 15);
+    ck_assert_uint_gt(n_begun, ROUNDS / 30);
+    if (kv->map.state_bytes == 0)
+        ck_assert_uint_gt(n_hits, ROUNDS / 120);
+    else if (ROUNDS > 10000) /* a snapshot is seldom met again */
+        ck_assert_uint_gt(n_hits, 0);
+    ck_assert_uint_gt(n_preempted, ROUNDS / 800);
 }
 END_TEST
 
