@@ -3,6 +3,7 @@
 #include "store/reference.h"
 
 #include "base/append.h"
+#include "base/chars.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -160,14 +161,6 @@ static enum status parse_ollama(struct reference *r, const char *text, struct er
 
 /* --- https: --- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* The last part of a URL's path, with its escapes decoded. */
 static bool take_file(struct reference *r, const char *at, size_t n)
 {
@@ -175,8 +168,8 @@ static bool take_file(struct reference *r, const char *at, size_t n)
     for (size_t i = 0; i < n; i++) {
         char c = at[i];
         if (c == '%') {
-            int high = i + 2 < n ? hex_digit(at[i + 1]) : -1;
-            int low = i + 2 < n ? hex_digit(at[i + 2]) : -1;
+            int high = i + 2 < n ? chars_hex(at[i + 1]) : -1;
+            int low = i + 2 < n ? chars_hex(at[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (char)(high << 4 | low);

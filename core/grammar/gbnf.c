@@ -6,6 +6,7 @@
  */
 #include "grammar/read.h"
 
+#include "base/chars.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -79,17 +80,13 @@ static uint32_t read_hex(struct gbnf_reader *r, unsigned n_digits)
 {
     uint32_t value = 0;
     for (unsigned i = 0; i < n_digits; i++, r->at++) {
-        char c = r->at < r->end ? *r->at : '\0';
-        uint32_t digit = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
-                         : c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A' + 10)
-                                                : 16;
-        if (digit == 16) {
+        int digit = r->at < r->end ? chars_hex(*r->at) : -1;
+        if (digit < 0) {
             expr_fail(r->b, STATUS_INVALID, "line %u: an escape needs %u hexadecimal digits",
                       r->line, n_digits);
             return 0;
         }
-        value = value << 4 | digit;
+        value = value << 4 | (uint32_t)digit;
     }
     if (value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
         fail(r, "an escape names no Unicode character");

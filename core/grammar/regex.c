@@ -5,6 +5,7 @@
  */
 #include "grammar/read.h"
 
+#include "base/chars.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -99,19 +100,11 @@ static void add_ranges(struct regex_reader *r, struct regex_ranges *ranges,
 
 /* --- escapes --- */
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static uint32_t read_hex(struct regex_reader *r, size_t n_digits)
 {
     uint32_t value = 0;
     for (size_t i = 0; i < n_digits; i++) {
-        int digit = r->at < r->end ? hex_digit(*r->at) : -1;
+        int digit = r->at < r->end ? chars_hex(*r->at) : -1;
         if (digit < 0) {
             fail(r, STATUS_INVALID, "an escape lacks hexadecimal digits");
             return 0;

@@ -273,18 +273,9 @@ static void end_head(struct guard *g)
         end_message(g);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static void look_at_size(struct guard *g, char c)
 {
-    int digit = hex_digit(c);
+    int digit = chars_hex(c);
     if (digit >= 0 && g->n_text < 15) {
         g->n_left = (g->n_text == 0 ? 0 : g->n_left) * 16 + (uint64_t)digit;
         g->n_text++;
