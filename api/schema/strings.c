@@ -222,6 +222,7 @@ static const struct expr *in_json(struct schema *s, const struct expr *e)
     case EXPR_REPEAT:
         return expr_repeat(s->b, in_json(s, e->repeat.of), e->repeat.min, e->repeat.max);
     case EXPR_RULE:
+    case EXPR_UNTIL:
         break;
     }
     return e;

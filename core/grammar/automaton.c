@@ -6,7 +6,7 @@
 #include "grammar/automaton.h"
 
 #include "grammar/analysis.h"
-#include "grammar/nfa.h"
+#include "grammar/thompson.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -308,7 +308,7 @@ static bool make_all(struct determinizing *g, uint32_t root)
     number_rule(g, root);
     size_t looked_at = 0;
     for (size_t i = 0; i < g->a->n_rules; i++) {
-        nfa_rule(&g->nfa, g->b, g->source_of[i], g->longest, 4 * g->limits->n_states);
+        thompson_rule(&g->nfa, g->b, g->source_of[i]);
         if (expr_status(g->b) != STATUS_OK)
             return false;
         for (; looked_at < g->nfa.n; looked_at++)
@@ -325,7 +325,8 @@ static void build(struct determinizing *g, uint32_t root)
     size_t n_rules = expr_n_rules(g->b);
     g->rule_of = expr_alloc(g->b, n_rules, sizeof *g->rule_of);
     g->source_of = expr_alloc(g->b, n_rules, sizeof *g->source_of);
-    if (g->rule_of == NULL || g->source_of == NULL || !nfa_begin(&g->nfa, g->b, root) ||
+    if (g->rule_of == NULL || g->source_of == NULL ||
+        !thompson_begin(&g->nfa, g->b, root, g->longest, 4 * g->limits->n_states) ||
         !make_all(g, root))
         return;
     a->rules = calloc(a->n_rules, sizeof *a->rules);

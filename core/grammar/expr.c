@@ -265,6 +265,40 @@ const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule)
     return e;
 }
 
+static const struct expr *until(struct grammar_builder *b, const struct expr_bytes *triggers,
+                                size_t n, size_t which)
+{
+    struct expr *e = new_expr(b, EXPR_UNTIL, 0);
+    struct expr_bytes *copy = expr_alloc(b, n, sizeof *copy);
+    if (e == NULL || copy == NULL)
+        return &nothing;
+    for (size_t i = 0; i < n; i++) {
+        char *bytes = expr_alloc(b, triggers[i].n, 1);
+        if (triggers[i].n == 0)
+            expr_fail(b, STATUS_INVALID, "a trigger of a grammar is empty");
+        if (bytes == NULL || triggers[i].n == 0)
+            return &nothing;
+        memcpy(bytes, triggers[i].bytes, triggers[i].n);
+        copy[i] = (struct expr_bytes){bytes, triggers[i].n};
+    }
+    e->until.triggers = copy;
+    e->until.n = n;
+    e->until.which = which;
+    return e;
+}
+
+const struct expr *expr_until(struct grammar_builder *b, const struct expr_bytes *triggers,
+                              size_t n)
+{
+    return until(b, triggers, n, EXPR_NONE);
+}
+
+const struct expr *expr_through(struct grammar_builder *b, const struct expr_bytes *triggers,
+                                size_t n, size_t which)
+{
+    return until(b, triggers, n, which);
+}
+
 /* Room for one more in a list of the builder's memory; NULL after a failure. */
 static void *grow(struct grammar_builder *b, void *at, size_t n, size_t *room, size_t size)
 {

@@ -24,6 +24,11 @@ struct expr_range { /* code points first..last */
     uint32_t first, last;
 };
 
+struct expr_bytes {
+    const char *bytes;
+    size_t n;
+};
+
 enum expr_kind {
     EXPR_TEXT,     /* the bytes themselves; none: the empty text */
     EXPR_CLASS,    /* one character of the ranges */
@@ -31,9 +36,11 @@ enum expr_kind {
     EXPR_CHOICE,   /* one of the parts; none: nothing matches */
     EXPR_REPEAT,   /* parts[0], min to max times */
     EXPR_RULE,     /* what a rule says */
+    EXPR_UNTIL,    /* bytes without certain texts, or up to the first of them */
 };
 
 #define EXPR_MANY UINT32_MAX /* a max without end */
+#define EXPR_NONE SIZE_MAX
 
 struct expr {
     enum expr_kind kind;
@@ -56,6 +63,11 @@ struct expr {
             uint32_t min, max;
         } repeat;
         uint32_t rule;
+        struct {
+            const struct expr_bytes *triggers;
+            size_t n;
+            size_t which; /* ends with this trigger; EXPR_NONE: none of them occurs */
+        } until;
     };
 };
 
@@ -89,6 +101,14 @@ const struct expr *expr_repeat(struct grammar_builder *b, const struct expr *of,
                                uint32_t max);
 const struct expr *expr_optional(struct grammar_builder *b, const struct expr *of);
 const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule);
+/* Any bytes, UTF-8 or not, in which none of the triggers occurs. */
+const struct expr *expr_until(struct grammar_builder *b, const struct expr_bytes *triggers,
+                              size_t n);
+/* Any bytes up to the first trigger, which is triggers[which], and with it. Where two end at the
+ * same byte, the longer one counts. What expr_until gives, with a trigger after it, is the same
+ * but for triggers that overlap themselves or each other. */
+const struct expr *expr_through(struct grammar_builder *b, const struct expr_bytes *triggers,
+                                size_t n, size_t which);
 
 /* Lists of expressions that grow. */
 struct expr_list {

@@ -26,7 +26,8 @@ enum status mask_scratch_create(struct mask_scratch **out, const struct vocabula
 void mask_scratch_destroy(struct mask_scratch *scratch); /* takes NULL */
 
 /* bits: [vocabulary_n_words], bit i of word i / 64: the token's bytes may come next. Tokens that
- * end a text are the caller's: matcher_may_end. Returns how many are set. Allocates nothing from
+ * end a text are the caller's (matcher_may_end), and so are control tokens, whose names are bytes
+ * here: vocabulary.control. Returns how many are set. Allocates nothing from
  * the heap. */
 size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
                   uint64_t *bits);

@@ -1,4 +1,4 @@
-/* nfa.h - rules as nondeterministic automata over bytes (Thompson's construction).
+/* nfa.h - nondeterministic automata over bytes: their states.
  *
  * Lives in the builder's memory. One thread.
  */
@@ -23,15 +23,13 @@ struct nfa_state {
 
 struct nfa {
     struct nfa_state *states;
-    size_t n, room;
+    size_t n, room, n_most;
+    size_t longest;   /* bytes of the longest token */
     uint32_t *starts; /* [rules] of the builder; NFA_UNMADE: not made yet */
     bool *inlined;    /* [rules] */
 };
 
 #define NFA_UNMADE UINT32_MAX
 
-/* Prepares: which rules are inlined. False: the builder has failed. */
-bool nfa_begin(struct nfa *nfa, struct grammar_builder *b, uint32_t root);
-/* The rule's start state; makes it if need be. */
-uint32_t nfa_rule(struct nfa *nfa, struct grammar_builder *b, uint32_t rule, size_t longest,
-                  size_t n_states_most);
+/* A new state; 0 once the builder has failed. It is like itself alone. */
+uint32_t nfa_add(struct nfa *nfa, struct grammar_builder *b, struct nfa_state state);

@@ -100,11 +100,14 @@ enum status vocabulary_create(struct vocabulary **out, const struct vocabulary_p
     }
     v->nodes = calloc(n_nodes + 1, sizeof *v->nodes);
     v->tokens = calloc(v->n_tokens + 1, sizeof *v->tokens);
-    if (v->nodes == NULL || v->tokens == NULL) {
+    v->control = calloc(vocabulary_n_words(v) + 1, sizeof *v->control);
+    if (v->nodes == NULL || v->tokens == NULL || v->control == NULL) {
         status = error_no_memory(err, n_nodes * sizeof *v->nodes, "the tree of tokens");
         goto end;
     }
     lay_out(v, entries, v->n_tokens, open);
+    for (size_t i = 0; i < n_ids; i++)
+        v->control[i / 64] |= (uint64_t)pieces[i].control << i % 64;
     *out = v;
     v = NULL;
 end:
@@ -120,5 +123,6 @@ void vocabulary_destroy(struct vocabulary *v)
         return;
     free(v->nodes);
     free(v->tokens);
+    free(v->control);
     free(v);
 }

@@ -1,8 +1,9 @@
 /* vocabulary.h - all tokens' bytes as a tree, so that a beginning is looked at once.
  *
  * Nodes lie in the order of a walk: a node's first child comes next, and what lies below it ends at
- * `end`. Tokens without bytes and those that are left out (control tokens) are not in it. Made once
- * for a model, read-only after.
+ * `end`. Tokens without bytes are not in it. Control tokens are, by their names, and set apart in
+ * `control`: who fills a mask takes out those that are no text in its request. Made once for a
+ * model, read-only after.
  */
 #pragma once
 
@@ -24,13 +25,15 @@ struct vocabulary {
     struct vocabulary_node *nodes; /* [n_nodes + 1]; the first is the root, the last an end mark */
     uint32_t *tokens;              /* [n_tokens] ids, in the order of their bytes */
     size_t n_nodes, n_tokens;
-    size_t n_ids;   /* of the model: bits of a mask */
-    size_t longest; /* bytes */
+    size_t n_ids;      /* of the model: bits of a mask */
+    size_t longest;    /* bytes */
+    uint64_t *control; /* [vocabulary_n_words]: control tokens */
 };
 
 struct vocabulary_piece { /* the bytes of one token; NULL: left out */
     const char *bytes;
     size_t n;
+    bool control;
 };
 
 /* pieces: [n_ids], borrowed for the call. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */

@@ -116,7 +116,7 @@ int main(void)
     size_t room = 0;
     for (size_t i = 0; i < 256; i++) {
         bytes[i] = (char)i;
-        pieces[i] = (struct vocabulary_piece){&bytes[i], 1};
+        pieces[i] = (struct vocabulary_piece){.bytes = &bytes[i], .n = 1};
     }
     if (vocabulary_create(&v, pieces, 256, &err) != STATUS_OK)
         return 1;

@@ -35,16 +35,16 @@ static void make_vocabulary(void)
         ck_assert_ptr_nonnull(byte);
         byte[0] = (char)i;
         owned[n_pieces] = byte;
-        pieces[n_pieces++] = (struct vocabulary_piece){byte, 1};
+        pieces[n_pieces++] = (struct vocabulary_piece){.bytes = byte, .n = 1};
     }
-    pieces[n_pieces++] = (struct vocabulary_piece){NULL, 0};
+    pieces[n_pieces++] = (struct vocabulary_piece){0};
     while (n_pieces < 3000) {
         char *text = calloc(1, 64);
         ck_assert_ptr_nonnull(text);
         for (uint32_t k = 0, n = 1 + random_below(7); k < n; k++)
             strcat(text, parts[random_below(sizeof parts / sizeof *parts)]);
         owned[n_pieces] = text;
-        pieces[n_pieces++] = (struct vocabulary_piece){text, strlen(text)};
+        pieces[n_pieces++] = (struct vocabulary_piece){.bytes = text, .n = strlen(text)};
     }
     ck_assert_int_eq(vocabulary_create(&vocabulary, pieces, n_pieces, &err), STATUS_OK);
 }
@@ -360,13 +360,132 @@ END_TEST
 
 START_TEST(choices_are_texts)
 {
-    static const struct vocabulary_piece choices[] = {{"yes", 3}, {"no", 2}, {"not sure", 8}};
+    static const struct vocabulary_piece choices[] = {
+        {.bytes = "yes", .n = 3}, {.bytes = "no", .n = 2}, {.bytes = "not sure", .n = 8}};
     struct grammar *g = NULL;
     struct error err;
     ck_assert_int_eq(grammar_of_choices(&g, choices, 3, vocabulary, &grammar_limits_default, &err),
                      STATUS_OK);
     ck_assert(accepts(g, "yes") && accepts(g, "no") && accepts(g, "not sure"));
     ck_assert(!accepts(g, "ye") && !accepts(g, "nope") && !accepts(g, ""));
+    grammar_destroy(g);
+}
+END_TEST
+
+START_TEST(control_tokens_are_their_names_and_set_apart)
+{
+    const struct vocabulary_piece own[] = {
+        {"a", 1, false}, {"<|x|>", 5, true}, {"<", 1, false}, {NULL, 0, true}};
+    struct vocabulary *v = NULL;
+    struct grammar *g = NULL;
+    struct mask_scratch *scratch = NULL;
+    struct error err;
+    uint64_t bits = 0;
+    ck_assert_int_eq(vocabulary_create(&v, own, 4, &err), STATUS_OK);
+    ck_assert_uint_eq(v->control[0], 1 << 1 | 1 << 3);
+    ck_assert_int_eq(
+        grammar_compile(&g, GRAMMAR_REGEX, "<\\|x\\|>a", 9, v, &grammar_limits_default, &err),
+        STATUS_OK);
+    ck_assert_int_eq(mask_scratch_create(&scratch, v, &err), STATUS_OK);
+    struct matcher *m = matcher_of(g);
+    ck_assert_uint_eq(masks_fill(g->masks, m, scratch, &bits), 2);
+    ck_assert_uint_eq(bits, 1 << 1 | 1 << 2);
+    matcher_destroy(m);
+    mask_scratch_destroy(scratch);
+    grammar_destroy(g);
+    vocabulary_destroy(v);
+}
+END_TEST
+
+/* --- triggers --- */
+
+/* Where the first trigger ends in the text, and which; the length, and n, where none occurs. */
+static size_t first_trigger(const struct expr_bytes *triggers, size_t n, const char *text,
+                            size_t length, size_t *which)
+{
+    *which = n;
+    for (size_t end = 1; end <= length && *which == n; end++)
+        for (size_t i = 0; i < n; i++)
+            if (triggers[i].n <= end &&
+                memcmp(text + end - triggers[i].n, triggers[i].bytes, triggers[i].n) == 0 &&
+                (*which == n || triggers[i].n > triggers[*which].n)) {
+                *which = i;
+                length = end;
+            }
+    return length;
+}
+
+static struct grammar *until(const struct expr_bytes *triggers, size_t n, size_t which)
+{
+    struct grammar_builder *b = NULL;
+    struct grammar *g = NULL;
+    struct error err;
+    ck_assert_int_eq(expr_builder_create(&b, &grammar_limits_default, &err), STATUS_OK);
+    const struct expr *e =
+        which == n ? expr_until(b, triggers, n) : expr_through(b, triggers, n, which);
+    ck_assert_int_eq(grammar_build(&g, b, e, vocabulary, &grammar_limits_default, &err), STATUS_OK);
+    expr_builder_destroy(b);
+    return g;
+}
+
+START_TEST(free_text_ends_at_the_first_trigger)
+{
+    random_state = 3 + (uint64_t)_i;
+    char room[3][6], text[12];
+    struct expr_bytes triggers[3];
+    const size_t n = 1 + random_below(3);
+    for (size_t i = 0; i < n; i++) {
+        size_t length = 1 + random_below(5);
+        for (size_t k = 0; k < length; k++)
+            room[i][k] = (char)(random_below(2) == 0 ? 'a' : 0xFF);
+        triggers[i] = (struct expr_bytes){room[i], length};
+    }
+    for (size_t which = 0; which <= n; which++) {
+        struct grammar *g = NULL;
+        size_t found, same = 0;
+        for (size_t i = 0; i < which && which < n; i++)
+            same |= triggers[i].n == triggers[which].n &&
+                    memcmp(room[i], room[which], triggers[i].n) == 0;
+        if (same ||
+            (which < n && first_trigger(triggers, n, room[which], triggers[which].n, &found) <
+                              triggers[which].n) ||
+            (which < n && found != which))
+            continue; /* another one always comes before it */
+        g = until(triggers, n, which);
+        for (int round = 0; round < 300; round++) {
+            size_t length = random_below(sizeof text);
+            for (size_t k = 0; k < length; k++)
+                text[k] = (char)(random_below(8) == 0 ? 'b' : random_below(2) == 0 ? 'a' : 0xFF);
+            struct matcher *m = matcher_of(g);
+            bool right =
+                first_trigger(triggers, n, text, length, &found) == length && found == which;
+            ck_assert((matcher_take(m, text, length) && matcher_may_end(m)) == right);
+            matcher_destroy(m);
+        }
+        grammar_destroy(g);
+    }
+}
+END_TEST
+
+START_TEST(a_call_after_free_text_and_free_text_again)
+{
+    static const struct expr_bytes open = {"<call>", 6};
+    struct grammar_builder *b = NULL;
+    struct grammar *g = NULL;
+    struct error err;
+    ck_assert_int_eq(expr_builder_create(&b, &grammar_limits_default, &err), STATUS_OK);
+    const struct expr *call[] = {expr_through(b, &open, 1, 0), regex_read(b, "[0-9]+", 6, true),
+                                 expr_string(b, "</call>")};
+    const struct expr *all[] = {expr_repeat(b, expr_sequence(b, call, 3), 0, EXPR_MANY),
+                                expr_until(b, &open, 1)};
+    ck_assert_int_eq(
+        grammar_build(&g, b, expr_sequence(b, all, 2), vocabulary, &grammar_limits_default, &err),
+        STATUS_OK);
+    ck_assert(accepts(g, "") && accepts(g, "free <call text\xFF</call>"));
+    ck_assert(accepts(g, "<<call>12</call>and <call>3</call> <ca"));
+    ck_assert(!accepts(g, "<call>") && !accepts(g, "a<call>x</call>"));
+    ck_assert(!accepts(g, "<call>1</call><call>"));
+    expr_builder_destroy(b);
     grammar_destroy(g);
 }
 END_TEST
@@ -394,6 +513,9 @@ int main(void)
     tcase_add_loop_test(tc, a_text_can_always_be_completed_in_its_distance, 0,
                         sizeof shapes / sizeof *shapes);
     tcase_add_test(tc, choices_are_texts);
+    tcase_add_test(tc, control_tokens_are_their_names_and_set_apart);
+    tcase_add_loop_test(tc, free_text_ends_at_the_first_trigger, 0, 60);
+    tcase_add_test(tc, a_call_after_free_text_and_free_text_again);
     tcase_add_test(tc, a_long_repetition_keeps_few_masks);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
