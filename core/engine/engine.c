@@ -12,9 +12,11 @@
 #include "engine/queue.h"
 #include "engine/stats.h"
 #include "engine/worker.h"
+#include "guide/guide.h"
 #include "model/model.h"
 #include "text/tokenizer/tokenizer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,8 @@ struct engine {
     bool aborted;
     char abort_text[160]; /* written once, before any slot is marked */
     _Atomic bool profiling;
+    pthread_mutex_t guide_lock;
+    _Atomic(struct guide_tokens *) guide_tokens; /* owned; NULL: not asked for yet */
 };
 
 /* --- creation --- */
@@ -71,6 +75,7 @@ static enum status create(struct engine **out, const struct model *model,
     e->plan = plan;
     progress_init(&e->progress, options->wake, options->wake_ctx);
     pthread_mutex_init(&e->abort_lock, NULL);
+    pthread_mutex_init(&e->guide_lock, NULL);
     e->setup = (struct worker_setup){.model = model,
                                      .tokenizer = tokenizer,
                                      .options = &e->options,
@@ -153,6 +158,8 @@ void engine_destroy(struct engine *e)
     queue_free(&e->queue);
     progress_free(&e->progress);
     pthread_mutex_destroy(&e->abort_lock);
+    pthread_mutex_destroy(&e->guide_lock);
+    guide_tokens_destroy(atomic_load(&e->guide_tokens));
     free(e->workers);
     free(e);
 }
@@ -162,7 +169,54 @@ const struct engine_plan *engine_plan(const struct engine *engine)
     return &engine->plan;
 }
 
+/* --- texts inside grammars --- */
+
+static enum status make_guide_tokens(struct engine *e, struct error *err)
+{
+    struct guide_tokens *tokens;
+    enum status status =
+        guide_tokens_create(&tokens, e->setup.tokenizer, e->setup.model->shape.n_vocab, err);
+    if (status != STATUS_OK)
+        return status;
+    unsigned n = 0;
+    while (n < e->plan.n_workers && status == STATUS_OK)
+        status = worker_make_masks(e->workers[n++], tokens->vocabulary, err);
+    if (status != STATUS_OK) {
+        while (n > 0)
+            worker_drop_masks(e->workers[--n]);
+        guide_tokens_destroy(tokens);
+        return status;
+    }
+    atomic_store_explicit(&e->guide_tokens, tokens, memory_order_release);
+    return STATUS_OK;
+}
+
+enum status engine_vocabulary(struct engine *engine, const struct vocabulary **out,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&engine->guide_lock);
+    if (atomic_load_explicit(&engine->guide_tokens, memory_order_relaxed) == NULL)
+        status = make_guide_tokens(engine, err);
+    if (status == STATUS_OK)
+        *out = atomic_load_explicit(&engine->guide_tokens, memory_order_relaxed)->vocabulary;
+    pthread_mutex_unlock(&engine->guide_lock);
+    return status;
+}
+
 /* --- jobs --- */
+
+static void prepare_guide(struct engine *engine, struct job *job)
+{
+    if (job->grammar == NULL)
+        return;
+    const struct guide_tokens *tokens =
+        atomic_load_explicit(&engine->guide_tokens, memory_order_acquire);
+    assert(tokens != NULL && tokens->vocabulary == job->grammar->vocabulary);
+    job->guide->tokens = tokens;
+    job->guide->shown = (struct guide_ids){job->shown_ids, job->n_shown};
+    job->guide->stops = (struct guide_ids){job->stop_ids, job->n_stop_ids};
+}
 
 enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
                               uint64_t *retry_ms, struct error *err)
@@ -170,6 +224,8 @@ enum status engine_submit_all(struct engine *engine, struct job *const *jobs, si
     for (size_t i = 0; i < n && engine->setup.model->shape.encoder; i++)
         if (jobs[i]->pooling == POOLING_NONE)
             return error_set(err, STATUS_UNABLE, "this model makes vectors of texts, not texts");
+    for (size_t i = 0; i < n; i++)
+        prepare_guide(engine, jobs[i]);
     return queue_submit(&engine->queue, jobs, n, retry_ms, err);
 }
 

@@ -20,6 +20,7 @@ struct cpu;
 struct engine;
 struct model;
 struct tokenizer;
+struct vocabulary;
 
 /* Takes all memory, starts the workers and warms them up. model and tokenizer stay borrowed until
  * engine_destroy. STATUS_INVALID (threads < workers, a budget below one page on each
@@ -32,6 +33,12 @@ void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with F
                                                joins the threads */
 
 const struct engine_plan *engine_plan(const struct engine *engine);
+
+/* The model's tokens, as grammars need them: made at the first call, with what the workers need for
+ * jobs with a grammar, and kept. Some milliseconds then, so not on a thread that must not wait.
+ * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+enum status engine_vocabulary(struct engine *engine, const struct vocabulary **out,
+                              struct error *err);
 
 /* Queues the jobs of one request, n >= 1: all of them, or none. STATUS_FULL: there are fewer places
  * than jobs, in the queue and, where none waits, free slots; STATUS_TOO_LATE: its deadline cannot

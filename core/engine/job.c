@@ -7,6 +7,7 @@
 #include "engine/job.h"
 
 #include "base/checked.h"
+#include "guide/guide.h"
 
 #include <stdlib.h>
 
@@ -55,6 +56,14 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
     struct job *job = calloc(1, total);
     if (!job)
         return error_no_memory(err, total, "a request");
+    if (size->grammar != NULL) {
+        enum status status = guide_create(&job->guide, size->grammar, err);
+        if (status != STATUS_OK) {
+            free(job);
+            return status;
+        }
+        job->grammar = grammar_retain(size->grammar);
+    }
     char *base = (char *)job;
     job->prompt = (const int32_t *)(void *)(base + prompt);
     job->n_prompt = size->n_prompt;
@@ -77,6 +86,10 @@ enum status job_create(struct job **out, const struct job_size *size, struct err
 
 void job_destroy(struct job *job)
 {
+    if (job == NULL)
+        return;
+    guide_destroy(job->guide);
+    grammar_release(job->grammar);
     free(job);
 }
 

@@ -19,7 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { JOB_STOPS_MAX = 16, JOB_STOP_IDS_MAX = 32, JOB_LOGPROBS_MAX = 20 };
+struct grammar;
+struct guide;
+
+enum { JOB_STOPS_MAX = 16, JOB_STOP_IDS_MAX = 32, JOB_LOGPROBS_MAX = 20, JOB_SHOWN_MAX = 32 };
 
 enum finish_reason {
     FINISH_NONE,
@@ -81,6 +84,9 @@ struct job {
     size_t n_stops;
     int32_t stop_ids[JOB_STOP_IDS_MAX]; /* tokens that end the text as an EOS does */
     size_t n_stop_ids;
+    struct grammar *grammar;          /* the shape of its text, a reference of its own; NULL: any */
+    int32_t shown_ids[JOB_SHOWN_MAX]; /* control tokens that are part of its text, by their name */
+    size_t n_shown;
     uint64_t salt; /* whose cached prefixes it may share (hash of its API key); 0 without keys */
     uint64_t arrived_ns;  /* CLOCK_MONOTONIC, when its body was complete */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
@@ -118,17 +124,18 @@ struct job {
     enum job_phase cancelled_in;            /* when FINISH_CANCELLED */
 
     /* --- the engine's own --- */
-    struct job *next;   /* in the queue */
-    char *stop_memory;  /* what job_stop_bytes hands out */
-    uint64_t ticket;    /* its place in the order of arrival */
-    unsigned overtaken; /* times a later job went first */
-    unsigned n_denials; /* attempts to get memory for it that failed, while nothing ran */
-    unsigned n_aborts;  /* of the queue, when it came in */
-    size_t n_places;    /* of the queue's that it takes: a request for vectors takes one, held by
-                           the last of its jobs */
-    size_t n_counted;   /* prompt tokens that the counters know, and whose log-probabilities there
-                           are: read again after a preemption, they count no more */
-    struct {            /* output.c's state */
+    struct job *next;    /* in the queue */
+    char *stop_memory;   /* what job_stop_bytes hands out */
+    uint64_t ticket;     /* its place in the order of arrival */
+    unsigned overtaken;  /* times a later job went first */
+    unsigned n_denials;  /* attempts to get memory for it that failed, while nothing ran */
+    unsigned n_aborts;   /* of the queue, when it came in */
+    size_t n_places;     /* of the queue's that it takes: a request for vectors takes one, held by
+                            the last of its jobs */
+    size_t n_counted;    /* prompt tokens that the counters know, and whose log-probabilities there
+                            are: read again after a preemption, they count no more */
+    struct guide *guide; /* with a grammar: where the text stands in it; owned */
+    struct {             /* output.c's state */
         struct utf8_stream utf8;
         size_t n_raw;      /* bytes written to text, held back ones included */
         size_t n_split;    /* records, the last ones, whose bytes end within a character */
@@ -144,16 +151,17 @@ struct job {
 struct job_size {
     size_t n_prompt, max_tokens;
     size_t n_biases;
-    size_t stop_bytes; /* of all stop strings together */
-    size_t max_piece;  /* the tokenizer's */
-    size_t n_vector;   /* 0: none */
+    size_t stop_bytes;       /* of all stop strings together */
+    size_t max_piece;        /* the tokenizer's */
+    size_t n_vector;         /* 0: none */
+    struct grammar *grammar; /* NULL: none; else the job takes a reference of its own */
     bool logprobs, prompt_logprobs, profile;
 };
 
-/* One allocation for everything; zeroed but for n_logprobs and n_prompt_logprobs = -1. The
- * submitter then copies its prompt, biases and stops into the places given: prompt is writable
- * through job_prompt, biases through job_biases, stop text through job_stop_bytes.
- * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
+/* One allocation for everything, and one more for the place in a grammar; zeroed but for n_logprobs
+ * and n_prompt_logprobs = -1. The submitter then copies its prompt, biases and stops into the
+ * places given: prompt is writable through job_prompt, biases through job_biases, stop text through
+ * job_stop_bytes. STATUS_NO_MEMORY, STATUS_TOO_LARGE. */
 enum status job_create(struct job **out, const struct job_size *size, struct error *err);
 void job_destroy(struct job *job);    /* takes NULL; only when never submitted, or finished */
 int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, then its worker's */
@@ -171,6 +179,15 @@ static inline bool job_has_prompt_logprob(const struct job *job, size_t i)
 static inline bool job_pools_all(const struct job *job)
 {
     return job->pooling == POOLING_MEAN || job->pooling == POOLING_CLS;
+}
+
+/* Whether a control token is part of its text. */
+static inline bool job_shows(const struct job *job, int32_t id)
+{
+    bool shows = false;
+    for (size_t i = 0; i < job->n_shown; i++)
+        shows |= job->shown_ids[i] == id;
+    return shows;
 }
 
 static inline bool job_wants_prompt_logprobs(const struct job *job)

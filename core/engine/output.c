@@ -146,7 +146,7 @@ static bool stops_at_name(struct job *job, struct gguf_string name)
 
 bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id)
 {
-    struct gguf_string piece = tokenizer_piece(tokenizer, id, false);
+    struct gguf_string piece = tokenizer_piece(tokenizer, id, job_shows(job, id));
     char *out = job->text + job->output.n_raw;
     size_t n_new = utf8_stream_push(&job->output.utf8, piece.bytes, piece.n, out);
     settle_split(job, n_new);

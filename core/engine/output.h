@@ -17,8 +17,9 @@
 void output_begin(struct job *job);
 
 /* Appends a token's record and bytes to the job. Returns true when a stop string is complete: the
- * text ends there and the output is final. A control token has no text, yet it completes a
- * stop string that ends with its whole name, when what comes before the name is the text's end. */
+ * text ends there and the output is final. A control token that the job does not show has no text,
+ * yet it completes a stop string that ends with its whole name, when what comes before the name is
+ * the text's end. */
 bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t id);
 
 /* The end, unless output_append said so: what was held back becomes text. Returns true when that

@@ -1,5 +1,5 @@
-/* step.c - one step of a worker: which sequences take part, the forward pass, the samples, and what
- * becomes of them.
+/* step.c - one step of a worker: which sequences take part, the forward pass, and what becomes of
+ * them. The samples are drawn in step_sample.c.
  *
  * The worker's thread. Order matters at the end of a step: tokens are counted, pages given back and
  * waiting jobs placed before anything is published, so that a client that has seen a result finds
@@ -11,17 +11,9 @@
 #include "model/cost.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 
-enum { WARM_UP_TOKENS = 32, WARM_UP_NS = 400000000, SAMPLE_ALONE = 8192 };
-
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-    /* One writer: no locked instruction needed. */
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
+enum { WARM_UP_TOKENS = 32, WARM_UP_NS = 400000000 };
 
 static bool is_decoding(const struct slot *slot)
 {
@@ -55,7 +47,7 @@ static void release(struct worker *w, struct slot *slot)
 static void count_finished(struct worker *w, const struct job *job)
 {
     if (job->finish == FINISH_CANCELLED)
-        add(&w->counters.cancelled[atomic_load_explicit(&job->phase, memory_order_relaxed)], 1);
+        count(&w->counters.cancelled[atomic_load_explicit(&job->phase, memory_order_relaxed)], 1);
     else if ((job->finish == FINISH_STOP || job->finish == FINISH_LENGTH) && job->max_tokens > 0)
         rates_finished(&w->rates, job->n_completion, job->max_tokens);
 }
@@ -184,7 +176,7 @@ static void preempt_youngest(struct worker *w)
     w->preempted[w->n_preempted++] = slot->job;
     release(w, slot);
     atomic_fetch_sub_explicit(&w->n_running, 1, memory_order_relaxed);
-    add(&w->counters.preemptions, 1);
+    count(&w->counters.preemptions, 1);
 }
 
 /* Alone, it has all pages that there are; the rest of the budget cannot be had. */
@@ -241,7 +233,7 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
     /* Others may have computed the same prefix meanwhile. */
     kv_share(w->kv, &slot->kv, slot->tokens, slot->n_given);
     size_t n_found = count_new(job, slot->kv.n_positions);
-    add(&w->counters.prompt_cached, n_found);
+    count(&w->counters.prompt_cached, n_found);
     job->n_cached += n_found;
     size_t left = slot->n_given - slot->kv.n_positions, n = left < most ? left : most;
     size_t n_known = job->pooling != POOLING_NONE ? job->n_counted : job->n_prompt;
@@ -314,134 +306,6 @@ static void end_out_of_range(struct worker *w)
     }
 }
 
-/* --- the samples --- */
-
-static void record_logprobs(struct worker *w, struct sampler *sampler, float *logits, int32_t id,
-                            int n_top, struct logprob_record *out)
-{
-    size_t n_vocab = w->setup->model->shape.n_vocab, n = (size_t)n_top;
-    out->n_top = (uint32_t)(n < n_vocab ? n : n_vocab);
-    out->logprob = sampler_logprobs(sampler, logits, id, out->n_top, out->top);
-}
-
-static bool is_sample(const struct worker *w, const struct wanted *wanted)
-{
-    return wanted->position + 1 == w->slots[wanted->slot].n_tokens;
-}
-
-/* The i-th logits that are wanted; any thread of the team, with its own sampler. */
-static void sample(struct worker *w, size_t i, struct sampler *sampler)
-{
-    const struct wanted *wanted = &w->wanted[i];
-    struct slot *slot = &w->slots[wanted->slot];
-    struct job *job = slot->job;
-    float *logits = forward_logits(w->forward, i);
-    if (!is_sample(w, wanted)) {
-        size_t next = wanted->position + 1;
-        struct error ignored;
-        struct logprob_record *record = &job->prompt_logprobs[next];
-        if (sampler_check(sampler, logits, &ignored) == STATUS_OK)
-            record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs, record);
-        else
-            record->logprob = NAN; /* take_samples ends the sequence */
-        return;
-    }
-    slot->sampled = false;
-    if (slot->finish != FINISH_NONE || job->max_tokens == 0)
-        return;
-    const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
-                                       {job->stop_ids, job->n_stop_ids}};
-    size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
-    enum status status = sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
-                                      ends, n_banned, &slot->sample, &job->error);
-    slot->sampled = status == STATUS_OK;
-    if (status != STATUS_OK) {
-        slot->finish = FINISH_ERROR;
-        return;
-    }
-    if (job->n_logprobs < 0 || !job->logprobs)
-        return;
-    struct logprob_record *record = &job->logprobs[job->n_tokens];
-    if (!job->drawn_from) {
-        record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs, record);
-        return;
-    }
-    size_t n_top = (size_t)job->n_logprobs;
-    record->logprob = sampler_probabilities(sampler, slot->sample, &n_top, record->top);
-    record->n_top = (uint32_t)n_top;
-}
-
-static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
-{
-    struct worker *w = arg;
-    (void)phase;
-    sample(w, i, w->samplers[rank]);
-}
-
-static void sample_all(struct worker *w)
-{
-    uint32_t n = (uint32_t)w->n_wanted;
-    if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
-        step_profile_wait(w);
-        recorder_cut(w->recorder, CUT_DESCRIBE); /* the wait is the recorder's own */
-        team_set_marks(w->team, recorder_sample_marks(w->recorder));
-        team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
-        team_set_marks(w->team, NULL);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        sample(w, i, w->samplers[0]);
-}
-
-static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
-{
-    struct job *job = slot->job;
-    if (slot->finish != FINISH_NONE) {
-        output_end(job);
-        return;
-    }
-    if (job->read_ns == 0)
-        job->read_ns = now;
-    if (job->max_tokens == 0) { /* the prompt was all */
-        slot->finish = FINISH_LENGTH;
-        return;
-    }
-    if (job->first_token_ns == 0) {
-        job->first_token_ns = now;
-        atomic_store_explicit(&job->phase, JOB_DECODE, memory_order_relaxed);
-    }
-    job->last_token_ns = now;
-    job->n_completion++;
-    add(&w->counters.generated, 1);
-    if (tokenizer_is_end(w->setup->tokenizer, slot->sample) || output_ends_at(job, slot->sample)) {
-        if (!output_end(job)) /* else a stop string had ended it before */
-            job->stop_id = slot->sample;
-        slot->finish = FINISH_STOP;
-        return;
-    }
-    slot->tokens[slot->n_tokens++] = slot->sample;
-    if (output_append(job, w->setup->tokenizer, slot->sample))
-        slot->finish = FINISH_STOP;
-    else if (job->n_tokens == job->max_tokens)
-        slot->finish = output_end(job) ? FINISH_STOP : FINISH_LENGTH;
-    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
-                          memory_order_relaxed);
-}
-
-/* All that were wanted, in the rows' order. */
-static void take_samples(struct worker *w, uint64_t now)
-{
-    for (size_t i = 0; i < w->n_wanted; i++) {
-        struct slot *slot = &w->slots[w->wanted[i].slot];
-        size_t next = w->wanted[i].position + 1;
-        if (is_sample(w, &w->wanted[i]))
-            take_sample(w, slot, now);
-        else if (slot->finish == FINISH_NONE && isnan(slot->job->prompt_logprobs[next].logprob) &&
-                 sampler_check(w->samplers[0], forward_logits(w->forward, i), &slot->job->error))
-            slot->finish = FINISH_ERROR;
-    }
-}
-
 /* --- the step --- */
 
 static void count_step(struct worker *w, size_t n_sequences, const struct step_tokens *tokens,
@@ -453,13 +317,13 @@ static void count_step(struct worker *w, size_t n_sequences, const struct step_t
         i++;
     while (j < ENGINE_SIZE_BUCKETS && (double)n_sequences > engine_size_bounds[j])
         j++;
-    add(&c->seconds_bucket[i], 1);
-    add(&c->sequences_bucket[j], 1);
-    add(&c->n_steps, 1);
-    add(&c->step_ns, ns);
-    add(&c->step_sequences, n_sequences);
-    add(&c->prompt_computed, tokens->n_read - tokens->n_again);
-    add(&c->recomputed, tokens->n_again);
+    count(&c->seconds_bucket[i], 1);
+    count(&c->sequences_bucket[j], 1);
+    count(&c->n_steps, 1);
+    count(&c->step_ns, ns);
+    count(&c->step_sequences, n_sequences);
+    count(&c->prompt_computed, tokens->n_read - tokens->n_again);
+    count(&c->recomputed, tokens->n_again);
 }
 
 static size_t n_with_rows(struct worker *w)
@@ -500,10 +364,10 @@ void worker_step(struct worker *w)
     recorder_cut(w->recorder, CUT_FORWARD);
     end_out_of_range(w);
     step_profile_fold(w, tokens.n_decode, tokens.n_read);
-    sample_all(w);
+    step_sample(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
-    take_samples(w, now);
+    step_take_samples(w, now);
     step_take_vectors(w, now);
     recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), &tokens, now - begin);

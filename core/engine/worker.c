@@ -225,6 +225,7 @@ void worker_destroy(struct worker *w)
     growth_stop(&w->growth);
     kv_destroy(w->kv);
     recorder_destroy(w->recorder);
+    worker_drop_masks(w);
     arena_free(&w->arena);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);

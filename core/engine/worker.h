@@ -16,6 +16,7 @@
 
 struct model;
 struct tokenizer;
+struct vocabulary;
 struct worker;
 
 struct worker_line { /* where its jobs come from; called without the worker's lock */
@@ -47,6 +48,11 @@ enum status worker_create(struct worker **out, const struct worker_setup *setup,
 enum status worker_wait_started(struct worker *w, struct error *err);
 void worker_stop(struct worker *w);    /* asks it to end what it runs, FINISH_CANCELLED */
 void worker_destroy(struct worker *w); /* takes NULL; joins after worker_stop, and frees */
+
+/* What its threads need to keep texts inside grammars, taken when the first one is asked for,
+ * before any such job is placed. Once. STATUS_NO_MEMORY. */
+enum status worker_make_masks(struct worker *w, const struct vocabulary *v, struct error *err);
+void worker_drop_masks(struct worker *w); /* they may not be there; no such job has been placed */
 
 /* This worker's offer to a job. */
 struct worker_offer {

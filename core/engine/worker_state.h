@@ -13,6 +13,7 @@
 #include "engine/rates.h"
 #include "engine/worker.h"
 #include "forward/forward.h"
+#include "guide/guide.h"
 #include "model/model.h"
 #include "text/sampler.h"
 #include "text/tokenizer/tokenizer.h"
@@ -43,6 +44,12 @@ struct wanted { /* logits of one row of this step: a sample, or the log-probabil
 
 struct pooled { /* the vector of one row of this step */
     uint32_t slot;
+};
+
+struct worker_masks {              /* NULL and 0 until some text must keep to a grammar */
+    struct mask_scratch **scratch; /* [n_threads] */
+    uint64_t *bits;                /* [max_batch][n_words]: of each slot */
+    size_t n_words;
 };
 
 struct worker_counters { /* one writer: the worker's thread; relaxed */
@@ -76,6 +83,7 @@ struct worker {
     struct team *team;
     struct forward *forward;
     struct sampler **samplers; /* [n_threads] */
+    struct worker_masks masks;
     struct arena arena;
     struct slot *slots; /* [max_batch] */
     uint32_t *order;    /* [n_active] slots, the oldest job's first */
@@ -104,6 +112,21 @@ static inline struct slot *worker_active(const struct worker *w, size_t i)
 {
     return &w->slots[w->order[i]];
 }
+
+/* One writer: no locked instruction needed. */
+static inline void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* worker_masks.c */
+/* The tokens that may come next in a slot's text, which has a grammar. Any thread of the team. */
+const uint64_t *worker_fill_mask(struct worker *w, struct slot *slot, unsigned rank);
+
+/* step_sample.c */
+void step_sample(struct worker *w);                        /* all logits that were wanted */
+void step_take_samples(struct worker *w, uint64_t now_ns); /* in the rows' order */
 
 /* step_vectors.c */
 /* Whether a job's vector has to do with the hidden state at a position. */

@@ -12,13 +12,15 @@ enum status grammar_build(struct grammar **out, struct grammar_builder *b, const
     struct grammar *g = calloc(1, sizeof *g);
     if (g == NULL)
         return error_no_memory(err, sizeof *g, "a grammar");
+    g->vocabulary = vocabulary;
+    atomic_init(&g->n_holders, 1);
     uint32_t rule = rule_declare(b, "root", 4);
     rule_define(b, rule, root);
     enum status status = automaton_build(&g->automaton, b, rule, limits, vocabulary->longest, err);
     if (status == STATUS_OK)
         status = masks_create(&g->masks, g->automaton, vocabulary, limits->n_bytes, err);
     if (status != STATUS_OK) {
-        grammar_destroy(g);
+        grammar_release(g);
         return status;
     }
     *out = g;
@@ -56,9 +58,15 @@ enum status grammar_of_choices(struct grammar **out, const struct vocabulary_pie
     return status;
 }
 
-void grammar_destroy(struct grammar *g)
+struct grammar *grammar_retain(struct grammar *g)
 {
-    if (g == NULL)
+    atomic_fetch_add_explicit(&g->n_holders, 1, memory_order_relaxed);
+    return g;
+}
+
+void grammar_release(struct grammar *g)
+{
+    if (g == NULL || atomic_fetch_sub_explicit(&g->n_holders, 1, memory_order_acq_rel) > 1)
         return;
     masks_destroy(g->masks);
     automaton_destroy(g->automaton);

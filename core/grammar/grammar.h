@@ -8,14 +8,18 @@
 
 #include "grammar/masks.h"
 
+#include <stdatomic.h>
+
 enum grammar_language {
     GRAMMAR_GBNF,  /* llama.cpp's */
     GRAMMAR_REGEX, /* that must match all of the answer */
 };
 
 struct grammar {
-    struct automaton *automaton; /* owned */
-    struct masks *masks;         /* owned */
+    struct automaton *automaton;         /* owned */
+    struct masks *masks;                 /* owned */
+    const struct vocabulary *vocabulary; /* borrowed */
+    _Atomic size_t n_holders;
 };
 
 /* vocabulary: borrowed for the grammar's life. STATUS_INVALID (its text), STATUS_UNSUPPORTED (what
@@ -31,4 +35,7 @@ enum status grammar_of_choices(struct grammar **out, const struct vocabulary_pie
 enum status grammar_build(struct grammar **out, struct grammar_builder *b, const struct expr *root,
                           const struct vocabulary *vocabulary, const struct grammar_limits *limits,
                           struct error *err);
-void grammar_destroy(struct grammar *grammar); /* takes NULL */
+
+/* Who has made one holds it once; each holder releases it once, and with the last it is gone. */
+struct grammar *grammar_retain(struct grammar *grammar);
+void grammar_release(struct grammar *grammar); /* takes NULL */

@@ -112,22 +112,25 @@ void places_step(struct matcher *m, const struct matcher_place *from, size_t n, 
 
 /* --- the matcher --- */
 
+struct matcher_block { /* a matcher and all its memory */
+    struct matcher matcher;
+    uint32_t buckets[BUCKETS];
+    struct matcher_place now[MATCHER_PLACES], other[MATCHER_PLACES];
+    struct stack_node nodes[MATCHER_NODES];
+};
+
 enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err)
 {
-    struct matcher *m = calloc(1, sizeof *m);
-    if (m == NULL)
-        return error_no_memory(err, sizeof *m, "a place in a grammar");
-    m->automaton = a;
-    m->nodes = calloc(MATCHER_NODES, sizeof *m->nodes);
-    m->buckets = calloc(BUCKETS, sizeof *m->buckets);
-    m->now.at = calloc(MATCHER_PLACES, sizeof *m->now.at);
-    m->other.at = calloc(MATCHER_PLACES, sizeof *m->other.at);
-    if (m->nodes == NULL || m->buckets == NULL || m->now.at == NULL || m->other.at == NULL) {
-        matcher_destroy(m);
-        return error_no_memory(err, MATCHER_NODES * sizeof *m->nodes, "a place in a grammar");
-    }
-    m->now.room = m->other.room = MATCHER_PLACES;
-    m->n_nodes = 1;
+    struct matcher_block *block = calloc(1, sizeof *block); /* most of it is never touched */
+    if (block == NULL)
+        return error_no_memory(err, sizeof *block, "a place in a grammar");
+    struct matcher *m = &block->matcher;
+    *m = (struct matcher){.automaton = a,
+                          .nodes = block->nodes,
+                          .n_nodes = 1,
+                          .buckets = block->buckets,
+                          .now = {.at = block->now, .room = MATCHER_PLACES},
+                          .other = {.at = block->other, .room = MATCHER_PLACES}};
     places_add(m, &m->now, a->rules[0].start, STACK_BOTTOM);
     *out = m;
     return STATUS_OK;
@@ -135,13 +138,7 @@ enum status matcher_create(struct matcher **out, const struct automaton *a, stru
 
 void matcher_destroy(struct matcher *m)
 {
-    if (m == NULL)
-        return;
-    free(m->nodes);
-    free(m->buckets);
-    free(m->now.at);
-    free(m->other.at);
-    free(m);
+    free(m); /* the block's first member */
 }
 
 /* Keeps the stacks that places stand on, in their order: the tree has room again. */

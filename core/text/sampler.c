@@ -35,6 +35,7 @@ struct sampler {
     size_t n_vocab;
     struct candidates candidates;
     float *weights;          /* [n_vocab], parallel to the list of candidates */
+    float *masked;           /* [n_vocab] the logits of the tokens that may come */
     float *scaled;           /* [n_vocab] logits over temperature, or typical_p's keep marks */
     struct candidate *order; /* [n_vocab] typical_p's ranking */
     uint32_t *counts;        /* [n_vocab] times in the window; zero between draws */
@@ -50,9 +51,9 @@ enum status sampler_create(struct sampler **out, size_t n_vocab, const struct ke
     struct sampler *s = calloc(1, sizeof *s);
     if (!s)
         return error_no_memory(err, sizeof *s, "the sampler");
-    size_t per_token = 2 * sizeof(float) + sizeof(struct candidate) + sizeof(uint32_t) +
+    size_t per_token = 3 * sizeof(float) + sizeof(struct candidate) + sizeof(uint32_t) +
                        sizeof(uint8_t) + sizeof(struct touched);
-    size_t bytes = candidates_bytes(n_vocab) + n_vocab * per_token + (size_t)8 * ARENA_ALIGN;
+    size_t bytes = candidates_bytes(n_vocab) + n_vocab * per_token + (size_t)9 * ARENA_ALIGN;
     enum status status = arena_init(&s->arena, bytes, "the sampler", err);
     if (status != STATUS_OK) {
         free(s);
@@ -62,13 +63,14 @@ enum status sampler_create(struct sampler **out, size_t n_vocab, const struct ke
     s->n_vocab = n_vocab;
     bool carved = candidates_init(&s->candidates, &s->arena, n_vocab, kernels);
     s->weights = arena_alloc(&s->arena, n_vocab, sizeof *s->weights);
+    s->masked = arena_alloc(&s->arena, n_vocab, sizeof *s->masked);
     s->scaled = arena_alloc(&s->arena, n_vocab, sizeof *s->scaled);
     s->order = arena_alloc(&s->arena, n_vocab, sizeof *s->order);
     s->counts = arena_alloc(&s->arena, n_vocab, sizeof *s->counts);
     s->is_touched = arena_alloc(&s->arena, n_vocab, sizeof *s->is_touched);
     s->touched = arena_alloc(&s->arena, n_vocab, sizeof *s->touched);
-    if (!carved || !s->weights || !s->scaled || !s->order || !s->counts || !s->is_touched ||
-        !s->touched) {
+    if (!carved || !s->weights || !s->masked || !s->scaled || !s->order || !s->counts ||
+        !s->is_touched || !s->touched) {
         sampler_destroy(s);
         return error_no_memory(err, bytes, "the sampler");
     }
@@ -357,18 +359,17 @@ enum status sampler_check(const struct sampler *s, const float *logits, struct e
     return STATUS_OK;
 }
 
-enum status sampler_draw(struct sampler *s, float *logits, const struct sampling *params,
-                         const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
-                         size_t n_ban, int32_t *id, struct error *err)
+/* Of finite logits, some of which may be -infinity for the caller's own reasons (any_banned). */
+static enum status draw(struct sampler *s, float *logits, const struct sampling *params,
+                        const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
+                        size_t n_ban, bool any_banned, int32_t *id, struct error *err)
 {
-    enum status status = sampler_check(s, logits, err);
-    if (status != STATUS_OK)
-        return status;
     apply_biases(s, logits, params);
     apply_penalties(s, logits, params, tokens, n_tokens);
     for (size_t i = 0; i < n_ban; i++)
         apply_ban(s, logits, &ban[i]);
-    float max = s->n_touched > 0 ? s->kernels->max(logits, s->n_vocab) : 0.0f;
+    any_banned |= s->n_touched > 0;
+    float max = any_banned ? s->kernels->max(logits, s->n_vocab) : 0.0f;
     if (isfinite(max))
         *id = choose(s, logits, params, n_tokens);
     put_back(s, logits);
@@ -378,6 +379,46 @@ enum status sampler_draw(struct sampler *s, float *logits, const struct sampling
         return error_set(err, STATUS_INTERNAL,
                          "the penalties took a logit out of the range of numbers");
     return STATUS_OK;
+}
+
+enum status sampler_draw(struct sampler *s, float *logits, const struct sampling *params,
+                         const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
+                         size_t n_ban, int32_t *id, struct error *err)
+{
+    enum status status = sampler_check(s, logits, err);
+    if (status != STATUS_OK)
+        return status;
+    return draw(s, logits, params, tokens, n_tokens, ban, n_ban, false, id, err);
+}
+
+/* 64 logits at most: those whose bit is set. Most masks allow few tokens, or all but a few. */
+static void mask_word(float *out, const float *logits, size_t n, uint64_t bits)
+{
+    const bool most = __builtin_popcountll(bits) > 32;
+    if (most)
+        memcpy(out, logits, n * sizeof *out);
+    for (size_t i = 0; i < n && !most; i++)
+        out[i] = -INFINITY;
+    const uint64_t all = n == 64 ? UINT64_MAX : ((uint64_t)1 << n) - 1;
+    for (uint64_t left = (most ? ~bits : bits) & all; left != 0; left &= left - 1) {
+        const int i = __builtin_ctzll(left);
+        out[i] = most ? -INFINITY : logits[i];
+    }
+}
+
+enum status sampler_draw_among(struct sampler *s, const float *logits,
+                               const struct sampling *params, const int32_t *tokens,
+                               size_t n_tokens, const uint64_t *mask, int32_t *id,
+                               struct error *err)
+{
+    enum status status = sampler_check(s, logits, err);
+    if (status != STATUS_OK)
+        return status;
+    for (size_t begin = 0; begin < s->n_vocab; begin += 64) {
+        size_t n = s->n_vocab - begin < 64 ? s->n_vocab - begin : 64;
+        mask_word(s->masked + begin, logits + begin, n, mask[begin / 64]);
+    }
+    return draw(s, s->masked, params, tokens, n_tokens, NULL, 0, true, id, err);
 }
 
 float sampler_logprobs(struct sampler *s, const float *logits, int32_t id, size_t n_top,

@@ -66,6 +66,13 @@ enum status sampler_draw(struct sampler *sampler, float *logits, const struct sa
                          const int32_t *tokens, size_t n_tokens, const struct sampler_ids *ban,
                          size_t n_ban, int32_t *id, struct error *err);
 
+/* The same, of the ids whose bit is set in mask [(n_vocab + 63) / 64] (bit id % 64 of word id / 64)
+ * and of no other. */
+enum status sampler_draw_among(struct sampler *sampler, const float *logits,
+                               const struct sampling *params, const int32_t *tokens,
+                               size_t n_tokens, const uint64_t *mask, int32_t *id,
+                               struct error *err);
+
 /* STATUS_INTERNAL when a logit is not finite: neither a draw nor log-probabilities can be had. */
 enum status sampler_check(const struct sampler *sampler, const float *logits, struct error *err);
 

@@ -18,7 +18,8 @@ GGUF = [*MATH, "core/gguf"]
 TEXT = [*GGUF, "core/text", "core/text/tokenizer"]
 MODEL = [*GGUF, "core/profile", "core/model"]
 FORWARD = [*MODEL, "core/forward"]
-ENGINE = [*FORWARD, *TEXT, "core/engine"]
+GUIDE = [*TEXT, "core/grammar", "core/guide"]
+ENGINE = [*FORWARD, *GUIDE, "core/engine"]
 JSON = [*ENGINE, "api", "api/json"]
 SCHEMA = [*BASE, "core/grammar"]
 CHAT = [*JSON, "core/jinja", "api/chat"]
@@ -51,6 +52,7 @@ MAY = {
     "core/gguf": MATH,
     "core/text": TEXT,
     "core/text/tokenizer": GGUF,
+    "core/guide": GUIDE,
     "core/model": MODEL,
     "core/forward": FORWARD,
     "core/engine": ENGINE,

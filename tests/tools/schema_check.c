@@ -100,7 +100,7 @@ static void answer(const char *text, const struct vocabulary *v)
     puts(printed);
     fflush(stdout);
     free(printed);
-    grammar_destroy(g);
+    grammar_release(g);
     expr_builder_destroy(b);
     cJSON_Delete(line);
     cJSON_Delete(out);

@@ -98,6 +98,7 @@ struct request {
     uint64_t salt;
     bool profile, keep_stop, no_cache, progress, answer_only, prompt_logprobs;
     float presence_penalty;
+    struct grammar *grammar; /* NULL: none */
 };
 
 static inline struct request simple(size_t n_prompt, size_t max_tokens, uint32_t prompt_seed)
@@ -128,6 +129,7 @@ static inline struct job *job_of(const struct request *r)
                             .max_tokens = r->max_tokens,
                             .stop_bytes = r->stop ? strlen(r->stop) : 0,
                             .max_piece = tokenizer_max_piece(world.tokenizer),
+                            .grammar = r->grammar,
                             .logprobs = r->n_logprobs >= 0,
                             .prompt_logprobs = r->prompt_logprobs,
                             .profile = r->profile};

@@ -164,7 +164,7 @@ START_TEST(a_text_is_of_the_language_or_not)
     const struct word *w = &words[_i];
     struct grammar *g = compiled(w->language, w->grammar);
     ck_assert_msg(accepts(g, w->text) == w->right, "%s: %s", w->grammar, w->text);
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -239,7 +239,7 @@ START_TEST(nesting_is_bounded)
         ck_assert(matcher_take(m, ")", 1));
     ck_assert(matcher_may_end(m));
     matcher_destroy(m);
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -316,7 +316,7 @@ START_TEST(a_mask_is_what_trying_every_token_gives)
     mask_scratch_destroy(scratch);
     free(bits);
     free(right);
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -354,7 +354,7 @@ START_TEST(a_text_can_always_be_completed_in_its_distance)
         ck_assert(matcher_may_end(m));
         matcher_destroy(m);
     }
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -368,7 +368,7 @@ START_TEST(choices_are_texts)
                      STATUS_OK);
     ck_assert(accepts(g, "yes") && accepts(g, "no") && accepts(g, "not sure"));
     ck_assert(!accepts(g, "ye") && !accepts(g, "nope") && !accepts(g, ""));
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -392,7 +392,7 @@ START_TEST(control_tokens_are_their_names_and_set_apart)
     ck_assert_uint_eq(bits, 1 << 1 | 1 << 2);
     matcher_destroy(m);
     mask_scratch_destroy(scratch);
-    grammar_destroy(g);
+    grammar_release(g);
     vocabulary_destroy(v);
 }
 END_TEST
@@ -462,7 +462,7 @@ START_TEST(free_text_ends_at_the_first_trigger)
             ck_assert((matcher_take(m, text, length) && matcher_may_end(m)) == right);
             matcher_destroy(m);
         }
-        grammar_destroy(g);
+        grammar_release(g);
     }
 }
 END_TEST
@@ -486,7 +486,7 @@ START_TEST(a_call_after_free_text_and_free_text_again)
     ck_assert(!accepts(g, "<call>") && !accepts(g, "a<call>x</call>"));
     ck_assert(!accepts(g, "<call>1</call><call>"));
     expr_builder_destroy(b);
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
@@ -495,7 +495,7 @@ START_TEST(a_long_repetition_keeps_few_masks)
     struct grammar *g = compiled(GRAMMAR_REGEX, "\"[a-z ]{0,5000}\"");
     ck_assert_uint_gt(g->automaton->n_states, 5000);
     ck_assert_uint_lt(g->automaton->n_likenesses, 200);
-    grammar_destroy(g);
+    grammar_release(g);
 }
 END_TEST
 
