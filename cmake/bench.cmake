@@ -11,3 +11,6 @@ target_link_libraries(http_load PRIVATE sm_base)
 if(NOT SMALLMIND_TESTS)
   set_target_properties(http_load PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()
+
+add_executable(bench_grammars EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/grammars.c)
+target_link_libraries(bench_grammars PRIVATE sm_api PkgConfig::CJSON)

@@ -28,32 +28,37 @@ static uint8_t *map_aligned(size_t n, size_t alignment, int protection, int flag
     return start + skip;
 }
 
-static enum status map(struct arena *arena, size_t n_bytes, int protection, int flags,
+static enum status map(struct arena *arena, size_t n_bytes, bool large, int protection, int flags,
                        const char *purpose, struct error *err)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), n_mapped;
-    bool large = n_bytes >= huge_page;
-    if (!checked_align(n_bytes > 0 ? n_bytes : 1, large ? huge_page : page, &n_mapped))
+    size_t n_mapped, unit = large ? huge_page : (size_t)sysconf(_SC_PAGESIZE);
+    if (!checked_align(n_bytes > 0 ? n_bytes : 1, unit, &n_mapped))
         return error_no_memory(err, n_bytes, purpose);
-    uint8_t *base = map_aligned(n_mapped, large ? huge_page : page, protection, flags);
+    uint8_t *base = map_aligned(n_mapped, unit, protection, flags);
     if (base == NULL)
         return error_no_memory(err, n_bytes, purpose);
     if (large)
         madvise(base, n_mapped,
                 MADV_HUGEPAGE); /* advice: a kernel without huge pages serves small ones */
-    *arena = (struct arena){.base = base, .n_bytes = n_bytes, .n_mapped = n_mapped};
+    *arena = (struct arena){.base = base, .n_bytes = n_bytes, .n_mapped = n_mapped, .unit = unit};
     return STATUS_OK;
 }
 
 enum status arena_init(struct arena *arena, size_t n_bytes, const char *purpose, struct error *err)
 {
-    return map(arena, n_bytes, PROT_READ | PROT_WRITE, 0, purpose, err);
+    return map(arena, n_bytes, n_bytes >= huge_page, PROT_READ | PROT_WRITE, 0, purpose, err);
 }
 
 enum status arena_reserve(struct arena *arena, size_t n_bytes, const char *purpose,
                           struct error *err)
 {
-    return map(arena, n_bytes, PROT_NONE, MAP_NORESERVE, purpose, err);
+    return map(arena, n_bytes, n_bytes >= huge_page, PROT_NONE, MAP_NORESERVE, purpose, err);
+}
+
+enum status arena_reserve_small(struct arena *arena, size_t n_bytes, const char *purpose,
+                                struct error *err)
+{
+    return map(arena, n_bytes, false, PROT_NONE, MAP_NORESERVE, purpose, err);
 }
 
 void arena_free(struct arena *arena)
@@ -105,11 +110,10 @@ static bool touch(uint8_t *base, size_t n_bytes)
 
 bool arena_extend(struct arena *arena, size_t n_bytes)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE),
-           unit = arena->n_mapped % huge_page ? page : huge_page;
     if (n_bytes > arena->n_bytes)
         return false;
-    size_t end = (n_bytes + unit - 1) / unit * unit; /* n_mapped is whole units too */
+    size_t end =
+        (n_bytes + arena->unit - 1) / arena->unit * arena->unit; /* n_mapped is whole units too */
     if (end <= arena->n_used)
         return true;
     uint8_t *base = arena->base + arena->n_used;

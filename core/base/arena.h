@@ -17,6 +17,7 @@ struct arena {
     size_t n_bytes;
     size_t n_used;   /* of a reserved one: usable, in whole pages of the system */
     size_t n_mapped; /* what munmap needs */
+    size_t unit;     /* bytes that arena_extend takes at once */
 };
 
 enum { ARENA_ALIGN = 64 };
@@ -32,6 +33,9 @@ void arena_free(struct arena *arena); /* takes a zeroed one */
 enum status arena_reserve(struct arena *arena, size_t n_bytes, const char *purpose,
                           struct error *err);
 bool arena_extend(struct arena *arena, size_t n_bytes);
+/* The same for memory of which little may be used, whatever is reserved: never in huge pages. */
+enum status arena_reserve_small(struct arena *arena, size_t n_bytes, const char *purpose,
+                                struct error *err);
 
 /* n * size bytes, 64-byte aligned and zeroed; NULL when full. */
 void *arena_alloc(struct arena *arena, size_t n, size_t size);

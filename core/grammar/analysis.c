@@ -67,6 +67,7 @@ static void cut_dead_ends(struct automaton *a)
                 a->calls[s->first_call + kept++] = call;
         }
         s->n_calls = kept;
+        s->closed = s->reads && !s->accepts && kept == 0;
     }
 }
 

@@ -24,6 +24,7 @@ struct automaton_state {
                           token's length, though their distances differ */
     bool accepts;      /* the rule may end here */
     bool reads;        /* some byte leads on */
+    bool closed;       /* it can only read */
 };
 
 struct automaton_rule {

@@ -11,10 +11,19 @@
 
 #include <string.h>
 
+/* Rules by name, as a tree of its characters: no choice of names makes it slow. */
+struct name_node {
+    uint32_t child, sibling; /* 0: none */
+    uint32_t rule;           /* plus one; 0: no name ends here */
+    char c;
+};
+
 struct gbnf_reader {
     struct grammar_builder *b;
     const char *at, *end;
     unsigned line, depth;
+    struct name_node *names; /* [n_names]; the first is the root */
+    size_t n_names, names_room;
 };
 
 static const struct expr *read_alternatives(struct gbnf_reader *r, bool nested);
@@ -65,13 +74,44 @@ static size_t read_name(struct gbnf_reader *r, const char **name)
     return (size_t)(r->at - *name);
 }
 
+static uint32_t new_name_node(struct gbnf_reader *r, struct name_node node)
+{
+    if (r->n_names == r->names_room) {
+        size_t room = r->names_room > 0 ? 2 * r->names_room : 256;
+        struct name_node *more = expr_alloc(r->b, room, sizeof *more);
+        if (more == NULL)
+            return 0;
+        if (r->n_names > 0)
+            memcpy(more, r->names, r->n_names * sizeof *more);
+        r->names = more;
+        r->names_room = room;
+    }
+    r->names[r->n_names] = node;
+    return (uint32_t)r->n_names++;
+}
+
 /* The rule of a name; it is declared the first time that it is named. */
 static uint32_t find_rule(struct gbnf_reader *r, const char *name, size_t n)
 {
-    for (uint32_t i = 0; i < expr_n_rules(r->b); i++)
-        if (strlen(rule_name(r->b, i)) == n && memcmp(rule_name(r->b, i), name, n) == 0)
-            return i;
-    return rule_declare(r->b, name, n);
+    uint32_t at = 0;
+    if (r->n_names == 0)
+        new_name_node(r, (struct name_node){0});
+    for (size_t i = 0; i < n && ok(r); i++) {
+        uint32_t child = r->names[at].child;
+        while (child != 0 && r->names[child].c != name[i])
+            child = r->names[child].sibling;
+        if (child == 0) {
+            child =
+                new_name_node(r, (struct name_node){.sibling = r->names[at].child, .c = name[i]});
+            r->names[at].child = child;
+        }
+        at = child;
+    }
+    if (!ok(r))
+        return 0;
+    if (r->names[at].rule == 0)
+        r->names[at].rule = rule_declare(r->b, name, n) + 1;
+    return r->names[at].rule - 1;
 }
 
 /* --- characters --- */

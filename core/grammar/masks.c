@@ -1,29 +1,28 @@
-/* masks.c - walks of the vocabulary's tree, kept by state. See masks.h. */
+/* masks.c - walks of the vocabulary's trees, kept by state. See masks.h. */
 #include "grammar/masks.h"
 
 #include "base/arena.h"
+#include "grammar/tails.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { POOL = 32768 /* places of all levels of a walk */ };
-
-struct mask_leaver { /* a token, or several that begin alike, which leaves the rule before this node
-                      */
-    uint32_t node;
-};
-
 struct kept_mask {
-    uint64_t *inside;            /* [n_words] */
-    struct mask_leaver *leavers; /* [n_leavers], by the node's byte */
-    uint32_t first_of[257];      /* of each byte, the last one's end too */
+    size_t n;                /* tokens that stay inside */
+    const uint64_t *bits;    /* [n_words]; NULL: they are listed */
+    const uint32_t *ids;     /* [n] */
+    struct walk_tree tails;  /* of those that leave the rule, from there on */
+    size_t n_tails;          /* nodes; 0: none leaves */
+    const uint32_t *leavers; /* [n_leavers] nodes of the vocabulary that found no room in there */
+    size_t n_leavers;
 };
 
 struct masks {
     const struct automaton *automaton;
     const struct vocabulary *vocabulary;
+    struct steady steady;
     _Atomic(struct kept_mask *) *of; /* [n_likenesses] */
     pthread_mutex_t lock;            /* of the memory */
     struct arena memory;             /* reserved; of kept masks */
@@ -31,83 +30,60 @@ struct masks {
     bool has_lock;
 };
 
-struct walk_level {
-    struct matcher_places places; /* a part of the pool */
-    size_t n_nodes;               /* of the matcher's stacks then */
-};
-
 struct mask_scratch {
     const struct vocabulary *vocabulary;
-    struct walk_level *levels;  /* [longest + 2] */
-    struct matcher_place *pool; /* [POOL] */
-    struct kept_mask made;      /* what was made last */
-    uint32_t *found;            /* [n_nodes]: leavers in the order of the walk */
+    struct walk_room room;
+    struct tails_room tails;
+    struct kept_mask made; /* what was made last, in the following */
+    uint64_t *bits;        /* [n_words] */
+    uint32_t *ids;         /* [n_words] */
+    uint32_t *found;       /* [n_nodes] */
 };
 
-/* --- walks --- */
-
-struct mask_walk {
-    struct matcher *m;
-    const struct vocabulary *v;
-    struct mask_scratch *scratch;
-    uint64_t *bits;
-    const uint64_t *follow; /* of what leaves; NULL: nothing does, the stack is whole */
-    size_t n_found;
-    size_t base; /* depth of level 0 */
-};
-
-static void set_tokens(const struct vocabulary *v, uint32_t node, uint64_t *bits)
+static struct walk_tree tree_of(const struct vocabulary *v)
 {
-    for (uint32_t i = v->nodes[node].first_token; i < v->nodes[node + 1].first_token; i++)
-        bits[v->tokens[i] / 64] |= (uint64_t)1 << v->tokens[i] % 64;
+    return (struct walk_tree){.nodes = v->nodes, .tokens = v->tokens, .below = v->below};
 }
 
-/* Empty places after those of a level. */
-static struct walk_level *next_level(struct mask_walk *w, size_t depth)
+/* Without the processor's own instruction, which not all have. */
+static size_t count_bits(const uint64_t *bits, size_t n_words)
 {
-    struct walk_level *above = depth > 0 ? &w->scratch->levels[depth - 1] : NULL;
-    struct walk_level *level = &w->scratch->levels[depth];
-    struct matcher_place *begin =
-        above != NULL ? above->places.at + above->places.n : w->scratch->pool;
-    size_t room = (size_t)(w->scratch->pool + POOL - begin);
-    level->places =
-        (struct matcher_places){.at = begin, .room = room < MATCHER_PLACES ? room : MATCHER_PLACES};
-    return level;
-}
-
-static bool may_follow(const uint64_t follow[4], uint8_t byte)
-{
-    return (follow[byte / 64] >> byte % 64 & 1) != 0;
-}
-
-/* All that lies below `node`, from level 0 on. */
-static void walk_below(struct mask_walk *w, uint32_t node)
-{
-    const struct vocabulary *v = w->v;
-    const uint32_t end = v->nodes[node].end;
-    w->base = v->nodes[node].depth;
-    w->scratch->levels[0].n_nodes = w->m->n_nodes;
-    for (uint32_t i = node + 1; i < end;) {
-        const struct vocabulary_node at = v->nodes[i];
-        size_t depth = at.depth - w->base;
-        const struct walk_level *above = &w->scratch->levels[depth - 1];
-        if (w->follow != NULL && depth > 1 && above->places.ended && may_follow(w->follow, at.byte))
-            w->scratch->found[w->n_found++] = i;
-        matcher_forget(w->m, above->n_nodes);
-        struct walk_level *level = next_level(w, depth);
-        places_step(w->m, above->places.at, above->places.n, at.byte, &level->places);
-        level->n_nodes = w->m->n_nodes;
-        if (level->places.n == 0 && !level->places.ended) {
-            i = at.end;
-            continue;
-        }
-        set_tokens(v, i, w->bits);
-        i++;
+    size_t n = 0;
+    for (size_t i = 0; i < n_words; i++) {
+        uint64_t x = bits[i];
+        x -= x >> 1 & 0x5555555555555555u;
+        x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+        x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+        n += x * 0x0101010101010101u >> 56;
     }
-    matcher_forget(w->m, w->scratch->levels[0].n_nodes);
+    return n;
 }
 
 /* --- kept masks --- */
+
+static size_t list_bits(const uint64_t *bits, size_t n_words, uint32_t *ids)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_words; i++)
+        for (uint64_t word = bits[i]; word != 0; word &= word - 1)
+            ids[n++] = (uint32_t)(i * 64 + (size_t)__builtin_ctzll(word));
+    return n;
+}
+
+/* Plain tokens as a whole, where only their length counts; false: they must be walked. */
+static bool take_slice(const struct masks *masks, uint32_t state, uint64_t *bits)
+{
+    const struct vocabulary *v = masks->vocabulary;
+    unsigned n;
+    bool ends;
+    const uint64_t kinds = steady_kinds(&masks->steady, state, &n, &ends);
+    if (!ends || n > VOCABULARY_SLICES || (v->below[v->roots[0]].kinds & ~kinds) != 0)
+        return false;
+    const uint64_t *slice = v->slices + (n - 1) * vocabulary_n_words(v);
+    for (size_t i = 0; i < vocabulary_n_words(v); i++)
+        bits[i] |= slice[i];
+    return true;
+}
 
 /* Makes the mask of a state into the scratch. */
 static void make_mask(const struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
@@ -115,53 +91,77 @@ static void make_mask(const struct masks *masks, struct matcher *m, struct mask_
 {
     const struct automaton *a = masks->automaton;
     const struct vocabulary *v = masks->vocabulary;
+    const size_t n_words = vocabulary_n_words(v);
+    struct tree_walk w = {.tree = tree_of(v),
+                          .m = m,
+                          .steady = &masks->steady,
+                          .room = &scratch->room,
+                          .bits = scratch->bits,
+                          .follow = a->rules[a->states[state].rule].follow,
+                          .found = scratch->found};
+    memset(scratch->bits, 0, n_words * sizeof *scratch->bits);
+    for (size_t i = take_slice(masks, state, scratch->bits); i < 2; i++) {
+        struct matcher_places *places = walk_begin(&w);
+        places->at[places->n++] = (struct matcher_place){state, STACK_BOTTOM};
+        walk_below(&w, v->roots[i]);
+    }
     struct kept_mask *made = &scratch->made;
-    memset(made->inside, 0, vocabulary_n_words(v) * sizeof *made->inside);
-    struct mask_walk w = {.m = m,
-                          .v = v,
-                          .scratch = scratch,
-                          .bits = made->inside,
-                          .follow = a->rules[a->states[state].rule].follow};
-    struct walk_level *level = next_level(&w, 0);
-    level->places.at[level->places.n++] = (struct matcher_place){state, STACK_BOTTOM};
-    walk_below(&w, 0);
-    memset(made->first_of, 0, sizeof made->first_of);
+    *made = (struct kept_mask){.n = count_bits(scratch->bits, n_words)};
+    if (made->n > n_words / 2) {
+        made->bits = scratch->bits;
+    } else {
+        list_bits(scratch->bits, n_words, scratch->ids);
+        made->ids = scratch->ids;
+    }
+    tails_begin(&scratch->tails);
     for (size_t i = 0; i < w.n_found; i++)
-        made->first_of[v->nodes[scratch->found[i]].byte + 1]++;
-    for (int byte = 0; byte < 256; byte++)
-        made->first_of[byte + 1] += made->first_of[byte];
-    uint32_t next[256];
-    memcpy(next, made->first_of, sizeof next);
-    for (size_t i = 0; i < w.n_found; i++)
-        made->leavers[next[v->nodes[scratch->found[i]].byte]++].node = scratch->found[i];
+        if (!tails_add(&scratch->tails, &w.tree, scratch->found[i]))
+            scratch->found[made->n_leavers++] = scratch->found[i];
+    made->leavers = scratch->found;
+    if (w.n_found == 0)
+        return;
+    tails_lay(&scratch->tails);
+    made->n_tails = scratch->tails.n;
+    made->tails =
+        (struct walk_tree){.nodes = scratch->tails.laid, .tokens = scratch->tails.laid_tokens};
 }
 
-/* n bytes of the kept masks' memory; NULL: it is full. The lock is held. */
-static void *take(struct masks *masks, size_t n)
+/* A copy of n bytes in the kept masks' memory; NULL: it is full. The lock is held. */
+static void *keep(struct masks *masks, const void *bytes, size_t n)
 {
-    enum { BLOCK = 1 << 20 };
+    enum { BLOCK = 1 << 16 };
     size_t begin = (masks->n_taken + 15) / 16 * 16;
     if (begin + n > masks->memory.n_used &&
         !arena_extend(&masks->memory, (begin + n + BLOCK - 1) / BLOCK * BLOCK))
         return NULL;
     masks->n_taken = begin + n;
-    return masks->memory.base + begin;
+    return memcpy(masks->memory.base + begin, bytes, n);
 }
 
 static struct kept_mask *copy_mask(struct masks *masks, const struct kept_mask *made)
 {
-    const size_t n_words = vocabulary_n_words(masks->vocabulary), n_before = masks->n_taken;
-    const size_t n_leavers = made->first_of[256];
-    struct kept_mask *kept = take(masks, sizeof *kept);
-    uint64_t *inside = kept != NULL ? take(masks, n_words * sizeof *inside) : NULL;
-    struct mask_leaver *leavers = inside != NULL ? take(masks, n_leavers * sizeof *leavers) : NULL;
-    if (leavers == NULL) {
-        masks->n_taken = n_before;
-        return NULL;
+    const size_t n_before = masks->n_taken;
+    struct kept_mask copy = *made;
+    bool ok = true;
+    if (made->bits != NULL)
+        ok = (copy.bits = keep(masks, made->bits,
+                               vocabulary_n_words(masks->vocabulary) * sizeof *copy.bits)) != NULL;
+    else
+        ok = (copy.ids = keep(masks, made->ids, made->n * sizeof *copy.ids)) != NULL;
+    if (ok && made->n_leavers > 0)
+        ok = (copy.leavers = keep(masks, made->leavers, made->n_leavers * sizeof *copy.leavers)) !=
+             NULL;
+    if (ok && made->n_tails > 0) {
+        const struct vocabulary_node *nodes = made->tails.nodes;
+        const size_t n_tokens = nodes[made->n_tails].first_token;
+        copy.tails.nodes = keep(masks, nodes, (made->n_tails + 1) * sizeof *nodes);
+        ok = copy.tails.nodes != NULL &&
+             (copy.tails.tokens =
+                  keep(masks, made->tails.tokens, n_tokens * sizeof *copy.tails.tokens)) != NULL;
     }
-    *kept = *made;
-    kept->inside = memcpy(inside, made->inside, n_words * sizeof *inside);
-    kept->leavers = memcpy(leavers, made->leavers, n_leavers * sizeof *leavers);
+    struct kept_mask *kept = ok ? keep(masks, &copy, sizeof copy) : NULL;
+    if (kept == NULL)
+        masks->n_taken = n_before;
     return kept;
 }
 
@@ -186,48 +186,66 @@ static const struct kept_mask *mask_of(struct masks *masks, struct matcher *m,
 /* --- a mask --- */
 
 /* Tokens that leave the rule of a place, by what its stack says. */
-static void add_leavers(struct mask_walk *w, const struct kept_mask *kept, uint32_t node)
+static void add_leavers(struct tree_walk *w, const struct kept_mask *kept,
+                        const struct vocabulary *v, uint32_t node)
 {
     const struct stack_node *stack = &w->m->nodes[node];
     const size_t n_nodes = w->m->n_nodes;
+    if (kept->n_tails > 0) {
+        w->tree = kept->tails;
+        places_add(w->m, walk_begin(w), stack->back, stack->parent);
+        walk_below(w, 0);
+        matcher_forget(w->m, n_nodes);
+    }
+    if (kept->n_leavers == 0)
+        return;
     struct matcher_place at[MATCHER_PLACES];
     struct matcher_places outside = {.at = at, .room = MATCHER_PLACES};
+    w->tree = tree_of(v);
     places_add(w->m, &outside, stack->back, stack->parent);
     const size_t n_outside = w->m->n_nodes;
-    for (int byte = 0; byte < 256; byte++) {
-        if (kept->first_of[byte] == kept->first_of[byte + 1])
-            continue;
-        matcher_forget(w->m, n_outside);
-        struct walk_level *level = next_level(w, 0);
-        places_step(w->m, outside.at, outside.n, (uint8_t)byte, &level->places);
-        if (level->places.n == 0 && !level->places.ended)
-            continue;
-        for (uint32_t i = kept->first_of[byte]; i < kept->first_of[byte + 1]; i++) {
-            set_tokens(w->v, kept->leavers[i].node, w->bits);
-            walk_below(w, kept->leavers[i].node);
+    for (size_t i = 0; i < kept->n_leavers; i++) {
+        const uint32_t leaver = kept->leavers[i];
+        struct matcher_places *places = walk_begin(w);
+        places_step(w->m, outside.at, outside.n, v->nodes[leaver].byte, places);
+        if (places->n > 0 || places->ended) {
+            walk_set(w, leaver);
+            walk_below(w, leaver);
         }
+        matcher_forget(w->m, n_outside);
     }
     matcher_forget(w->m, n_nodes);
+}
+
+static void add_inside(const struct kept_mask *kept, uint64_t *bits, size_t n_words)
+{
+    for (size_t i = 0; kept->bits != NULL && i < n_words; i++)
+        bits[i] |= kept->bits[i];
+    for (size_t i = 0; kept->bits == NULL && i < kept->n; i++)
+        bits[kept->ids[i] / 64] |= (uint64_t)1 << kept->ids[i] % 64;
 }
 
 size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
                   uint64_t *bits)
 {
-    const size_t n_words = vocabulary_n_words(masks->vocabulary);
+    const struct vocabulary *v = masks->vocabulary;
+    const size_t n_words = vocabulary_n_words(v);
+    struct tree_walk w = {.m = m, .steady = &masks->steady, .room = &scratch->room, .bits = bits};
+    size_t n = 0;
+    bool exact = true; /* n is what is set */
     memset(bits, 0, n_words * sizeof *bits);
-    struct mask_walk w = {.m = m, .v = masks->vocabulary, .scratch = scratch, .bits = bits};
     for (size_t i = 0; i < m->now.n; i++) {
         const struct matcher_place place = m->now.at[i];
         const struct kept_mask *kept = mask_of(masks, m, scratch, place.state);
-        for (size_t k = 0; k < n_words; k++)
-            bits[k] |= kept->inside[k];
-        if (place.node != STACK_BOTTOM)
-            add_leavers(&w, kept, place.node);
+        const bool leaves =
+            place.node != STACK_BOTTOM && (kept->n_tails > 0 || kept->n_leavers > 0);
+        exact = i == 0 && !leaves;
+        n = kept->n;
+        add_inside(kept, bits, n_words);
+        if (leaves)
+            add_leavers(&w, kept, v, place.node);
     }
-    size_t n = 0;
-    for (size_t k = 0; k < n_words; k++)
-        n += (size_t)__builtin_popcountll(bits[k]);
-    return n;
+    return exact ? n : count_bits(bits, n_words);
 }
 
 /* --- their lives --- */
@@ -241,12 +259,12 @@ enum status masks_create(struct masks **out, const struct automaton *a, const st
     masks->automaton = a;
     masks->vocabulary = v;
     masks->of = calloc(a->n_likenesses + 1, sizeof *masks->of);
-    enum status status = STATUS_OK;
-    if (masks->of == NULL)
+    enum status status = steady_init(&masks->steady, a, err);
+    if (status == STATUS_OK && masks->of == NULL)
         status =
             error_no_memory(err, a->n_likenesses * sizeof *masks->of, "the masks of a grammar");
     if (status == STATUS_OK)
-        status = arena_reserve(&masks->memory, n_bytes, "the masks of a grammar", err);
+        status = arena_reserve_small(&masks->memory, n_bytes, "the masks of a grammar", err);
     masks->has_lock = status == STATUS_OK && pthread_mutex_init(&masks->lock, NULL) == 0;
     if (status == STATUS_OK && !masks->has_lock)
         status = error_no_memory(err, sizeof masks->lock, "the masks of a grammar");
@@ -265,6 +283,7 @@ void masks_destroy(struct masks *masks)
     if (masks->has_lock)
         pthread_mutex_destroy(&masks->lock);
     arena_free(&masks->memory);
+    steady_free(&masks->steady);
     free(masks->of);
     free(masks);
 }
@@ -276,15 +295,19 @@ enum status mask_scratch_create(struct mask_scratch **out, const struct vocabula
     if (s == NULL)
         return error_no_memory(err, sizeof *s, "a walk of the vocabulary");
     s->vocabulary = v;
-    s->levels = calloc(v->longest + 2, sizeof *s->levels);
-    s->pool = calloc(POOL + MATCHER_PLACES, sizeof *s->pool);
+    s->bits = calloc(vocabulary_n_words(v) + 1, sizeof *s->bits);
+    s->ids = calloc(vocabulary_n_words(v) + 1, sizeof *s->ids);
     s->found = calloc(v->n_nodes + 1, sizeof *s->found);
-    s->made.leavers = calloc(v->n_nodes + 1, sizeof *s->made.leavers);
-    s->made.inside = calloc(vocabulary_n_words(v) + 1, sizeof *s->made.inside);
-    if (s->levels == NULL || s->pool == NULL || s->found == NULL || s->made.leavers == NULL ||
-        s->made.inside == NULL) {
+    enum status status = STATUS_OK;
+    if (s->bits == NULL || s->ids == NULL || s->found == NULL)
+        status = error_no_memory(err, v->n_nodes * sizeof *s->found, "a walk of the vocabulary");
+    if (status == STATUS_OK)
+        status = walk_room_init(&s->room, v->longest, err);
+    if (status == STATUS_OK)
+        status = tails_room_init(&s->tails, v, err);
+    if (status != STATUS_OK) {
         mask_scratch_destroy(s);
-        return error_no_memory(err, v->n_nodes * 2 * sizeof *s->found, "a walk of the vocabulary");
+        return status;
     }
     *out = s;
     return STATUS_OK;
@@ -294,10 +317,10 @@ void mask_scratch_destroy(struct mask_scratch *s)
 {
     if (s == NULL)
         return;
-    free(s->levels);
-    free(s->pool);
+    walk_room_free(&s->room);
+    tails_room_free(&s->tails);
+    free(s->bits);
+    free(s->ids);
     free(s->found);
-    free(s->made.leavers);
-    free(s->made.inside);
     free(s);
 }

@@ -1,7 +1,9 @@
-/* vocabulary.h - all tokens' bytes as a tree, so that a beginning is looked at once.
+/* vocabulary.h - all tokens' bytes as trees, so that a beginning is looked at once.
  *
- * Nodes lie in the order of a walk: a node's first child comes next, and what lies below it ends at
- * `end`. Tokens without bytes are not in it. Control tokens are, by their names, and set apart in
+ * There are two: of plain tokens (printable, without quotes and backslashes: what strings of JSON
+ * hold as it is) and of the rest, so that whole subtrees are of few kinds of characters. Nodes lie
+ * in the order of a walk: a node's first child comes next, and what lies below it ends at `end`.
+ * Tokens without bytes are not in it. Control tokens are, by their names, and set apart in
  * `control`: who fills a mask takes out those that are no text in its request. Made once for a
  * model, read-only after.
  */
@@ -21,13 +23,24 @@ struct vocabulary_node {
     uint8_t byte;         /* the last of them */
 };
 
+struct vocabulary_below { /* what the tokens below a node hold after it */
+    uint64_t kinds;       /* of their characters (kinds.h) */
+    uint32_t n;           /* the most characters */
+};
+
+enum { VOCABULARY_SLICES = 16 };
+
 struct vocabulary {
-    struct vocabulary_node *nodes; /* [n_nodes + 1]; the first is the root, the last an end mark */
-    uint32_t *tokens;              /* [n_tokens] ids, in the order of their bytes */
+    struct vocabulary_node *nodes;  /* [n_nodes + 1]; the last is an end mark */
+    struct vocabulary_below *below; /* [n_nodes] */
+    uint32_t roots[2];              /* of plain tokens, of others */
+    uint32_t *tokens;               /* [n_tokens] ids, in the order of their bytes */
     size_t n_nodes, n_tokens;
     size_t n_ids;      /* of the model: bits of a mask */
     size_t longest;    /* bytes */
     uint64_t *control; /* [vocabulary_n_words]: control tokens */
+    uint64_t *slices;  /* [VOCABULARY_SLICES][vocabulary_n_words]: plain tokens of at most 1, 2, ...
+                          characters */
 };
 
 struct vocabulary_piece { /* the bytes of one token; NULL: left out */

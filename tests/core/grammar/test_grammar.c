@@ -24,10 +24,12 @@ static uint32_t random_below(uint32_t n)
 /* All bytes, and runs of characters that the grammars below know: many cross their borders. */
 static void make_vocabulary(void)
 {
-    static const char *const parts[] = {"\"", "{",    "}",    "[",    "]",    ",",    ":",  " ",
-                                        "a",  "b",    "ab",   "1",    "0",    "-",    ".",  "e",
-                                        "(",  ")",    "+",    "\\",   "true", "é",    "\n", "x",
-                                        "y",  "\xC3", "\xA9", "null", "root", "\\u00"};
+    static const char *const parts[] = {
+        "\"", "{",    "}",    "[",    "]",    ",",     ":",   " ",
+        "a",  "b",    "ab",   "1",    "0",    "-",     ".",   "e",
+        "(",  ")",    "+",    "\\",   "true", "é",     "\n",  "x",
+        "y",  "\xC3", "\xA9", "null", "root", "\\u00", "The", "\xE6\x97\xA5",
+        "_"};
     struct error err;
     random_state = 7;
     for (size_t i = 0; i < 256; i++) {
@@ -257,6 +259,12 @@ static const struct {
      "root ::= \"\\\"\" [^\"]{3,100} \"\\\"\" | [a-b]{50} | (\"a\" | \"ab\" | \"b\"){2,60}"},
     {GRAMMAR_REGEX, "(a|ab|x)*(b|bb)?(\\d{1,3}\\.){3}\\d+"},
     {GRAMMAR_REGEX, "[^\"\\\\]*"},
+    /* strings of JSON, of so many characters and no more */
+    {GRAMMAR_REGEX, "\"([^\\x00-\\x1F\"\\\\]|\\\\[\"n]){2,5}\"[,:]?"},
+    {GRAMMAR_REGEX, "([^\\x00-\\x1F\"\\\\]{3}){1,70}"},
+    {GRAMMAR_GBNF,
+     "root ::= (s \",\"){1,3}\ns ::= \"\\\"\" [^\\x00-\\x1F\"\\\\]{0,4} \"\\\"\" | \"[\" s \"]\""},
+    {GRAMMAR_GBNF, "root ::= [a-zA-Z_]{2,3} t?\nt ::= [0-9]{1,2} root | \"(\" root \")\""},
 };
 
 /* What trying each token gives. */
