@@ -61,6 +61,11 @@ static const struct cJSON *pointed_at(const struct cJSON *root, const char *poin
     return *pointer == '\0' ? at : NULL;
 }
 
+const struct cJSON *schema_at(const struct cJSON *root, const char *reference)
+{
+    return reference != NULL && reference[0] == '#' ? pointed_at(root, reference + 1) : NULL;
+}
+
 const struct cJSON *schema_resolve(struct schema *s, const struct cJSON *schema)
 {
     for (int i = 0; i < SCHEMA_DEPTH; i++) {
@@ -68,7 +73,7 @@ const struct cJSON *schema_resolve(struct schema *s, const struct cJSON *schema)
         if (ref == NULL)
             return schema;
         const char *to = cJSON_GetStringValue(ref);
-        const struct cJSON *target = to && to[0] == '#' ? pointed_at(s->root, to + 1) : NULL;
+        const struct cJSON *target = schema_at(s->root, to);
         if (target == NULL) {
             if (to != NULL && to[0] != '#')
                 expr_fail(s->b, STATUS_UNSUPPORTED,

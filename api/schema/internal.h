@@ -52,7 +52,6 @@ enum type_bit {
 unsigned schema_keywords(struct schema *s, const struct cJSON *schema);
 /* The types that it allows; spoken_of: of its keywords. */
 unsigned schema_types(struct schema *s, const struct cJSON *schema, unsigned spoken_of);
-bool schema_only_describes(const char *keyword);
 
 /* values.c: any value at all, and given ones */
 const struct expr *any_value(struct schema *s);

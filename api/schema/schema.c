@@ -195,14 +195,20 @@ static struct schema begin(struct grammar_builder *b, const struct cJSON *schema
                            .space = NO_RULE};
 }
 
-const struct expr *schema_read(struct grammar_builder *b, const struct cJSON *schema)
+const struct expr *schema_read_part(struct grammar_builder *b, const struct cJSON *root,
+                                    const struct cJSON *part)
 {
-    struct schema s = begin(b, schema);
+    struct schema s = begin(b, root);
     if (s.merged == NULL)
         expr_fail(b, STATUS_NO_MEMORY, "out of memory for a schema");
-    const struct expr *e = schema_expr(&s, schema);
+    const struct expr *e = schema_expr(&s, part);
     cJSON_Delete(s.merged);
     return e;
+}
+
+const struct expr *schema_read(struct grammar_builder *b, const struct cJSON *schema)
+{
+    return schema_read_part(b, schema, schema);
 }
 
 const struct expr *schema_any_object(struct grammar_builder *b)

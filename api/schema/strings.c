@@ -268,12 +268,19 @@ static const struct {
                  "\\d+M(\\d+S)?|\\d+S))?|T(\\d+H(\\d+M(\\d+S)?)?|\\d+M(\\d+S)?|\\d+S))"},
 };
 
-static const struct expr *format_expr(struct schema *s, const char *name)
+const char *schema_format_pattern(const char *format)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (strcmp(formats[i].name, name) == 0)
-            return in_json(s,
-                           regex_read(s->b, formats[i].pattern, strlen(formats[i].pattern), true));
+        if (strcmp(formats[i].name, format) == 0)
+            return formats[i].pattern;
+    return NULL;
+}
+
+static const struct expr *format_expr(struct schema *s, const char *name)
+{
+    const char *pattern = schema_format_pattern(name);
+    if (pattern != NULL)
+        return in_json(s, regex_read(s->b, pattern, strlen(pattern), true));
     expr_fail(s->b, STATUS_UNSUPPORTED,
               "the format \"%.40s\" is not supported: date, time, date-time, duration, email, "
               "hostname, ipv4, ipv6, uri and uuid are",

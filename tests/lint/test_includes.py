@@ -23,7 +23,8 @@ ENGINE = [*FORWARD, *GUIDE, "core/engine"]
 JSON = [*ENGINE, "api", "api/json"]
 SCHEMA = [*BASE, "core/grammar"]
 CHAT = [*JSON, "core/jinja", "api/chat"]
-ASKED = [*CHAT, "api/asked"]
+TOOLS = [*JSON, "core/grammar", "api/schema", "api/tools"]
+ASKED = [*CHAT, *TOOLS, "api/asked"]
 TGI = [*ASKED, "api/tgi"]
 NATIVE = [*TGI, "api/native"]
 OPENAI = [*ASKED, "api/openai"]
@@ -58,9 +59,10 @@ MAY = {
     "core/engine": ENGINE,
     "config": BASE,
     "embed": [],
-    "api": ENGINE,
+    "api": [*ENGINE, "api/tools"],
     "api/json": JSON,
     "api/schema": SCHEMA,
+    "api/tools": TOOLS,
     "api/chat": CHAT,
     "api/asked": ASKED,
     "api/native": NATIVE,
@@ -88,7 +90,7 @@ LIBRARIES = {
     "pcre2.h": ["core/text/tokenizer"],
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
-               "api/ollama", "api/responses", "api/tgi", "api/llama", "api/schema",
+               "api/ollama", "api/responses", "api/tgi", "api/llama", "api/schema", "api/tools",
                "api/vectors", "report", "store"],
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
