@@ -365,6 +365,16 @@ START_TEST(an_encoder_writes_no_text)
 }
 END_TEST
 
+START_TEST(layers_share_the_memory_of_one)
+{
+    world_of(true);
+    ck_assert_uint_gt(world.model->shape.n_layers, 1);
+    ck_assert_uint_eq(kv_page_bytes(&world.model->shape, KV_F32),
+                      HEADS * page_head_bytes(KV_F32, WIDTH / HEADS));
+    world_close();
+}
+END_TEST
+
 START_TEST(what_an_encoder_lacks_is_named)
 {
     struct error err;
@@ -395,6 +405,7 @@ int main(void)
     tcase_add_test(tc, every_position_sees_every_other);
     tcase_add_loop_test(tc, scores_are_the_heads, 0, 2);
     tcase_add_test(tc, an_encoder_writes_no_text);
+    tcase_add_test(tc, layers_share_the_memory_of_one);
     tcase_add_test(tc, what_an_encoder_lacks_is_named);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
