@@ -46,6 +46,9 @@ void kv_map_of(struct kv_map *out, struct kv_place *places, const struct shape *
         const size_t heads = layer->n_kv_heads;
         const size_t block = heads > 0 ? page_head_bytes(type, layer->head_dim) : 0;
         const bool windowed = n_windowed > 0 && is_windowed(layer, n_context);
+        if (shape
+                ->encoder) /* a text goes through one layer after the other, whole: one at a time */
+            map.page_bytes = 0;
         size_t *sum = windowed ? &map.window_bytes : &map.page_bytes;
         if (places)
             places[l] = (struct kv_place){.offset = *sum,

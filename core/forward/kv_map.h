@@ -4,8 +4,9 @@
  * There are three. Pages hold KV_PAGE positions of every layer that sees them all. Windows are the
  * same positions of the layers that see only the last ones: a sequence needs those of its last
  * pages. A state is what a sequence's recurrent layers carry from one position to the next. Layers
- * may differ in heads and in the size of a head, or have nothing here at all. Pure functions of the
- * model; any thread.
+ * may differ in heads and in the size of a head, or have nothing here at all. An encoder's share
+ * one place: a layer's keys and values are not read once the next one has begun. Pure functions of
+ * the model; any thread.
  */
 #pragma once
 

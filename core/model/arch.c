@@ -34,7 +34,7 @@
 static const struct arch archs[] = {
     {ARCH("llama", RMS_SILU, ROPE_INTERLEAVED, LLAMA | TRAIT_EXPERTS)},
     {ARCH("gpt2", LAYER_GELU, ROPE_NONE, BIASED | TRAIT_FUSED_QKV | TRAIT_LEARNED_POSITIONS)},
-    {ARCH("qwen2", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_QKV_BIASES)},
+    {ARCH("qwen2", RMS_SILU, ROPE_NEOX, LLAMA)},
     {ARCH("qwen3", RMS_SILU, ROPE_NEOX, LLAMA | TRAIT_HEAD_NORMS)},
     {ARCH("qwen35", RMS_SILU, ROPE_NEOX, QWEN35), .full_interval = 4},
     {ARCH("qwen35moe", RMS_SILU, ROPE_NEOX,
@@ -50,8 +50,7 @@ static const struct arch archs[] = {
     {ARCH("ernie4_5", RMS_SILU, ROPE_INTERLEAVED, LLAMA)},
     {ARCH("hunyuan-dense", RMS_SILU, ROPE_NEOX,
           LLAMA | TRAIT_HEAD_NORMS | TRAIT_NORMS_AFTER_ROPE | TRAIT_ROPE_ALPHA)},
-    {ARCH("qwen2moe", RMS_SILU, ROPE_NEOX,
-          EXPERTS | TRAIT_QKV_BIASES | TRAIT_SHARED | TRAIT_SHARED_WEIGHT),
+    {ARCH("qwen2moe", RMS_SILU, ROPE_NEOX, EXPERTS | TRAIT_SHARED | TRAIT_SHARED_WEIGHT),
      .raw_weights = true},
     {ARCH("qwen3moe", RMS_SILU, ROPE_NEOX, EXPERTS | TRAIT_HEAD_NORMS)},
     {ARCH("olmoe", RMS_SILU, ROPE_NEOX, EXPERTS | TRAIT_ROW_NORMS), .raw_weights = true},
@@ -62,8 +61,8 @@ static const struct arch archs[] = {
     {ARCH("hunyuan-moe", RMS_SILU, ROPE_NEOX,
           EXPERTS | TRAIT_SHARED | TRAIT_HEAD_NORMS | TRAIT_NORMS_AFTER_ROPE | TRAIT_ROPE_ALPHA)},
     {ARCH("gpt-oss", RMS_SWIGLU, ROPE_NEOX,
-          (EXPERTS & ~TRAIT_FFN_NORM) | TRAIT_FFN_NORM_NAMED_POST | TRAIT_QKV_BIASES |
-              TRAIT_EXPERT_BIASES | TRAIT_SINKS | TRAIT_WINDOWS),
+          (EXPERTS & ~TRAIT_FFN_NORM) | TRAIT_FFN_NORM_NAMED_POST | TRAIT_EXPERT_BIASES |
+              TRAIT_SINKS | TRAIT_WINDOWS),
      .pattern = 2, .router = ROUTER_CHOSEN},
     {ARCH("starcoder2", LAYER_GELU, ROPE_NEOX, BIASED | TRAIT_ROTATES)},
     {ARCH("gemma2", RMS_GELU, ROPE_NEOX, GEMMA | TRAIT_ATTN_SOFTCAP), .window = 4096, .pattern = 2,

@@ -25,7 +25,6 @@ enum {
     TRAIT_OUTPUT_NORM_BIT,
     TRAIT_LAYER_NORMS_BIT,
     TRAIT_BIASES_BIT,
-    TRAIT_QKV_BIASES_BIT,
     TRAIT_HEAD_NORMS_BIT,
     TRAIT_ROW_NORMS_BIT,
     TRAIT_NORMS_AFTER_ROPE_BIT,
@@ -69,8 +68,7 @@ enum {
 #define TRAIT_POST_NORMS        TRAIT(TRAIT_POST_NORMS_BIT)       /* of what joins the residual */
 #define TRAIT_OUTPUT_NORM       TRAIT(TRAIT_OUTPUT_NORM_BIT)      /* "output_norm" */
 #define TRAIT_LAYER_NORMS       TRAIT(TRAIT_LAYER_NORMS_BIT)      /* norms with a mean and a bias */
-#define TRAIT_BIASES            TRAIT(TRAIT_BIASES_BIT)           /* of every matrix of a layer */
-#define TRAIT_QKV_BIASES        TRAIT(TRAIT_QKV_BIASES_BIT)       /* of q, k and v */
+#define TRAIT_BIASES            TRAIT(TRAIT_BIASES_BIT)           /* of matrices but q, k and v */
 #define TRAIT_HEAD_NORMS        TRAIT(TRAIT_HEAD_NORMS_BIT)       /* of each query and key */
 #define TRAIT_ROW_NORMS         TRAIT(TRAIT_ROW_NORMS_BIT)        /* of a row's queries and keys */
 #define TRAIT_NORMS_AFTER_ROPE  TRAIT(TRAIT_NORMS_AFTER_ROPE_BIT) /* heads turn, then are normed */

@@ -102,7 +102,8 @@ static enum status read_window_rotation(struct key_reader *r, struct shape *s)
         w->ext_factor = w->log_multiplier = 0;
     }
     const struct rotation *m = &s->rotations[ROTATION_MAIN];
-    s->has_window_rotation = w->base != m->base || w->scaling != m->scaling ||
+    const bool factors = arch->window_plain && gguf_find_tensor(r->gguf, "rope_freqs.weight");
+    s->has_window_rotation = factors || w->base != m->base || w->scaling != m->scaling ||
                              w->factor != m->factor || w->attn_factor != m->attn_factor;
     return status;
 }

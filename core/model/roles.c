@@ -29,8 +29,6 @@
         name, kind, layer, needed, (needed) | (allowed), cols, rows, place, joint, DIM_EXPERTS     \
     }
 
-#define SPLIT_BIASES (TRAIT_QKV_BIASES | TRAIT_BIASES)
-
 const struct tensor_role tensor_roles[] = {
     ROLE("token_embd.weight", ROLE_MATRIX, OF_MODEL(embed), TRAIT_ANY, 0, DIM_EMBD, DIM_VOCAB),
     ROLE("position_embd.weight", ROLE_POSITIONS, OF_MODEL(positions), TRAIT_LEARNED_POSITIONS, 0,
@@ -46,16 +44,16 @@ const struct tensor_role tensor_roles[] = {
          DIM_ONE),
     ROLE_OR("attn_q.weight", ROLE_Q, OF_LAYER(q.w), TRAIT_ATTENTION, 0, DIM_EMBD, DIM_Q,
             "attn_qkv.weight"),
-    ROLE_OR("attn_q.bias", ROLE_BIAS, OF_LAYER(q.bias), SPLIT_BIASES, TRAIT_ATTENTION, DIM_Q,
-            DIM_ONE, "attn_qkv.bias"),
+    ROLE_OR("attn_q.bias", ROLE_BIAS, OF_LAYER(q.bias), 0, TRAIT_ATTENTION, DIM_Q, DIM_ONE,
+            "attn_qkv.bias"),
     ROLE_OR("attn_k.weight", ROLE_MATRIX, OF_LAYER(k.w), TRAIT_ATTENTION, 0, DIM_EMBD, DIM_KV,
             "attn_qkv.weight"),
-    ROLE_OR("attn_k.bias", ROLE_BIAS, OF_LAYER(k.bias), SPLIT_BIASES, TRAIT_ATTENTION, DIM_KV,
-            DIM_ONE, "attn_qkv.bias"),
+    ROLE_OR("attn_k.bias", ROLE_BIAS, OF_LAYER(k.bias), 0, TRAIT_ATTENTION, DIM_KV, DIM_ONE,
+            "attn_qkv.bias"),
     ROLE_OR("attn_v.weight", ROLE_MATRIX, OF_LAYER(v.w), TRAIT_ATTENTION, 0, DIM_EMBD, DIM_KV,
             "attn_qkv.weight"),
-    ROLE_OR("attn_v.bias", ROLE_BIAS, OF_LAYER(v.bias), SPLIT_BIASES, TRAIT_ATTENTION, DIM_KV,
-            DIM_ONE, "attn_qkv.bias"),
+    ROLE_OR("attn_v.bias", ROLE_BIAS, OF_LAYER(v.bias), 0, TRAIT_ATTENTION, DIM_KV, DIM_ONE,
+            "attn_qkv.bias"),
     ROLE("attn_qkv.weight", ROLE_QKV, OF_LAYER(q.w), TRAIT_FUSED_QKV, TRAIT_ATTENTION, DIM_EMBD,
          DIM_QKV),
     ROLE("attn_qkv.bias", ROLE_QKV_BIAS, OF_LAYER(q.bias), TRAIT_FUSED_QKV, TRAIT_ATTENTION,
@@ -168,8 +166,7 @@ const size_t n_tensor_roles = sizeof tensor_roles / sizeof tensor_roles[0];
 
 /* What only layers that attend have; only those with one FFN; only those with experts. */
 #define OF_ATTENTION                                                                               \
-    (TRAIT_ATTENTION | TRAIT_FUSED_QKV | TRAIT_QKV_BIASES | TRAIT_HEAD_NORMS | TRAIT_ROW_NORMS |   \
-     TRAIT_SINKS)
+    (TRAIT_ATTENTION | TRAIT_FUSED_QKV | TRAIT_HEAD_NORMS | TRAIT_ROW_NORMS | TRAIT_SINKS)
 #define OF_DENSE (TRAIT_DENSE | TRAIT_GATED)
 #define OF_EXPERTS                                                                                 \
     (TRAIT_EXPERTS | TRAIT_EXPERT_BIASES | TRAIT_CHOICE_BIAS | TRAIT_SHARED | TRAIT_SHARED_WEIGHT)
