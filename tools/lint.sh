@@ -30,11 +30,22 @@ newest() { # gcc|clang
     for folder in $(echo "$PATH" | tr : ' '); do ls "$folder" 2>/dev/null; done |
         grep -E "^$1-[0-9]+$" | sort -t- -k2 -n | tail -n 1 | grep . || echo "$1"
 }
+# Whether `make test WERROR=ON` has compiled all files with this compiler's warnings as errors.
+compiled_by() { # COMPILER
+    cached() { sed -n "s/^$1:[A-Z]*=//p" build/CMakeCache.txt; }
+    [ -e build/CMakeCache.txt ] && [ "$(cached CMAKE_BUILD_TYPE)" = Release ] &&
+        [ "$(cached SMALLMIND_WERROR)$(cached SMALLMIND_TESTS)" = ONON ] &&
+        [ "$(realpath "$(cached CMAKE_C_COMPILER)")" = "$(realpath "$(command -v "$1")")" ]
+}
 compile() { # gcc|clang
     compiler=$(newest "$1")
     "$compiler" --version | head -n 1
-    cmake --preset "lint-$1" --log-level=NOTICE -DCMAKE_C_COMPILER="$compiler" &&
-        cmake --build "build-lint-$1" --parallel "$JOBS"
+    if compiled_by "$compiler"; then
+        cmake --build build --parallel "$JOBS"
+    else
+        cmake --preset "lint-$1" --log-level=NOTICE -DCMAKE_C_COMPILER="$compiler" &&
+            cmake --build "build-lint-$1" --parallel "$JOBS"
+    fi
 }
 format() {
     sources | xargs "$(tool clang-format)" --dry-run -Werror

@@ -55,6 +55,7 @@ look() {
         test)
             library_of check check
             "${PYTHON:-python3}" -c 'import pytest' 2>/dev/null || lacks python3-pytest
+            "${PYTHON:-python3}" -c 'import xdist' 2>/dev/null || lacks python3-pytest-xdist
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             "${PYTHON:-python3}" -c 'import jinja2' 2>/dev/null || lacks python3-jinja2
             ;;

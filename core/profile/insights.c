@@ -83,21 +83,21 @@ static void say_hottest(struct report *r)
     const struct report_path *path = r->n_paths > 0 ? &r->paths[0] : NULL;
     if (path == NULL)
         return;
-    const char *label = scope_infos[path->scope].label;
+    const char *label = scope_infos[path->scope].label, *ending = path->calls == 1 ? "" : "s";
     double spare =
         path->bound.fraction >= BOUND_FROM && path->bound.fraction < 1 && !r->in.limits.beside_work
             ? (path->total - path->bound.limit_ns) / r->total_ns
             : 0;
     if (spare > 0)
         say(r, "hottest", spare,
-            "The hottest path is %s: %.0f%% of the time in %llu calls. It runs at %.0f%% "
+            "The hottest path is %s: %.0f%% of the time in %llu call%s. It runs at %.0f%% "
             "of its limit (%s), so at most %.0f%% of all time can be won there.",
-            label, percent(path->share), (unsigned long long)path->calls,
+            label, percent(path->share), (unsigned long long)path->calls, ending,
             percent(path->bound.fraction), path->bound.by_memory ? "memory" : "arithmetic",
             percent(spare));
     else
-        say(r, "hottest", 0, "The hottest path is %s: %.0f%% of the time in %llu calls.", label,
-            percent(path->share), (unsigned long long)path->calls);
+        say(r, "hottest", 0, "The hottest path is %s: %.0f%% of the time in %llu call%s.", label,
+            percent(path->share), (unsigned long long)path->calls, ending);
 }
 
 static void say_waiting(struct report *r)
@@ -136,8 +136,8 @@ static void say_serial(struct report *r)
     if (part >= 0.01)
         say(r, "serial", part,
             "Scheduling, text and publishing take %.1f%% of a step on one thread: however many "
-            "threads there are, a step cannot be more than %.0f times as fast as now.",
-            percent(part), 1 / part);
+            "threads there are, a step cannot be more than %.*f times as fast as now.",
+            percent(part), part < 0.1 ? 0 : 1, 1 / part);
 }
 
 /* The part of attention's time that its limit explains grows with the positions; the rest may not.

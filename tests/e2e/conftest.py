@@ -1,8 +1,12 @@
 """End-to-end tests: the real program on a real port, judged by what its users can see.
 
-Run with `python3 -m pytest tests/e2e`; service.py lists the environment variables.
+Run with `python3 -m pytest tests/e2e`; service.py lists the environment variables. With
+pytest-xdist, files run side by side (`-n 2 --dist loadfile`): every service has its own port and
+folder. A test that is judged by its share of the machine is marked `whole_machine`, and has it.
 """
+import fcntl
 import json
+import pathlib
 
 import pytest
 
@@ -15,6 +19,33 @@ from service import Service
 def pytest_configure(config):
     if not program.BINARY.is_file():
         pytest.exit(f"{program.BINARY} is missing: run `make` first, or set SMALLMIND_BIN", 2)
+
+
+@pytest.fixture(scope="session")
+def turns(request, tmp_path_factory):
+    """Two files whose locks the processes of one run share; None where there is one process."""
+    if not hasattr(request.config, "workerinput"):
+        yield None
+        return
+    folder = pathlib.Path(tmp_path_factory.getbasetemp()).parent  # of the whole run
+    with open(folder / "gate", "w") as gate, open(folder / "machine", "w") as machine:
+        yield gate, machine
+
+
+@pytest.fixture(autouse=True)
+def its_turn(request, turns):
+    """Tests run beside each other, but for those that want the whole machine. Everyone passes the
+    gate, so that who waits for the machine there does not wait for those who came later."""
+    if turns is None:
+        yield
+        return
+    gate, machine = turns
+    alone = request.node.get_closest_marker("whole_machine") is not None
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    fcntl.flock(gate, fcntl.LOCK_UN)
+    yield
+    fcntl.flock(machine, fcntl.LOCK_UN)
 
 
 class Shared:

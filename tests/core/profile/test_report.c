@@ -12,18 +12,36 @@ static struct record_cost costs[RECORD_KINDS * (LOAD_LAYERS + 1) * SCOPES];
 static unsigned matrices[(LOAD_LAYERS + 1) * SCOPES];
 static struct report *report;
 
-static void open_load(void)
+static void begin_load(void)
 {
-    struct error err;
     recorder = load_recorder();
     recorder_start(recorder, &(struct record_options){.every = 1});
-    for (int i = 0; i < 25; i++)
-        load_step(recorder, i < 20 ? RECORD_DECODE : RECORD_PREFILL, false);
+}
+
+static void end_load(void)
+{
+    struct error err;
     recorder_stop(recorder);
     ck_assert_int_eq(recorder_take(recorder, &record, &err), STATUS_OK);
     for (size_t i = 0; i < (LOAD_LAYERS + 1) * SCOPES; i++)
         matrices[i] = SCOPE_NONE;
     memset(costs, 0, sizeof costs);
+}
+
+static void open_load(void)
+{
+    begin_load();
+    for (int i = 0; i < 25; i++)
+        load_step(recorder, i < 20 ? RECORD_DECODE : RECORD_PREFILL, false);
+    end_load();
+}
+
+static void open_one_step(void)
+{
+    static const struct load_run ends_alone = {{0, LOAD_PHASES - 1}, 2};
+    begin_load();
+    load_step_of(recorder, RECORD_PREFILL, false, LOAD_BOTH, &ends_alone);
+    end_load();
 }
 
 static void build(struct report_input *input)
@@ -160,6 +178,21 @@ static void never_says(const char *name, const char *words)
 {
     ck_assert_msg(strstr(insight(name)->text, words) == NULL, "%s", insight(name)->text);
 }
+
+START_TEST(calls_are_counted_in_words)
+{
+    build(&(struct report_input){0});
+    says("hottest", "of the time in 50 calls.");
+}
+END_TEST
+
+START_TEST(one_call_is_a_call)
+{
+    build(&(struct report_input){0});
+    says("hottest", "The hottest path is embedding:");
+    says("hottest", "of the time in 1 call.");
+}
+END_TEST
 
 /* Weights at 1 GB/s and products at 1 GOP/s against limits of so many. */
 static void build_bound(double read_gb_s, double gop_s, bool beside_work)
@@ -396,7 +429,12 @@ int main(void)
     tcase_add_test(facts, a_long_tail_is_told_by_its_length);
     tcase_add_test(facts, what_the_system_took_is_said);
     tcase_add_test(facts, rates_are_those_of_the_sessions);
+    tcase_add_test(facts, calls_are_counted_in_words);
     suite_add_tcase(suite, facts);
+    TCase *one = tcase_create("one step");
+    tcase_add_checked_fixture(one, open_one_step, close_load);
+    tcase_add_test(one, one_call_is_a_call);
+    suite_add_tcase(suite, one);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
