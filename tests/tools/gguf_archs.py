@@ -9,6 +9,7 @@ rows, deviation, mean) as in make_gguf.py; rows may be a pair, (rows, experts).
 EXACT = ("ffn_gate_inp.weight", "ssm_conv1d.weight")
 STATE, CONV = 128, 4  # of a linear layer: values of a head, and positions of its convolution
 
+INT32, ARRAY = 5, 9  # of GGUF
 MORE = {
     "tiny-qwen35": {"head": 16, "rotated": 8, "interval": 4, "groups": 1, "states": 2},
     # A quarter of Qwen3-30B-A3B's layers, half as wide: 8 of 64 experts for each token.
@@ -18,6 +19,11 @@ MORE = {
     # Qwen3.5-0.8B: three layers of four keep a state instead of keys and values.
     "qwen35s": {"head": 256, "rotated": 64, "interval": 4, "groups": 16, "states": 16},
 }
+
+
+def sections(n):
+    """The pairs that turn by time, height and width, in text all alike; the fourth has none."""
+    return [n - 2 * (n // 3), n // 3, n // 3, 0]
 
 
 def keys(s, u32, f32):
@@ -38,6 +44,7 @@ def keys(s, u32, f32):
     if "interval" in more:
         found += [
             (f"{arch}.rope.dimension_count", u32, more["rotated"]),
+            (f"{arch}.rope.dimension_sections", ARRAY, (INT32, sections(more["rotated"] // 2))),
             (f"{arch}.full_attention_interval", u32, more["interval"]),
             (f"{arch}.ssm.conv_kernel", u32, CONV),
             (f"{arch}.ssm.inner_size", u32, more["states"] * STATE),
