@@ -72,3 +72,11 @@ void grammar_release(struct grammar *g)
     automaton_destroy(g->automaton);
     free(g);
 }
+
+size_t grammar_bytes(const struct grammar *g)
+{
+    const struct automaton *a = g->automaton;
+    return sizeof *g + sizeof *a + masks_bytes(g->masks) +
+           a->n_states * (a->n_classes * sizeof *a->next + sizeof *a->states) +
+           a->n_calls * sizeof *a->calls + a->n_rules * sizeof *a->rules;
+}

@@ -39,3 +39,5 @@ enum status grammar_build(struct grammar **out, struct grammar_builder *b, const
 /* Who has made one holds it once; each holder releases it once, and with the last it is gone. */
 struct grammar *grammar_retain(struct grammar *grammar);
 void grammar_release(struct grammar *grammar); /* takes NULL */
+/* That it takes now: the automaton, and the masks that it has kept. */
+size_t grammar_bytes(const struct grammar *grammar);

@@ -288,6 +288,14 @@ void masks_destroy(struct masks *masks)
     free(masks);
 }
 
+size_t masks_bytes(struct masks *masks)
+{
+    pthread_mutex_lock(&masks->lock);
+    size_t n = masks->n_taken;
+    pthread_mutex_unlock(&masks->lock);
+    return n + masks->automaton->n_likenesses * sizeof *masks->of;
+}
+
 enum status mask_scratch_create(struct mask_scratch **out, const struct vocabulary *v,
                                 struct error *err)
 {

@@ -20,6 +20,8 @@ enum status masks_create(struct masks **out, const struct automaton *a, const st
                          size_t n_bytes, struct error *err);
 void masks_destroy(struct masks *masks); /* takes NULL */
 
+size_t masks_bytes(struct masks *masks); /* that are kept now */
+
 /* For grammars of one vocabulary; one thread at a time. STATUS_NO_MEMORY. */
 enum status mask_scratch_create(struct mask_scratch **out, const struct vocabulary *v,
                                 struct error *err);
