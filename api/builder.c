@@ -238,6 +238,7 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
         .logprobs = v->n_logprobs >= 0,
         .prompt_logprobs = v->n_prompt_logprobs >= 0,
         .profile = v->profile,
+        .grammar = v->grammar,
         .n_vector = v->pooling != POOLING_NONE ? b->limits->n_vector : 0,
     };
     for (size_t i = 0; i < v->n_stops; i++)

@@ -53,6 +53,8 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
     const int32_t *stop_ids;         /* [n_stop_ids], at most JOB_STOP_IDS_MAX */
     size_t n_stop_ids;
 
+    struct grammar *grammar; /* the answer's shape, borrowed; NULL: any text */
+
     enum pooling pooling; /* the limits'; with it the prompt's vector is asked for, no token */
     size_t truncate_to;   /* a longer prompt is cut to so many tokens, and to what the context and
                              the limits hold; 0: it is refused */

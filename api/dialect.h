@@ -11,6 +11,7 @@
 #include "api/generation.h"
 
 struct chat_template;
+struct shaping;
 struct field_table;
 
 struct generation_source { /* what decode reads; borrowed */
@@ -21,6 +22,8 @@ struct generation_source { /* what decode reads; borrowed */
     const struct api_limits *limits;
     const struct chat_template *chat; /* the model's; NULL: it has none */
     struct gguf_string rank_template; /* of a query and a document; n 0: the model has none */
+    const struct shaping *shaping;    /* compiles shapes; NULL: they are read, and that is all */
+    bool must_not_wait;               /* what takes long is postponed: see generation.postponed */
 };
 
 struct dialect {

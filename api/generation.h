@@ -77,7 +77,8 @@ struct generation { /* zeroed first */
     bool chat;                              /* messages, not a prompt */
     bool echo;                              /* the prompt's text comes before the answer's */
     bool include_usage;                     /* a stream says what it cost */
-    void *wishes;                           /* the dialect's own; malloc'ed, owned */
+    bool postponed; /* decoding has failed, but for want of time alone: again on the pool */
+    void *wishes;   /* the dialect's own; malloc'ed, owned */
 
     /* --- set by the service; borrowed --- */
     const struct dialect *dialect;

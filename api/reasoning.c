@@ -23,16 +23,21 @@ static bool is_space(char c)
     return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
+bool reasoning_ends_with(const char *tag, const char *text, size_t n)
+{
+    const size_t n_tag = strlen(tag);
+    while (n > 0 && is_space(text[n - 1]))
+        n--;
+    return n >= n_tag && memcmp(text + n - n_tag, tag, n_tag) == 0;
+}
+
 void reasoning_begin(struct reasoning *r, const struct reasoning_tags *tags, const char *prompt,
                      size_t n_prompt)
 {
     *r = (struct reasoning){.tags = tags};
     if (tags == NULL)
         return;
-    size_t n_open = strlen(tags->open);
-    while (n_prompt > 0 && is_space(prompt[n_prompt - 1]))
-        n_prompt--;
-    if (n_prompt >= n_open && memcmp(prompt + n_prompt - n_open, tags->open, n_open) == 0)
+    if (reasoning_ends_with(tags->open, prompt, n_prompt))
         r->stage = REASONING_INSIDE;
 }
 

@@ -29,6 +29,9 @@ struct reasoning { /* zeroed: no tags, all text is the answer */
     size_t sent_thought, sent_answer; /* ends of what was sent; the writers' own */
 };
 
+/* Whether the text ends with the tag, white space after it aside. */
+bool reasoning_ends_with(const char *tag, const char *text, size_t n);
+
 /* prompt: what the template made; it may end within the reasoning. */
 void reasoning_begin(struct reasoning *r, const struct reasoning_tags *tags, const char *prompt,
                      size_t n_prompt);

@@ -11,6 +11,7 @@
 #include "cli/flags.h"
 #include "cli/interrupt.h"
 #include "cli/load.h"
+#include "cli/shaped.h"
 #include "cli/terminal.h"
 #include "engine/engine.h"
 #include "engine/stats.h"
@@ -85,11 +86,16 @@ static enum status make_job(struct completion *c, const char *prompt, size_t n_p
     const struct api_limits limits = {.n_context = c->loaded.model->n_context, .max_choices = 1};
     struct flags flags = {.biases = NULL};
     struct generation g = {.choices = NULL};
+    struct grammar *grammar = NULL;
     enum status status = flags_read(&flags, s, tokenizer_n_vocab(c->loaded.tokenizer), err);
     flags.values.text = prompt;
     flags.values.n_text = n_prompt;
     if (status == STATUS_OK)
+        status = shaped_grammar(&grammar, s, c->engine, err);
+    flags.values.grammar = grammar;
+    if (status == STATUS_OK)
         status = builder_add(&g, &flags.values, &flags_names, c->loaded.tokenizer, &limits, err);
+    grammar_release(grammar); /* the job has its own */
     flags_free(&flags);
     if (status == STATUS_OK) {
         c->job = g.choices[0].job;
@@ -193,10 +199,10 @@ static enum status run(struct completion *c, struct error *err)
     if (status == STATUS_OK)
         status = load_all(&c->loaded, c->settings, err);
     if (status == STATUS_OK)
+        status = start_engine(c, err);
+    if (status == STATUS_OK)
         status = make_job(c, prompt, n_prompt, err);
     free(prompt);
-    if (status == STATUS_OK)
-        status = start_engine(c, err);
     if (status != STATUS_OK)
         return status;
     bar_begin(&c->bar, "reading the prompt", "tokens");

@@ -91,7 +91,9 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;
     bool request_templates; /* those sent with requests are taken */
     size_t template_steps, template_depth, template_memory, template_output, template_ms;
-    size_t max_choices;                          /* answers of one request */
+    size_t grammar_states, grammar_depth, grammar_memory; /* of the shape of one answer */
+    size_t grammar_cache;                                 /* bytes of compiled shapes */
+    size_t max_choices;                                   /* answers of one request */
     size_t max_inputs;                           /* texts of one request that become vectors */
     size_t max_body_memory;                      /* of all requests' bodies together */
     size_t max_prompt_tokens, max_output_tokens; /* 0: what the context allows */
@@ -105,6 +107,8 @@ struct settings { /* strings are owned by the settings; NULL: not set */
         frequency_penalty;
     unsigned top_k, repetition_window;
     bool ignore_eos, parse_special;
+    const char *schema, *grammar, *regex; /* the answer's shape: two files, an expression; NULL */
+    struct setting_list choices;          /* one of these texts */
     const char *stop[SETTINGS_STOPS];
     size_t n_stop;
     struct setting_bias *biases; /* [n_biases], owned; as given, ids not checked */

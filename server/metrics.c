@@ -332,6 +332,17 @@ static void put_engine(struct text *t, const struct engine_stats *s)
               s->allocations);
 }
 
+static void put_grammars(struct text *t, const struct grammar_cache_stats *s)
+{
+    put_count(t, "smallmind_grammar_compiles_total", "counter",
+              "Shapes of answers that were compiled, without those that were refused.",
+              s->compiles);
+    put_count(t, "smallmind_grammar_cache_hits_total", "counter",
+              "Requests whose shape had been compiled for an earlier one.", s->hits);
+    put_count(t, "smallmind_grammar_cache_bytes", "gauge",
+              "Compiled shapes that are kept, as of the last time one was compiled.", s->n_bytes);
+}
+
 static void put_times(struct text *t, const struct metrics *m)
 {
     put_histogram(t, "smallmind_request_queue_seconds",
@@ -395,6 +406,7 @@ size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_
     put_requests(&t, m, view);
     put_connections(&t, view);
     put_engine(&t, view->stats);
+    put_grammars(&t, &view->grammars);
     put_times(&t, m);
     put_info(&t, view);
     put_process(&t, m);

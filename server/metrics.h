@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/stats.h"
+#include "grammar/cache.h"
 #include "server/process.h"
 
 #include <stdbool.h>
@@ -90,6 +91,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     const char *model, *architecture, *weights;
     unsigned n_threads;
     const struct engine_stats *stats; /* zeroed while loading */
+    struct grammar_cache_stats grammars;
 };
 enum { METRICS_ROOM = 384 * 1024 }; /* always enough */
 /* The text format 0.0.4. Returns its length, 0 when room is too small. */

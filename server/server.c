@@ -133,6 +133,8 @@ static void on_loaded(uv_work_t *work, int status)
         .reasoning = s->reasoning == REASONING_AUTO,
         .request_templates = s->request_templates,
     };
+    service->shaping.vocabulary = engine_vocabulary;
+    service->shaping.engine = service->engine;
     service->state = HEALTH_OK;
     const struct greeting greeting = {
         .model = service->model.model,
@@ -330,6 +332,11 @@ static enum status read_settings(struct service *service, const struct settings 
         names_init(&service->names, s->served_model_name, s->model, "builtin", err);
     if (status == STATUS_OK)
         status = read_proxies(&service->proxies, &s->trusted_proxies, err);
+    service->shaping.limits = (struct grammar_limits){.n_bytes = s->grammar_memory,
+                                                      .n_states = s->grammar_states,
+                                                      .depth = (unsigned)s->grammar_depth};
+    if (status == STATUS_OK)
+        status = grammar_cache_create(&service->shaping.cache, s->grammar_cache, err);
     if (status == STATUS_OK && s->api_key_file != NULL)
         status = keys_load(&service->keys, s->api_key_file, err);
     return status;
@@ -405,7 +412,8 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
         }
     }
     http_stop(&service->http);
-    engine_destroy(service->engine); /* its workers may wake the loop until here */
+    grammar_cache_destroy(service->shaping.cache); /* its grammars have the engine's vocabulary */
+    engine_destroy(service->engine);               /* its workers may wake the loop until here */
     jobs_free(&service->jobs);
     loop_close(&service->loop);
     listener_close(&service->listener);

@@ -2,6 +2,7 @@
  * server/, not with others. */
 #pragma once
 
+#include "api/asked/shaping.h"
 #include "api/generation.h"
 #include "api/native/info.h"
 #include "server/http/headers.h"
@@ -33,6 +34,7 @@ struct service {
     const struct chat_template *chat; /* the model's; a fault where it has none */
     struct engine *engine;
     struct api_limits limits;
+    struct shaping shaping; /* its cache is owned */
     struct names names;     /* of the model */
     struct jobs jobs;       /* what the engine was given */
     struct stream *streams; /* generations; also those whose client has left and whose job runs */

@@ -26,6 +26,7 @@ static const struct field shared_rows[] = {
     {"system", FIELD_RAW, .nullable = true, ASKED(system)},
     {"thinking", FIELD_ANY, .nullable = true, ASKED(reasoning)},
     {"output_config", FIELD_ANY, .nullable = true, ASKED(response_format)},
+    {"output_format", FIELD_ANY, .nullable = true, ASKED(format)},
     {"tool_choice", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
     {"chat_template_kwargs", FIELD_RAW, .nullable = true, ASKED(template_kwargs)},
     {"tools", FIELD_NONE, .refused = no_tools},
@@ -65,18 +66,21 @@ const struct field_table anthropic_count_fields = {
 /* --- from the values on --- */
 
 /* Fields that can ask for more than plain text, and the values that ask for nothing more. */
-static enum status check_shape(const struct asked *v, struct error *err)
+static enum status check_shape(struct asking *a, struct error *err)
 {
+    const struct asked *v = &a->values;
+    const struct shape_reading config = {&a->shape, a->source->limits, "output_config.format"};
+    const struct shape_reading beta = {&a->shape, a->source->limits, "output_format"};
     const struct cJSON *tool = values_member(v->tool_choice, "type");
     enum status status = values_check_object(v->response_format, "output_config", err);
     if (status == STATUS_OK)
         status = values_check_object(v->tool_choice, "tool_choice", err);
+    if (status == STATUS_OK)
+        status = shape_read_format(&config, values_member(v->response_format, "format"), err);
+    if (status == STATUS_OK)
+        status = shape_read_format(&beta, v->format, err);
     if (status != STATUS_OK)
         return status;
-    if (values_member(v->response_format, "format") != NULL)
-        return error_set_param(err, STATUS_UNSUPPORTED, "output_config.format",
-                               "output_config.format: answers in a given format are not supported "
-                               "yet");
     if (v->tool_choice != NULL && !values_is_text(tool, "none") && !values_is_text(tool, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
     return STATUS_OK;
@@ -150,7 +154,7 @@ static enum status decode_shared(struct asking *a, struct generation *g, struct 
     g->wishes = wishes;
     wishes->max_tokens = a->values.max_tokens;
     wishes->n_context = a->source->limits->n_context;
-    enum status status = check_shape(&a->values, err);
+    enum status status = check_shape(a, err);
     if (status == STATUS_OK)
         status = read_thinking(&a->values, wishes, variables, err);
     if (status == STATUS_OK)

@@ -1,6 +1,7 @@
 /* asked.c - from a body's values to the request builder. Any thread. */
 #include "api/asked/asked.h"
 
+#include "api/asked/shaping.h"
 #include "base/clock.h"
 #include "base/sampling_defaults.h"
 
@@ -95,6 +96,39 @@ static void fill(struct asking *a)
     };
 }
 
+struct shape_reading asking_shape(struct asking *a, size_t offset)
+{
+    return (struct shape_reading){&a->shape, a->source->limits, asking_name(a, offset)};
+}
+
+/* The shapes of fields that several dialects have. Some clients send an empty grammar for none. */
+static enum status read_shapes(struct asking *a, struct error *err)
+{
+    const struct asked *v = &a->values;
+    const struct {
+        size_t offset;
+        enum shape_kind kind;
+        const struct cJSON *value;
+    } fields[] = {
+        {offsetof(struct asked, guided_json), SHAPE_SCHEMA, v->guided_json},
+        {offsetof(struct asked, guided_regex), SHAPE_REGEX, v->guided_regex},
+        {offsetof(struct asked, guided_choice), SHAPE_CHOICE, v->guided_choice},
+        {offsetof(struct asked, guided_grammar), SHAPE_GRAMMAR, v->guided_grammar},
+        {offsetof(struct asked, json_schema), SHAPE_SCHEMA, v->json_schema},
+        {offsetof(struct asked, grammar), SHAPE_GRAMMAR, v->grammar},
+    };
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < sizeof fields / sizeof fields[0]; i++) {
+        const struct shape_reading reading = asking_shape(a, fields[i].offset);
+        if (fields[i].value != NULL && !values_is_text(fields[i].value, ""))
+            status = shape_set(&reading, fields[i].kind, "", fields[i].value, err);
+    }
+    const struct shape_reading reading = asking_shape(a, offsetof(struct asked, structured));
+    if (status == STATUS_OK && v->structured != NULL)
+        status = shape_read_structured(&reading, v->structured, err);
+    return status;
+}
+
 static enum status read_lists(struct asking *a, struct error *err)
 {
     const struct asked *v = &a->values;
@@ -135,8 +169,37 @@ enum status asking_read(struct asking *a, const struct field_table *table,
     if (status == STATUS_OK)
         status = read_lists(a, err);
     if (status == STATUS_OK)
+        status = read_shapes(a, err);
+    if (status == STATUS_OK)
         fill(a);
     return status;
+}
+
+/* The grammar of the answer's text, where it has a shape. Where it must be compiled first, and this
+ * thread may not wait, the generation says so and what is returned means nothing. */
+static enum status take_grammar(struct asking *a, struct generation *g, enum shaping_before before,
+                                const struct reasoning_tags *tags, struct error *err)
+{
+    const struct generation_source *source = a->source;
+    if (a->shape.kind == SHAPE_NONE || source->shaping == NULL || a->grammar != NULL)
+        return STATUS_OK;
+    enum status status = shaping_grammar(source->shaping, &a->shape, before, tags,
+                                         !source->must_not_wait, &a->grammar, err);
+    g->postponed = status == STATUS_OK && a->grammar == NULL;
+    if (g->postponed)
+        return error_set_param(err, STATUS_UNABLE, a->shape.field, "it is being compiled");
+    return status;
+}
+
+enum status asking_build(struct asking *a, struct generation *g,
+                         const struct builder_values *values, struct error *err)
+{
+    enum status status = take_grammar(a, g, SHAPING_NOTHING, NULL, err);
+    struct builder_values shaped = *values;
+    shaped.grammar = a->grammar;
+    if (status != STATUS_OK)
+        return status;
+    return builder_add(g, &shaped, &a->names, a->source->tokenizer, a->source->limits, err);
 }
 
 enum status asking_add(struct asking *a, struct generation *g, const struct cJSON *prompt,
@@ -165,8 +228,7 @@ enum status asking_add(struct asking *a, struct generation *g, const struct cJSO
         values.ids = ids.ids;
         values.n_ids = ids.n;
     }
-    enum status status =
-        builder_add(g, &values, &a->names, a->source->tokenizer, a->source->limits, err);
+    enum status status = asking_build(a, g, &values, err);
     free(ids.ids);
     return status;
 }
@@ -204,6 +266,7 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
         asked.other = own;
     const struct chat_template *template = asked.other != NULL ? asked.other : a->source->chat;
     struct chat_prompt prompt = {.text = NULL};
+    struct reasoning reasoning = {.tags = NULL};
     struct builder_values values = a->builder;
     int32_t *ids = NULL;
     uint64_t begin_ns = clock_now_ns();
@@ -213,13 +276,18 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
     g->tokenize_ns += clock_now_ns() - begin_ns;
     values.ids = ids;
     a->names.prompt = field;
+    if (status == STATUS_OK) {
+        const char *written = chat_template_source(template);
+        reasoning_begin(&reasoning, a->source->limits->reasoning ? reasoning_find(written) : NULL,
+                        prompt.text, prompt.n_text);
+        status = take_grammar(a, g, shaping_before(&reasoning, prompt.text, prompt.n_text),
+                              reasoning.tags, err);
+        values.grammar = a->grammar;
+    }
     if (status == STATUS_OK)
         status = builder_add(g, &values, &a->names, a->source->tokenizer, a->source->limits, err);
-    const struct reasoning_tags *tags = NULL;
-    if (status == STATUS_OK && a->source->limits->reasoning)
-        tags = reasoning_find(chat_template_source(template));
     for (size_t i = 0; status == STATUS_OK && i < g->n_choices; i++)
-        reasoning_begin(&g->choices[i].reasoning, tags, prompt.text, prompt.n_text);
+        g->choices[i].reasoning = reasoning;
     g->chat = true;
     free(ids);
     chat_prompt_free(&prompt);
@@ -273,6 +341,8 @@ void asking_end(struct asking *a, struct generation *g, enum status status)
     } else {
         generation_free(g, true);
     }
+    grammar_release(a->grammar);
+    shape_free(&a->shape);
     free(a->biases.biases);
     fields_free(&a->found);
 }

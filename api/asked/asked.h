@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "api/asked/shape.h"
 #include "api/builder.h"
 #include "api/chat/chat.h"
 #include "api/dialect.h"
@@ -24,6 +25,9 @@ struct asked {
     const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
     const struct cJSON *reasoning, *include;
     const struct cJSON *biases, *samplers, *response_fields;
+    /* Shapes of the answer: a dialect's own field, and those that servers add to other APIs. */
+    const struct cJSON *format, *structured, *guided_json, *guided_regex, *guided_choice;
+    const struct cJSON *guided_grammar, *json_schema, *grammar;
     struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
@@ -52,6 +56,8 @@ struct asking { /* a body on its way to jobs; zeroed first */
     struct stop_list stops;
     struct stop_id_list stop_ids;
     struct bias_list biases;
+    struct answer_shape shape; /* a dialect may give it, until the first prompt is added */
+    struct grammar *grammar;   /* of it, once a prompt has been added; a reference */
     struct builder_names names;
     struct builder_values builder; /* complete but for the prompt */
 };
@@ -67,6 +73,12 @@ enum status asking_read(struct asking *a, const struct field_table *table,
 bool asking_has(const struct asking *a, size_t offset);
 const char *asking_name(const struct asking *a, size_t offset);
 
+/* Where a dialect's field of this member gives the answer a shape. */
+struct shape_reading asking_shape(struct asking *a, size_t offset);
+
+/* One prompt more, which the values hold, with the shape that the body asks for. */
+enum status asking_build(struct asking *a, struct generation *g,
+                         const struct builder_values *values, struct error *err);
 /* One prompt more: a string or ids of the body's tree, or what a template made of messages. Each
  * gives n choices. */
 enum status asking_add(struct asking *a, struct generation *g, const struct cJSON *prompt,

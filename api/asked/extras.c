@@ -39,9 +39,15 @@ static const struct field rows[] = {
     {"dry_multiplier", FIELD_NONE, .refused = one_way},
     {"xtc_probability", FIELD_NONE, .refused = one_way},
     {"dynatemp_range", FIELD_NONE, .refused = one_way},
-    LATER("grammar"), LATER("json_schema"), LATER("guided_json"),
-    LATER("guided_regex"), LATER("guided_choice"), LATER("guided_grammar"),
-    LATER("structured_outputs"), LATER("logits_processors"), LATER("truncate_prompt_tokens"),
+    {"structured_outputs", FIELD_ANY, .nullable = true, ASKED(structured)},
+    {"guided_json", FIELD_ANY, .nullable = true, ASKED(guided_json)},
+    {"guided_regex", FIELD_ANY, .nullable = true, ASKED(guided_regex)},
+    {"guided_choice", FIELD_ANY, .nullable = true, ASKED(guided_choice)},
+    {"guided_grammar", FIELD_ANY, .nullable = true, ASKED(guided_grammar)},
+    {"json_schema", FIELD_ANY, .nullable = true, ASKED(json_schema)},
+    {"grammar", FIELD_ANY, .nullable = true, ASKED(grammar)},
+    IGNORED("guided_decoding_backend"), LATER("guided_whitespace_pattern"),
+    LATER("logits_processors"), LATER("truncate_prompt_tokens"),
     LATER("prompt_logprobs"), LATER("return_tokens_as_token_ids"),
 };
 /* clang-format on */

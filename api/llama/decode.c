@@ -11,7 +11,6 @@
         (name), FIELD_NONE, .no_effect = true                                                      \
     }
 static const char one_way[] = "only plain sampling is supported";
-static const char no_shapes[] = "answers of a given shape are not supported yet";
 
 /* clang-format off */
 static const struct field rows[] = {
@@ -56,8 +55,8 @@ static const struct field rows[] = {
     {"return_progress", FIELD_BOOL, .nullable = true, ASKED(return_progress)},
     {"response_fields", FIELD_ANY, .nullable = true, ASKED(response_fields)},
     {"post_sampling_probs", FIELD_BOOL, .nullable = true, ASKED(drawn_from)},
-    {"grammar", FIELD_NONE, .refused = no_shapes},
-    {"json_schema", FIELD_NONE, .refused = no_shapes},
+    {"grammar", FIELD_ANY, .nullable = true, ASKED(grammar)},
+    {"json_schema", FIELD_ANY, .nullable = true, ASKED(json_schema)},
     {"image_data", FIELD_NONE, .refused = "this model reads text only"},
     {"lora", FIELD_NONE, .refused = "adapters are not supported"},
     {"n_indent", FIELD_NONE, .refused = "the answer's indentation is not looked at"},

@@ -109,8 +109,7 @@ static enum status add(struct asking *a, struct generation *g, const struct buil
                        struct error *err)
 {
     size_t first = g->n_choices;
-    enum status status =
-        builder_add(g, values, &a->names, a->source->tokenizer, a->source->limits, err);
+    enum status status = asking_build(a, g, values, err);
     for (size_t i = first; status == STATUS_OK && i < g->n_choices; i++)
         status = llama_keep_text(&g->choices[i], a->source->tokenizer, err);
     return status;

@@ -6,6 +6,10 @@
 #include "api/tgi/tgi.h"
 #include "base/sampling_defaults.h"
 
+#include <cjson/cJSON.h>
+
+#include <string.h>
+
 /* clang-format off */
 static const struct field rows[] = {
     {"prompt", FIELD_ANY, ASKED(prompt)},
@@ -34,6 +38,7 @@ static const struct field rows[] = {
     {"stop_token_ids", FIELD_ANY, ASKED(stop_token_ids)},
     {"min_tokens", FIELD_UINT, .max = ASKED_EXACT, ASKED(min_tokens)},
     {"ignore_eos", FIELD_BOOL, ASKED(ignore_eos)},
+    {"format", FIELD_ANY, .nullable = true, ASKED(format)},
     {"model", FIELD_ANY, .nullable = true, ASKED(model)},
     {"stream", FIELD_BOOL, ASKED(stream)},
     {"profile", FIELD_BOOL, ASKED(profile)},
@@ -71,6 +76,10 @@ static const struct field_alias aliases[] = {
     {"stop_strings", "stop"},
     {"stopSequences", "stop"},
     {"stop_ids", "stop_token_ids"},
+    {"grammar", "format"},
+    {"json_schema", "format"},
+    {"response_format", "format"},
+    {"structured_outputs", "format"},
     {"n_probs", "logprobs"},
     {"top_logprobs", "logprobs"},
     {"top_n_tokens", "logprobs"},
@@ -82,6 +91,29 @@ const struct field_table native_generate_fields = {.fields = rows,
                                                    .n_fields = sizeof rows / sizeof rows[0],
                                                    .aliases = aliases,
                                                    .n_aliases = sizeof aliases / sizeof aliases[0]};
+
+/* {"json_schema" | "grammar" | "regex" | "choice": ...}: one of them, and nothing else. */
+static enum status read_format(struct asking *a, struct error *err)
+{
+    static const struct {
+        const char *name, *inside;
+        enum shape_kind kind;
+    } members[] = {{"json_schema", ".json_schema", SHAPE_SCHEMA},
+                   {"grammar", ".grammar", SHAPE_GRAMMAR},
+                   {"regex", ".regex", SHAPE_REGEX},
+                   {"choice", ".choice", SHAPE_CHOICE}};
+    const struct shape_reading reading = asking_shape(a, offsetof(struct asked, format));
+    const struct cJSON *format = a->values.format;
+    enum status status = values_check_object(format, reading.field, err);
+    if (status != STATUS_OK || format == NULL)
+        return status;
+    const struct cJSON *member = format->child;
+    for (size_t i = 0; member != NULL && i < sizeof members / sizeof members[0]; i++)
+        if (strcmp(member->string, members[i].name) == 0 && member->next == NULL)
+            return shape_set(&reading, members[i].kind, members[i].inside, member, err);
+    return error_set_param(err, STATUS_INVALID, reading.field,
+                           "format must have one member: json_schema, grammar, regex or choice");
+}
 
 /* The body is the prompt itself. */
 static enum status decode_plain(struct generation *g, const struct generation_source *source,
@@ -113,6 +145,8 @@ enum status native_decode(struct generation *g, const struct generation_source *
     }
     struct asking a = {.source = NULL};
     enum status status = asking_read(&a, &native_generate_fields, source, err);
+    if (status == STATUS_OK)
+        status = read_format(&a, err);
     if (status == STATUS_OK)
         status = asking_add(&a, g, a.values.prompt, err);
     asking_end(&a, g, status);

@@ -56,7 +56,7 @@ static const struct field shared_rows[] = {
     {"think", FIELD_ANY, .nullable = true, ASKED(reasoning)},
     {"logprobs", FIELD_BOOL, .nullable = true, ASKED(chat_logprobs)},
     {"top_logprobs", FIELD_UINT, .max = JOB_LOGPROBS_MAX, .nullable = true, ASKED(top_logprobs)},
-    {"format", FIELD_NONE, .refused = "answers of a given shape are not supported yet"},
+    {"format", FIELD_ANY, .nullable = true, ASKED(format)},
     IGNORED("keep_alive"), IGNORED("truncate"), IGNORED("shift"),
 };
 static const struct field_table shared = {.fields = shared_rows,
@@ -122,6 +122,22 @@ static enum status read_think(const struct asking *a, struct json_span *kwargs, 
     return STATUS_OK;
 }
 
+/* "json", or a schema; clients say "" for none. */
+static enum status read_format(struct asking *a, struct error *err)
+{
+    const struct cJSON *format = a->values.format;
+    const struct shape_reading reading = asking_shape(a, offsetof(struct asked, format));
+    if (format == NULL || values_is_text(format, ""))
+        return STATUS_OK;
+    if (values_is_text(format, "json"))
+        return shape_set(&reading, SHAPE_OBJECT, "", format, err);
+    if (!cJSON_IsObject(format))
+        return error_set_param(
+            err, STATUS_INVALID, reading.field, "format must be \"json\" or a JSON Schema, not %s",
+            cJSON_IsString(format) ? "another string" : fields_type_name(format));
+    return shape_set(&reading, SHAPE_SCHEMA, "", format, err);
+}
+
 static enum status read_body(struct asking *a, const struct field_table *table,
                              const struct generation_source *source, struct json_span *kwargs,
                              struct error *err)
@@ -131,6 +147,8 @@ static enum status read_body(struct asking *a, const struct field_table *table,
     if (status == STATUS_OK && v->top_logprobs > 0 && !v->chat_logprobs)
         status = error_set_param(err, STATUS_INVALID, "top_logprobs",
                                  "top_logprobs needs logprobs: true");
+    if (status == STATUS_OK)
+        status = read_format(a, err);
     if (status == STATUS_OK)
         status = read_think(a, kwargs, err);
     a->builder.default_tokens = SIZE_MAX; /* as many as the context leaves */

@@ -94,12 +94,13 @@ const struct field_table openai_chat_fields = {.fields = chat_rows,
 /* --- from the values on --- */
 
 /* Fields that can ask for more than plain text, and the values that ask for nothing more. */
-static enum status check_shape(const struct asked *v, struct error *err)
+static enum status check_shape(struct asking *a, struct error *err)
 {
-    if (v->response_format != NULL &&
-        !values_is_text(values_member(v->response_format, "type"), "text"))
-        return error_set_param(err, STATUS_UNSUPPORTED, "response_format",
-                               "response_format: only {\"type\": \"text\"} is supported");
+    const struct asked *v = &a->values;
+    const struct shape_reading format = asking_shape(a, offsetof(struct asked, response_format));
+    enum status status = shape_read_format(&format, v->response_format, err);
+    if (status != STATUS_OK)
+        return status;
     if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
         !values_is_text(v->tool_choice, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "%s", no_tools);
@@ -136,7 +137,7 @@ static enum status read_shared(struct asking *a, const struct field_table *table
 {
     enum status status = asking_read(a, table, source, err);
     if (status == STATUS_OK)
-        status = check_shape(&a->values, err);
+        status = check_shape(a, err);
     if (status == STATUS_OK)
         status = read_usage(&a->values, g, err);
     a->builder.no_cache = !a->values.cache_prompt;

@@ -64,17 +64,17 @@ const struct field_table openai_response_fields = {.fields = rows,
 /* --- from the values on --- */
 
 /* Fields that can ask for more than plain text, and the values that ask for nothing more. */
-static enum status check_shape(const struct asked *v, struct error *err)
+static enum status check_shape(struct asking *a, struct error *err)
 {
-    const struct cJSON *format = values_member(v->response_format, "format");
+    const struct asked *v = &a->values;
+    const struct shape_reading format = {&a->shape, a->source->limits, "text.format"};
     enum status status = values_check_object(v->response_format, "text", err);
     if (status == STATUS_OK)
         status = values_check_object(v->reasoning, "reasoning", err);
+    if (status == STATUS_OK)
+        status = shape_read_format(&format, values_member(v->response_format, "format"), err);
     if (status != STATUS_OK)
         return status;
-    if (format != NULL && !values_is_text(values_member(format, "type"), "text"))
-        return error_set_param(err, STATUS_UNSUPPORTED, "text.format",
-                               "text.format: only {\"type\": \"text\"} is supported");
     if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
         !values_is_text(v->tool_choice, "auto"))
         return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
@@ -170,7 +170,7 @@ static enum status decode(struct generation *g, const struct generation_source *
     struct asking a = {.source = NULL};
     enum status status = asking_read(&a, &openai_response_fields, source, err);
     if (status == STATUS_OK)
-        status = check_shape(&a.values, err);
+        status = check_shape(&a, err);
     if (status == STATUS_OK)
         status = keep_wishes(&a, g, err);
     if (status == STATUS_OK)

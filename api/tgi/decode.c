@@ -36,7 +36,7 @@ static const struct field parameter_rows[] = {
     {"top_n_tokens", FIELD_UINT, .max = JOB_LOGPROBS_MAX, .nullable = true, ASKED(top_logprobs)},
     {"best_of", FIELD_UINT, .min = 1, .max = 1, .initial = 1, .nullable = true, ASKED(best_of)},
     {"watermark", FIELD_NONE, .refused = "this server puts no watermarks into texts"},
-    {"grammar", FIELD_NONE, .refused = "answers of a given shape are not supported yet"},
+    {"grammar", FIELD_ANY, .nullable = true, ASKED(format)},
     {"adapter_id", FIELD_NONE, .refused = "this server has no adapters"},
     {"num_beams", FIELD_NONE, .refused = one_way},
     {"penalty_alpha", FIELD_NONE, .refused = one_way},
@@ -65,6 +65,30 @@ static bool is_greedy(const struct asking *a)
     return !HAS(a, temperature) && !HAS(a, top_k) && !HAS(a, top_p) && !HAS(a, typical_p);
 }
 
+/* {"type": "json" | "regex" | "json_schema", "value": ...}; the last one's schema has a name, too.
+ */
+static enum status read_grammar(struct asking *a, struct error *err)
+{
+    const struct shape_reading reading = asking_shape(a, offsetof(struct asked, format));
+    const struct cJSON *grammar = a->values.format;
+    const struct cJSON *type = values_member(grammar, "type");
+    const struct cJSON *value = values_member(grammar, "value");
+    enum status status = values_check_object(grammar, reading.field, err);
+    if (status != STATUS_OK || grammar == NULL)
+        return status;
+    const bool named = values_is_text(type, "json_schema");
+    if (!named && !values_is_text(type, "json") && !values_is_text(type, "regex"))
+        return error_set_param(err, STATUS_INVALID, reading.field,
+                               "grammar.type must be \"json\", \"regex\" or \"json_schema\"");
+    if (named)
+        value = values_member(value, "schema");
+    if (value == NULL)
+        return error_set_param(err, STATUS_INVALID, reading.field, "grammar.value%s is missing",
+                               named ? ".schema" : "");
+    return shape_set(&reading, values_is_text(type, "regex") ? SHAPE_REGEX : SHAPE_SCHEMA,
+                     named ? ".value.schema" : ".value", value, err);
+}
+
 static enum status check(const struct asking *a, struct error *err)
 {
     const struct asked *v = &a->values;
@@ -91,7 +115,7 @@ static enum status add_truncated(struct asking *a, struct generation *g, struct 
         return status;
     values.n_ids = n_ids < most ? n_ids : most;
     values.ids = ids + (n_ids - values.n_ids);
-    status = builder_add(g, &values, &a->names, source->tokenizer, source->limits, err);
+    status = asking_build(a, g, &values, err);
     free(ids);
     return status;
 }
@@ -119,6 +143,8 @@ static enum status decode(struct generation *g, const struct generation_source *
     v->stream |= events;
     if (status == STATUS_OK)
         status = check(&a, err);
+    if (status == STATUS_OK)
+        status = read_grammar(&a, err);
     if (status == STATUS_OK)
         status = keep_wishes(&a, g, list, err);
     a.builder.default_tokens = DEFAULT_TOKENS;

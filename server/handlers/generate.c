@@ -1,5 +1,4 @@
-/* generate.c - the life of a generation. Loop thread, but for decode_body, which runs on libuv's
- * pool. */
+/* generate.c - a generation's life. Loop thread; decode_body also runs on libuv's pool. */
 #include "server/handlers/generate.h"
 
 #include "api/dialect.h"
@@ -16,14 +15,12 @@
 enum {
     INLINE_BODY = 4096,  /* bytes that are decoded at once, on the loop thread */
     SILENCE_MS = 15000,  /* before a comment is sent */
-    READER_BLOCK = 4096, /* the library's own buffer for HTTP/1.0; chunks are written in the
-                            connection's memory */
+    READER_BLOCK = 4096, /* the library's buffer for HTTP/1.0; chunks have the connection's */
 };
 
 enum stream_state {                   /* in this order */
                     STREAM_DECODING,  /* its body, here or on the pool */
-                    STREAM_MEASURING, /* waits for the machine's limits, which its profile is held
-                                         against */
+                    STREAM_MEASURING, /* waits for the machine's limits, for its profile */
                     STREAM_READY,     /* to be queued */
                     STREAM_REFUSED,   /* answered without a job */
                     STREAM_WAITING,   /* queued: a whole answer when the job is final */
@@ -41,7 +38,7 @@ struct stream {
     struct stream *next, *prev;
     enum stream_state state;
 
-    bool plain;         /* the body is the prompt itself */
+    bool plain, here;   /* the body: is the prompt itself; is decoded on the loop thread */
     enum status status; /* of decoding, then of submitting */
     struct error error;
     struct generation generation;  /* its jobs: owned until they are submitted */
@@ -319,7 +316,7 @@ static enum MHD_Result answer_json(struct stream *s)
 
 /* --- its beginning --- */
 
-static void decode_body(struct task *task) /* on the pool, when it is large */
+static void decode_body(struct task *task) /* on the pool, where it takes long */
 {
     struct stream *s = (struct stream *)task;
     const struct service *service = task->service;
@@ -329,12 +326,14 @@ static void decode_body(struct task *task) /* on the pool, when it is large */
                                              .tokenizer = service->model.tokenizer,
                                              .limits = &service->limits,
                                              .chat = service->chat,
-                                             .rank_template = service->model.rank_template};
-    const struct dialect *dialect = s->generation.dialect;
-    if (service->limits.vectors_alone && !dialect->vectors)
+                                             .rank_template = service->model.rank_template,
+                                             .shaping = &service->shaping,
+                                             .must_not_wait = s->here};
+    struct generation *g = &s->generation;
+    if (service->limits.vectors_alone && !g->dialect->vectors)
         s->status = error_set(&s->error, STATUS_UNABLE, "%s", errors_writes_nothing);
     else
-        s->status = dialect->decode(&s->generation, &source, &s->error);
+        s->status = g->dialect->decode(g, &source, &s->error);
 }
 
 static struct stream *create(struct request *r)
@@ -501,14 +500,15 @@ static enum MHD_Result begin(struct request *r)
     struct stream *s = create(r);
     if (s == NULL)
         return MHD_NO;
-    bool here = s->task.n_body <= INLINE_BODY && !s->generation.dialect->on_pool;
-    if (!here && task_work(&s->task, decode_body, NULL)) {
-        request_suspend(r);
-        return MHD_YES;
-    }
-    if (here)
+    s->here = s->task.n_body <= INLINE_BODY && !s->generation.dialect->on_pool;
+    if (s->here)
         decode_body(&s->task);
-    return go_on(s);
+    bool done = s->here && !s->generation.postponed;
+    s->here = s->generation.postponed = false;
+    if (done || !task_work(&s->task, decode_body, NULL))
+        return go_on(s);
+    request_suspend(r);
+    return MHD_YES;
 }
 
 static enum MHD_Result resume(struct request *r, struct task *task)

@@ -137,6 +137,7 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .connections_limit = service->http.limit,
                                 .log_lines_dropped = log_dropped(),
                                 .version = SMALLMIND_VERSION};
+    grammar_cache_stats(service->shaping.cache, &view.grammars);
     if (service->engine != NULL) {
         engine_stats(service->engine, &stats);
         view.kernels = loaded->kernels->name;

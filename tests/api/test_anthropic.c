@@ -128,14 +128,14 @@ START_TEST(what_cannot_be_honoured_is_refused_by_name)
          "thinking.type", "\"enabled\""},
         {"{\"max_tokens\":1,\"thinking\":true," USER "}", STATUS_INVALID, "thinking", "an object"},
         {"{\"max_tokens\":1,\"output_config\":{\"format\":{\"type\":\"json_schema\"}}," USER "}",
-         STATUS_UNSUPPORTED, "output_config.format", "not supported"},
+         STATUS_INVALID, "output_config.format", "output_config.format.schema is missing"},
         {"{\"max_tokens\":1,\"output_config\":{\"effort\":\"a\\\"b\"}," USER "}", STATUS_INVALID,
          "output_config.effort", "a word"},
         {"{\"max_tokens\":1,\"stop_sequences\":[\"\"]," USER "}", STATUS_INVALID, "stop_sequences",
          "stop_sequences"},
         {"{\"max_tokens\":1,\"container\":\"x\"," USER "}", STATUS_UNSUPPORTED, "container",
          "runs no code"},
-        {"{\"max_tokens\":1,\"grammar\":\"x\"," USER "}", STATUS_UNSUPPORTED, "grammar", ""},
+        {"{\"max_tokens\":1,\"grammar\":5," USER "}", STATUS_INVALID, "grammar", ""},
         /* what changes nothing is let be, and so is what is not known: the template is missing */
         {"{\"max_tokens\":1,\"tools\":[],\"tool_choice\":{\"type\":\"none\"},\"metadata\":{"
          "\"user_id\":\"x\"},\"service_tier\":\"auto\",\"cache_control\":{},\"thinking\":{\"type\":"

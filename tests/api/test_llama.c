@@ -175,7 +175,7 @@ START_TEST(what_is_wrong_is_named)
          STATUS_UNSUPPORTED},
         {"{\"prompt\":{}}", "prompt", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"n_predict\":1000}", "n_predict", STATUS_CONTEXT},
-        {"{\"prompt\":\"a\",\"grammar\":\"root\"}", "grammar", STATUS_UNSUPPORTED},
+        {"{\"prompt\":\"a\",\"grammar\":5}", "grammar", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"top_n_sigma\":1}", "top_n_sigma", STATUS_UNSUPPORTED},
         {"{\"prompt\":\"a\",\"samplers\":[\"temperature\",\"top_k\"]}", "samplers",
          STATUS_UNSUPPORTED},

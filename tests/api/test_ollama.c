@@ -99,7 +99,7 @@ START_TEST(what_is_wrong_is_named)
         {"{\"prompt\":\"a\",\"options\":{\"num_ctx\":513}}", "num_ctx", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"options\":{\"num_predict\":600}}", "num_predict", STATUS_CONTEXT},
         {"{\"prompt\":\"a\",\"options\":{\"stop\":\"\\u0000\"}}", "stop", STATUS_INVALID},
-        {"{\"prompt\":\"a\",\"format\":\"json\"}", "format", STATUS_UNSUPPORTED},
+        {"{\"prompt\":\"a\",\"format\":\"yaml\"}", "format", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"think\":true}", "think", STATUS_UNSUPPORTED},
         {"{\"prompt\":\"a\",\"think\":\"so\"}", "think", STATUS_INVALID},
         {"{\"prompt\":\"a\",\"system\":\"b\"}", "system", STATUS_INVALID},

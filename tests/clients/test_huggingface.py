@@ -75,7 +75,7 @@ def test_chats(client):
     (dict(temperature=9), "temperature"), (dict(watermark=True), "watermark"),
     (dict(best_of=2), "best_of"), (dict(adapter_id="a"), "adapter_id"),
     (dict(max_new_tokens=100000), "max_new_tokens"),
-    (dict(grammar={"type": "regex", "value": "a"}), "grammar")])
+    (dict(grammar={"type": "regex", "value": "("}), "grammar")])
 def test_refusals_are_validation_errors(client, fields, word):
     for stream in (False, True):
         with pytest.raises(ValidationError) as caught:

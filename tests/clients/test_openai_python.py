@@ -197,7 +197,7 @@ def test_a_task_that_is_cancelled_ends_the_work(serve):
 
 @pytest.mark.parametrize("ask", [
     lambda client: client.chat.completions.parse(
-        model="tiny", messages=CHAT, response_format={"type": "json_object"}),
+        model="tiny", messages=CHAT, response_format={"type": "xml"}),
     lambda client: client.responses.create(model="tiny", input="a", previous_response_id="resp_1"),
     lambda client: client.completions.create(model="tiny", prompt="a", suffix="b")])
 def test_what_cannot_be_honoured_is_refused_by_name(client, ask):

@@ -261,7 +261,7 @@ def test_templates_of_requests_are_off_unless_they_are_on(serve, service):
 @pytest.mark.parametrize("fields", [
     {"messages": "hi"}, {"messages": {}}, {"messages": ["hi"]}, {"messages": [{"role": "user"}, 3]},
     {"messages": [{"role": "user", "content": "a", "images": ["aGk="]}]},
-    {"tools": [{"type": "function", "function": {"name": "f"}}]}, {"format": "json"}])
+    {"tools": [{"type": "function", "function": {"name": "f"}}]}, {"format": "xml"}])
 def test_refusals_of_chats_name_what_is_wrong(shared, fields):
     body = {"messages": MESSAGES, **fields}
     assert next(iter(fields)) in refusal(shared(*CHATML), "/api/chat", **body)
@@ -274,8 +274,8 @@ def test_without_a_template_a_chat_is_501(service):
 # --- refusals, and what is let be ---
 
 @pytest.mark.parametrize("fields, words", [
-    ({"suffix": "end"}, "suffix"), ({"images": ["aGk="]}, "images"), ({"format": "json"}, "format"),
-    ({"format": {"type": "object"}}, "format"), ({"template": "{{ .Prompt }}"}, "template"),
+    ({"suffix": "end"}, "suffix"), ({"images": ["aGk="]}, "images"), ({"format": "xml"}, "format"),
+    ({"format": {"type": "objects"}}, "format"), ({"template": "{{ .Prompt }}"}, "template"),
     ({"context": [1, 2]}, "/api/chat"), ({"think": True}, "think"), ({"think": "high"}, "think"),
     ({"think": "hard"}, "think"), ({"think": 3}, "think"), ({"prompt": 3}, "prompt"),
     ({"prompt": ["a"]}, "prompt"), ({"system": 3}, "system"), ({"raw": 1}, "raw"),

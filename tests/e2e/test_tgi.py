@@ -204,7 +204,7 @@ def test_special_tokens_in_inputs_are_text(service):
 @pytest.mark.parametrize("parameters, word", [
     ({"temperature": 6}, "temperature"), ({"top_p": 2}, "top_p"), ({"top_k": -1}, "top_k"),
     ({"best_of": 2}, "best_of"), ({"watermark": True}, "watermark"),
-    ({"grammar": {"type": "json", "value": {}}}, "grammar"), ({"adapter_id": "a"}, "adapter_id"),
+    ({"grammar": {"type": "json", "value": 5}}, "grammar"), ({"adapter_id": "a"}, "adapter_id"),
     ({"max_new_tokens": 0}, "max_new_tokens"), ({"max_new_tokens": 100000}, "max_new_tokens"),
     ({"truncate": 0}, "truncate"), ({"top_n_tokens": 21}, "top_n_tokens"),
     ({"seed": -1}, "seed"), ({"stop": [""]}, "stop"), ({"stop": 3}, "stop"),

@@ -140,6 +140,10 @@ static inline void serving_load(void)
                                           .max_json_depth = 64,
                                           .max_json_nodes = 10000,
                                           .max_choices = 8};
+    service->shaping = (struct shaping){.limits = grammar_limits_default,
+                                        .vocabulary = engine_vocabulary,
+                                        .engine = service->engine};
+    must(grammar_cache_create(&service->shaping.cache, 1 << 20, &err), &err);
 }
 
 static inline void serving_turn(void)
@@ -155,6 +159,7 @@ static inline void serving_close(void)
         serving_turn();
     ck_assert_uint_eq(service->http.body_bytes, 0);
     http_stop(&service->http);
+    grammar_cache_destroy(service->shaping.cache);
     engine_destroy(service->engine);
     jobs_free(&service->jobs);
     loop_close(&service->loop);
