@@ -50,6 +50,12 @@ static inline void tiny_tensor(struct gguf_builder *b, const char *name, enum we
             memcpy(block, &value, 4);
             continue;
         }
+        if (type == WEIGHT_MXFP4) { /* a scale of 2^-7, then two values in each byte */
+            block[0] = 120;
+            for (size_t k = 1; k < info->block_bytes; k++)
+                block[k] = (uint8_t)tiny_random(&state);
+            continue;
+        }
         /* Q8_0 and Q4_0 begin with an F16 scale, and an F16 weight is nothing else. */
         uint16_t half = f32_to_f16(type == WEIGHT_F16    ? value
                                    : type == WEIGHT_Q8_0 ? 0.002f

@@ -12,6 +12,7 @@ STATE, CONV = 128, 4  # of a linear layer: values of a head, and positions of it
 INT32, ARRAY = 5, 9  # of GGUF
 MORE = {
     "tiny-qwen35": {"head": 16, "rotated": 8, "interval": 4, "groups": 1, "states": 2},
+    "windowed": {"head": 16, "window": 512},
     # A quarter of Qwen3-30B-A3B's layers, half as wide: 8 of 64 experts for each token.
     "moe1b": {"head": 64, "experts": 64, "used": 8, "expert_ffn": 384},
     # Gemma 3 270M: five layers of six see 512 positions.

@@ -39,6 +39,7 @@ SHAPES = {
     "tiny-qwen35": Shape(
         "qwen35", 64, 4, 4, 2, 128, 1024, 512, 1e-6, 1e6, True, MORE["tiny-qwen35"]
     ),
+    "windowed": Shape("gemma3", 64, 6, 4, 2, 128, 4096, 512, 1e-6, 1e6, True, MORE["windowed"]),
     # The same with room for long texts.
     "long": Shape("llama", 64, 2, 4, 2, 128, 8192, 512, 1e-5, 10000.0, False),
     # Widths that blocks of 256 divide.

@@ -6,18 +6,8 @@
  */
 #pragma once
 
-#include "core/tiny_model.h"
-
-enum {
-    FILES_EMBD = 32,
-    FILES_HEADS = 2,
-    FILES_KV_HEADS = 1,
-    FILES_HEAD_DIM = 16,
-    FILES_FF = 32,
-    FILES_CONTEXT = 8,
-    FILES_EXPERTS = 3,
-    FILES_EXPERT_FF = 32,
-};
+#include "torture/families.h"
+#include "torture/vocabularies.h"
 
 static inline bool files_has_experts(const char *arch)
 {
@@ -26,56 +16,29 @@ static inline bool files_has_experts(const char *arch)
 
 static const struct {
     const char *name, *arch;
-    bool spm;
+    enum vocabulary_kind vocabulary;
 } files[] = {
-    {"llama-spm", "llama", true},        {"llama-bpe", "llama", false},
-    {"gpt2-spm", "gpt2", true},          {"gpt2-bpe", "gpt2", false},
-    {"qwen2-spm", "qwen2", true},        {"qwen2-bpe", "qwen2", false},
-    {"qwen3-spm", "qwen3", true},        {"qwen3-bpe", "qwen3", false},
-    {"qwen3moe-bpe", "qwen3moe", false}, {"granitemoe-spm", "granitemoe", true},
+    {"llama-spm", "llama", VOCABULARY_SPM},
+    {"llama-bpe", "llama", VOCABULARY_BPE},
+    {"gpt2-spm", "gpt2", VOCABULARY_SPM},
+    {"gpt2-bpe", "gpt2", VOCABULARY_BPE},
+    {"qwen2-spm", "qwen2", VOCABULARY_SPM},
+    {"qwen2-bpe", "qwen2", VOCABULARY_BPE},
+    {"qwen3-spm", "qwen3", VOCABULARY_SPM},
+    {"qwen3-bpe", "qwen3", VOCABULARY_BPE},
+    {"qwen3moe-bpe", "qwen3moe", VOCABULARY_BPE},
+    {"granitemoe-spm", "granitemoe", VOCABULARY_SPM},
+    {"gpt-oss-bpe", "gpt-oss", VOCABULARY_BPE},
+    {"gemma3-spm", "gemma3", VOCABULARY_SPM},
+    {"olmo2-bpe", "olmo2", VOCABULARY_BPE},
+    {"qwen35-bpe", "qwen35", VOCABULARY_BPE},
+    {"ernie-moe-spm", "ernie4_5-moe", VOCABULARY_SPM},
+    {"phi3-spm", "phi3", VOCABULARY_SPM},
+    {"mistral3-bpe", "mistral3", VOCABULARY_BPE},
+    {"bert-wordpiece", "bert", VOCABULARY_WORDPIECE},
+    {"nomic-bert-unigram", "nomic-bert", VOCABULARY_UNIGRAM},
 };
 enum { N_FILES = sizeof files / sizeof files[0] };
-
-#define FILES_TOKENS "tokenizer.ggml."
-
-static inline size_t files_vocabulary_spm(struct gguf_builder *b)
-{
-    static const char *const texts[] = {"<unk>",        "<s>", "</s>", "<0x0A>", "<0x61>",
-                                        "\xe2\x96\x81", "a",   "b",    "ab",     "<user>"};
-    static const int32_t types[] = {2, 3, 3, 6, 6, 1, 1, 1, 1, 4};
-    static const float scores[] = {0, 0, 0, 0, 0, -1, -2, -3, -0.5f, 0};
-    enum { N = sizeof texts / sizeof texts[0] };
-    builder_string(b, FILES_TOKENS "model", "llama");
-    builder_strings(b, FILES_TOKENS "tokens", texts, N);
-    builder_f32s(b, FILES_TOKENS "scores", scores, N);
-    builder_i32s(b, FILES_TOKENS "token_type", types, N);
-    builder_u32(b, FILES_TOKENS "bos_token_id", 1);
-    builder_u32(b, FILES_TOKENS "eos_token_id", 2);
-    builder_u32(b, FILES_TOKENS "unknown_token_id", 0);
-    builder_bool(b, FILES_TOKENS "add_bos_token", 1);
-    builder_bool(b, FILES_TOKENS "add_eos_token", 0);
-    builder_bool(b, FILES_TOKENS "add_space_prefix", 1);
-    return N;
-}
-
-static inline size_t files_vocabulary_bpe(struct gguf_builder *b, const char *pre)
-{
-    static const char *const texts[] = {"<|end|>", "<|im_end|>", "\xc4\xa0",  "a",
-                                        "b",       "ab",         "\xc4\240a", "<user>"};
-    static const char *const merges[] = {"a b", "\xc4\xa0 a"};
-    static const int32_t types[] = {3, 3, 1, 1, 1, 1, 1, 4};
-    enum { N = sizeof texts / sizeof texts[0] };
-    builder_string(b, FILES_TOKENS "model", "gpt2");
-    builder_string(b, FILES_TOKENS "pre", pre);
-    builder_strings(b, FILES_TOKENS "tokens", texts, N);
-    builder_i32s(b, FILES_TOKENS "token_type", types, N);
-    builder_strings(b, FILES_TOKENS "merges", merges, 2);
-    builder_u32(b, FILES_TOKENS "bos_token_id", 0);
-    builder_u32(b, FILES_TOKENS "eos_token_id", 1);
-    builder_u32(b, FILES_TOKENS "eot_token_id", 0);
-    builder_bool(b, FILES_TOKENS "add_bos_token", 1);
-    return N;
-}
 
 /* The shape, in integers of every width. */
 static inline void files_keys(struct gguf_builder *b, const char *arch, size_t n_vocab)
@@ -198,23 +161,26 @@ static inline void files_layer(struct gguf_builder *b, const char *arch)
 static inline uint8_t *files_make(size_t i, size_t *size)
 {
     const char *arch = files[i].arch;
-    bool gpt2 = strcmp(arch, "gpt2") == 0, qwen = strncmp(arch, "qwen", 4) == 0;
+    const enum vocabulary_kind kind = files[i].vocabulary;
+    const struct family *family = family_of(arch);
+    bool gpt2 = strcmp(arch, "gpt2") == 0;
     struct gguf_builder *b = gguf_builder_new();
-    size_t n_vocab = files[i].spm ? files_vocabulary_spm(b)
-                                  : files_vocabulary_bpe(b, gpt2   ? "gpt-2"
-                                                            : qwen ? "qwen2"
-                                                                   : "llama-bpe");
-    files_keys(b, arch, n_vocab);
-    tiny_tensor(b, "token_embd.weight", WEIGHT_Q8_0, FILES_EMBD, n_vocab, 0);
-    if (gpt2)
-        tiny_tensor(b, "position_embd.weight", WEIGHT_F16, FILES_EMBD, FILES_CONTEXT, 0);
-    if (strcmp(arch, "llama") == 0)
-        tiny_tensor(b, "rope_freqs.weight", WEIGHT_F32, FILES_HEAD_DIM / 2, 0, 2);
-    files_layer(b, arch);
-    tiny_tensor(b, "output_norm.weight", WEIGHT_F32, FILES_EMBD, 0, 1);
-    if (gpt2)
-        tiny_tensor(b, "output_norm.bias", WEIGHT_F32, FILES_EMBD, 0, 0);
-    if (!files[i].spm) /* else the embedding serves */
+    size_t n_vocab = files_vocabulary(b, kind, arch);
+    if (family != NULL) {
+        family_build(b, family, n_vocab);
+    } else {
+        files_keys(b, arch, n_vocab);
+        tiny_tensor(b, "token_embd.weight", WEIGHT_Q8_0, FILES_EMBD, n_vocab, 0);
+        if (gpt2)
+            tiny_tensor(b, "position_embd.weight", WEIGHT_F16, FILES_EMBD, FILES_CONTEXT, 0);
+        if (strcmp(arch, "llama") == 0)
+            tiny_tensor(b, "rope_freqs.weight", WEIGHT_F32, FILES_HEAD_DIM / 2, 0, 2);
+        files_layer(b, arch);
+        tiny_tensor(b, "output_norm.weight", WEIGHT_F32, FILES_EMBD, 0, 1);
+        if (gpt2)
+            tiny_tensor(b, "output_norm.bias", WEIGHT_F32, FILES_EMBD, 0, 0);
+    }
+    if (kind == VOCABULARY_BPE) /* else the embedding serves */
         tiny_tensor(b, "output.weight", WEIGHT_F32, FILES_EMBD, n_vocab, 0);
     uint8_t *bytes = gguf_build(b, size);
     gguf_builder_free(b);

@@ -6,6 +6,7 @@
  * it with SMALLMIND_TORTURE=all. Under the sanitizers this is where a wrong length shows.
  */
 #include "core/gguf_fields.h"
+#include "forward/forward.h"
 #include "torture/files.h"
 #include "torture/honoured.h"
 #include "torture/memory_watch.h"
@@ -16,7 +17,8 @@ enum {
     TIME_LIMIT_S = 20, /* of the processor for one file of a few kilobytes: far too much */
 };
 
-static bool all_of_it;          /* else a sample */
+static bool all_of_it; /* else a sample */
+static const struct kernels *kernels;
 static size_t healthy_peak;     /* bytes */
 static size_t n_tried, n_right; /* files of this test; those that loaded */
 static struct gguf_fields fields;
@@ -70,6 +72,52 @@ static void use_tokenizer(const struct tokenizer *t, const struct damage *d)
     free(out);
 }
 
+/* The model is used, too: a few tokens go through it, whatever its numbers have become. */
+static void use_model(const struct model *m, const struct damage *d)
+{
+    struct rig {
+        struct kv *kv;
+        struct team *team;
+        struct forward *forward;
+    } r = {0};
+    enum { N_ROWS = 3 };
+    const struct shape *s = &m->shape;
+    const int32_t tokens[N_ROWS] = {0, (int32_t)s->n_vocab - 1, 0};
+    const size_t n = m->n_context < N_ROWS ? m->n_context : N_ROWS;
+    const size_t budget = kv_bytes_for(s, KV_F32, m->n_context < 64 ? m->n_context : 64, 1);
+    struct row rows[N_ROWS];
+    struct kv_seq seq = {0};
+    struct error err = {0};
+    size_t n_cached;
+    CHECK(kv_create(&r.kv, m, KV_F32, budget, 1, false, &err) == STATUS_OK, "%s", err.text);
+    CHECK(team_create(&r.team, 1, forward_max_phases(m), NULL, &err) == STATUS_OK, "%s", err.text);
+    CHECK(forward_create(&r.forward, m, kernels, r.kv, r.team, N_ROWS, N_ROWS, &err) == STATUS_OK,
+          "%s", err.text);
+    CHECK(kv_begin(r.kv, &seq, 0, 0, tokens, n, n, &n_cached), "no room for %zu tokens", n);
+    for (size_t at = 0, room; at < n; at += room) {
+        room = s->encoder ? n : kv_room(r.kv, &seq, n - at);
+        CHECK(room > 0 && kv_extend(r.kv, &seq, room), "no room for %zu of %zu", room, n);
+        for (size_t i = 0; i < room; i++)
+            rows[i] = (struct row){.token = tokens[at + i],
+                                   .position = (uint32_t)(at + i),
+                                   .seq = &seq,
+                                   .length = s->encoder ? (uint32_t)n : 0,
+                                   .wants_vector = s->encoder,
+                                   .wants_logits = !s->encoder};
+        forward_run(r.forward, rows, room);
+        kv_commit(r.kv, &seq, tokens, at + room);
+    }
+    if (s->encoder && s->n_scores > 0) {
+        float scores[FILES_EMBD];
+        CHECK(s->n_scores <= FILES_EMBD, "%zu scores", s->n_scores);
+        forward_score(r.forward, forward_vector(r.forward, 0), scores);
+    }
+    kv_end(r.kv, &seq);
+    forward_destroy(r.forward);
+    team_destroy(r.team);
+    kv_destroy(r.kv);
+}
+
 /* Bytes that the arena of a file's model takes, which is mapped and no block. Without RoPE's
  * tables: a file may truly be made for more positions than the healthy one. 0: no model. */
 static size_t arena_bytes(const struct gguf *g)
@@ -82,8 +130,12 @@ static size_t arena_bytes(const struct gguf *g)
     size_t n_context = shape.n_context_train < MODEL_DEFAULT_CONTEXT ? shape.n_context_train
                                                                      : MODEL_DEFAULT_CONTEXT;
     MUST(model_memory(g, &shape, n_context, &n_bytes, &err) == STATUS_OK, "%s", err.text);
-    return n_bytes -
-           (shape.rope != ROPE_NONE ? n_context * shape.rotations[0].dim * sizeof(float) : 0);
+    size_t tables = 0;
+    for (size_t i = 0; i < ROTATIONS; i++) {
+        if (shape.layers[0].rotation == i)
+            tables += n_context * shape.rotations[i].dim * sizeof(float);
+    }
+    return n_bytes - tables;
 }
 
 /* The first file is the healthy one. */
@@ -134,8 +186,10 @@ static bool survives(const uint8_t *bytes, size_t size, const struct damage *d)
     gguf_close(g);
     fields_walk(&fields, bytes, size);
     CHECK(fields.whole, "what opens makes no sense to a second reader");
-    if (m != NULL)
+    if (m != NULL) {
         honoured_model(&fields, m);
+        use_model(m, d);
+    }
     if (t != NULL) {
         honoured_tokenizer(&fields, t);
         use_tokenizer(t, d);
@@ -362,7 +416,12 @@ END_TEST
 
 int main(void)
 {
+    static struct cpu cpu;
     const char *how_much = getenv("SMALLMIND_TORTURE");
+    struct error err;
+    cpu_detect(&cpu);
+    if (kernels_select(&kernels, KERNELS_AUTO, &cpu, &err) != STATUS_OK)
+        return EXIT_FAILURE;
     all_of_it = how_much != NULL && strcmp(how_much, "all") == 0;
     Suite *suite = suite_create("torture");
     const struct {
