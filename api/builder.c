@@ -193,6 +193,7 @@ static void fill(struct job *job, const struct build *b)
     job->n_logprobs = v->n_logprobs;
     job->n_prompt_logprobs = v->n_prompt_logprobs;
     job->keep_stop = v->keep_stop;
+    job->n_common = v->n_common < b->n_prompt ? v->n_common : b->n_prompt;
     job->no_cache = v->no_cache;
     job->progress = v->progress;
     job->drawn_from = v->drawn_from;

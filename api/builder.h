@@ -33,7 +33,8 @@ struct builder_values { /* builder_defaults first; everything borrowed for the c
     bool parse_special; /* special tokens in the text become control tokens */
     const int32_t *ids; /* each within the vocabulary */
     size_t n_ids;
-    uint32_t n; /* answers to this prompt: choice i draws with the seed and i */
+    size_t n_common; /* of them, those that other prompts are likely to begin with */
+    uint32_t n;      /* answers to this prompt: choice i draws with the seed and i */
 
     bool has_max_tokens;
     uint64_t max_tokens, min_tokens;

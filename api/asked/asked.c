@@ -275,6 +275,8 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
         status = chat_tokenize(&prompt, field, a->source->tokenizer, &ids, &values.n_ids, err);
     g->tokenize_ns += clock_now_ns() - begin_ns;
     values.ids = ids;
+    if (status == STATUS_OK)
+        values.n_common = chat_common_ids(&prompt, a->source->tokenizer, ids, values.n_ids);
     a->names.prompt = field;
     if (status == STATUS_OK) {
         const char *written = chat_template_source(template);

@@ -2,6 +2,7 @@
  * read-only once made, each rendering has its own heap. */
 #include "api/chat/chat.h"
 
+#include "api/chat/opening.h"
 #include "api/chat/values.h"
 #include "base/utf8.h"
 #include "jinja/jinja.h"
@@ -67,6 +68,7 @@ struct chat_rendering {
     const struct chat_request *request;
     struct jinja_dict *variables;
     const struct jinja_text *final; /* the last message's content; NULL: not asked for */
+    struct chat_opening opening;
 };
 
 static void set(struct jinja_heap *heap, struct jinja_dict *variables, const char *name,
@@ -119,6 +121,7 @@ static void build(struct jinja_heap *heap, void *context)
         }
     }
     struct jinja_value messages = chat_messages(heap, chat_value(heap, request->messages));
+    what->opening = chat_opening_of(heap, messages);
     if (request->continue_final_message)
         what->final = final_text(heap, messages);
     if (request->join_parts && template->takes_lists != template->takes_strings)
@@ -174,7 +177,8 @@ static enum status end_at_final(const struct jinja_text **text, struct jinja_hea
 
 /* The rendered text out of the heap, without a BOS in front that tokenizing adds anyway. */
 static enum status copy_out(const struct chat_template *template, const struct jinja_text *text,
-                            struct chat_prompt *out, struct error *err)
+                            const struct chat_opening *opening, struct chat_prompt *out,
+                            struct error *err)
 {
     size_t n_bos = strlen(template->bos), skip = 0;
     if (template->adds_bos && n_bos > 0 && text->n >= n_bos &&
@@ -191,6 +195,7 @@ static enum status copy_out(const struct chat_template *template, const struct j
     for (size_t i = 0; i < prompt.n_spans; i++)
         prompt.spans[i] =
             (struct tokenizer_span){text->spans[i].begin - skip, text->spans[i].end - skip};
+    prompt.n_common = chat_opening_end(opening, prompt.text, prompt.spans, prompt.n_spans);
     *out = prompt;
     return STATUS_OK;
 }
@@ -246,7 +251,7 @@ enum status chat_render(const struct chat_template *template, const struct chat_
     if (status != STATUS_OK)
         status = of_request(err, status);
     else
-        status = copy_out(template, text, out, err);
+        status = copy_out(template, text, &what.opening, out, err);
     jinja_end(heap);
     return status;
 }
@@ -276,6 +281,20 @@ enum status chat_tokenize(const struct chat_prompt *prompt, const char *field,
     *ids = made;
     *n_ids = n + n_bos;
     return STATUS_OK;
+}
+
+size_t chat_common_ids(const struct chat_prompt *prompt, const struct tokenizer *tokenizer,
+                       const int32_t *ids, size_t n_ids)
+{
+    size_t n = 0, n_bytes = 0;
+    if (tokenizer_adds_bos(tokenizer) && n_ids > 0 && ids[0] == tokenizer_bos(tokenizer))
+        n = 1; /* which is not in the text */
+    for (; n < n_ids; n++) {
+        n_bytes += tokenizer_piece(tokenizer, ids[n], true).n;
+        if (n_bytes > prompt->n_common)
+            break;
+    }
+    return prompt->n_common > 0 ? n : 0;
 }
 
 /* --- making one --- */

@@ -55,6 +55,8 @@ struct chat_prompt { /* chat_prompt_free it */
     size_t n_text;
     struct tokenizer_span *spans; /* that came from the request; ascending, apart */
     size_t n_spans;
+    size_t n_common; /* bytes before the first message that is no system prompt: what conversations
+                        with the same one, and the same tools, begin with; 0: not known */
 };
 
 /* Renders. STATUS_INVALID: the request's fault, or the template's own raise_exception (param names
@@ -69,6 +71,10 @@ void chat_prompt_free(struct chat_prompt *prompt); /* takes a zeroed one */
 enum status chat_tokenize(const struct chat_prompt *prompt, const char *field,
                           const struct tokenizer *tokenizer, int32_t **ids, size_t *n_ids,
                           struct error *err);
+
+/* How many of the prompt's ids stand for its first n_common bytes, as far as can be told. */
+size_t chat_common_ids(const struct chat_prompt *prompt, const struct tokenizer *tokenizer,
+                       const int32_t *ids, size_t n_ids);
 
 /* NULL: conversations can be rendered. Else why not, a sentence (the 501's). Takes NULL: there is
  * no template. */

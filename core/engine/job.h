@@ -73,11 +73,13 @@ struct job {
     enum pooling pooling; /* POOLING_NONE: text; else the prompt's vector, and no token is made
                              (max_tokens is 0) */
     bool ignore_eos;
-    bool keep_stop;        /* the stop string that ends the text stays in it */
-    bool no_cache;         /* the prompt is computed anew, whatever the prefix cache has */
-    bool progress;         /* n_read is kept, and announced with each step */
-    int n_logprobs;        /* -1: none; 0..20 */
-    bool drawn_from;       /* they are the probabilities that were drawn from, after all filters */
+    bool keep_stop;  /* the stop string that ends the text stays in it */
+    size_t n_common; /* prompt tokens that others are likely to begin with, as with a system prompt;
+                        0: none are known of */
+    bool no_cache;   /* the prompt is computed anew, whatever the prefix cache has */
+    bool progress;   /* n_read is kept, and announced with each step */
+    int n_logprobs;  /* -1: none; 0..20 */
+    bool drawn_from; /* they are the probabilities that were drawn from, after all filters */
     int n_prompt_logprobs; /* likewise, of the prompt's tokens */
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];

@@ -302,6 +302,7 @@ bool worker_place(struct worker *w, struct job *job)
                           positions_of(job), &n_cached);
         if (placed) {
             w->n_free_slots--;
+            kv_keep(&slot->kv, job->n_common);
             fill_slot(slot, job, n_cached);
             w->arrivals[w->n_arrivals++] = i;
             growth_ask(&w->growth, false);

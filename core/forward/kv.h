@@ -53,8 +53,8 @@ struct kv_seq {         /* one sequence's view; the caller's storage, zeroed bef
     size_t from_at;    /* position */
     size_t n_states;   /* that it holds */
     size_t n_given;    /* tokens that it began with */
-    size_t keep_at[2]; /* positions whose state is worth keeping: where others' tokens part from
-                          its own, and the last page's border in what it began with */
+    size_t keep_at[3]; /* positions whose state is worth keeping: where others' tokens part from
+                          its own, the last page's border in what it began with, and kv_keep's */
 };
 
 struct kv_stats {
@@ -105,6 +105,9 @@ bool kv_fits(const struct kv *kv, uint64_t salt, size_t n_shared_max, const int3
  * too). */
 bool kv_begin(struct kv *kv, struct kv_seq *seq, uint64_t salt, size_t n_shared_max,
               const int32_t *tokens, size_t n_tokens, size_t n_positions_max, size_t *n_cached);
+/* Others are likely to begin with its first n tokens, as with a system prompt: the state at the
+ * last page's border among them is kept, even before another has come. */
+void kv_keep(struct kv_seq *seq, size_t n);
 /* Before more of a prompt is computed: shares the pages that other sequences have made meanwhile,
  * when seq stands at a page's border; tokens, n_tokens: all that it began with. Returns the tokens
  * gained (n_positions grows by them), still below n_tokens. */

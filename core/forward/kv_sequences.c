@@ -192,7 +192,8 @@ static bool is_worth_keeping(const struct kv *kv, const struct kv_seq *seq)
     const size_t n = seq->n_positions;
     return has_states(kv) && kv->prefix_cache && n > 0 && n % KV_PAGE == 0 &&
            seq->n_hashed == n / KV_PAGE &&
-           (n == seq->keep_at[0] || n == seq->keep_at[1] || n > seq->n_given);
+           (n == seq->keep_at[0] || n == seq->keep_at[1] || n == seq->keep_at[2] ||
+            n > seq->n_given);
 }
 
 /* --- pages in and out of use --- */
@@ -469,6 +470,11 @@ size_t kv_share(struct kv *kv, struct kv_seq *seq, const int32_t *tokens, size_t
     return n * KV_PAGE;
 }
 
+void kv_keep(struct kv_seq *seq, size_t n)
+{
+    seq->keep_at[2] = n / KV_PAGE * KV_PAGE;
+}
+
 /* Windows that it may take now. */
 static size_t windows_left(const struct kv *kv, const struct kv_seq *seq)
 {
@@ -482,7 +488,7 @@ size_t kv_room(const struct kv *kv, const struct kv_seq *seq, size_t n)
         size_t room = (seq->n_pages + windows_left(kv, seq)) * KV_PAGE - seq->n_positions;
         n = room < n ? room : n;
     }
-    for (size_t i = 0; i < 2 && has_states(kv) && kv->prefix_cache; i++) {
+    for (size_t i = 0; i < 3 && has_states(kv) && kv->prefix_cache; i++) {
         const size_t at = seq->keep_at[i];
         if (at > seq->n_positions && at - seq->n_positions < n)
             n = at - seq->n_positions;

@@ -236,10 +236,53 @@ START_TEST(every_known_format_renders)
         const char *wanted[] = {"S1", "U2", "A3"};
         for (size_t i = 0; i < 3; i++)
             ck_assert_msg(memmem(prompt.text, prompt.n_text, wanted[i], 2) != NULL, "%s", name);
+        const char *user = memmem(prompt.text, prompt.n_text, "U2", 2);
+        ck_assert_msg(prompt.n_common == (size_t)(user - prompt.text), "%s", name);
         chat_prompt_free(&prompt);
         chat_template_destroy(template);
     }
     ck_assert_uint_ge(n, 8);
+}
+END_TEST
+
+/* Before the first text that is not the system's: what the template trims, repeats and says itself
+ * is seen through; where it is not to be told, nothing is. */
+START_TEST(the_opening_ends_where_the_conversation_begins)
+{
+    static const char text[] = "T {% for m in messages %}[{{ m.role }}]{{ m.content|trim }}"
+                               "{% endfor %}";
+    static const struct {
+        const char *messages;
+        size_t n_common;
+    } cases[] = {
+        {"[{\"role\":\"system\",\"content\":\"be user\"},{\"role\":\"user\",\"content\":"
+         "\" hi \"}]",
+         2 + 15 + 6},
+        {"[{\"role\":\"developer\",\"content\":\"hi\"},{\"role\":\"user\",\"content\":\"hi\"}]",
+         2 + 13 + 6},
+        {"[{\"role\":\"user\",\"content\":\"hi\"}]", 2 + 6},
+        {"[{\"role\":\"system\",\"content\":\"hi\"}]", 0},
+        {"[{\"role\":\"system\",\"content\":\"hi\"},{\"role\":\"user\",\"content\":\" \"}]", 0},
+        {"[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}]", 0},
+        {"[]", 0},
+    };
+    struct tokenizer *t = vocabulary_with(true);
+    struct chat_template *template = template_of(text, t);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct chat_request request = {.messages = span_of(cases[i].messages)};
+        struct chat_prompt prompt = rendered(template, &request);
+        struct error err;
+        int32_t *ids = NULL;
+        size_t n_ids = 0;
+        ck_assert_uint_eq(prompt.n_common, cases[i].n_common);
+        ck_assert_int_eq(chat_tokenize(&prompt, "messages", t, &ids, &n_ids, &err), STATUS_OK);
+        const size_t n = chat_common_ids(&prompt, t, ids, n_ids); /* a byte is an id, after BOS */
+        ck_assert_uint_eq(n, cases[i].n_common > 0 ? 1 + cases[i].n_common : 0);
+        free(ids);
+        chat_prompt_free(&prompt);
+    }
+    chat_template_destroy(template);
+    tokenizer_destroy(t);
 }
 END_TEST
 
@@ -253,6 +296,7 @@ int main(void)
     tcase_add_test(tcase, the_last_message_goes_on);
     tcase_add_test(tcase, parts_become_what_the_template_takes);
     tcase_add_test(tcase, every_known_format_renders);
+    tcase_add_test(tcase, the_opening_ends_where_the_conversation_begins);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

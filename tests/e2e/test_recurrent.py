@@ -66,6 +66,21 @@ def test_a_conversation_goes_on_from_its_last_turn(serve):
     assert services[1].metrics().value("smallmind_kv_states", state="cached") == 0
 
 
+def test_a_system_prompt_is_kept_when_it_is_first_met(serve):
+    """The second conversation with it begins there; both answers are as without a cache."""
+    services = [serve("--model", model(), "--workers", "1", "--chat-template", "chatml",
+                      "--prefix-cache", on) for on in ("on", "off")]
+    system = {"role": "system", "content": "Answer in one short sentence, and be kind. " * 6}
+    seen = []
+    for question in ("Why is the sky blue?", "How deep is the sea where it is deepest of all?"):
+        body = {"messages": [system, {"role": "user", "content": question}], "max_tokens": 12,
+                "temperature": 0, "logprobs": True}
+        answers = [s.post("/v1/chat/completions", body).json() for s in services]
+        assert answers[0]["choices"] == answers[1]["choices"]
+        seen.append(answers[0]["usage"]["prompt_tokens_details"]["cached_tokens"])
+    assert seen[0] == 0 and seen[1] > 64
+
+
 def test_a_common_beginning_is_kept_once_it_has_been_met_twice(serve):
     service = serve("--model", model(), "--workers", "1")
     system = ids(2, 200)

@@ -129,6 +129,7 @@ struct rig {
     struct kv *kv;
     struct team *team;
     struct forward *forward;
+    size_t keep; /* tokens that others begin with */
 };
 
 static struct rig rig_open(const struct model *model, enum kernel_level level, unsigned threads,
@@ -161,6 +162,7 @@ static void begin(struct rig *rig, struct kv_seq *seq, const int32_t *tokens, si
 {
     *seq = (struct kv_seq){0};
     ck_assert(kv_begin(rig->kv, seq, 0, SIZE_MAX, tokens, N_TOKENS, N_TOKENS, n_cached));
+    kv_keep(seq, rig->keep);
 }
 
 /* The logits [N_TOKENS][n_vocab] after each token from where the cache leaves off, `chunk` tokens a
@@ -290,6 +292,33 @@ static void has_one_arithmetic(const struct known *file, const struct model *mod
     free(got);
 }
 
+/* Another text, which begins like the one before, as with one system prompt: it goes on from where
+ * that left what it had at the last page's border of what they share. */
+static void goes_on_from_what_was_kept(const struct known *file, const struct model *model,
+                                       const int32_t *tokens)
+{
+    enum { SHARED = KV_PAGE + 9 };
+    int32_t other[N_TOKENS];
+    const size_t n_vocab = model->shape.n_vocab, n_rest = N_TOKENS - KV_PAGE;
+    float *expected = malloc(2 * N_TOKENS * n_vocab * sizeof *expected);
+    ck_assert_ptr_nonnull(expected);
+    float *got = expected + N_TOKENS * n_vocab;
+    for (size_t i = 0; i < N_TOKENS; i++)
+        other[i] = tokens[i < SHARED ? i : N_TOKENS - 1 - (i - SHARED)];
+    struct rig alone = rig_open(model, KERNELS_AUTO, 1, KV_F32);
+    ck_assert_uint_eq(compute(&alone, model, other, 7, false, expected), 0);
+    rig_close(&alone);
+    struct rig rig = rig_open(model, KERNELS_AUTO, 2, KV_F32);
+    rig.keep = SHARED;
+    ck_assert_uint_eq(compute(&rig, model, tokens, 64, false, got), 0);
+    ck_assert_msg(compute(&rig, model, other, 64, false, got) == KV_PAGE, "%s", file->file);
+    ck_assert_msg(memcmp(got + KV_PAGE * n_vocab, expected + KV_PAGE * n_vocab,
+                         n_rest * n_vocab * sizeof *got) == 0,
+                  "%s: other bits than alone", file->file);
+    rig_close(&rig);
+    free(expected);
+}
+
 static void is_right(const struct known *file)
 {
     struct error err = {0};
@@ -317,6 +346,7 @@ static void is_right(const struct known *file)
         at++;
     }
     has_one_arithmetic(file, model, tokens, logits);
+    goes_on_from_what_was_kept(file, model, tokens);
     free(logits);
     cJSON_Delete(reference);
     model_destroy(model);
