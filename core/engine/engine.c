@@ -206,16 +206,18 @@ enum status engine_vocabulary(struct engine *engine, const struct vocabulary **o
 
 /* --- jobs --- */
 
-static void prepare_guide(struct engine *engine, struct job *job)
+static enum status begin_guide(struct engine *engine, struct job *job, struct error *err)
 {
-    if (job->grammar == NULL)
-        return;
+    struct guide *guide = job->guide;
     const struct guide_tokens *tokens =
         atomic_load_explicit(&engine->guide_tokens, memory_order_acquire);
     assert(tokens != NULL && tokens->vocabulary == job->grammar->vocabulary);
-    job->guide->tokens = tokens;
-    job->guide->shown = (struct guide_ids){job->shown_ids, job->n_shown};
-    job->guide->stops = (struct guide_ids){job->stop_ids, job->n_stop_ids};
+    guide->tokens = tokens;
+    guide->shown = (struct guide_ids){job->shown_ids, job->n_shown};
+    guide->stops = (struct guide_ids){job->stop_ids, job->n_stop_ids};
+    guide->biases = job->sampling.biases;
+    guide->n_biases = job->sampling.n_biases;
+    return guide_begin(guide, job->max_tokens, err);
 }
 
 enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
@@ -224,8 +226,12 @@ enum status engine_submit_all(struct engine *engine, struct job *const *jobs, si
     for (size_t i = 0; i < n && engine->setup.model->shape.encoder; i++)
         if (jobs[i]->pooling == POOLING_NONE)
             return error_set(err, STATUS_UNABLE, "this model makes vectors of texts, not texts");
-    for (size_t i = 0; i < n; i++)
-        prepare_guide(engine, jobs[i]);
+    for (size_t i = 0; i < n; i++) {
+        enum status status =
+            jobs[i]->grammar != NULL ? begin_guide(engine, jobs[i], err) : STATUS_OK;
+        if (status != STATUS_OK)
+            return status;
+    }
     return queue_submit(&engine->queue, jobs, n, retry_ms, err);
 }
 

@@ -45,7 +45,8 @@ enum status engine_vocabulary(struct engine *engine, const struct vocabulary **o
  * be met, or the predicted wait exceeds max_wait_ms, judged for the last of them (both with
  * *retry_ms, from the backlog and the measured rates: whole seconds, >= 1000, no second told to
  * more jobs than the queue has places); STATUS_STOPPING; STATUS_INVALID: one could never fit the KV
- * memory, or they are more than the engine holds at once; STATUS_UNABLE:
+ * memory, or they are more than the engine holds at once, or what a job bans leaves its grammar no
+ * token to begin with; STATUS_UNABLE:
  * a text is to be written by an encoder. The jobs then stay the caller's. */
 enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
                               uint64_t *retry_ms, struct error *err);

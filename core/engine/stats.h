@@ -20,6 +20,7 @@ extern const double engine_size_bounds[ENGINE_SIZE_BUCKETS];
 
 struct engine_stats { /* summed over the workers; warm-up and calibration are not counted */
     uint64_t generated_tokens, prompt_computed_tokens, prompt_cached_tokens;
+    uint64_t forced_tokens;                  /* of the generated: a grammar left no choice */
     uint64_t preemptions, recomputed_tokens; /* sequences that gave their pages to older ones, and
                                                 what was read again of them: counted only here */
     uint64_t cancelled[3];                   /* by enum job_phase */

@@ -132,6 +132,7 @@ struct step_tokens { /* of one step */
     size_t n_decode; /* sequences, one token each */
     size_t n_read;   /* of prompts, and of what preempted sequences had */
     size_t n_again;  /* of n_read: read before */
+    size_t n_forced; /* besides the one of each decoding sequence: what grammars go on with */
 };
 
 /* The positions are there already. The logits that are asked for: to draw the next token, and of
@@ -253,20 +254,45 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
     return (struct step_tokens){.n_read = n, .n_again = n - n_new};
 }
 
+/* A decoding sequence's next token, and what its grammar had it go on with; returns how many more
+ * than one. */
+static size_t read_decoding(struct worker *w, struct slot *slot, size_t most)
+{
+    const size_t left = slot->n_tokens - slot->kv.n_positions;
+    size_t n = left < most + 1 ? left : most + 1;
+    if (n > 1)
+        n = kv_room(w->kv, &slot->kv, n);
+    if (n > 1 && !kv_extend(w->kv, &slot->kv, n))
+        n = 1; /* there is room for it */
+    add_rows(w, slot, n, SIZE_MAX);
+    return n - 1;
+}
+
+/* Prompt tokens that fit beside them. */
+static size_t prompt_budget(const struct worker *w, const struct step_tokens *sum)
+{
+    const size_t cap = w->setup->options->step_tokens - sum->n_forced;
+    if (cap == 0)
+        return 0;
+    const size_t n = rates_prompt_budget(&w->rates, sum->n_decode, cap);
+    return n > sum->n_forced ? n - sum->n_forced : 1;
+}
+
 /* Every decoding sequence's row first, the oldest first, then prompts in the same order, as far as
  * the step's time goes. */
 static struct step_tokens build_rows(struct worker *w, uint64_t now)
 {
     struct step_tokens sum = {0};
+    const size_t step_tokens = w->setup->options->step_tokens;
     w->n_rows = w->n_wanted = w->n_pooled = w->n_preempted = 0;
     pthread_mutex_lock(&w->lock);
     for (size_t i = 0; i < w->n_active; i++) {
         if (!is_decoding(worker_active(w, i)) || !grow(w, i))
             continue;
-        add_rows(w, worker_active(w, i), 1, SIZE_MAX);
+        sum.n_forced += read_decoding(w, worker_active(w, i), step_tokens - sum.n_forced);
         sum.n_decode++;
     }
-    size_t budget = rates_prompt_budget(&w->rates, sum.n_decode, w->setup->options->step_tokens);
+    size_t budget = prompt_budget(w, &sum);
     for (size_t i = 0; i < w->n_active && sum.n_read < budget; i++) {
         if (is_decoding(worker_active(w, i)))
             continue;
@@ -364,6 +390,7 @@ void worker_step(struct worker *w)
     recorder_cut(w->recorder, CUT_FORWARD);
     end_out_of_range(w);
     step_profile_fold(w, tokens.n_decode, tokens.n_read);
+    step_mask(w);
     step_sample(w);
     recorder_cut(w->recorder, CUT_SAMPLE);
     uint64_t now = clock_now_ns();
@@ -371,7 +398,7 @@ void worker_step(struct worker *w)
     step_take_vectors(w, now);
     recorder_cut(w->recorder, CUT_TEXT);
     count_step(w, n_with_rows(w), &tokens, now - begin);
-    rates_step(&w->rates, tokens.n_decode, tokens.n_read, now - begin);
+    rates_step(&w->rates, tokens.n_decode, tokens.n_read + tokens.n_forced, now - begin);
     atomic_store_explicit(&w->last_step_ns, now, memory_order_relaxed);
     step_profile_share(w, now - begin);
     settle(w);

@@ -1,13 +1,20 @@
 /* step_sample.c - the samples of a step: drawn by the team, then taken into their jobs' texts.
  *
- * Drawing: any thread of the team, with its own sampler. Taking: the worker's thread.
+ * First the masks of those whose texts keep to a grammar, then all draws: any thread of the team,
+ * with its own sampler and scratch. Taking: the worker's thread. What a grammar leaves no choice
+ * about is not drawn; it comes as one token after the other, at once where no log-probabilities are
+ * wanted, and its positions are computed together in the next step.
  */
 #include "engine/output.h"
 #include "engine/worker_state.h"
 
 #include <math.h>
 
-enum { SAMPLE_ALONE = 8192 };
+enum {
+    SAMPLE_ALONE = 8192, /* logits */
+    DRAWS = 4,           /* of a token, where too little room is left after it */
+    FOLLOWERS = 256      /* tokens that need no choice, in one step */
+};
 
 static void record_logprobs(struct worker *w, struct sampler *sampler, float *logits, int32_t id,
                             int n_top, struct logprob_record *out)
@@ -22,7 +29,119 @@ static bool is_sample(const struct worker *w, const struct wanted *wanted)
     return wanted->position + 1 == w->slots[wanted->slot].n_tokens;
 }
 
-/* Nothing may come any more: an end, where the text may end there. */
+static bool draws(const struct slot *slot)
+{
+    return slot->finish == FINISH_NONE && slot->job->max_tokens > 0;
+}
+
+static bool wants_logprobs(const struct job *job)
+{
+    return job->n_logprobs >= 0 && job->logprobs != NULL;
+}
+
+/* --- masks --- */
+
+/* The token that must come, or a mask of those that may. */
+static void guide(struct worker *w, struct slot *slot, unsigned rank)
+{
+    struct job *job = slot->job;
+    const bool too_early = job->n_completion < job->min_tokens;
+    slot->sample = guide_forced(job->guide);
+    slot->certain = slot->sample != GUIDE_NONE;
+    if (!slot->certain)
+        guide_mask(job->guide, w->masks.scratch[rank], too_early || job->ignore_eos, too_early,
+                   worker_mask(w, slot));
+}
+
+static void guide_chunk(void *arg, size_t phase, size_t i, unsigned rank)
+{
+    struct worker *w = arg;
+    (void)phase;
+    guide(w, &w->slots[w->masks.guided[i]], rank);
+}
+
+/* The wait is the recorder's own. */
+static void wait_for_fold(struct worker *w)
+{
+    if (!w->folding)
+        return;
+    step_profile_wait(w);
+    recorder_cut(w->recorder, CUT_DESCRIBE);
+}
+
+/* n chunks, by the team where they are worth its barrier. */
+static void share_out(struct worker *w, team_fn *chunk, size_t n, const struct team_marks *marks)
+{
+    const uint32_t n_chunks = (uint32_t)n;
+    if (n <= 1 || n * w->setup->model->shape.n_vocab <= SAMPLE_ALONE) {
+        for (size_t i = 0; i < n; i++)
+            chunk(w, 0, i, 0);
+        return;
+    }
+    wait_for_fold(w);
+    team_set_marks(w->team, marks);
+    team_run(w->team, &(struct team_work){chunk, w, &n_chunks, 1});
+    team_set_marks(w->team, NULL);
+}
+
+void step_mask(struct worker *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_wanted; i++) {
+        struct slot *slot = &w->slots[w->wanted[i].slot];
+        if (slot->job->grammar != NULL && is_sample(w, &w->wanted[i]) && draws(slot))
+            w->masks.guided[n++] = w->wanted[i].slot;
+    }
+    if (n == 0)
+        return;
+    wait_for_fold(w);
+    share_out(w, guide_chunk, n, recorder_mask_marks(w->recorder));
+    recorder_cut(w->recorder, CUT_MASK);
+}
+
+/* --- the draws --- */
+
+/* Until what comes leaves room for the rest of the text; after some tries that rest, in its
+ * shortest form. STATUS_INVALID: nothing may come any more. */
+static enum status draw_guided(struct worker *w, struct slot *slot, struct sampler *sampler,
+                               const float *logits)
+{
+    struct job *job = slot->job;
+    const size_t n_left = job->max_tokens - job->n_tokens - 1;
+    for (int i = 0; i < DRAWS; i++) {
+        int32_t *id = &slot->sample;
+        enum status status =
+            sampler_draw_among(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
+                               worker_mask(w, slot), id, &job->error);
+        if (status == STATUS_INVALID && i > 0)
+            break;
+        if (status != STATUS_OK || guide_is_end(job->guide, *id) ||
+            guide_fits(job->guide, *id, n_left))
+            return status;
+        worker_mask(w, slot)[*id / 64] &= ~((uint64_t)1 << *id % 64);
+    }
+    if (guide_may_end(job->guide))
+        return STATUS_INVALID;
+    const int32_t next = guide_completion(job->guide);
+    slot->sample = next != GUIDE_NONE ? next : slot->sample;
+    slot->certain = true;
+    return STATUS_OK;
+}
+
+static enum status draw(struct worker *w, struct slot *slot, struct sampler *sampler, float *logits)
+{
+    struct job *job = slot->job;
+    if (job->grammar != NULL)
+        return slot->certain ? sampler_check(sampler, logits, &job->error)
+                             : draw_guided(w, slot, sampler, logits);
+    const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
+                                       {job->stop_ids, job->n_stop_ids}};
+    size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
+    return sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens, ends,
+                        n_banned, &slot->sample, &job->error);
+}
+
+/* Nothing may come any more: the end, where the text may end there. */
 static void end_without_token(struct slot *slot)
 {
     struct job *job = slot->job;
@@ -30,46 +149,82 @@ static void end_without_token(struct slot *slot)
     if (slot->finish == FINISH_ERROR)
         error_set(&job->error, STATUS_INVALID,
                   "no token can go on with this text in the form that was asked for: logit_bias or "
-                  "the tokens that end it ban all of them");
+                  "the tokens that end it ban all of them, or the vocabulary lacks one");
 }
 
-static enum status draw(struct worker *w, struct slot *slot, struct sampler *sampler, float *logits,
-                        unsigned rank)
+/* The sample is the text's; and so is what must come after it. */
+static void follow(struct slot *slot)
 {
     struct job *job = slot->job;
-    const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
-                                       {job->stop_ids, job->n_stop_ids}};
-    size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
-    if (job->grammar == NULL)
-        return sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens, ends,
-                            n_banned, &slot->sample, &job->error);
-    const uint64_t *mask = worker_fill_mask(w, slot, rank);
-    return sampler_draw_among(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens, mask,
-                              &slot->sample, &job->error);
+    if (guide_is_end(job->guide, slot->sample))
+        return;
+    guide_take(job->guide, slot->sample);
+    if (wants_logprobs(job)) /* each has its own step */
+        return;
+    const size_t n_left = job->max_tokens - job->n_tokens - 1;
+    const size_t n_most = n_left < FOLLOWERS ? n_left : FOLLOWERS;
+    int32_t *next = slot->tokens + slot->n_tokens + 1;
+    for (; slot->n_followers < n_most; slot->n_followers++) {
+        const int32_t id = guide_forced(job->guide);
+        if (id == GUIDE_NONE)
+            return;
+        guide_take(job->guide, id);
+        next[slot->n_followers] = id;
+    }
+}
+
+static void record_sample(struct worker *w, struct slot *slot, struct sampler *sampler,
+                          float *logits)
+{
+    struct job *job = slot->job;
+    struct logprob_record *record = &job->logprobs[job->n_tokens];
+    if (!job->drawn_from) {
+        record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs, record);
+        return;
+    }
+    size_t n_top = (size_t)job->n_logprobs;
+    if (slot->certain) {
+        record->logprob = 1;
+        record->n_top = n_top > 0;
+        record->top[0] = (struct logprob){slot->sample, 1};
+        return;
+    }
+    record->logprob = sampler_probabilities(sampler, slot->sample, &n_top, record->top);
+    record->n_top = (uint32_t)n_top;
+}
+
+/* The log-probability of the prompt's token after a position. */
+static void record_prompt(struct worker *w, struct slot *slot, size_t next, struct sampler *sampler,
+                          float *logits)
+{
+    struct job *job = slot->job;
+    struct error ignored;
+    struct logprob_record *record = &job->prompt_logprobs[next];
+    if (sampler_check(sampler, logits, &ignored) == STATUS_OK)
+        record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs, record);
+    else
+        record->logprob = NAN; /* step_take_samples ends the sequence */
 }
 
 /* The i-th logits that are wanted; any thread of the team, with its own sampler. */
-static void sample(struct worker *w, size_t i, unsigned rank)
+static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
 {
+    struct worker *w = arg;
     struct sampler *sampler = w->samplers[rank];
     const struct wanted *wanted = &w->wanted[i];
     struct slot *slot = &w->slots[wanted->slot];
     struct job *job = slot->job;
     float *logits = forward_logits(w->forward, i);
+    (void)phase;
     if (!is_sample(w, wanted)) {
-        size_t next = wanted->position + 1;
-        struct error ignored;
-        struct logprob_record *record = &job->prompt_logprobs[next];
-        if (sampler_check(sampler, logits, &ignored) == STATUS_OK)
-            record_logprobs(w, sampler, logits, slot->tokens[next], job->n_prompt_logprobs, record);
-        else
-            record->logprob = NAN; /* take_samples ends the sequence */
+        record_prompt(w, slot, wanted->position + 1, sampler, logits);
         return;
     }
     slot->sampled = false;
-    if (slot->finish != FINISH_NONE || job->max_tokens == 0)
+    slot->n_followers = 0;
+    if (!draws(slot))
         return;
-    enum status status = draw(w, slot, sampler, logits, rank);
+    enum status status = draw(w, slot, sampler, logits);
     slot->sampled = status == STATUS_OK;
     if (status != STATUS_OK) {
         slot->finish = FINISH_ERROR;
@@ -77,38 +232,52 @@ static void sample(struct worker *w, size_t i, unsigned rank)
             end_without_token(slot);
         return;
     }
-    if (job->n_logprobs < 0 || !job->logprobs)
-        return;
-    struct logprob_record *record = &job->logprobs[job->n_tokens];
-    if (!job->drawn_from) {
-        record_logprobs(w, sampler, logits, slot->sample, job->n_logprobs, record);
-        return;
-    }
-    size_t n_top = (size_t)job->n_logprobs;
-    record->logprob = sampler_probabilities(sampler, slot->sample, &n_top, record->top);
-    record->n_top = (uint32_t)n_top;
-}
-
-static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
-{
-    struct worker *w = arg;
-    (void)phase;
-    sample(w, i, rank);
+    if (wants_logprobs(job))
+        record_sample(w, slot, sampler, logits);
+    if (job->grammar != NULL)
+        follow(slot);
 }
 
 void step_sample(struct worker *w)
 {
-    uint32_t n = (uint32_t)w->n_wanted;
-    if (n > 1 && n * w->setup->model->shape.n_vocab > SAMPLE_ALONE) {
-        step_profile_wait(w);
-        recorder_cut(w->recorder, CUT_DESCRIBE); /* the wait is the recorder's own */
-        team_set_marks(w->team, recorder_sample_marks(w->recorder));
-        team_run(w->team, &(struct team_work){sample_chunk, w, &n, 1});
-        team_set_marks(w->team, NULL);
-        return;
+    share_out(w, sample_chunk, w->n_wanted, recorder_sample_marks(w->recorder));
+}
+
+/* --- what becomes of them --- */
+
+/* At its last token: whether the text is whole all the same. */
+static bool is_whole(struct job *job)
+{
+    return job->grammar != NULL && (job->guide->closed || guide_must_end(job->guide));
+}
+
+static void take_token(struct worker *w, struct slot *slot, int32_t id)
+{
+    struct job *job = slot->job;
+    slot->tokens[slot->n_tokens++] = id;
+    if (output_append(job, w->setup->tokenizer, id))
+        slot->finish = FINISH_STOP;
+    else if (job->n_tokens == job->max_tokens)
+        slot->finish = output_end(job) || is_whole(job) ? FINISH_STOP : FINISH_LENGTH;
+}
+
+/* The sample, and what a grammar leaves no choice about after it. */
+static void take_tokens(struct worker *w, struct slot *slot)
+{
+    struct job *job = slot->job;
+    size_t n = 0;
+    take_token(w, slot, slot->sample);
+    for (; n < slot->n_followers && slot->finish == FINISH_NONE; n++)
+        take_token(w, slot, slot->tokens[slot->n_tokens]);
+    job->n_completion += n;
+    count(&w->counters.generated, n);
+    count(&w->counters.forced, n + (job->grammar != NULL && slot->certain));
+    if (slot->finish == FINISH_NONE && job->grammar != NULL && guide_must_end(job->guide)) {
+        output_end(job);
+        slot->finish = FINISH_STOP;
     }
-    for (size_t i = 0; i < n; i++)
-        sample(w, i, 0);
+    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
+                          memory_order_relaxed);
 }
 
 static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
@@ -137,18 +306,9 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
         slot->finish = FINISH_STOP;
         return;
     }
-    slot->tokens[slot->n_tokens++] = slot->sample;
-    if (job->grammar != NULL)
-        guide_take(job->guide, w->setup->tokenizer, slot->sample);
-    if (output_append(job, w->setup->tokenizer, slot->sample))
-        slot->finish = FINISH_STOP;
-    else if (job->n_tokens == job->max_tokens)
-        slot->finish = output_end(job) ? FINISH_STOP : FINISH_LENGTH;
-    atomic_store_explicit(&slot->left_tokens, (uint32_t)(job->max_tokens - job->n_tokens),
-                          memory_order_relaxed);
+    take_tokens(w, slot);
 }
 
-/* All that were wanted, in the rows' order. */
 void step_take_samples(struct worker *w, uint64_t now)
 {
     for (size_t i = 0; i < w->n_wanted; i++) {

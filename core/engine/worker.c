@@ -362,6 +362,7 @@ void worker_add_stats(const struct worker *w, struct engine_stats *out)
     out->generated_tokens += get(&c->generated);
     out->prompt_computed_tokens += get(&c->prompt_computed);
     out->prompt_cached_tokens += get(&c->prompt_cached);
+    out->forced_tokens += get(&c->forced);
     out->preemptions += get(&c->preemptions);
     out->recomputed_tokens += get(&c->recomputed);
     for (size_t i = 0; i < 3; i++)

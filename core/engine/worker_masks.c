@@ -14,8 +14,9 @@ enum status worker_make_masks(struct worker *w, const struct vocabulary *v, stru
     masks->n_words = vocabulary_n_words(v);
     masks->scratch = calloc(w->n_threads, sizeof *masks->scratch);
     masks->bits = calloc(n_slots * masks->n_words, sizeof *masks->bits);
+    masks->guided = calloc(n_slots, sizeof *masks->guided);
     enum status status = STATUS_OK;
-    if (masks->scratch == NULL || masks->bits == NULL)
+    if (masks->scratch == NULL || masks->bits == NULL || masks->guided == NULL)
         status = error_no_memory(err, n_slots * masks->n_words * sizeof *masks->bits,
                                  "a worker's masks");
     for (unsigned i = 0; i < w->n_threads && status == STATUS_OK; i++)
@@ -31,14 +32,6 @@ void worker_drop_masks(struct worker *w)
         mask_scratch_destroy(w->masks.scratch[i]);
     free(w->masks.scratch);
     free(w->masks.bits);
+    free(w->masks.guided);
     w->masks = (struct worker_masks){0};
-}
-
-const uint64_t *worker_fill_mask(struct worker *w, struct slot *slot, unsigned rank)
-{
-    struct job *job = slot->job;
-    uint64_t *bits = w->masks.bits + (size_t)(slot - w->slots) * w->masks.n_words;
-    const bool too_early = job->n_completion < job->min_tokens;
-    guide_mask(job->guide, w->masks.scratch[rank], too_early || job->ignore_eos, too_early, bits);
-    return bits;
 }

@@ -31,6 +31,8 @@ struct slot { /* the place of one running sequence */
     size_t n_rows;             /* in this step */
     bool sampled;              /* in this step */
     int32_t sample;            /* the id, when sampled */
+    bool certain;              /* the grammar left no choice about it */
+    size_t n_followers;        /* nor about so many after it, which stand in tokens already */
     enum finish_reason finish; /* FINISH_NONE: goes on */
     _Atomic bool aborted;      /* by engine_abort_all */
     _Atomic uint32_t left_prompt,
@@ -50,11 +52,12 @@ struct worker_masks {              /* NULL and 0 until some text must keep to a 
     struct mask_scratch **scratch; /* [n_threads] */
     uint64_t *bits;                /* [max_batch][n_words]: of each slot */
     size_t n_words;
+    uint32_t *guided; /* [max_batch] slots whose texts keep to one, of this step */
 };
 
 struct worker_counters { /* one writer: the worker's thread; relaxed */
     _Atomic uint64_t generated, prompt_computed, prompt_cached, cancelled[3];
-    _Atomic uint64_t preemptions, recomputed;
+    _Atomic uint64_t preemptions, recomputed, forced;
     _Atomic uint64_t n_steps, step_ns, step_sequences;
     _Atomic uint64_t seconds_bucket[ENGINE_STEP_BUCKETS + 1];
     _Atomic uint64_t sequences_bucket[ENGINE_SIZE_BUCKETS + 1];
@@ -120,12 +123,14 @@ static inline void count(_Atomic uint64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
-/* worker_masks.c */
-/* The tokens that may come next in a slot's text, which has a grammar. Any thread of the team. */
-const uint64_t *worker_fill_mask(struct worker *w, struct slot *slot, unsigned rank);
+static inline uint64_t *worker_mask(struct worker *w, const struct slot *slot)
+{
+    return w->masks.bits + (size_t)(slot - w->slots) * w->masks.n_words;
+}
 
 /* step_sample.c */
-void step_sample(struct worker *w);                        /* all logits that were wanted */
+void step_mask(struct worker *w);   /* what may come, of those whose texts keep to a grammar */
+void step_sample(struct worker *w); /* all logits that were wanted */
 void step_take_samples(struct worker *w, uint64_t now_ns); /* in the rows' order */
 
 /* step_vectors.c */

@@ -110,6 +110,18 @@ void places_step(struct matcher *m, const struct matcher_place *from, size_t n, 
         close_places(m, out, begin);
 }
 
+uint32_t places_distance(const struct matcher *m, const struct matcher_places *places)
+{
+    uint32_t best = places->ended ? 0 : DISTANCE_NONE;
+    for (size_t i = 0; i < places->n; i++) {
+        const struct matcher_place place = places->at[i];
+        uint32_t distance =
+            m->automaton->states[place.state].distance + m->nodes[place.node].distance;
+        best = distance < best ? distance : best;
+    }
+    return best;
+}
+
 /* --- the matcher --- */
 
 struct matcher_block { /* a matcher and all its memory */
@@ -202,12 +214,5 @@ bool matcher_may_end(const struct matcher *m)
 
 uint32_t matcher_distance(const struct matcher *m)
 {
-    uint32_t best = m->now.ended ? 0 : DISTANCE_NONE;
-    for (size_t i = 0; i < m->now.n; i++) {
-        const struct matcher_place place = m->now.at[i];
-        uint32_t distance =
-            m->automaton->states[place.state].distance + m->nodes[place.node].distance;
-        best = distance < best ? distance : best;
-    }
-    return best;
+    return places_distance(m, &m->now);
 }

@@ -58,5 +58,7 @@ void places_add(struct matcher *m, struct matcher_places *out, uint32_t state, u
 /* Adds the places after one byte. */
 void places_step(struct matcher *m, const struct matcher_place *from, size_t n, uint8_t byte,
                  struct matcher_places *out);
+/* The fewest bytes from one of them to the end. */
+uint32_t places_distance(const struct matcher *m, const struct matcher_places *places);
 /* What has been pushed since goes: the tree is as long as it was. */
 void matcher_forget(struct matcher *m, size_t n_nodes);

@@ -8,9 +8,14 @@
 #include "grammar/vocabulary.h"
 #include "text/tokenizer/tokenizer.h"
 
+#define GUIDE_NO_NODE UINT32_MAX
+
 struct guide_tokens {
-    struct vocabulary *vocabulary; /* owned; ends are control tokens there */
-    const int32_t *ends;           /* [n_ends] tokens that end a text; the tokenizer's */
+    struct vocabulary *vocabulary;   /* owned; ends are control tokens there */
+    struct vocabulary_piece *pieces; /* [n_ids] owned; their bytes are the tokenizer's */
+    uint32_t first[2][256];          /* of both trees, the nodes of one byte; GUIDE_NO_NODE */
+    bool spells_all;                 /* each byte is a token */
+    const int32_t *ends;             /* [n_ends] tokens that end a text; the tokenizer's */
     size_t n_ends;
 };
 

@@ -8,9 +8,9 @@
 const char *const record_kind_names[RECORD_KINDS] = {
     [RECORD_DECODE] = "decode", [RECORD_PREFILL] = "prefill", [RECORD_MIXED] = "mixed"};
 
-const enum scope record_sections[RECORD_SECTIONS] = {SCOPE_SCHEDULE, SCOPE_RECORD, SCOPE_SAMPLE,
-                                                     SCOPE_TEXT,     SCOPE_RECORD, SCOPE_PUBLISH,
-                                                     SCOPE_RECORD};
+const enum scope record_sections[RECORD_SECTIONS] = {SCOPE_SCHEDULE, SCOPE_RECORD, SCOPE_MASK,
+                                                     SCOPE_SAMPLE,   SCOPE_TEXT,   SCOPE_RECORD,
+                                                     SCOPE_PUBLISH,  SCOPE_RECORD};
 
 /* --- memory --- */
 

@@ -78,7 +78,7 @@ struct record_span { /* ns since the step's begin; end 0: never */
     uint32_t begin, end;
 };
 
-enum { RECORD_SECTIONS = 7 }; /* the leader's, in their order: see record_sections */
+enum { RECORD_SECTIONS = 8 }; /* the leader's, in their order: see record_sections */
 
 struct record_line {   /* one step */
     uint64_t begin_ns; /* since the record's begin */

@@ -37,7 +37,7 @@ struct recorder {
 
     /* the worker's */
     ticks_fn *clock;
-    struct team_marks forward, sample;
+    struct team_marks forward, mask, sample;
     struct arena arena; /* of the marks */
     bool active, recording, locked, timed;
     uint64_t begin_ns, last_end_ns;
@@ -59,8 +59,9 @@ struct recorder {
 /* Twice: with an arena that only measures, and with its memory. */
 static void carve_marks(struct recorder *r, const struct record_shape *shape)
 {
-    r->sample = (struct team_marks){.clock = r->clock, .stride = 1};
+    r->mask = r->sample = (struct team_marks){.clock = r->clock, .stride = 1};
     r->forward = (struct team_marks){.clock = r->clock, .stride = shape->n_phases};
+    r->mask.marks = arena_carve(&r->arena, shape->n_threads, sizeof(struct team_mark));
     r->sample.marks = arena_carve(&r->arena, shape->n_threads, sizeof(struct team_mark));
     r->forward.marks =
         arena_carve(&r->arena, shape->n_threads * shape->n_phases, sizeof(struct team_mark));
@@ -187,7 +188,8 @@ void recorder_begin(struct recorder *r, enum recorder_wish wish)
         return;
     }
     choose_skip(r, on);
-    r->forward.run = r->sample.run = r->forward.run + 1;
+    r->forward.run = r->mask.run = r->sample.run = r->forward.run + 1;
+    r->cuts[CUT_MASK] = (struct cut){0};
     r->begin_calls = alloc_count();
     r->begin = cut_now(r);
 }
@@ -211,6 +213,11 @@ void recorder_cut(struct recorder *r, enum recorder_cut cut)
 const struct team_marks *recorder_forward_marks(const struct recorder *r)
 {
     return r->recording ? &r->forward : NULL;
+}
+
+const struct team_marks *recorder_mask_marks(const struct recorder *r)
+{
+    return r->recording ? &r->mask : NULL;
 }
 
 const struct team_marks *recorder_sample_marks(const struct recorder *r)
@@ -460,10 +467,23 @@ void recorder_fold(struct recorder *r)
         keep_line(r);
 }
 
+static bool has_masks(const struct recorder *r)
+{
+    return r->cuts[CUT_MASK].ticks != 0;
+}
+
+/* When the draws began. */
+static struct cut masked(const struct recorder *r)
+{
+    return r->cuts[has_masks(r) ? CUT_MASK : CUT_DESCRIBE];
+}
+
 const struct step_times *recorder_times(struct recorder *r)
 {
     if (!r->timed) {
-        give_section(r, SCOPE_SAMPLE, r->cuts[CUT_DESCRIBE], r->cuts[CUT_SAMPLE], r->sample.marks);
+        if (has_masks(r))
+            give_section(r, SCOPE_MASK, r->cuts[CUT_DESCRIBE], r->cuts[CUT_MASK], r->mask.marks);
+        give_section(r, SCOPE_SAMPLE, masked(r), r->cuts[CUT_SAMPLE], r->sample.marks);
         give_section(r, SCOPE_TEXT, r->cuts[CUT_SAMPLE], r->cuts[CUT_TEXT], NULL);
         /* The record has the recorder's own in one, at the end. */
         r->times.total[SCOPE_RECORD] =
@@ -485,7 +505,8 @@ static void end_line(struct recorder *r, struct cut end, double wall)
     const uint64_t borders[RECORD_SECTIONS][2] = {
         {r->begin.ticks, arrival(r, 0).ticks},
         {r->cuts[CUT_FORWARD].ticks, r->cuts[CUT_DESCRIBE].ticks},
-        {r->cuts[CUT_DESCRIBE].ticks, r->cuts[CUT_SAMPLE].ticks},
+        {r->cuts[CUT_DESCRIBE].ticks, masked(r).ticks},
+        {masked(r).ticks, r->cuts[CUT_SAMPLE].ticks},
         {r->cuts[CUT_SAMPLE].ticks, r->cuts[CUT_TEXT].ticks},
         {r->cuts[CUT_TEXT].ticks, r->cuts[CUT_RECORD].ticks},
         {r->cuts[CUT_RECORD].ticks, r->cuts[CUT_PUBLISH].ticks},

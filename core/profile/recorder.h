@@ -52,6 +52,7 @@ enum recorder_cut {
     CUT_SCHEDULE,
     CUT_FORWARD,
     CUT_DESCRIBE,
+    CUT_MASK, /* only where there were masks to make */
     CUT_SAMPLE,
     CUT_TEXT,
     CUT_RECORD,
@@ -60,9 +61,10 @@ enum recorder_cut {
 };
 void recorder_cut(struct recorder *recorder, enum recorder_cut cut);
 
-/* Where the forward pass, and a team that samples in one phase, put their marks; NULL when the step
- * is not recorded. */
+/* Where the forward pass, and a team that makes masks or samples in one phase, put their marks;
+ * NULL when the step is not recorded. */
 const struct team_marks *recorder_forward_marks(const struct recorder *recorder);
+const struct team_marks *recorder_mask_marks(const struct recorder *recorder);
 const struct team_marks *recorder_sample_marks(const struct recorder *recorder);
 
 struct recorder_step {

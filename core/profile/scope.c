@@ -21,6 +21,7 @@ const struct scope_info scope_infos[SCOPES] = {
     [SCOPE_DOWN] = {"ffn_down", "FFN down", PLACE_LAYER},
     [SCOPE_HEAD_NORM] = {"head_norm", "head norm", PLACE_HEAD},
     [SCOPE_HEAD] = {"head", "logits", PLACE_HEAD},
+    [SCOPE_MASK] = {"mask", "grammar masks", PLACE_STEP},
     [SCOPE_SAMPLE] = {"sample", "sampler", PLACE_STEP},
     [SCOPE_TEXT] = {"text", "ids to text", PLACE_STEP},
     [SCOPE_PUBLISH] = {"publish", "publishing", PLACE_STEP},

@@ -34,6 +34,7 @@ enum scope {
     SCOPE_HEAD_NORM,
     SCOPE_HEAD, /* the logits */
 
+    SCOPE_MASK, /* which tokens a grammar allows */
     SCOPE_SAMPLE,
     SCOPE_TEXT,    /* ids to text, stop strings */
     SCOPE_PUBLISH, /* pages given back, waiting jobs placed, readers woken */
