@@ -34,7 +34,11 @@ void generation_free(struct generation *g, bool with_jobs)
     for (size_t i = 0; i < g->n_choices; i++)
         free(g->choices[i].echo);
     free(g->choices);
+    if (g->tools != NULL)
+        tool_set_free(g->tools);
+    free(g->tools);
     free(g->wishes);
+    g->tools = NULL;
     g->wishes = NULL;
     g->choices = NULL;
     g->n_choices = 0;

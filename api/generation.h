@@ -10,6 +10,7 @@
 
 #include "api/accept.h"
 #include "api/reasoning.h"
+#include "api/tools/reader.h"
 #include "base/error.h"
 #include "engine/job.h"
 #include "profile/report.h"
@@ -58,6 +59,8 @@ struct choice { /* one of the answers */
     struct job *job;
     struct generation_mark sent;
     struct reasoning reasoning; /* of chat dialects: how its text is told apart, and sent */
+    struct tool_reader reader;  /* the same where the generation has tools */
+    uint32_t n_logged;          /* then: tokens whose log-probabilities were sent */
     unsigned stage;             /* the dialect's own: what has been written before its text */
     char *echo;                 /* the prompt's text, where it is echoed; owned */
     size_t n_echo;
@@ -77,8 +80,10 @@ struct generation { /* zeroed first */
     bool chat;                              /* messages, not a prompt */
     bool echo;                              /* the prompt's text comes before the answer's */
     bool include_usage;                     /* a stream says what it cost */
-    bool postponed; /* decoding has failed, but for want of time alone: again on the pool */
-    void *wishes;   /* the dialect's own; malloc'ed, owned */
+    bool postponed;         /* decoding has failed, but for want of time alone: again on the pool */
+    struct tool_set *tools; /* that may be called, or whose calls are to be told from text; owned;
+                               NULL: none */
+    void *wishes;           /* the dialect's own; malloc'ed, owned */
 
     /* --- set by the service; borrowed --- */
     const struct dialect *dialect;

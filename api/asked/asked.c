@@ -2,7 +2,6 @@
 #include "api/asked/asked.h"
 
 #include "api/asked/shaping.h"
-#include "base/clock.h"
 #include "base/sampling_defaults.h"
 
 #include <cjson/cJSON.h>
@@ -175,10 +174,8 @@ enum status asking_read(struct asking *a, const struct field_table *table,
     return status;
 }
 
-/* The grammar of the answer's text, where it has a shape. Where it must be compiled first, and this
- * thread may not wait, the generation says so and what is returned means nothing. */
-static enum status take_grammar(struct asking *a, struct generation *g, enum shaping_before before,
-                                const struct reasoning_tags *tags, struct error *err)
+enum status asking_grammar(struct asking *a, struct generation *g, enum shaping_before before,
+                           const struct reasoning_tags *tags, struct error *err)
 {
     const struct generation_source *source = a->source;
     if (a->shape.kind == SHAPE_NONE || source->shaping == NULL || a->grammar != NULL)
@@ -194,7 +191,7 @@ static enum status take_grammar(struct asking *a, struct generation *g, enum sha
 enum status asking_build(struct asking *a, struct generation *g,
                          const struct builder_values *values, struct error *err)
 {
-    enum status status = take_grammar(a, g, SHAPING_NOTHING, NULL, err);
+    enum status status = asking_grammar(a, g, SHAPING_NOTHING, NULL, err);
     struct builder_values shaped = *values;
     shaped.grammar = a->grammar;
     if (status != STATUS_OK)
@@ -233,102 +230,6 @@ enum status asking_add(struct asking *a, struct generation *g, const struct cJSO
     return status;
 }
 
-enum status asked_template(const char *field, const struct cJSON *value,
-                           const struct chat_template *model, const struct api_limits *limits,
-                           struct chat_template **out, struct error *err)
-{
-    if (!cJSON_IsString(value))
-        return error_set_param(err, STATUS_INVALID, field, "%s must be a string, not %s", field,
-                               fields_type_name(value));
-    if (!limits->request_templates)
-        return error_set_param(err, STATUS_UNSUPPORTED, field,
-                               "%s: this server takes no templates from requests "
-                               "(--request-templates)",
-                               field);
-    if (model == NULL)
-        return error_set(err, STATUS_UNABLE, "%s", chat_template_fault(model));
-    return chat_template_other(out, model, value->valuestring, strlen(value->valuestring), err);
-}
-
-enum status asking_add_chat(struct asking *a, struct generation *g,
-                            const struct chat_request *request, const char *field,
-                            struct error *err)
-{
-    struct chat_template *own = NULL; /* that the body brings */
-    enum status status = STATUS_OK;
-    if (a->values.chat_template != NULL && request->other == NULL)
-        status = asked_template(NAME(a, chat_template), a->values.chat_template, a->source->chat,
-                                a->source->limits, &own, err);
-    if (status != STATUS_OK)
-        return status;
-    struct chat_request asked = *request;
-    if (own != NULL)
-        asked.other = own;
-    const struct chat_template *template = asked.other != NULL ? asked.other : a->source->chat;
-    struct chat_prompt prompt = {.text = NULL};
-    struct reasoning reasoning = {.tags = NULL};
-    struct builder_values values = a->builder;
-    int32_t *ids = NULL;
-    uint64_t begin_ns = clock_now_ns();
-    status = chat_render(template, &asked, &prompt, err);
-    if (status == STATUS_OK)
-        status = chat_tokenize(&prompt, field, a->source->tokenizer, &ids, &values.n_ids, err);
-    g->tokenize_ns += clock_now_ns() - begin_ns;
-    values.ids = ids;
-    if (status == STATUS_OK)
-        values.n_common = chat_common_ids(&prompt, a->source->tokenizer, ids, values.n_ids);
-    a->names.prompt = field;
-    if (status == STATUS_OK) {
-        const char *written = chat_template_source(template);
-        reasoning_begin(&reasoning, a->source->limits->reasoning ? reasoning_find(written) : NULL,
-                        prompt.text, prompt.n_text);
-        status = take_grammar(a, g, shaping_before(&reasoning, prompt.text, prompt.n_text),
-                              reasoning.tags, err);
-        values.grammar = a->grammar;
-    }
-    if (status == STATUS_OK)
-        status = builder_add(g, &values, &a->names, a->source->tokenizer, a->source->limits, err);
-    for (size_t i = 0; status == STATUS_OK && i < g->n_choices; i++)
-        g->choices[i].reasoning = reasoning;
-    g->chat = true;
-    free(ids);
-    chat_prompt_free(&prompt);
-    chat_template_destroy(own);
-    return status;
-}
-
-enum status asking_join_kwargs(const struct asking *a, const char *members, char **out,
-                               struct json_span *kwargs, struct error *err)
-{
-    struct json_span given = a->values.template_kwargs, effort = a->values.reasoning_effort;
-    *kwargs = given;
-    if (given.n > 0 && given.at[0] != '{')
-        return error_set_param(err, STATUS_INVALID, NAME(a, template_kwargs),
-                               "%s must be an object", NAME(a, template_kwargs));
-    if (effort.n > 0 && effort.at[0] != '"')
-        return error_set_param(err, STATUS_INVALID, NAME(a, reasoning_effort),
-                               "%s must be a string", NAME(a, reasoning_effort));
-    if (effort.n == 0 && members[0] == '\0')
-        return STATUS_OK;
-    size_t room = strlen(members) + effort.n + given.n + 64;
-    char *text = malloc(room);
-    if (text == NULL)
-        return error_no_memory(err, room, "a template's variables");
-    int n =
-        snprintf(text, room, "{%s%s%.*s%s", members, effort.n > 0 ? "\"reasoning_effort\":" : "",
-                 (int)effort.n, effort.n > 0 ? effort.at : "", effort.n > 0 ? "," : "");
-    const char *rest = given.n > 0 ? given.at + 1 : "}";
-    size_t n_rest = given.n > 0 ? given.n - 1 : 1, space = 0;
-    while (strchr(" \t\r\n", rest[space]) != NULL)
-        space++;
-    if (rest[space] == '}')
-        n--; /* the comma */
-    memcpy(text + n, rest, n_rest);
-    *out = text;
-    *kwargs = (struct json_span){text, (size_t)n + n_rest};
-    return STATUS_OK;
-}
-
 void asking_end(struct asking *a, struct generation *g, enum status status)
 {
     if (status == STATUS_OK) {
@@ -340,8 +241,13 @@ void asking_end(struct asking *a, struct generation *g, enum status status)
         snprintf(g->ignored, sizeof g->ignored, "%s", a->found.ignored);
         if (a->values.model != NULL)
             snprintf(g->asked_model, sizeof g->asked_model, "%s", a->values.model->valuestring);
+        g->tools = a->tells_calls ? a->tools : NULL;
     } else {
         generation_free(g, true);
+    }
+    if (g->tools == NULL && a->tools != NULL) {
+        tool_set_free(a->tools);
+        free(a->tools);
     }
     grammar_release(a->grammar);
     shape_free(&a->shape);

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "api/asked/shape.h"
+#include "api/asked/shaping.h"
 #include "api/builder.h"
 #include "api/chat/chat.h"
 #include "api/dialect.h"
@@ -28,11 +28,12 @@ struct asked {
     /* Shapes of the answer: a dialect's own field, and those that servers add to other APIs. */
     const struct cJSON *format, *structured, *guided_json, *guided_regex, *guided_choice;
     const struct cJSON *guided_grammar, *json_schema, *grammar;
-    struct json_span messages, documents, template_kwargs, reasoning_effort, system, metadata;
+    struct json_span tools, messages, documents, template_kwargs, reasoning_effort, system,
+        metadata;
     bool add_special, parse_special, ignore_eos, stream, profile;
     bool echo, chat_logprobs, keep_stop, cache_prompt, raw;
     bool do_sample, details, prompt_details;
-    bool add_generation_prompt, continue_final;
+    bool add_generation_prompt, continue_final, parallel_calls;
     bool return_tokens, timings_per_token, return_progress, verbose, drawn_from;
     uint64_t max_tokens, min_tokens, top_k, repetition_window, seed, deadline_ms;
     uint64_t logprobs, top_logprobs, n, best_of, context;
@@ -58,6 +59,8 @@ struct asking { /* a body on its way to jobs; zeroed first */
     struct bias_list biases;
     struct answer_shape shape; /* a dialect may give it, until the first prompt is added */
     struct grammar *grammar;   /* of it, once a prompt has been added; a reference */
+    struct tool_set *tools;    /* owned until asking_end; NULL: none */
+    bool tells_calls;          /* the dialect's answers can tell of calls */
     struct builder_names names;
     struct builder_values builder; /* complete but for the prompt */
 };
@@ -76,6 +79,11 @@ const char *asking_name(const struct asking *a, size_t offset);
 /* Where a dialect's field of this member gives the answer a shape. */
 struct shape_reading asking_shape(struct asking *a, size_t offset);
 
+/* The grammar of the answer's text, where it has a shape, into a->grammar. Where it must be
+ * compiled first, and this thread may not wait, the generation says so and what is returned means
+ * nothing. */
+enum status asking_grammar(struct asking *a, struct generation *g, enum shaping_before before,
+                           const struct reasoning_tags *tags, struct error *err);
 /* One prompt more, which the values hold, with the shape that the body asks for. */
 enum status asking_build(struct asking *a, struct generation *g,
                          const struct builder_values *values, struct error *err);

@@ -18,7 +18,7 @@ static const char NONE[] =
 
 struct chat_template {
     struct jinja_template *plain, *tools; /* owned; tools NULL: plain serves both */
-    char *source;                         /* owned, NUL-terminated */
+    char *source, *tool_source;           /* owned, NUL-terminated; tool_source NULL: as tools */
     char *fault;                          /* owned; NULL: it can be used */
     char *bos, *eos;                      /* owned; the tokens' texts */
     bool adds_bos;
@@ -41,6 +41,12 @@ const char *chat_template_source(const struct chat_template *template)
     return template == NULL || template->plain == NULL ? NULL : template->source;
 }
 
+const char *chat_template_source_for_tools(const struct chat_template *template)
+{
+    bool other = template != NULL && template->tools != NULL;
+    return other ? template->tool_source : chat_template_source(template);
+}
+
 void chat_template_destroy(struct chat_template *template)
 {
     if (template == NULL)
@@ -48,6 +54,7 @@ void chat_template_destroy(struct chat_template *template)
     jinja_destroy(template->plain);
     jinja_destroy(template->tools);
     free(template->source);
+    free(template->tool_source);
     free(template->fault);
     free(template->bos);
     free(template->eos);
@@ -368,8 +375,12 @@ static enum status prepare(struct chat_template *template, struct gguf_string te
     if (text.bytes == NULL)
         return template->fault == NULL ? error_no_memory(err, sizeof NONE, "an error") : STATUS_OK;
     status = parse(template, &template->plain, text, err);
-    if (status == STATUS_OK && tool_text.bytes != NULL)
-        status = parse(template, &template->tools, tool_text, err);
+    if (status == STATUS_OK && tool_text.bytes != NULL) {
+        template->tool_source = copy_text(tool_text.bytes, tool_text.n);
+        status = template->tool_source != NULL
+                     ? parse(template, &template->tools, tool_text, err)
+                     : error_no_memory(err, tool_text.n, "the chat template");
+    }
     if (status != STATUS_OK || template->fault != NULL)
         return status;
     template->takes_strings = probe(template, "[{\"role\":\"user\",\"content\":\"hUb7q\"}]");

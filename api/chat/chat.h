@@ -83,3 +83,5 @@ const char *chat_template_fault(const struct chat_template *template);
 bool chat_template_absent(const struct chat_template *template);
 /* The template's text, NUL-terminated, for /props. NULL where there is none. */
 const char *chat_template_source(const struct chat_template *template);
+/* That of conversations with tools, which may be another. */
+const char *chat_template_source_for_tools(const struct chat_template *template);

@@ -57,6 +57,8 @@ void json_string(struct json_writer *w, const char *bytes, size_t n); /* with qu
 /* Two texts as one string. */
 void json_string2(struct json_writer *w, const char *first, size_t n_first, const char *second,
                   size_t n_second);
+/* The inside of a string, without quotes; whole characters. */
+void json_inside(struct json_writer *w, const char *bytes, size_t n);
 void json_int(struct json_writer *w, int64_t value);
 void json_uint(struct json_writer *w, uint64_t value);
 void json_double(struct json_writer *w, double value, int decimals); /* not finite: null */

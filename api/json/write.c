@@ -69,6 +69,14 @@ static void put_text(struct json_writer *w, const char *bytes, size_t n)
     put_escaped(w, text, utf8_stream_end(&stream, text));
 }
 
+void json_inside(struct json_writer *w, const char *bytes, size_t n)
+{
+    size_t before = w->n;
+    put_text(w, bytes, n);
+    if (w->full)
+        w->n = before;
+}
+
 void json_string(struct json_writer *w, const char *bytes, size_t n)
 {
     json_string2(w, bytes, n, NULL, 0);

@@ -56,7 +56,6 @@ const struct field_table openai_completion_fields = {
     .more = &shared,
     .lenient = true};
 
-static const char no_tools[] = "tools are not supported yet";
 static const struct field chat_rows[] = {
     {"messages", FIELD_RAW, ASKED(messages)},
     {"max_completion_tokens", FIELD_UINT, .max = ASKED_EXACT, .minus_one = true, .nullable = true,
@@ -73,15 +72,15 @@ static const struct field chat_rows[] = {
     {"reasoning_effort", FIELD_RAW, .nullable = true, ASKED(reasoning_effort)},
     {"response_format", FIELD_ANY, .nullable = true, ASKED(response_format)},
     {"chat_template", FIELD_ANY, .nullable = true, ASKED(chat_template)},
-    {"tools", FIELD_NONE, .refused = no_tools},
-    {"functions", FIELD_NONE, .refused = no_tools},
+    {"tools", FIELD_RAW, .nullable = true, ASKED(tools)},
+    {"functions", FIELD_NONE, .refused = "tools have taken their place"},
     {"tool_choice", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
-    {"function_call", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
+    {"function_call", FIELD_NONE, .refused = "tool_choice has taken its place"},
     {"modalities", FIELD_ANY, .nullable = true, ASKED(modalities)},
     {"audio", FIELD_NONE, .refused = "this server answers with text only"},
     {"prediction", FIELD_NONE, .no_effect = true},
     {"verbosity", FIELD_NONE, .no_effect = true},
-    {"parallel_tool_calls", FIELD_NONE, .no_effect = true},
+    {"parallel_tool_calls", FIELD_BOOL, .initial = true, .nullable = true, ASKED(parallel_calls)},
     {"web_search_options", FIELD_NONE, .refused = "this server searches nothing"},
     {"echo", FIELD_NONE, .refused = "a chat's prompt is not echoed"},
 };
@@ -101,9 +100,6 @@ static enum status check_shape(struct asking *a, struct error *err)
     enum status status = shape_read_format(&format, v->response_format, err);
     if (status != STATUS_OK)
         return status;
-    if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
-        !values_is_text(v->tool_choice, "auto"))
-        return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "%s", no_tools);
     if (v->modalities != NULL &&
         (cJSON_GetArraySize(v->modalities) != 1 || !values_is_text(v->modalities->child, "text")))
         return error_set_param(err, STATUS_UNSUPPORTED, "modalities",
@@ -187,6 +183,7 @@ enum status openai_add_messages(struct asking *a, struct generation *g, struct e
     char *joined = NULL;
     struct chat_request request = {
         .messages = v->messages,
+        .tools = v->tools,
         .documents = v->documents,
         .add_generation_prompt = v->add_generation_prompt && !v->continue_final,
         .continue_final_message = v->continue_final,
@@ -217,6 +214,9 @@ enum status openai_read_chat(struct asking *a, const struct field_table *table,
     if (status == STATUS_OK && has_top && v->top_logprobs > 0 && !v->chat_logprobs)
         status = error_set_param(err, STATUS_INVALID, "top_logprobs",
                                  "top_logprobs needs logprobs: true");
+    a->tells_calls = true;
+    if (status == STATUS_OK)
+        status = openai_read_tools(a, err);
     a->builder.default_tokens = SIZE_MAX;
     a->builder.n_logprobs = v->chat_logprobs ? (int)v->top_logprobs : -1;
     return status;

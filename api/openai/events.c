@@ -11,33 +11,9 @@ enum { CHUNK_BOUND = 256, DONE_BOUND = 32 };
 enum { CHOICE_NEW, CHOICE_BEGUN }; /* a choice's stage: its role, or its prompt, is out */
 enum { STREAM_TEXT, STREAM_USAGE, STREAM_END }; /* a generation's stage */
 
-static void open_chunk(struct json_writer *w, const struct generation *g)
-{
-    json_raw(w, "data: ");
-    openai_put_head(w, g, g->chat ? "chat.completion.chunk" : "text_completion");
-}
-
-/* Up to what differs between chunks of one choice. */
-static void open_choice(struct json_writer *w, const struct generation *g, size_t i)
-{
-    open_chunk(w, g);
-    json_name_uint(w, ",\"choices\":[{", "index", i);
-}
-
-/* The end of a choice; the chunk is still open. */
-static void put_finish(struct json_writer *w, const struct generation *g, const char *finish)
-{
-    json_raw(w, ",\"finish_reason\":");
-    if (finish != NULL)
-        json_string(w, finish, strlen(finish));
-    else
-        json_raw(w, "null");
-    json_raw(w, g->include_usage ? "}],\"usage\":null" : "}]");
-}
-
 static void close_choice(struct json_writer *w, const struct generation *g, const char *finish)
 {
-    put_finish(w, g, finish);
+    openai_put_finish(w, g, finish);
     json_raw(w, "}\n\n");
 }
 
@@ -46,7 +22,7 @@ static bool write_beginning(struct json_writer *w, struct generation *g, size_t 
     struct choice *choice = &g->choices[i];
     size_t before = w->n;
     if (choice->stage == CHOICE_NEW && g->chat) {
-        open_choice(w, g, i);
+        openai_open_choice(w, g, i);
         const struct openai_more *more = g->wishes;
         json_raw(w, ",\"delta\":{\"role\":\"assistant\",\"content\":");
         json_raw(w, more != NULL && more->null_content ? "null" : "\"\"");
@@ -103,13 +79,13 @@ static bool write_chunk(struct json_writer *w, struct generation *g, size_t i,
     struct reasoning reasoning = choice->reasoning;
     size_t before = w->n;
     reasoning_advance(&reasoning, choice->job->text, to->n_text, finished);
-    open_choice(w, g, i);
+    openai_open_choice(w, g, i);
     if (g->chat)
         put_delta(w, choice->job, &reasoning);
     else
         put_text(w, choice, to);
     openai_put_logprobs(w, g, choice, choice->sent.n_tokens, to->n_tokens);
-    put_finish(w, g, NULL);
+    openai_put_finish(w, g, NULL);
     openai_put_more(w, g, i, to);
     json_raw(w, "}\n\n");
     if (!json_keep(w, before))
@@ -144,10 +120,10 @@ static bool write_finish(struct json_writer *w, struct generation *g, size_t i)
 {
     struct choice *choice = &g->choices[i];
     size_t before = w->n;
-    open_choice(w, g, i);
+    openai_open_choice(w, g, i);
     json_raw(w, g->chat ? ",\"delta\":{}" : ",\"text\":\"\"");
     json_raw(w, ",\"logprobs\":null");
-    put_finish(w, g, openai_finish(choice->job));
+    openai_put_finish(w, g, openai_finish(g, choice));
     if (!g->include_usage)
         openai_put_more(w, g, i, NULL);
     json_raw(w, "}\n\n");
@@ -164,9 +140,9 @@ static bool write_progress(struct json_writer *w, struct generation *g, size_t i
     while (generation_progress(choice, &to)) {
         size_t before = w->n;
         if (more->tells_progress && choice->sent.n_tokens == 0) {
-            open_choice(w, g, i);
+            openai_open_choice(w, g, i);
             json_raw(w, ",\"delta\":{},\"logprobs\":null");
-            put_finish(w, g, NULL);
+            openai_put_finish(w, g, NULL);
             openai_put_more(w, g, i, &to);
             json_raw(w, "}\n\n");
         }
@@ -188,6 +164,8 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
         return false;
     if (choice->job->progress && choice->stage == CHOICE_BEGUN && !write_progress(w, g, i))
         return false;
+    if (g->tools != NULL && !openai_write_told(w, g, i, &ready))
+        return false;
     bool more = ready.n_tokens > choice->sent.n_tokens;
     if (choice->stage == CHOICE_NEW && (more || ready.finished)) { /* the echo, by itself */
         if (!write_chunk(w, g, i, &choice->sent, false))
@@ -201,6 +179,8 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
         g->complete = json_error_event(w, json_error_put, choice->job, NULL, "data: ", "\n\n");
         return false;
     }
+    if (g->tools != NULL)
+        return write_finish(w, g, i);
     const struct generation_mark end = {.n_tokens = (uint32_t)ready.n_tokens,
                                         .n_text = (uint32_t)ready.n_text};
     struct reasoning last = choice->reasoning;
@@ -216,7 +196,7 @@ static void write_end(struct json_writer *w, struct generation *g)
 {
     size_t before = w->n;
     if (g->stage == STREAM_TEXT && g->include_usage) {
-        open_chunk(w, g);
+        openai_open_chunk(w, g);
         json_raw(w, ",\"choices\":[]");
         openai_put_usage(w, g);
         openai_put_more(w, g, 0, NULL);
@@ -249,5 +229,5 @@ size_t openai_event_min(const struct generation *g)
         most = bound > most ? bound : most;
     }
     return CHUNK_BOUND + JSON_ERROR_EVENT_BOUND + DONE_BOUND + OPENAI_USAGE_BOUND +
-           openai_head_bound(g) + openai_more_bound(g) + most;
+           openai_head_bound(g) + openai_more_bound(g) + openai_call_min(g) + most;
 }

@@ -33,6 +33,8 @@ struct openai_more {     /* such a row's generations have wishes that begin with
 enum status openai_read_chat(struct asking *a, const struct field_table *table,
                              struct generation *g, const struct generation_source *source,
                              struct error *err);
+/* Its tools, and whether its messages are right about theirs. */
+enum status openai_read_tools(struct asking *a, struct error *err);
 enum status openai_add_messages(struct asking *a, struct generation *g, struct error *err);
 enum answer_form openai_form(const struct generation *g, const char *accept);
 size_t openai_whole_bound(const struct generation *g);

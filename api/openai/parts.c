@@ -23,9 +23,11 @@ size_t openai_head_bound(const struct generation *g)
     return 192 + strlen(g->id) + json_string_bound(strlen(g->model));
 }
 
-const char *openai_finish(const struct job *job)
+const char *openai_finish(const struct generation *g, const struct choice *choice)
 {
-    return job->finish == FINISH_STOP ? "stop" : "length";
+    if (choice->job->finish != FINISH_STOP)
+        return "length";
+    return g->tools != NULL && choice->reader.n_calls > 0 ? "tool_calls" : "stop";
 }
 
 void openai_put_usage(struct json_writer *w, const struct generation *g)
@@ -225,4 +227,28 @@ size_t openai_echo_bound(const struct generation *g, const struct choice *choice
     if (choice->n_echo > 0 && choice->job->n_logprobs >= 0)
         bound += choice->job->n_prompt * openai_token_bound(g, choice->job);
     return bound;
+}
+
+/* --- chunks --- */
+
+void openai_open_chunk(struct json_writer *w, const struct generation *g)
+{
+    json_raw(w, "data: ");
+    openai_put_head(w, g, g->chat ? "chat.completion.chunk" : "text_completion");
+}
+
+void openai_open_choice(struct json_writer *w, const struct generation *g, size_t i)
+{
+    openai_open_chunk(w, g);
+    json_name_uint(w, ",\"choices\":[{", "index", i);
+}
+
+void openai_put_finish(struct json_writer *w, const struct generation *g, const char *finish)
+{
+    json_raw(w, ",\"finish_reason\":");
+    if (finish != NULL)
+        json_string(w, finish, strlen(finish));
+    else
+        json_raw(w, "null");
+    json_raw(w, g->include_usage ? "}],\"usage\":null" : "}]");
 }

@@ -26,14 +26,19 @@ static void put_choice(struct json_writer *w, const struct generation *g, size_t
 {
     const struct choice *choice = &g->choices[i];
     json_name_uint(w, i > 0 ? ",{" : "{", "index", i);
-    if (g->chat) {
+    if (g->tools != NULL) {
+        openai_put_told(w, g, i);
+    } else if (g->chat) {
         put_message(w, choice);
     } else {
         json_raw(w, ",\"text\":");
         json_string2(w, choice->echo, choice->n_echo, choice->job->text, choice->job->n_text);
     }
     openai_put_logprobs(w, g, choice, 0, choice->job->n_tokens);
-    json_name_text(w, ",", "finish_reason", openai_finish(choice->job));
+    struct choice told = *choice; /* with its calls */
+    if (g->tools != NULL)
+        told.reader.n_calls = openai_n_calls(g, choice);
+    json_name_text(w, ",", "finish_reason", openai_finish(g, &told));
     json_raw(w, "}");
 }
 
@@ -44,6 +49,8 @@ size_t openai_whole_bound(const struct generation *g)
         const struct choice *choice = &g->choices[i];
         bound +=
             CHOICE_BOUND + json_string_bound(choice->job->n_text) + openai_echo_bound(g, choice);
+        if (g->tools != NULL)
+            bound += openai_told_bound(g, choice);
         if (choice->job->n_logprobs >= 0)
             bound += choice->job->n_tokens * openai_token_bound(g, choice->job);
     }

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { CHANNEL_HEAD, CHANNEL_THOUGHT, CHANNEL_TEXT, CHANNEL_CALL, CHANNEL_OTHER, CHANNEL_OVER };
+enum { CHANNEL_HEAD, CHANNEL_THOUGHT, CHANNEL_TEXT, CHANNEL_CALL, CHANNEL_OTHER };
 
 static const char MESSAGE[] = "<|message|>", CHANNEL[] = "<|channel|>", FUNCTIONS[] = "functions.";
 /* What ends a body; what ends the answer has no text. */
@@ -56,10 +56,10 @@ static unsigned kind_of(const struct tool_reader *r, struct head head, const str
     return after_word(head, "to=") != NULL ? CHANNEL_OTHER : CHANNEL_TEXT;
 }
 
-/* The first end of a body from r->at on; *found: which, N_ENDS: a stop, -1: none yet, and *at is
- * where what may be one begins. */
-static void body_end(struct tool_reader *r, const char *text, size_t n, bool finished, size_t *at,
-                     int *found)
+/* The first end of a body from r->at on; *found: which, -1: none yet, and *at is where what may be
+ * one begins. */
+static void body_end(const struct tool_reader *r, const char *text, size_t n, bool finished,
+                     size_t *at, int *found)
 {
     size_t held = 0;
     *at = n;
@@ -71,17 +71,6 @@ static void body_end(struct tool_reader *r, const char *text, size_t n, bool fin
         if (end != NULL) {
             *at = (size_t)(end - text);
             *found = i;
-        }
-    }
-    for (size_t i = 0; i < r->set->n_stops && r->stage != CHANNEL_CALL; i++) {
-        const struct tool_stop *stop = &r->set->stops[i];
-        const char *end = memmem(text + r->at, *at - r->at, stop->bytes, stop->n);
-        size_t k = match_held(stop->bytes, stop->n, text, r->at, n);
-        held = k > held ? k : held;
-        if (end != NULL) {
-            *at = (size_t)(end - text);
-            *found = N_ENDS;
-            r->stop_index = (int)i;
         }
     }
     if (*found < 0 && !finished)
@@ -131,8 +120,6 @@ bool channels_next(struct tool_reader *r, const char *text, size_t n, bool finis
 {
     size_t end;
     int found;
-    if (r->stage == CHANNEL_OVER)
-        return false;
     if (r->stage == CHANNEL_HEAD)
         return head_next(r, text, n, finished, out);
     if (r->stage == CHANNEL_CALL)
@@ -140,20 +127,16 @@ bool channels_next(struct tool_reader *r, const char *text, size_t n, bool finis
     body_end(r, text, n, finished, &end, &found);
     if (r->stage == CHANNEL_OTHER)
         r->at = end;
-    if (found == N_ENDS && r->set->keep_stop)
-        end += r->set->stops[r->stop_index].n;
     if (end > r->at) {
         *out = (struct tool_event){.kind = r->stage == CHANNEL_THOUGHT ? TOOL_THOUGHT : TOOL_TEXT,
                                    .bytes = text + r->at,
                                    .n = end - r->at};
         r->at = end;
-        if (found == N_ENDS)
-            r->stage = CHANNEL_OVER;
         return true;
     }
     if (found < 0)
         return false;
-    r->at = end + (found < N_ENDS ? strlen(ends[found]) : 0);
-    r->stage = found < N_ENDS ? CHANNEL_HEAD : CHANNEL_OVER;
+    r->at = end + strlen(ends[found]);
+    r->stage = CHANNEL_HEAD;
     return channels_next(r, text, n, finished, out);
 }

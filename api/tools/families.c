@@ -286,3 +286,12 @@ const struct tool_family *tool_family_plain(void)
 {
     return &families[N_FAMILIES - 1];
 }
+
+const char *tool_family_begins(const struct tool_family *family)
+{
+    if (family->channels)
+        return "to=functions.";
+    if (family->trigger != NULL)
+        return family->trigger;
+    return family->form == FORM_PYTHON ? "(" : "{\"name\":";
+}

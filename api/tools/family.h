@@ -51,3 +51,5 @@ const struct tool_family *tool_family_named(const char *name); /* NULL: none */
 const struct tool_family *tool_family_row(size_t i);
 /* The row for templates that know no tools. */
 const struct tool_family *tool_family_plain(void);
+/* What an answer has before its first call's arguments, and hardly elsewhere. */
+const char *tool_family_begins(const struct tool_family *family);

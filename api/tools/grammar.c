@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MARKS_MAX = TOOL_STOPS_MAX + 8 };
+enum { MARKS_MAX = 8 };
 
 /* Texts at which free text ends. */
 struct marks {
@@ -20,20 +20,6 @@ struct marks {
 static void add_mark(struct marks *marks, const char *bytes, size_t n)
 {
     marks->at[marks->n++] = (struct expr_bytes){bytes, n};
-}
-
-static void add_stops(struct marks *marks, const struct tool_set *set)
-{
-    for (size_t i = 0; i < set->n_stops; i++)
-        add_mark(marks, set->stops[i].bytes, set->stops[i].n);
-}
-
-/* Free text up to one of the last `n` marks and with it: the stops, say. */
-static void add_endings(struct grammar_builder *b, struct expr_list *list,
-                        const struct marks *marks, size_t from)
-{
-    for (size_t i = from; i < marks->n; i++)
-        expr_list_add(b, list, expr_through(b, marks->at, marks->n, i));
 }
 
 /* --- calls --- */
@@ -175,18 +161,8 @@ static const struct expr *text_without_head(struct grammar_builder *b, const str
 
 /* --- answers --- */
 
-/* Free text to its end, or to a stop. */
-static const struct expr *free_text(struct grammar_builder *b, const struct tool_set *set)
-{
-    struct marks stops = {.n = 0};
-    struct expr_list list = {0};
-    add_stops(&stops, set);
-    expr_list_add(b, &list, expr_until(b, stops.at, stops.n));
-    add_endings(b, &list, &stops, 0);
-    return expr_choice(b, list.at, list.n);
-}
-
-static const struct expr *answer(struct grammar_builder *b, const struct tool_set *set)
+static const struct expr *answer(struct grammar_builder *b, const struct tool_set *set,
+                                 const struct expr *text)
 {
     const char *trigger = set->family->trigger;
     struct expr_list list = {0};
@@ -194,19 +170,23 @@ static const struct expr *answer(struct grammar_builder *b, const struct tool_se
     bool calls = set->choice != TOOLS_NONE && set->n_tools > 0;
     if (calls && set->choice == TOOLS_REQUIRED)
         return trigger != NULL ? SEQUENCE(b, TEXT(b, trigger), sections(b, set)) : sections(b, set);
+    if (text != NULL && !calls)
+        return text;
+    if (text != NULL)
+        return CHOICE(b, text,
+                      trigger != NULL ? SEQUENCE(b, TEXT(b, trigger), sections(b, set))
+                                      : sections(b, set));
     if (trigger == NULL) {
         if (!calls)
-            return free_text(b, set);
-        return CHOICE(b, sections(b, set), text_without_head(b, set, free_text(b, set)));
+            return expr_until(b, NULL, 0);
+        return CHOICE(b, sections(b, set), text_without_head(b, set, expr_until(b, NULL, 0)));
     }
     if (set->n_tools > 0) /* also where none may be called */
         add_mark(&marks, trigger, strlen(trigger));
-    add_stops(&marks, set);
     expr_list_add(b, &list, expr_until(b, marks.at, marks.n));
     if (calls)
         expr_list_add(b, &list,
                       SEQUENCE(b, expr_through(b, marks.at, marks.n, 0), sections(b, set)));
-    add_endings(b, &list, &marks, set->n_tools > 0 ? 1 : 0);
     return expr_choice(b, list.at, list.n);
 }
 
@@ -226,7 +206,8 @@ static const struct expr *call_in_channel(struct grammar_builder *b, const struc
 }
 
 /* An answer is messages: reasoning, text for the user, a call, after which it ends. */
-static const struct expr *channels(struct grammar_builder *b, const struct tool_set *set)
+static const struct expr *channels(struct grammar_builder *b, const struct tool_set *set,
+                                   const struct expr *text)
 {
     static const char end[] = "<|end|>";
     static const char *const others[] = {"<|start|>", "<|channel|>", "<|message|>",
@@ -237,20 +218,16 @@ static const struct expr *channels(struct grammar_builder *b, const struct tool_
     add_mark(&marks, end, strlen(end));
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         add_mark(&marks, others[i], strlen(others[i]));
-    const size_t first_stop = marks.n;
-    add_stops(&marks, set);
     expr_list_add(b, &closed, expr_through(b, marks.at, marks.n, 0));
     const struct expr *name = CHOICE(b, TEXT(b, "analysis"), TEXT(b, "commentary"));
     const struct expr *message = SEQUENCE(b, TEXT(b, "<|channel|>"), name, TEXT(b, "<|message|>"),
                                           closed.at[0], TEXT(b, "<|start|>assistant"));
     if (set->choice != TOOLS_REQUIRED || !calls) {
-        struct expr_list bodies = {0};
-        expr_list_add(b, &bodies, expr_until(b, marks.at, marks.n));
-        add_endings(b, &bodies, &marks, first_stop);
-        const struct expr *any = CHOICE(b, TEXT(b, "final"), name);
+        const struct expr *body = text != NULL ? text : expr_until(b, marks.at, marks.n);
+        const struct expr *any =
+            text != NULL ? TEXT(b, "final") : CHOICE(b, TEXT(b, "final"), name);
         expr_list_add(b, &last,
-                      SEQUENCE(b, TEXT(b, "<|channel|>"), any, TEXT(b, "<|message|>"),
-                               expr_choice(b, bodies.at, bodies.n)));
+                      SEQUENCE(b, TEXT(b, "<|channel|>"), any, TEXT(b, "<|message|>"), body));
     }
     for (size_t i = 0; calls && i < set->n_tools && expr_status(b) == STATUS_OK; i++)
         if (tool_set_may_call(set, &set->tools[i]))
@@ -269,10 +246,8 @@ static const struct expr *with_thought(struct grammar_builder *b, const struct t
     uint32_t rule = rule_declare(b, "answer", 6);
     rule_define(b, rule, after);
     add_mark(&marks, tags->close, strlen(tags->close));
-    add_stops(&marks, set);
     if (set->choice != TOOLS_REQUIRED) /* it may end before it has closed */
         expr_list_add(b, &list, expr_until(b, marks.at, marks.n));
-    add_endings(b, &list, &marks, 1);
     expr_list_add(
         b, &list,
         SEQUENCE(b, expr_through(b, marks.at, marks.n, 0), call_space(b), expr_rule(b, rule)));
@@ -283,11 +258,12 @@ static const struct expr *with_thought(struct grammar_builder *b, const struct t
 }
 
 const struct expr *tool_grammar(struct grammar_builder *b, const struct tool_set *set,
-                                enum tool_thought thought, const struct reasoning_tags *tags)
+                                const struct expr *text, enum tool_thought thought,
+                                const struct reasoning_tags *tags)
 {
     if (set->family->channels)
-        return channels(b, set);
-    const struct expr *after = answer(b, set);
+        return channels(b, set, text);
+    const struct expr *after = answer(b, set, text);
     return thought == THOUGHT_NONE ? after : with_thought(b, set, after, thought, tags);
 }
 
@@ -315,7 +291,7 @@ static void add_bytes(struct grammar_key *key, const char *bytes, size_t n)
     key->bytes[key->n++] = '\0'; /* parts stay apart */
 }
 
-char *tool_grammar_key(const struct tool_set *set, enum tool_thought thought,
+char *tool_grammar_key(const struct tool_set *set, const char *text, enum tool_thought thought,
                        const struct reasoning_tags *tags, size_t *n)
 {
     struct grammar_key key = {.n = 0};
@@ -324,10 +300,10 @@ char *tool_grammar_key(const struct tool_set *set, enum tool_thought thought,
     add_bytes(&key, "tools", 5);
     add_bytes(&key, flags, sizeof flags);
     add_bytes(&key, set->family->name, strlen(set->family->name));
+    if (text != NULL)
+        add_bytes(&key, text, strlen(text));
     if (thought != THOUGHT_NONE)
         add_bytes(&key, tags->close, strlen(tags->close));
-    for (size_t i = 0; i < set->n_stops; i++)
-        add_bytes(&key, set->stops[i].bytes, set->stops[i].n);
     for (size_t i = 0; i < set->n_tools; i++) {
         const struct tool *tool = &set->tools[i];
         char *schema = tool->schema != NULL ? cJSON_PrintUnformatted(tool->schema) : strdup("");

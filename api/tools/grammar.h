@@ -13,10 +13,13 @@ enum tool_thought { /* what may come before the answer */
                     THOUGHT_UNDER_WAY /* it goes on after the opening tag */
 };
 
-/* Failures stay in the builder, and name the tool. tags: may be NULL with THOUGHT_NONE. */
+/* Failures stay in the builder. text: an answer without calls; NULL: any. tags: may be NULL with
+ * THOUGHT_NONE. */
 const struct expr *tool_grammar(struct grammar_builder *b, const struct tool_set *set,
-                                enum tool_thought thought, const struct reasoning_tags *tags);
+                                const struct expr *text, enum tool_thought thought,
+                                const struct reasoning_tags *tags);
 
-/* All that it depends on, as bytes, malloc'ed for the caller; NULL: no memory. */
-char *tool_grammar_key(const struct tool_set *set, enum tool_thought thought,
+/* All that it depends on, as bytes, malloc'ed for the caller; NULL: no memory. text: what the
+ * expression was made of, or NULL. */
+char *tool_grammar_key(const struct tool_set *set, const char *text, enum tool_thought thought,
                        const struct reasoning_tags *tags, size_t *n);

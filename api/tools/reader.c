@@ -26,7 +26,7 @@ enum { HELD_SPACE = 256 }; /* bytes of white space that wait for what follows */
 void tool_reader_begin(struct tool_reader *r, const struct tool_set *set,
                        const struct reasoning *reasoning)
 {
-    *r = (struct tool_reader){.set = set, .reasoning = *reasoning, .stop_index = -1};
+    *r = (struct tool_reader){.set = set, .reasoning = *reasoning};
 }
 
 static bool is_space(char c)
@@ -49,66 +49,30 @@ static bool may_call(const struct tool_reader *r)
 
 /* --- free text --- */
 
-/* What ends free text: the first of a section's trigger and the stops. */
-struct text_ending {
-    size_t at, n; /* where it begins; bytes */
-    int stop;     /* its index; -1: it is the trigger */
-    bool found;
-    size_t held; /* where it was not found: bytes at the end that may be its beginning */
-};
-
-static void look_for(struct text_ending *e, const char *bytes, size_t n_bytes, int stop,
-                     const char *text, size_t begin, size_t n)
-{
-    const char *found = begin < n ? memmem(text + begin, n - begin, bytes, n_bytes) : NULL;
-    size_t held = match_held(bytes, n_bytes, text, begin < n ? begin : n, n);
-    if (held > e->held)
-        e->held = held;
-    if (found == NULL || (e->found && (size_t)(found - text) >= e->at))
-        return;
-    *e = (struct text_ending){(size_t)(found - text), n_bytes, stop, true, e->held};
-}
-
-static struct text_ending find_ending(const struct tool_reader *r, const char *text, size_t n)
-{
-    const struct tool_set *set = r->set;
-    struct text_ending e = {.stop = -1};
-    size_t begin = r->at > r->skip ? r->at : r->skip;
-    if (r->stage == READER_FREE && may_call(r))
-        look_for(&e, set->family->trigger, strlen(set->family->trigger), -1, text, begin, n);
-    for (size_t i = 0; i < set->n_stops; i++)
-        look_for(&e, set->stops[i].bytes, set->stops[i].n, (int)i, text, r->at, n);
-    return e;
-}
-
-/* A stop: the text ends before it, or after it where it is kept. */
-static bool stop_at(struct tool_reader *r, const char *text, const struct text_ending *e,
-                    struct tool_event *out)
-{
-    size_t end = e->at + (r->set->keep_stop ? e->n : 0);
-    r->stop_index = e->stop;
-    r->stage = READER_OVER;
-    return end > r->at && tell(r, TOOL_TEXT, text, end, out);
-}
-
 static bool free_next(struct tool_reader *r, const char *text, size_t n, bool finished,
                       struct tool_event *out)
 {
-    const struct text_ending e = find_ending(r, text, n);
-    if (e.found && e.stop >= 0)
-        return stop_at(r, text, &e, out);
-    size_t end = e.found ? e.at : finished ? n : n - e.held;
+    const char *trigger = r->stage == READER_FREE && may_call(r) ? r->set->family->trigger : NULL;
+    const char *found = NULL;
+    size_t end = n, n_trigger = trigger != NULL ? strlen(trigger) : 0;
+    size_t begin = r->at > r->skip ? r->at : r->skip;
+    if (trigger != NULL && begin < n) {
+        found = memmem(text + begin, n - begin, trigger, n_trigger);
+        if (found != NULL)
+            end = (size_t)(found - text);
+        else if (!finished)
+            end -= match_held(trigger, n_trigger, text, begin, n);
+    }
     const size_t whole = end;
-    if ((r->stage == READER_FREE || r->n_calls > 0) && may_call(r) &&
-        (e.found || !finished || r->n_calls > 0)) {
+    if ((trigger != NULL && (found != NULL || !finished)) || r->n_calls > 0) {
         while (end > r->at && whole - end < HELD_SPACE && is_space(text[end - 1]))
             end--; /* between text and calls it belongs to neither */
     }
     if (end > r->at)
         return tell(r, TOOL_TEXT, text, end, out);
-    if (!e.found)
+    if (found == NULL)
         return false;
-    r->mark = e.at;
+    r->mark = whole;
     r->stage = READER_HEAD;
     return tool_reader_next(r, text, n, finished, out);
 }
@@ -197,6 +161,9 @@ static bool tail_next(struct tool_reader *r, const char *text, size_t n, bool fi
     const struct tool_family *family = r->set->family;
     const struct tool *none = NULL;
     size_t at = r->mark, end;
+    const size_t n_all = n;
+    if (finished && n - at >= 3 && memcmp(text + n - 3, "\xef\xbf\xbd", 3) == 0)
+        n -= 3; /* what was half a character of the syntax */
     enum matching call =
         match_pattern(match_after_arguments(family->call), NULL, text, n, &at, &none);
     end = at;
@@ -221,7 +188,7 @@ static bool tail_next(struct tool_reader *r, const char *text, size_t n, bool fi
         return tool_reader_next(r, text, n, finished, out);
     }
     if ((call == MATCH_MORE || over == MATCH_MORE || next == MATCH_MORE) && finished) {
-        r->at = n;
+        r->at = n_all;
         r->stage = READER_OVER; /* cut within the syntax around it: nothing of the answer */
     } else if (call != MATCH_MORE && over != MATCH_MORE && next != MATCH_MORE) {
         give_up(r);
@@ -252,14 +219,14 @@ static bool begin_answer(struct tool_reader *r, size_t n)
     if (r->reasoning.stage != REASONING_OVER || r->reasoning.answer[0] == n)
         return false;
     r->at = r->mark = r->skip = r->reasoning.answer[0];
-    if (r->set == NULL || (!may_call(r) && r->set->n_stops == 0))
+    if (r->set == NULL || !may_call(r))
         r->stage = READER_REST;
     else
         r->stage = may_call(r) && r->set->family->trigger == NULL ? READER_HEAD : READER_FREE;
     return true;
 }
 
-/* Text that nothing but a stop can end. */
+/* Text that nothing ends. */
 static bool rest_next(struct tool_reader *r, const char *text, size_t n, bool finished,
                       struct tool_event *out)
 {
@@ -268,9 +235,20 @@ static bool rest_next(struct tool_reader *r, const char *text, size_t n, bool fi
     return n > r->at && tell(r, TOOL_TEXT, text, n, out);
 }
 
+void tool_reader_put_back(struct tool_reader *r, const struct tool_event *event)
+{
+    r->kept = *event;
+    r->has_kept = true;
+}
+
 bool tool_reader_next(struct tool_reader *r, const char *text, size_t n, bool finished,
                       struct tool_event *out)
 {
+    if (r->has_kept) {
+        *out = r->kept;
+        r->has_kept = false;
+        return true;
+    }
     if (r->n_queue > 0) {
         *out = (struct tool_event){.kind = TOOL_ARGUMENTS,
                                    .index = r->n_calls - 1,

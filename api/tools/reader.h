@@ -59,7 +59,8 @@ struct tool_reader {            /* tool_reader_begin it; zeroed: it tells nothin
     struct tool_piece queue[4];
     unsigned n_queue;
     char piece[8];
-    int stop_index; /* the stop that ended the text; -1: none did */
+    bool has_kept;
+    struct tool_event kept; /* to be told again */
 };
 
 void tool_reader_begin(struct tool_reader *r, const struct tool_set *set,
@@ -68,3 +69,5 @@ void tool_reader_begin(struct tool_reader *r, const struct tool_set *set,
  * more can be told. */
 bool tool_reader_next(struct tool_reader *r, const char *text, size_t n, bool finished,
                       struct tool_event *out);
+/* The event, or the end of it, is told again next. */
+void tool_reader_put_back(struct tool_reader *r, const struct tool_event *event);

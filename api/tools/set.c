@@ -4,11 +4,13 @@
 
 #include "api/json/json.h"
 #include "api/schema/schema.h"
+#include "base/append.h"
 #include "base/chars.h"
 
 #include <cjson/cJSON.h>
 
 #include <ctype.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -282,28 +284,55 @@ const struct tool *tool_set_find(const struct tool_set *set, const char *name, s
 
 bool tool_set_may_call(const struct tool_set *set, const struct tool *tool)
 {
-    return set->choice != TOOLS_NONE && (set->named == NULL || set->named == tool);
+    return set->choice != TOOLS_NONE && !tool->barred;
 }
 
-enum status tool_set_stop(struct tool_set *set, const char *bytes, size_t n, struct error *err)
+enum status tool_set_only(struct tool_set *set, const char *field, const char *name,
+                          struct error *err)
 {
-    if (set->n_stops == TOOL_STOPS_MAX)
-        return error_set(err, STATUS_INVALID, "there are more than %d stop strings",
-                         TOOL_STOPS_MAX);
-    char *copy = malloc(n + 1);
-    if (copy == NULL)
-        return error_no_memory(err, n + 1, "a stop string");
-    memcpy(copy, bytes, n);
-    set->stops[set->n_stops++] = (struct tool_stop){copy, n};
+    const struct tool *only = tool_set_find(set, name, strlen(name));
+    if (only == NULL)
+        return error_set_param(err, STATUS_INVALID, field, "%s: there is no tool \"%.100s\"", field,
+                               name);
+    for (size_t i = 0; i < set->n_tools; i++)
+        set->tools[i].barred = &set->tools[i] != only;
     return STATUS_OK;
+}
+
+enum status tool_set_allow(struct tool_set *set, const char *field, const struct cJSON *name,
+                           struct error *err)
+{
+    for (size_t i = 0; cJSON_IsString(name) && i < set->n_tools; i++) {
+        if (strcmp(set->tools[i].name, name->valuestring) != 0)
+            continue;
+        set->tools[i].barred = false;
+        return STATUS_OK;
+    }
+    return error_set_param(err, STATUS_INVALID, field, "%s names a tool that there is not", field);
 }
 
 void tool_set_free(struct tool_set *set)
 {
     for (size_t i = 0; i < set->n_tools; i++)
         free_tool(&set->tools[i]);
-    for (size_t i = 0; i < set->n_stops; i++)
-        free(set->stops[i].bytes);
     free(set->tools);
     *set = (struct tool_set){.family = NULL};
+}
+
+void tool_call_id(const struct tool_set *set, const char *prefix, const char *request,
+                  size_t choice, size_t index, char out[TOOL_ID_MAX])
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    enum { LENGTH = 9 };
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)choice << 32 ^ index;
+    size_t n = 0;
+    for (const char *c = request; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    hash ^= hash >> 29; /* the last letters reach all bits */
+    hash *= UINT64_C(0x9e3779b97f4a7c15);
+    if (strncmp(set->family->name, "mistral", 7) != 0)
+        append_text(out, TOOL_ID_MAX, &n, "%s", prefix);
+    for (int i = 0; i < LENGTH; i++, hash /= sizeof letters - 1)
+        out[n++] = letters[hash % (sizeof letters - 1)];
+    out[n] = '\0';
 }

@@ -16,7 +16,6 @@ struct cJSON;
 enum {
     TOOLS_MAX = 512,     /* of a request */
     TOOL_NAME_MAX = 128, /* bytes */
-    TOOL_STOPS_MAX = 16,
 };
 
 /* How the values of a parameter stand in syntaxes that write strings without quotes. */
@@ -40,6 +39,7 @@ struct tool_parameter {
 struct tool {
     char *name; /* owned */
     size_t n_name;
+    bool barred;          /* it is known, and may not be called now */
     struct cJSON *schema; /* of its arguments; owned; NULL: any object */
     struct tool_parameter *parameters;
     size_t n_parameters;
@@ -55,15 +55,7 @@ struct tool_set { /* zeroed first */
     struct tool *tools;
     size_t n_tools;
     enum tool_choice choice;
-    const struct tool *named; /* the only one that may be called; NULL: all may */
-    bool parallel;            /* several calls in one answer */
-    /* texts at which the answer ends, wherever they are not within a call */
-    struct tool_stop {
-        char *bytes; /* owned */
-        size_t n;
-    } stops[TOOL_STOPS_MAX];
-    size_t n_stops;
-    bool keep_stop; /* it stays in the text */
+    bool parallel; /* several calls in one answer */
 };
 
 /* One more. parameters: a JSON Schema, copied; NULL: none. field: "tools[0].function", for errors.
@@ -74,7 +66,17 @@ enum status tool_set_add(struct tool_set *set, const char *field, const struct c
 const struct cJSON *tool_schema(const struct tool *tool);
 /* NULL: there is none of that name. */
 const struct tool *tool_set_find(const struct tool_set *set, const char *name, size_t n);
-/* A stop string more. STATUS_NO_MEMORY; STATUS_INVALID: TOOL_STOPS_MAX are there. */
-enum status tool_set_stop(struct tool_set *set, const char *bytes, size_t n, struct error *err);
+/* No other than this may be called. STATUS_INVALID: there is none of that name. */
+enum status tool_set_only(struct tool_set *set, const char *field, const char *name,
+                          struct error *err);
+/* One that was barred may be called. STATUS_INVALID: the name is none of theirs, or no string. */
+enum status tool_set_allow(struct tool_set *set, const char *field, const struct cJSON *name,
+                           struct error *err);
 bool tool_set_may_call(const struct tool_set *set, const struct tool *tool);
 void tool_set_free(struct tool_set *set); /* takes a zeroed one */
+
+/* A call's id, NUL-terminated, the same whenever it is asked for: of the request's, of which answer
+ * and of which call. As models want it that write ids (Mistral's); prefix: as others have it. */
+enum { TOOL_ID_MAX = 32 };
+void tool_call_id(const struct tool_set *set, const char *prefix, const char *request,
+                  size_t choice, size_t index, char out[TOOL_ID_MAX]);

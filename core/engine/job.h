@@ -84,6 +84,8 @@ struct job {
     struct sampling sampling;
     struct stop_string stops[JOB_STOPS_MAX];
     size_t n_stops;
+    struct stop_string stop_guard;      /* where the text has this, no stop string ends it any more;
+                                           static; n 0: none */
     int32_t stop_ids[JOB_STOP_IDS_MAX]; /* tokens that end the text as an EOS does */
     size_t n_stop_ids;
     struct grammar *grammar;          /* the shape of its text, a reference of its own; NULL: any */
@@ -146,6 +148,7 @@ struct job {
         uint32_t
             *borders; /* [stop_bytes]: each stop string's prefix function, one after the other */
         uint32_t matched[JOB_STOPS_MAX]; /* bytes of each stop string that the text ends with */
+        bool guarded;                    /* the text has the guard */
     } output;
 };
 

@@ -27,6 +27,7 @@ void output_begin(struct job *job)
     }
     job->output.utf8 = (struct utf8_stream){0};
     job->output.n_raw = job->output.n_split = 0;
+    job->output.guarded = false;
     job->output.n_passed = job->output.n_ready = 0;
     job->n_tokens = job->n_text = 0;
     job->stop_index = -1;
@@ -65,12 +66,29 @@ static void cut(struct job *job, size_t n_text)
         job->tokens[i].text_end = (uint32_t)n_text;
 }
 
+/* Whether the text up to here has the guard: then nothing of it may be taken back any more. */
+static bool is_guarded(struct job *job)
+{
+    const struct stop_string *guard = &job->stop_guard;
+    size_t n = job->output.n_raw;
+    if (job->output.guarded || guard->n == 0)
+        return job->output.guarded;
+    if (n < guard->n || memcmp(job->text + n - guard->n, guard->bytes, guard->n) != 0)
+        return false;
+    job->output.guarded = true;
+    memset(job->output.matched, 0, sizeof job->output.matched);
+    return true;
+}
+
 /* Searches the text's new bytes. True: a stop string is complete, and the text is cut before it, or
  * after it where it is kept. */
 static bool search(struct job *job, size_t n_new)
 {
     for (size_t end = job->output.n_raw + n_new; job->output.n_raw < end;) {
-        size_t length = search_byte(job, job->text[job->output.n_raw++]);
+        char byte = job->text[job->output.n_raw++];
+        if (is_guarded(job))
+            continue;
+        size_t length = search_byte(job, byte);
         if (length == 0)
             continue;
         cut(job, job->output.n_raw - (job->keep_stop ? 0 : length));
@@ -158,7 +176,7 @@ bool output_append(struct job *job, const struct tokenizer *tokenizer, int32_t i
         job->output.n_split++;
     if (search(job, n_new))
         return true;
-    if (piece.n == 0 && job->n_stops > 0) {
+    if (piece.n == 0 && job->n_stops > 0 && !job->output.guarded) {
         struct gguf_string name = tokenizer_piece(tokenizer, id, true);
         if (name.n > 0 && stops_at_name(job, name))
             return true;

@@ -160,7 +160,7 @@ static struct matcher *matcher_for(const struct tool_set *set, enum tool_thought
     struct error err = {.text = ""};
     ck_assert_int_eq(expr_builder_create(&b, &grammar_limits_default, &err), STATUS_OK);
     uint32_t root = rule_declare(b, "root", 4);
-    rule_define(b, root, tool_grammar(b, set, thought, tags));
+    rule_define(b, root, tool_grammar(b, set, NULL, thought, tags));
     enum status status = automaton_build(a, b, root, &grammar_limits_default, 64, &err);
     ck_assert_msg(status == STATUS_OK, "%s: %s", set->family->name, err.text);
     ck_assert_int_eq(matcher_create(&m, *a, &err), STATUS_OK);
@@ -387,22 +387,6 @@ START_TEST(a_call_that_is_cut_keeps_what_there_is)
 }
 END_TEST
 
-START_TEST(stops_end_text_and_not_arguments)
-{
-    struct tool_set set = tools_of("hermes", weather);
-    struct error err;
-    ck_assert_int_eq(tool_set_stop(&set, "END", 3, &err), STATUS_OK);
-    check_told(&set, &no_reasoning, "a b END c", "Ta b ");
-    check_told(&set, &no_reasoning,
-               "x <tool_call>{\"name\":\"get_weather\",\"arguments\":{\"city\":\"END\"}}"
-               "</tool_call>",
-               "TxCget_weatherA{\"city\":\"END\"}.");
-    set.keep_stop = true;
-    check_told(&set, &no_reasoning, "a b END", "Ta b END");
-    tool_set_free(&set);
-}
-END_TEST
-
 START_TEST(thoughts_are_told_before_calls)
 {
     struct tool_set set = tools_of("hermes", weather);
@@ -498,7 +482,6 @@ int main(void)
     tcase_add_loop_test(tcase, whatever_a_grammar_lets_through_is_calls, 0, n_families);
     tcase_add_test(tcase, malformed_calls_stay_text);
     tcase_add_test(tcase, a_call_that_is_cut_keeps_what_there_is);
-    tcase_add_test(tcase, stops_end_text_and_not_arguments);
     tcase_add_test(tcase, thoughts_are_told_before_calls);
     tcase_add_test(tcase, where_none_may_be_called_no_call_begins);
     tcase_add_test(tcase, bad_tools_are_refused);

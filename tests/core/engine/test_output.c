@@ -548,12 +548,26 @@ START_TEST(a_job_beyond_any_memory_is_refused)
 }
 END_TEST
 
+START_TEST(a_guard_ends_the_search_for_stops)
+{
+    const char text[] = "ab<call>xSTOPy", *stops[] = {"STOP", "b<caX"};
+    for (uint64_t cuts = 0; cuts < 1u << 13; cuts++) {
+        struct job *job = job_with_stops(stops, 2);
+        job->stop_guard = (struct stop_string){"<call>", 6};
+        ck_assert(!feed(job, text, sizeof text - 1, cuts, sizeof text) && !output_end(job));
+        ck_assert_uint_eq(job->n_text, sizeof text - 1);
+        job_destroy(job);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("output");
     TCase *tc = tcase_create("output");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, a_stop_string_is_found_across_any_border);
+    tcase_add_test(tc, a_guard_ends_the_search_for_stops);
     tcase_add_test(tc, a_stop_string_that_overlaps_itself_is_found);
     tcase_add_test(tc, what_only_begins_like_a_stop_string_comes_out_in_the_end);
     tcase_add_test(tc, the_stop_string_completed_first_wins);
