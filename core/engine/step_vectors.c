@@ -42,6 +42,8 @@ static void end_vector(struct worker *w, struct slot *slot, uint64_t now)
     slot->finish = FINISH_LENGTH;
     for (size_t i = 0; job->pooling == POOLING_MEAN && i < job->n_vector; i++)
         job->vector[i] /= (float)job->n_prompt;
+    if (job->pooling != POOLING_RANK)
+        forward_finish_vector(w->forward, job->vector);
     if (w->setup->options->kernels->all_finite(job->vector, job->n_vector))
         return;
     error_set(&job->error, STATUS_INTERNAL,

@@ -53,6 +53,10 @@ static void carve_all(struct forward *f)
     const size_t widths[INPUTS] = {s->n_embd, attended > answered ? attended : answered, s->n_ff};
     for (size_t i = 0; i < INPUTS; i++)
         act_carve(&f->inputs[i], arena, t, widths[i]);
+    if (s->n_vector_dense > 0) {
+        act_carve(&f->dense, arena, 1, s->n_vector_dense);
+        f->dense_y = arena_carve(arena, round_up(s->n_vector_dense, PANEL_ROWS), sizeof(float));
+    }
     delta_carve(f);
     carve_own(f, widths);
     f->logits = arena_carve(arena, f->max_logits * f->vocab_stride, sizeof(float));

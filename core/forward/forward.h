@@ -46,6 +46,9 @@ const float *forward_vector(const struct forward *forward, size_t i);
 /* The scores [n_scores] that the model's head gives a vector of a run: probabilities where it is a
  * decoder's, whose head is a part of its vocabulary. Its worker's thread, between runs. */
 void forward_score(struct forward *forward, const float *vector, float *scores);
+/* What the model makes of a text's pooled vector [n_embd], in place; most leave it as it is. Its
+ * worker's thread, between runs. */
+void forward_finish_vector(struct forward *forward, float *vector);
 size_t forward_bytes(const struct forward *forward); /* what its buffers take */
 
 /* After a run: to how many experts each layer's rows went, [n_layers]; NULL: no layer has any. */

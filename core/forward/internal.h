@@ -47,6 +47,8 @@ struct forward {
     float *up;                 /* [T][ff_stride] */
     float *proj;               /* [T][embd_stride]: a projection before it joins the residual */
     struct act inputs[INPUTS]; /* [T] */
+    struct act dense;          /* [1]: between a vector's two matrices, where the model has them */
+    float *dense_y;            /* likewise, as it comes from the first */
 
     /* of recurrent layers, where the model has any; the gate is attention's too */
     size_t mix_stride, gate_stride, alpha_stride;

@@ -76,7 +76,7 @@ static const struct arch archs[] = {
      .window = 4096, .pattern = 4, .windowed_only_of = 64, .still_full = true},
     {ARCH("glm4", RMS_SILU, ROPE_INTERLEAVED, SANDWICH)},
     {ARCH("gemma-embedding", RMS_GELU, ROPE_NEOX,
-          (GEMMA & ~TRAIT_LOGIT_SOFTCAP) | TRAIT_HEAD_NORMS | TRAIT_ENCODER),
+          (GEMMA & ~TRAIT_LOGIT_SOFTCAP) | TRAIT_HEAD_NORMS | TRAIT_ENCODER | TRAIT_VECTOR_DENSE),
      .pattern = 6, .window_base = 10000, .window_plain = true},
     {ARCH("bert", LAYER_GELU, ROPE_NONE, BERT | TRAIT_BIASES | TRAIT_LEARNED_POSITIONS)},
     {ARCH("nomic-bert", LAYER_SILU, ROPE_NEOX, BERT | TRAIT_GATED | TRAIT_ROTATES)},

@@ -56,6 +56,7 @@ enum {
     TRAIT_ROUTER_KEY_BIT,
     TRAIT_SINKS_BIT,
     TRAIT_FFN_NORM_NAMED_POST_BIT,
+    TRAIT_VECTOR_DENSE_BIT,
     /* Further ones are added here; a set has 64. */
 };
 #define TRAIT_ANY               TRAIT(TRAIT_ANY_BIT)              /* every model and layer */
@@ -102,6 +103,7 @@ enum {
 #define TRAIT_SINKS         TRAIT(TRAIT_SINKS_BIT)         /* attn_sinks */
 /* The norm before the FFN is called post_attention_norm. */
 #define TRAIT_FFN_NORM_NAMED_POST TRAIT(TRAIT_FFN_NORM_NAMED_POST_BIT)
+#define TRAIT_VECTOR_DENSE        TRAIT(TRAIT_VECTOR_DENSE_BIT) /* two matrices for vectors */
 
 struct arch {
     const char *name; /* general.architecture, and the prefix of its keys */
@@ -136,6 +138,7 @@ enum dim {
     DIM_ROPE_HALF,
     DIM_TOKEN_TYPES,
     DIM_SCORES,
+    DIM_VECTOR_DENSE,
     DIM_DELTA_CHANNELS,
     DIM_DELTA_INNER,
     DIM_DELTA_SIZE,

@@ -89,6 +89,37 @@ static enum status walk(struct loader *l)
     return status;
 }
 
+/* The matrices of a text's vector: both or none, and as wide as the keys say, where they do. */
+static enum status read_vector_dense(struct shape *s, const struct gguf *gguf, struct error *err)
+{
+    static const char *const names[2] = {"dense_2", "dense_3"}, *const ends[2] = {"in", "out"};
+    const struct gguf_tensor *t[2];
+    char text[96];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s.weight", names[i]);
+        t[i] = gguf_find_tensor(gguf, text);
+    }
+    if ((t[0] == NULL) != (t[1] == NULL))
+        return error_set_param(err, STATUS_FORMAT, t[0] == NULL ? "dense_2.weight" : text,
+                               "of the tensors dense_2.weight and dense_3.weight the file has one; "
+                               "a vector goes through both, or none");
+    s->n_vector_dense = t[0] != NULL ? (size_t)t[0]->ne[1] : 0;
+    for (size_t i = 0; i < 4 && t[0] != NULL; i++) {
+        const size_t width = i == 0 || i == 3 ? s->n_embd : s->n_vector_dense;
+        uint64_t n = width;
+        bool found;
+        snprintf(text, sizeof text, "%s.%s_feat_%s", s->arch, names[i / 2], ends[i % 2]);
+        enum status status = gguf_get_u64(gguf, text, &n, &found, err);
+        if (status != STATUS_OK)
+            return status;
+        if (n != width)
+            return error_set_param(err, STATUS_FORMAT, text,
+                                   "key '%s' is %llu; by the tensors it must be %zu", text,
+                                   (unsigned long long)n, width);
+    }
+    return STATUS_OK;
+}
+
 /* The vocabulary's size is the embedding's number of rows; every other mention of it must agree. */
 static enum status read_vocabulary(struct shape *s, const struct gguf *gguf, struct error *err)
 {
@@ -135,6 +166,7 @@ enum status model_read_shape(struct shape *out, const struct gguf *gguf, struct 
     if ((status = arch_of(gguf, &arch, err)) != STATUS_OK ||
         (status = arch_read_keys(&shape, gguf, arch, err)) != STATUS_OK ||
         (status = read_vocabulary(&shape, gguf, err)) != STATUS_OK ||
+        (status = read_vector_dense(&shape, gguf, err)) != STATUS_OK ||
         (status = roles_check(gguf, &shape, err)) != STATUS_OK)
         return status;
     *out = shape;

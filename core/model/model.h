@@ -105,9 +105,10 @@ struct shape {
     size_t n_vocab, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
     size_t n_ff_expert, n_ff_shared; /* of each expert; of those that every row goes through */
     struct routing routing;
-    size_t n_skipped;       /* blocks after the layers that only speculation needs */
-    size_t n_scores;        /* that the head of ranks gives; 0: there is none */
-    size_t n_token_types;   /* rows of token_types; 0: it has none */
+    size_t n_skipped;      /* blocks after the layers that only speculation needs */
+    size_t n_scores;       /* that the head of ranks gives; 0: there is none */
+    size_t n_vector_dense; /* between the two matrices that a text's vector goes through; 0: none */
+    size_t n_token_types;  /* rows of token_types; 0: it has none */
     size_t n_context_train; /* positions the model was made for */
     float norm_eps;
     struct rotation rotations[ROTATIONS];
@@ -190,6 +191,7 @@ struct model {
     struct norm output_norm;
     struct linear score_dense, score_out; /* of ranks: tanh of the first, where there is one, then
                                              the second; n_rows 0: none */
+    struct linear vector_dense[2];        /* of a text's pooled vector; n_rows 0: none */
     struct linear output;                 /* w shares embed's panels when tied */
     struct rope_table rope[ROTATIONS];
     size_t n_params; /* weights, as the file counts them */

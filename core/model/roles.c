@@ -160,6 +160,10 @@ const struct tensor_role tensor_roles[] = {
     ROLE("cls.output.weight", ROLE_MATRIX, OF_MODEL(score_out.w), 0, TRAIT_ANY, DIM_EMBD,
          DIM_SCORES),
     ROLE("cls.output.bias", ROLE_BIAS, OF_MODEL(score_out.bias), 0, TRAIT_ANY, DIM_SCORES, DIM_ONE),
+    ROLE("dense_2.weight", ROLE_MATRIX, OF_MODEL(vector_dense[0].w), 0, TRAIT_VECTOR_DENSE,
+         DIM_EMBD, DIM_VECTOR_DENSE),
+    ROLE("dense_3.weight", ROLE_MATRIX, OF_MODEL(vector_dense[1].w), 0, TRAIT_VECTOR_DENSE,
+         DIM_VECTOR_DENSE, DIM_EMBD),
     ROLE("output.weight", ROLE_HEAD, OF_MODEL(output.w), 0, TRAIT_ANY, DIM_EMBD, DIM_VOCAB),
 };
 const size_t n_tensor_roles = sizeof tensor_roles / sizeof tensor_roles[0];
@@ -209,6 +213,8 @@ size_t role_dim(const struct shape *s, enum dim dim, size_t layer)
         return s->n_context_train;
     case DIM_SCORES:
         return s->n_scores;
+    case DIM_VECTOR_DENSE:
+        return s->n_vector_dense;
     case DIM_TOKEN_TYPES:
         return s->n_token_types;
     case DIM_ROPE_HALF:

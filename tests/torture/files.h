@@ -35,6 +35,7 @@ static const struct {
     {"ernie-moe-spm", "ernie4_5-moe", VOCABULARY_SPM},
     {"phi3-spm", "phi3", VOCABULARY_SPM},
     {"mistral3-bpe", "mistral3", VOCABULARY_BPE},
+    {"gemma-embedding-spm", "gemma-embedding", VOCABULARY_SPM},
     {"bert-wordpiece", "bert", VOCABULARY_WORDPIECE},
     {"nomic-bert-unigram", "nomic-bert", VOCABULARY_UNIGRAM},
 };

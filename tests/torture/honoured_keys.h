@@ -47,6 +47,10 @@ static inline double honoured_shape(const struct shape *s, const char *suffix, s
         {"ssm.state_size", (double)s->delta.size},
         {"ssm.group_count", (double)s->delta.n_key_heads},
         {"ssm.time_step_rank", (double)s->delta.n_value_heads},
+        {"dense_2_feat_in", (double)s->n_embd},
+        {"dense_2_feat_out", (double)s->n_vector_dense},
+        {"dense_3_feat_in", (double)s->n_vector_dense},
+        {"dense_3_feat_out", (double)s->n_embd},
         {"ssm.inner_size", (double)delta_inner(&s->delta)},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -97,7 +101,7 @@ static inline double honoured_pattern(const struct shape *s)
     static const struct {
         const char *arch;
         double pattern;
-    } patterns[] = {{"gpt-oss", 2}, {"olmo2", 4}, {"gemma3", 6}};
+    } patterns[] = {{"gpt-oss", 2}, {"olmo2", 4}, {"gemma3", 6}, {"gemma-embedding", 6}};
     for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         if (strcmp(s->arch, patterns[i].arch) == 0)
             return patterns[i].pattern;
@@ -118,7 +122,9 @@ static inline void honoured_layer(const struct gguf_fields *f, const struct shap
     const struct fields_value *v = fields_find(f, key);
     const bool windowed =
         usual > 0 && (v != NULL && v->type == GGUF_ARRAY ? pattern == 1 : pattern > 1);
-    HOLDS((double)l->window == (windowed ? window : 0) && l->around == 0);
+    const double seen = windowed ? window : 0; /* an encoder's lies on both sides */
+    HOLDS((double)l->window == (s->encoder ? 0 : seen));
+    HOLDS((double)l->around == (s->encoder && seen > 0 ? floor(seen / 2) + 1 : 0));
     if (strcmp(s->arch, "qwen35") == 0) {
         double recurrent = honoured_first(f, s, "full_attention_interval", 4) > 1;
         recurrent = honoured_first(f, s, "attention.recurrent_layers", recurrent);

@@ -143,6 +143,8 @@ static inline bool honoured_find_norm(const struct model *m, struct gguf_string 
         {"cls.weight", MATRIX_OF(m->score_dense)},
         {"cls.bias", VECTOR_OF(m->score_dense.bias, embd)},
         {"cls.output.weight", MATRIX_OF(m->score_out)},
+        {"dense_2.weight", MATRIX_OF(m->vector_dense[0])},
+        {"dense_3.weight", MATRIX_OF(m->vector_dense[1])},
         {"cls.output.bias", VECTOR_OF(m->score_out.bias, m->shape.n_scores)},
     };
     const struct honoured_row of_rows[] = {

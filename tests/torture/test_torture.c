@@ -112,6 +112,11 @@ static void use_model(const struct model *m, const struct damage *d)
         CHECK(s->n_scores <= FILES_EMBD, "%zu scores", s->n_scores);
         forward_score(r.forward, forward_vector(r.forward, 0), scores);
     }
+    if (s->encoder) {
+        float vector[FILES_EMBD];
+        memcpy(vector, forward_vector(r.forward, 0), s->n_embd * sizeof *vector);
+        forward_finish_vector(r.forward, vector);
+    }
     kv_end(r.kv, &seq);
     forward_destroy(r.forward);
     team_destroy(r.team);

@@ -349,6 +349,53 @@ START_TEST(scores_are_the_heads)
 }
 END_TEST
 
+/* y [rows] = W x. */
+static void multiply(const struct linear *l, const double *x, double *y)
+{
+    float row[4 * WIDTH];
+    for (size_t r = 0; r < l->w.n_rows; r++) {
+        matrix_row(&l->w, r, row);
+        y[r] = 0;
+        for (size_t i = 0; i < l->w.n_cols; i++)
+            y[r] += (double)row[i] * x[i];
+    }
+}
+
+/* Of the pooled vector, whatever the pooling. */
+START_TEST(vectors_go_through_both_matrices)
+{
+    enum { BETWEEN = 4 * WIDTH - 2 };
+    struct error err;
+    struct job *texts[2];
+    double x[WIDTH], between[BETWEEN], wanted[WIDTH];
+    const enum pooling pooling = _i == 0 ? POOLING_MEAN : POOLING_LAST;
+    for (size_t with = 0; with < 2; with++) {
+        struct gguf_builder *b = windowed();
+        if (with == 1) {
+            tiny_tensor(b, "dense_2.weight", WEIGHT_F32, WIDTH, BETWEEN, 0);
+            tiny_tensor(b, "dense_3.weight", WEIGHT_F32, BETWEEN, WIDTH, 0);
+            builder_u32(b, "gemma-embedding.dense_2_feat_out", BETWEEN);
+        }
+        ok(load(b, &err), &err);
+        struct engine_options o = options_of(1, (unsigned)with + 1);
+        struct engine *engine = engine_open(&o);
+        texts[with] = run_text(engine, text_of(45, 5, pooling));
+        engine_destroy(engine);
+        if (with == 0)
+            world_close();
+    }
+    for (size_t i = 0; i < WIDTH; i++)
+        x[i] = (double)texts[0]->vector[i];
+    multiply(&world.model->vector_dense[0], x, between);
+    multiply(&world.model->vector_dense[1], between, wanted);
+    for (size_t i = 0; i < WIDTH; i++)
+        ck_assert_double_le(fabs(wanted[i] - (double)texts[1]->vector[i]), 1e-4);
+    job_destroy(texts[0]);
+    job_destroy(texts[1]);
+    world_close();
+}
+END_TEST
+
 START_TEST(an_encoder_writes_no_text)
 {
     struct error err;
@@ -386,6 +433,16 @@ START_TEST(what_an_encoder_lacks_is_named)
     builder_bool(b, "bert.attention.causal", 1);
     ck_assert_int_eq(load(b, &err), STATUS_UNSUPPORTED);
     ck_assert_str_eq(err.param, "bert.attention.causal");
+    b = windowed();
+    tiny_tensor(b, "dense_3.weight", WEIGHT_F32, WIDTH, WIDTH, 0);
+    ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
+    ck_assert_str_eq(err.param, "dense_2.weight");
+    b = windowed();
+    tiny_tensor(b, "dense_2.weight", WEIGHT_F32, WIDTH, FF, 0);
+    tiny_tensor(b, "dense_3.weight", WEIGHT_F32, FF, WIDTH, 0);
+    builder_u32(b, "gemma-embedding.dense_3_feat_in", FF + 1);
+    ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
+    ck_assert_str_eq(err.param, "gemma-embedding.dense_3_feat_in");
     b = encoder(false);
     builder_u32(b, "tokenizer.ggml.token_type_count", 0);
     ck_assert_int_eq(load(b, &err), STATUS_FORMAT);
@@ -404,6 +461,7 @@ int main(void)
     tcase_add_loop_test(tc, a_window_lies_around_each_position, 0, 2);
     tcase_add_test(tc, every_position_sees_every_other);
     tcase_add_loop_test(tc, scores_are_the_heads, 0, 2);
+    tcase_add_loop_test(tc, vectors_go_through_both_matrices, 0, 2);
     tcase_add_test(tc, an_encoder_writes_no_text);
     tcase_add_test(tc, layers_share_the_memory_of_one);
     tcase_add_test(tc, what_an_encoder_lacks_is_named);
