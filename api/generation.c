@@ -128,6 +128,17 @@ static double span_ms(uint64_t begin_ns, uint64_t end_ns)
     return begin_ns == 0 || end_ns <= begin_ns ? 0 : (double)(end_ns - begin_ns) / 1e6;
 }
 
+size_t generation_n_calls(const struct generation *g, const struct choice *choice)
+{
+    struct tool_reader reader = choice->reader;
+    struct tool_event e;
+    if (g->tools == NULL)
+        return 0;
+    while (tool_reader_next(&reader, choice->job->text, choice->job->n_text, true, &e))
+        continue;
+    return reader.n_calls;
+}
+
 void generation_times(const struct job *job, struct generation_times *out)
 {
     /* A job that no step ever took waited until its deadline. */

@@ -136,6 +136,9 @@ struct generation_usage generation_usage(const struct generation *g); /* of fini
 /* Tokens of a finished job up to its answer's first: what the model thought, and the tags. */
 size_t generation_thought_tokens(const struct choice *choice);
 
+/* Calls of tools in a finished choice. */
+size_t generation_n_calls(const struct generation *g, const struct choice *choice);
+
 const char *generation_finish_name(enum finish_reason reason); /* "stop", "length", "deadline" */
 /* Whether a finished job is an error (errors_of_job) instead of an answer. */
 bool generation_failed(const struct job *job);

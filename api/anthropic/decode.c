@@ -18,7 +18,6 @@
     }
 
 /* clang-format off */
-static const char no_tools[] = "tools are not supported yet";
 /* Fields that both have. */
 static const struct field shared_rows[] = {
     {"model", FIELD_ANY, .nullable = true, ASKED(model)},
@@ -29,8 +28,8 @@ static const struct field shared_rows[] = {
     {"output_format", FIELD_ANY, .nullable = true, ASKED(format)},
     {"tool_choice", FIELD_ANY, .nullable = true, ASKED(tool_choice)},
     {"chat_template_kwargs", FIELD_RAW, .nullable = true, ASKED(template_kwargs)},
-    {"tools", FIELD_NONE, .refused = no_tools},
-    {"mcp_servers", FIELD_NONE, .refused = no_tools},
+    {"tools", FIELD_RAW, .nullable = true, ASKED(tools)},
+    {"mcp_servers", FIELD_NONE, .refused = "this server calls no others"},
     {"container", FIELD_NONE, .refused = "this server runs no code"},
     {"context_management", FIELD_NONE, .refused = "the conversation is read as it is sent"},
     IGNORED("cache_control"), IGNORED("speed"), IGNORED("user_profile_id"),
@@ -71,7 +70,6 @@ static enum status check_shape(struct asking *a, struct error *err)
     const struct asked *v = &a->values;
     const struct shape_reading config = {&a->shape, a->source->limits, "output_config.format"};
     const struct shape_reading beta = {&a->shape, a->source->limits, "output_format"};
-    const struct cJSON *tool = values_member(v->tool_choice, "type");
     enum status status = values_check_object(v->response_format, "output_config", err);
     if (status == STATUS_OK)
         status = values_check_object(v->tool_choice, "tool_choice", err);
@@ -81,8 +79,6 @@ static enum status check_shape(struct asking *a, struct error *err)
         status = shape_read_format(&beta, v->format, err);
     if (status != STATUS_OK)
         return status;
-    if (v->tool_choice != NULL && !values_is_text(tool, "none") && !values_is_text(tool, "auto"))
-        return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
     return STATUS_OK;
 }
 
@@ -129,19 +125,24 @@ static enum status add_messages(struct asking *a, struct generation *g, const ch
 {
     const struct asked *v = &a->values;
     struct turns turns = {.memory = NULL};
+    struct tool_list tools = {.memory = NULL};
     char *joined = NULL;
     struct chat_request request = {.join_parts = true};
     enum status status = anthropic_conversation(v->system, v->messages, &turns,
                                                 &request.continue_final_message, err);
     if (status == STATUS_OK)
+        status = anthropic_read_tools(a, &tools, err);
+    if (status == STATUS_OK)
         status = asking_join_kwargs(a, variables, &joined, &request.kwargs, err);
     if (status == STATUS_OK) {
         request.messages = turns_end(&turns);
+        request.tools = tool_list_end(&tools);
         request.add_generation_prompt = !request.continue_final_message;
         status = asking_add_chat(a, g, &request, "messages", err);
     }
     free(joined);
     turns_free(&turns);
+    tool_list_free(&tools);
     return status;
 }
 

@@ -155,6 +155,22 @@ static bool write_next(struct json_writer *w, struct generation *g,
     return write_message_end(w, g);
 }
 
+/* The same of an answer with tools, all of it that is ready. */
+static void write_all(struct json_writer *w, struct generation *g,
+                      const struct generation_ready *ready)
+{
+    struct choice *choice = &g->choices[0];
+    if (g->stage == MESSAGE_NEW && !write_message_start(w, g))
+        return;
+    if (!anthropic_write_told(w, g, ready) || !ready->finished)
+        return;
+    if (generation_failed(choice->job))
+        g->complete = choice->sent.done = json_error_event(w, anthropic_put_error, choice->job,
+                                                           g->id, "event: error\ndata: ", "\n\n");
+    else
+        write_message_end(w, g);
+}
+
 size_t anthropic_event(struct generation *g, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
@@ -162,6 +178,10 @@ size_t anthropic_event(struct generation *g, char *out, size_t room)
     struct generation_ready ready = generation_ready(choice->job);
     if (g->complete)
         return 0;
+    if (g->tools != NULL) {
+        write_all(&w, g, &ready);
+        return w.n;
+    }
     reasoning_advance(&choice->reasoning, choice->job->text, ready.n_text, ready.finished);
     while (write_next(&w, g, &ready))
         ;

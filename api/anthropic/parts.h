@@ -2,6 +2,8 @@
 #pragma once
 
 #include "api/anthropic/anthropic.h"
+#include "api/asked/calling.h"
+#include "api/asked/tool_list.h"
 #include "api/asked/turns.h"
 #include "api/json/json.h"
 
@@ -9,12 +11,28 @@ struct message_wishes { /* what the answer's writers need of a body; a generatio
     uint64_t max_tokens;
     size_t n_context;
     bool hides_thoughts; /* thinking.display is "omitted" */
+
+    size_t n_blocks; /* of a stream with tools: begun */
+    unsigned block;  /* and the kind of the one that is open */
 };
 
 /* The body's system prompt (n = 0: none) and messages as OpenAI's. *continues: the last message is
  * the assistant's, whose answer goes on from there. */
 enum status anthropic_conversation(struct json_span system, struct json_span messages,
                                    struct turns *out, bool *continues, struct error *err);
+
+/* The body's tools, and the same in OpenAI's shape. */
+enum status anthropic_read_tools(struct asking *a, struct tool_list *list, struct error *err);
+
+/* --- answers of bodies with tools (calls.c) --- */
+
+/* Blocks of what is ready and was not told yet. False: there is no room for all of it. */
+bool anthropic_write_told(struct json_writer *w, struct generation *g,
+                          const struct generation_ready *ready);
+size_t anthropic_call_min(const struct generation *g); /* more that an event may need */
+/* The blocks of a finished answer, with commas between, and the bytes of them at most. */
+void anthropic_put_told(struct json_writer *w, const struct generation *g);
+size_t anthropic_told_bound(const struct generation *g);
 
 /* "end_turn", ... of a finished job. */
 const char *anthropic_stop_reason(const struct generation *g);

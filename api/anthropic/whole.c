@@ -8,19 +8,6 @@
 
 enum { BLOCKS_BOUND = 512 };
 
-void anthropic_put_head(struct json_writer *w, const struct generation *g)
-{
-    json_raw(w, "{\"id\":\"msg_");
-    json_raw(w, g->id);
-    json_raw(w, "\",\"type\":\"message\",\"role\":\"assistant\"");
-    json_name_text(w, ",", "model", g->model);
-}
-
-size_t anthropic_head_bound(const struct generation *g)
-{
-    return 128 + strlen(g->id) + json_string_bound(strlen(g->model));
-}
-
 static const struct message_wishes *wishes_of(const struct generation *g)
 {
     return g->wishes;
@@ -30,6 +17,8 @@ const char *anthropic_stop_reason(const struct generation *g)
 {
     const struct job *job = g->choices[0].job;
     const struct message_wishes *wishes = wishes_of(g);
+    if (job->finish == FINISH_STOP && generation_n_calls(g, &g->choices[0]) > 0)
+        return "tool_use";
     if (job->finish == FINISH_STOP)
         return job->stop_index >= 0 ? "stop_sequence" : "end_turn";
     if (job->finish == FINISH_DEADLINE) /* sent back, the answer goes on */
@@ -60,16 +49,6 @@ void anthropic_put_usage(struct json_writer *w, const struct generation *g)
     json_name_uint(w, ",\"output_tokens_details\":{", "thinking_tokens",
                    generation_thought_tokens(&g->choices[0]));
     json_raw(w, "}}");
-}
-
-void anthropic_put_signature(struct json_writer *w, const struct generation *g)
-{
-    json_string(w, g->id, strlen(g->id));
-}
-
-bool anthropic_empty_block(const struct generation *g)
-{
-    return wishes_of(g)->max_tokens > 0;
 }
 
 void anthropic_put_error(struct json_writer *w, const struct api_error *what, const char *message,
@@ -138,14 +117,21 @@ static size_t stop_bound(const struct generation *g)
 size_t anthropic_whole_bound(const struct generation *g)
 {
     return anthropic_head_bound(g) + BLOCKS_BOUND + strlen(g->id) + stop_bound(g) +
-           json_string_bound(g->choices[0].job->n_text) + ANTHROPIC_USAGE_BOUND;
+           json_string_bound(g->choices[0].job->n_text) + ANTHROPIC_USAGE_BOUND +
+           2 * anthropic_told_bound(g);
 }
 
 size_t anthropic_whole(const struct generation *g, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};
     anthropic_put_head(&w, g);
-    put_content(&w, g);
+    if (g->tools != NULL) {
+        json_raw(&w, ",\"content\":[");
+        anthropic_put_told(&w, g);
+        json_raw(&w, "]");
+    } else {
+        put_content(&w, g);
+    }
     json_raw(&w, ",");
     anthropic_put_stop(&w, g);
     anthropic_put_usage(&w, g);
@@ -157,5 +143,5 @@ size_t anthropic_event_min(const struct generation *g)
 {
     enum { ENVELOPE = 512 };
     return anthropic_head_bound(g) + stop_bound(g) + ANTHROPIC_USAGE_BOUND + ENVELOPE +
-           JSON_ERROR_EVENT_BOUND;
+           JSON_ERROR_EVENT_BOUND + anthropic_call_min(g);
 }

@@ -241,7 +241,8 @@ void asking_end(struct asking *a, struct generation *g, enum status status)
         snprintf(g->ignored, sizeof g->ignored, "%s", a->found.ignored);
         if (a->values.model != NULL)
             snprintf(g->asked_model, sizeof g->asked_model, "%s", a->values.model->valuestring);
-        g->tools = a->tells_calls ? a->tools : NULL;
+        if (a->tells_calls && a->tools != NULL && tool_set_tells(a->tools))
+            g->tools = a->tools;
     } else {
         generation_free(g, true);
     }

@@ -54,10 +54,10 @@ enum status calling_begin(struct calling *c, struct asking *a, const char *templ
                                        .describes = is_plain && set->n_tools > 0,
                                        .results_too = is_plain};
     enum status status = STATUS_OK;
-    if (set->n_tools > 0 || set->family->channels)
+    if (tool_set_tells(set))
         c->set = set;
     c->constrains = set->n_tools > 0;
-    if ((is_plain || !knows_calls) && (c->history.describes || tells_calls(request->messages)))
+    if (c->history.describes || (!knows_calls && tells_calls(request->messages)))
         status = write_history(c, request, err);
     return status;
 }

@@ -52,6 +52,7 @@ struct json_writer {
 /* Whether all since `before`, w->n of then, was written: what did not fit is taken back whole. */
 bool json_keep(struct json_writer *w, size_t before);
 void json_raw(struct json_writer *w, const char *text);               /* as it is */
+void json_bytes(struct json_writer *w, const char *bytes, size_t n);  /* the same */
 void json_string(struct json_writer *w, const char *bytes, size_t n); /* with quotes, escaped; each
                                                       maximal ill-formed part becomes one U+FFFD */
 /* Two texts as one string. */

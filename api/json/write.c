@@ -32,6 +32,11 @@ void json_raw(struct json_writer *w, const char *text)
     put(w, text, strlen(text));
 }
 
+void json_bytes(struct json_writer *w, const char *bytes, size_t n)
+{
+    put(w, bytes, n);
+}
+
 /* Well-formed text, escaped, without quotes: what must be escaped, and nothing else. */
 static void put_escaped(struct json_writer *w, const char *utf8, size_t n)
 {

@@ -2,11 +2,12 @@
  * the rows of the dialect table. Any thread; holds nothing between calls. */
 #include "api/ollama/parts.h"
 
-#include "api/asked/asked.h"
+#include "api/asked/calling.h"
 #include "api/ollama/messages.h"
 
 #include <cjson/cJSON.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,7 @@ const struct field_table ollama_generate_fields = {
 
 static const struct field chat_rows[] = {
     {"messages", FIELD_RAW, .nullable = true, ASKED(messages)},
-    {"tools", FIELD_NONE, .refused = "tools are not supported yet"},
+    {"tools", FIELD_RAW, .nullable = true, ASKED(tools)},
 };
 const struct field_table ollama_chat_fields = {.fields = chat_rows,
                                                .n_fields = sizeof chat_rows / sizeof chat_rows[0],
@@ -207,6 +208,30 @@ static enum status decode_generate(struct generation *g, const struct generation
     return status;
 }
 
+static enum status read_tools(struct asking *a, struct error *err)
+{
+    const struct cJSON *tools = values_member(a->found.root, "tools"), *tool;
+    struct tool_set *set = NULL;
+    size_t i = 0;
+    if (tools != NULL && !cJSON_IsArray(tools))
+        return error_set_param(err, STATUS_INVALID, "tools", "tools must be an array");
+    enum status status = asking_tools(a, true, &set, err);
+    cJSON_ArrayForEach(tool, tools)
+    {
+        char path[48];
+        const struct cJSON *function = values_member(tool, "function");
+        snprintf(path, sizeof path, "tools[%zu].function", i++);
+        if (status == STATUS_OK && !cJSON_IsObject(function))
+            status = error_set_param(err, STATUS_INVALID, path,
+                                     "%s must be an object with a name and parameters", path);
+        if (status == STATUS_OK)
+            status = tool_set_add(set, path, values_member(function, "name"),
+                                  values_member(function, "parameters"), err);
+    }
+    a->tells_calls = true;
+    return status;
+}
+
 static enum status decode_chat(struct generation *g, const struct generation_source *source,
                                struct error *err)
 {
@@ -216,8 +241,11 @@ static enum status decode_chat(struct generation *g, const struct generation_sou
     enum status status = read_body(&a, &ollama_chat_fields, source, &kwargs, err);
     if (status == STATUS_OK && a.values.messages.n > 0)
         status = ollama_messages_of_chat(&messages, a.values.messages, err);
+    if (status == STATUS_OK)
+        status = read_tools(&a, err);
     if (status == STATUS_OK && messages.n > 0) {
         const struct chat_request request = {.messages = messages.span,
+                                             .tools = a.values.tools,
                                              .kwargs = kwargs,
                                              .add_generation_prompt = true,
                                              .join_parts = true};

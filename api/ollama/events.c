@@ -78,11 +78,17 @@ size_t ollama_event(struct generation *g, char *out, size_t room)
     if (g->complete)
         return 0;
     struct generation_ready ready = generation_ready(job);
-    if (!write_ready(&w, g, &ready) || !ready.finished)
+    if (g->tools != NULL ? !ollama_write_told(&w, g, &ready) : !write_ready(&w, g, &ready))
+        return w.n;
+    if (!ready.finished)
         return w.n;
     if (generation_failed(job)) {
         g->complete = json_error_event(&w, ollama_put_error, job, NULL, "", "\n");
         choice->sent.done = g->complete;
+        return w.n;
+    }
+    if (g->tools != NULL) {
+        write_end(&w, g, job);
         return w.n;
     }
     /* Text of no token of its own, and what was held back as a possible tag. */
@@ -96,5 +102,5 @@ size_t ollama_event(struct generation *g, char *out, size_t room)
 size_t ollama_event_min(const struct generation *g)
 {
     return LINE_BOUND + JSON_ERROR_EVENT_BOUND + OLLAMA_ENDING_BOUND + ollama_head_bound(g) +
-           2 * ollama_token_bound(g, g->choices[0].job);
+           2 * ollama_token_bound(g, g->choices[0].job) + ollama_call_min(g);
 }

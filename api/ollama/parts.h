@@ -31,6 +31,17 @@ void ollama_put_ending(struct json_writer *w, const struct generation *g, const 
 void ollama_put_error(struct json_writer *w, const struct api_error *what, const char *message,
                       size_t n_message, const char *param);
 
+/* --- answers of bodies with tools (calls.c) --- */
+
+/* Lines of what is ready and was not told yet. False: there is no room for all of it, or a call has
+ * not come to its end. */
+bool ollama_write_told(struct json_writer *w, struct generation *g,
+                       const struct generation_ready *ready);
+size_t ollama_call_min(const struct generation *g); /* more that a line may need */
+/* ,"message":{...} of a finished answer, and the bytes of it at most. */
+void ollama_put_told(struct json_writer *w, const struct generation *g);
+size_t ollama_told_bound(const struct generation *g);
+
 /* The dialect's functions. */
 size_t ollama_whole_bound(const struct generation *g);
 size_t ollama_whole(const struct generation *g, char *out, size_t room);

@@ -40,17 +40,6 @@ static bool next_of(struct telling *t, struct tool_event *e)
     return tool_reader_next(&t->reader, t->job->text, t->job->n_text, true, e);
 }
 
-size_t openai_n_calls(const struct generation *g, const struct choice *choice)
-{
-    struct telling t = tell_all(choice);
-    struct tool_event e;
-    if (g->tools == NULL)
-        return 0;
-    while (next_of(&t, &e))
-        continue;
-    return t.reader.n_calls;
-}
-
 /* A member that is a string of all events of a kind; empty: what stands for it then, or nothing. */
 static void put_texts(struct json_writer *w, const struct choice *choice, enum tool_event_kind kind,
                       const char *name, const char *empty)
@@ -81,7 +70,7 @@ void openai_put_told(struct json_writer *w, const struct generation *g, size_t i
     const struct choice *choice = &g->choices[i];
     struct telling t = tell_all(choice);
     struct tool_event e;
-    const bool calls = openai_n_calls(g, choice) > 0;
+    const bool calls = generation_n_calls(g, choice) > 0;
     bool begun = false;
     json_raw(w, ",\"message\":{\"role\":\"assistant\"");
     put_texts(w, choice, TOOL_THOUGHT, "reasoning_content", NULL);

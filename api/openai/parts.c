@@ -27,7 +27,7 @@ const char *openai_finish(const struct generation *g, const struct choice *choic
 {
     if (choice->job->finish != FINISH_STOP)
         return "length";
-    return g->tools != NULL && choice->reader.n_calls > 0 ? "tool_calls" : "stop";
+    return generation_n_calls(g, choice) > 0 ? "tool_calls" : "stop";
 }
 
 void openai_put_usage(struct json_writer *w, const struct generation *g)

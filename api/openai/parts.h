@@ -31,7 +31,6 @@ size_t openai_more_bound(const struct generation *g);
 
 /* ,"message":{...} of a finished choice, and the bytes of it at most. */
 void openai_put_told(struct json_writer *w, const struct generation *g, size_t i);
-size_t openai_n_calls(const struct generation *g, const struct choice *choice);
 size_t openai_told_bound(const struct generation *g, const struct choice *choice);
 /* Chunks of what is ready and was not told yet. False: there is no room for all of it. */
 bool openai_write_told(struct json_writer *w, struct generation *g, size_t i,

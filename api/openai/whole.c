@@ -35,10 +35,7 @@ static void put_choice(struct json_writer *w, const struct generation *g, size_t
         json_string2(w, choice->echo, choice->n_echo, choice->job->text, choice->job->n_text);
     }
     openai_put_logprobs(w, g, choice, 0, choice->job->n_tokens);
-    struct choice told = *choice; /* with its calls */
-    if (g->tools != NULL)
-        told.reader.n_calls = openai_n_calls(g, choice);
-    json_name_text(w, ",", "finish_reason", openai_finish(g, &told));
+    json_name_text(w, ",", "finish_reason", openai_finish(g, choice));
     json_raw(w, "}");
 }
 

@@ -311,6 +311,11 @@ enum status tool_set_allow(struct tool_set *set, const char *field, const struct
     return error_set_param(err, STATUS_INVALID, field, "%s names a tool that there is not", field);
 }
 
+bool tool_set_tells(const struct tool_set *set)
+{
+    return set->n_tools > 0 || (set->family != NULL && set->family->channels);
+}
+
 void tool_set_free(struct tool_set *set)
 {
     for (size_t i = 0; i < set->n_tools; i++)

@@ -73,6 +73,8 @@ enum status tool_set_only(struct tool_set *set, const char *field, const char *n
 enum status tool_set_allow(struct tool_set *set, const char *field, const struct cJSON *name,
                            struct error *err);
 bool tool_set_may_call(const struct tool_set *set, const struct tool *tool);
+/* Whether answers must be told apart: there are tools, or the syntax is one of channels. */
+bool tool_set_tells(const struct tool_set *set);
 void tool_set_free(struct tool_set *set); /* takes a zeroed one */
 
 /* A call's id, NUL-terminated, the same whenever it is asked for: of the request's, of which answer

@@ -120,10 +120,14 @@ START_TEST(what_cannot_be_honoured_is_refused_by_name)
         {"{\"max_tokens\":1,\"system\":5," USER "}", STATUS_INVALID, "system", "a string"},
         {"{\"max_tokens\":1,\"temperature\":1.5," USER "}", STATUS_INVALID, "temperature",
          "from 0 to 1"},
-        {"{\"max_tokens\":1,\"tools\":[{\"name\":\"x\"}]," USER "}", STATUS_UNSUPPORTED, "tools",
-         "tools are not supported"},
-        {"{\"max_tokens\":1,\"tool_choice\":{\"type\":\"any\"}," USER "}", STATUS_UNSUPPORTED,
-         "tool_choice", "tools are not supported"},
+        {"{\"max_tokens\":1,\"tools\":[{\"type\":\"web_search_20250305\"}]," USER "}",
+         STATUS_UNSUPPORTED, "tools.0", "\"custom\""},
+        {"{\"max_tokens\":1,\"tool_choice\":{\"type\":\"any\"}," USER "}", STATUS_INVALID,
+         "tool_choice", "needs tools"},
+        {"{\"max_tokens\":1,\"tools\":[{\"name\":\"x\"}],\"tool_choice\":{\"type\":\"tool\","
+         "\"name\":"
+         "\"y\"}," USER "}",
+         STATUS_INVALID, "tool_choice.name", "no tool \"y\""},
         {"{\"max_tokens\":1,\"thinking\":{\"type\":\"perhaps\"}," USER "}", STATUS_INVALID,
          "thinking.type", "\"enabled\""},
         {"{\"max_tokens\":1,\"thinking\":true," USER "}", STATUS_INVALID, "thinking", "an object"},
@@ -270,7 +274,8 @@ struct answered {
 
 static void check_answer(const struct answered *row, unsigned polls, size_t room)
 {
-    struct message_wishes wishes = {row->max_tokens, row->n_context, row->hides};
+    struct message_wishes wishes = {
+        .max_tokens = row->max_tokens, .n_context = row->n_context, .hides_thoughts = row->hides};
     struct choice choice = {.job = mini_job(tokenizer, 64, -1, row->stop)};
     struct generation g = {.choices = &choice,
                            .n_choices = 1,
@@ -349,7 +354,7 @@ START_TEST(short_room_takes_part_of_a_text)
     static const char text[] =
         "a\xe2\x82\xac\xf0\x9f\x98\x80\xe2\x82\xac\xe2\x82\xac\xc3\xa9zz\xe2\x82\xac\n";
     for (size_t room = 186; room < 260; room++) {
-        struct message_wishes wishes = {64, 512, false};
+        struct message_wishes wishes = {.max_tokens = 64, .n_context = 512};
         struct choice choice = {.job = mini_job(tokenizer, 64, -1, NULL)};
         struct generation g = {.choices = &choice,
                                .n_choices = 1,

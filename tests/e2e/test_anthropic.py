@@ -221,9 +221,9 @@ def test_a_client_that_leaves_is_cancelled(serve):
 
 def test_errors_have_the_apis_types(chat, serve, tmp_path):
     assert refusal(chat, max_tokens=...)["type"] == "invalid_request_error"
-    error = refusal(chat, tools=[{"name": "f", "input_schema": {}}])
+    error = refusal(chat, tools=[{"type": "web_search_20250305", "name": "web_search"}])
     assert error["type"] == "invalid_request_error" and "tools" in error["message"]
-    assert error["details"] == {"error_code": "unsupported_value", "param": "tools"}
+    assert error["details"] == {"error_code": "unsupported_value", "param": "tools.0"}
     body = chat.request("GET", PATH).json()
     assert body["error"]["type"] == "invalid_request_error"
     keys = tmp_path / "keys"
@@ -271,6 +271,7 @@ def talk_with(where, text):
         thought["thinking"] = text
     elif where in call:
         call[where] = text
+        result["tool_use_id"] = call["id"]
     said = {"type": "text", "text": text if where == "assistant" else "x"}
     talk = [{"role": "user", "content": text if where == "user" else "x"},
             {"role": "assistant", "content": [thought, said, call]},

@@ -261,7 +261,7 @@ def test_templates_of_requests_are_off_unless_they_are_on(serve, service):
 @pytest.mark.parametrize("fields", [
     {"messages": "hi"}, {"messages": {}}, {"messages": ["hi"]}, {"messages": [{"role": "user"}, 3]},
     {"messages": [{"role": "user", "content": "a", "images": ["aGk="]}]},
-    {"tools": [{"type": "function", "function": {"name": "f"}}]}, {"format": "xml"}])
+    {"tools": [{"type": "function", "function": {"name": "f x"}}]}, {"format": "xml"}])
 def test_refusals_of_chats_name_what_is_wrong(shared, fields):
     body = {"messages": MESSAGES, **fields}
     assert next(iter(fields)) in refusal(shared(*CHATML), "/api/chat", **body)
