@@ -11,10 +11,13 @@
 #include "server/routes.h"
 #include "server/service.h"
 #include "server/signals.h"
+#include "server/supervisor.h"
 #include "server/templates.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -26,6 +29,7 @@ enum { FAREWELL_MS = 2000 };
 enum ending {
     ENDING_NOT,
     ENDING_LEAVING,  /* --drain-delay */
+    ENDING_HANDOVER, /* --drain-seconds, with sockets that a supervisor keeps */
     ENDING_DRAINING, /* --drain-seconds */
     ENDING_OVERTIME, /* what was left has been aborted */
 };
@@ -36,6 +40,7 @@ struct life { /* of one server_run */
     server_load_fn *load;
     void *ctx;
     struct signals signals;
+    struct supervisor supervisor;
     uv_timer_t limit; /* of the ending's step */
     enum ending ending;
     struct { /* the loader's, until on_loaded */
@@ -47,6 +52,33 @@ struct life { /* of one server_run */
     } loaded;
     uint64_t begun_ns;
 };
+
+/* --- what the supervisor hears --- */
+
+static void say_status(struct service *service, char out[SUPERVISOR_TEXT_MAX])
+{
+    if (service->engine == NULL) {
+        snprintf(out, SUPERVISOR_TEXT_MAX, "loading the model");
+        return;
+    }
+    struct engine_stats stats;
+    engine_stats(service->engine, &stats);
+    double rate = metrics_generated_rate(&service->metrics, clock_now_ns(), stats.generated_tokens);
+    bool alive = service_is_alive(service);
+    snprintf(out, SUPERVISOR_TEXT_MAX, "%s: %zu running, %zu queued, %.1f tokens/s",
+             health_name(alive ? service->state : HEALTH_STALLED), stats.running, stats.queued,
+             rate);
+}
+
+static void on_supervisor(void *ctx)
+{
+    struct life *life = ctx;
+    struct service *service = &life->service;
+    char status[SUPERVISOR_TEXT_MAX];
+    say_status(service, status);
+    supervisor_beat(&life->supervisor, status, service_is_alive(service),
+                    service->state == HEALTH_LOADING);
+}
 
 /* --- loading --- */
 
@@ -142,11 +174,15 @@ static void on_loaded(uv_work_t *work, int status)
         .plan = engine_plan(service->engine),
         .kernels = service->model.kernels->name,
         .url = service->listener.url,
-        .unix_path = service->listener.n_tcp == 0 ? s->unix_path : NULL,
+        .unix_path = service->listener.n_tcp == 0 ? service->listener.url + strlen("unix:") : NULL,
         .needs_key = service->keys != NULL,
         .seconds = (double)(clock_now_ns() - life->begun_ns) * 1e-9,
     };
     greeting_log(&greeting);
+    acceptor_release(&service->http.acceptor); /* a supervisor's clients have waited for this */
+    char status_text[SUPERVISOR_TEXT_MAX];
+    say_status(service, status_text);
+    supervisor_ready(&life->supervisor, status_text);
 }
 
 /* --- draining --- */
@@ -165,9 +201,38 @@ static void begin_drain(struct life *life)
     service_settled(service);
 }
 
+/* Clients that come from now on wait in the sockets' queues for the next process, and none of those
+ * that are here is refused: each is answered, and its connection ends with that. */
+static void begin_handover(struct life *life)
+{
+    struct service *service = &life->service;
+    unsigned seconds = service->settings->drain_seconds;
+    life->ending = ENDING_HANDOVER;
+    service->state = HEALTH_LEAVING;
+    service->handing_over = true;
+    service->handover_ms = loop_now_ms(&service->loop);
+    acceptor_hold(&service->http.acceptor);
+    uv_timer_start(&life->limit, on_limit, (uint64_t)seconds * 1000, 0);
+    log_line(LOG_INFO,
+             "new clients wait for the next process; answering those that are connected, for at "
+             "most %u s",
+             seconds);
+    live_stop(service);
+    service_settled(service);
+}
+
+static void begin_last_work(struct life *life)
+{
+    if (life->service.listener.inherited)
+        begin_handover(life);
+    else
+        begin_drain(life);
+}
+
 static void begin_overtime(struct life *life)
 {
     life->ending = ENDING_OVERTIME;
+    life->service.state = HEALTH_DRAINING;
     log_line(LOG_WARN, "the drain's time is over: ending what is left");
     engine_abort_all(life->service.engine, "the server is stopping");
     uv_timer_start(&life->limit, on_limit, FAREWELL_MS, 0);
@@ -186,8 +251,8 @@ static void on_limit(uv_timer_t *timer)
 {
     struct life *life = timer->data;
     if (life->ending == ENDING_LEAVING)
-        begin_drain(life);
-    else if (life->ending == ENDING_DRAINING)
+        begin_last_work(life);
+    else if (life->ending == ENDING_DRAINING || life->ending == ENDING_HANDOVER)
         begin_overtime(life);
     else
         cut_all(&life->service);
@@ -210,11 +275,12 @@ static void begin_ending(struct life *life, const char *name)
         end_at_once(life, 0);
     }
     uint64_t delay_ms = (uint64_t)s->drain_delay * 1000;
-    service->drain_end_ms =
-        loop_now_ms(&service->loop) + delay_ms + (uint64_t)s->drain_seconds * 1000;
+    uint64_t most_ms = delay_ms + (uint64_t)s->drain_seconds * 1000;
+    service->drain_end_ms = loop_now_ms(&service->loop) + most_ms;
+    supervisor_stopping(&life->supervisor, "draining", most_ms + 2 * FAREWELL_MS);
     if (delay_ms == 0) {
         log_line(LOG_INFO, "%s: draining", name);
-        begin_drain(life);
+        begin_last_work(life);
         return;
     }
     life->ending = ENDING_LEAVING;
@@ -253,12 +319,24 @@ static void reload(struct service *service)
         log_line(LOG_INFO, "SIGHUP: nothing to reload (--api-key-file, --log-file)");
 }
 
+static void on_hangup(struct life *life)
+{
+    bool tells = life->service.state == HEALTH_OK; /* else it would say that it is ready again */
+    char status[SUPERVISOR_TEXT_MAX];
+    if (tells)
+        supervisor_reloading(&life->supervisor);
+    reload(&life->service);
+    say_status(&life->service, status);
+    if (tells)
+        supervisor_ready(&life->supervisor, status);
+}
+
 static void on_signal(void *ctx, int number)
 {
     struct life *life = ctx;
     const char *name = signals_name(number);
     if (number == SIGHUP && !signals_is_hangup(&life->signals)) {
-        reload(&life->service);
+        on_hangup(life);
     } else if (life->ending == ENDING_NOT) {
         begin_ending(life, number == SIGHUP ? "the terminal was closed" : name);
     } else if (number != SIGHUP && number != SIGXCPU) { /* those come again by themselves */
@@ -287,6 +365,7 @@ static void on_beat(void *ctx)
     uint64_t now_ms = loop_now_ms(&service->loop);
     http_beat(&service->http, now_ms);
     streams_beat(service, now_ms);
+    service_settled(service);
     /* Always, at this rate: whatever wake-up the library may have lost costs a quarter of a second
      * at most. */
     loop_drive(&service->loop);
@@ -376,12 +455,16 @@ static enum status start(struct life *life, const struct settings *settings, str
         status = listener_announce(&service->listener, err);
     if (status != STATUS_OK)
         return status;
+    if (service->listener.inherited) /* until the model is there: a 503 would lose a client */
+        acceptor_hold(&service->http.acceptor);
     uv_timer_init(&service->loop.uv, &life->limit);
+    supervisor_init(&life->supervisor, &service->loop.uv, on_supervisor, life);
     life->limit.data = life->work.data = life;
     int code = uv_queue_work(&service->loop.uv, &life->work, load, on_loaded);
     if (code != 0)
         return error_errno(err, -code, "the loader's thread");
-    log_line(LOG_INFO, "smallmind %s listening on %s", SMALLMIND_VERSION, service->listener.urls);
+    log_line(LOG_INFO, "smallmind %s listening on %s%s", SMALLMIND_VERSION, service->listener.urls,
+             service->listener.inherited ? " (the supervisor's sockets)" : "");
     if (service->keys == NULL && service->listener.remote)
         log_line(LOG_WARN, "reachable from other machines without an API key (--api-key-file)");
     return STATUS_OK;
@@ -416,6 +499,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     engine_destroy(service->engine);               /* its workers may wake the loop until here */
     jobs_free(&service->jobs);
     loop_close(&service->loop);
+    supervisor_close(&life->supervisor);
     listener_close(&service->listener);
     metrics_free(&service->metrics);
     keys_free(service->keys);

@@ -42,12 +42,19 @@ struct service {
     struct machine machine;
     struct live *live; /* the profile that is being made; NULL: none */
 
+    /* No client is accepted any more: they wait for the next process that gets the sockets. Those
+     * that are connected are answered, and each answer ends its connection. */
+    bool handing_over;
+    uint64_t handover_ms;              /* loop time: when that began */
     uint64_t drain_end_ms;             /* loop time: when a drain's time is over */
     uint64_t random_ids, random_seeds; /* generators' states */
 };
 
 /* Something has ended: a drain may be over. */
 void service_settled(struct service *service);
+
+/* Whether process and engine make progress. Loading is progress. */
+bool service_is_alive(const struct service *service);
 
 /* A number from a generator whose every state comes once (Steele et al., 2014). */
 uint64_t service_random(uint64_t *state);

@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A worker whose step takes longer than this makes no progress. */
-static const uint64_t stalled_ns = 60u * 1000000000ull;
-
 static enum MHD_Result answer_word(struct request *r, unsigned status, const char *text)
 {
     char body[64];
@@ -28,22 +25,17 @@ static enum MHD_Result answer_word(struct request *r, unsigned status, const cha
                                               .retry_ms = retry_ms});
 }
 
-/* Whether process and engine make progress. Loading is progress. */
-static bool is_alive(const struct service *service)
-{
-    return service->engine == NULL || engine_alive(service->engine, clock_now_ns(), stalled_ns);
-}
-
 static enum MHD_Result answer_livez(struct request *r)
 {
-    bool alive = is_alive(r->service);
+    bool alive = service_is_alive(r->service);
     return answer_word(r, alive ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
                        health_name(alive ? HEALTH_OK : HEALTH_STALLED));
 }
 
 static enum health health_of(const struct service *service)
 {
-    return service->state == HEALTH_OK && !is_alive(service) ? HEALTH_STALLED : service->state;
+    return service->state == HEALTH_OK && !service_is_alive(service) ? HEALTH_STALLED
+                                                                     : service->state;
 }
 
 static enum MHD_Result answer_readyz(struct request *r)

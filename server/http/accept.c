@@ -57,12 +57,24 @@ static void on_client(uv_poll_t *poll, int status, int events)
 
 void acceptor_resume(struct acceptor *acceptor)
 {
-    if (!acceptor->paused)
+    if (!acceptor->paused || acceptor->held)
         return;
     acceptor->paused = false;
     uv_timer_stop(&acceptor->retry);
     for (size_t i = 0; i < acceptor->n; i++)
         uv_poll_start(&acceptor->polls[i], UV_READABLE, on_client);
+}
+
+void acceptor_hold(struct acceptor *acceptor)
+{
+    acceptor->held = true;
+    pause_all(acceptor);
+}
+
+void acceptor_release(struct acceptor *acceptor)
+{
+    acceptor->held = false;
+    acceptor_resume(acceptor);
 }
 
 enum status acceptor_start(struct acceptor *acceptor, const struct listener *listener,

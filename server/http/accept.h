@@ -25,6 +25,7 @@ struct acceptor { /* zeroed first */
     const struct accept_events *events;
     void *ctx;
     bool paused; /* clients wait in the sockets' queues */
+    bool held;   /* until acceptor_release, whatever room there is */
 };
 
 /* From now on clients are taken. The sockets stay the listener's; the loop's end closes the
@@ -34,3 +35,8 @@ enum status acceptor_start(struct acceptor *acceptor, const struct listener *lis
                            struct error *err);
 /* A connection has ended: there may be room again. */
 void acceptor_resume(struct acceptor *acceptor);
+
+/* Clients wait in the sockets' queues from now on, for acceptor_release or for another process that
+ * has the same sockets. */
+void acceptor_hold(struct acceptor *acceptor);
+void acceptor_release(struct acceptor *acceptor);

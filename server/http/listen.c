@@ -2,6 +2,7 @@
 #include "server/http/listen.h"
 
 #include "base/append.h"
+#include "server/http/inherit.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,10 +32,11 @@ static void set_tcp_options(int fd, unsigned stall_seconds)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-union address { /* one memory under its four types */
+union address { /* one memory under its types */
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
+    struct sockaddr_un local;
     struct sockaddr_storage largest;
 };
 
@@ -241,24 +243,31 @@ static int open_endpoints(struct listener *l, struct endpoints *e, const struct 
     return 0;
 }
 
+static void add_url(struct listener *l, const char *url)
+{
+    size_t n = strlen(l->urls);
+    if (l->url[0] == '\0')
+        snprintf(l->url, sizeof l->url, "%s", url);
+    append_text(l->urls, sizeof l->urls, &n, "%s%s", n > 0 ? ", " : "", url);
+}
+
+static void add_address(struct listener *l, const union address *address, socklen_t n,
+                        unsigned port)
+{
+    char host[NI_MAXHOST] = "", url[sizeof l->url];
+    getnameinfo(&address->any, n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    bool v6 = address->any.sa_family == AF_INET6;
+    snprintf(url, sizeof url, v6 ? "http://[%.256s]:%u" : "http://%.256s:%u", host, port);
+    add_url(l, url);
+    l->remote = l->remote || !is_loopback(address);
+}
+
 static void describe(struct listener *l, const struct endpoints *e)
 {
-    size_t n = 0;
-    l->loopback = true;
-    for (size_t i = 0; i < e->n; i++) {
-        const struct endpoint *p = &e->list[i];
-        char host[NI_MAXHOST] = "", url[sizeof l->url];
-        if (!p->bound)
-            continue;
-        getnameinfo(&p->address.any, p->n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
-        bool v6 = p->address.any.sa_family == AF_INET6;
-        snprintf(url, sizeof url, v6 ? "http://[%.256s]:%u" : "http://%.256s:%u", host, l->port);
-        if (l->url[0] == '\0')
-            snprintf(l->url, sizeof l->url, "%s", url);
-        append_text(l->urls, sizeof l->urls, &n, "%s%s", n > 0 ? ", " : "", url);
-        l->loopback = l->loopback && is_loopback(&p->address);
-    }
-    l->remote = !l->loopback;
+    for (size_t i = 0; i < e->n; i++)
+        if (e->list[i].bound)
+            add_address(l, &e->list[i].address, e->list[i].n, l->port);
+    l->loopback = !l->remote;
 }
 
 static enum status open_tcp(struct listener *l, const struct settings *s, struct error *err)
@@ -330,10 +339,53 @@ static enum status open_unix(struct listener *l, const struct settings *s, struc
         l->fds[l->n++] = fd;
     if (!ok)
         return error_errno(err, number, "cannot listen on %s", path);
-    size_t n = strlen(l->urls);
-    append_text(l->urls, sizeof l->urls, &n, "%sunix:%s", n > 0 ? ", " : "", path);
-    if (l->url[0] == '\0')
-        snprintf(l->url, sizeof l->url, "unix:%s", path);
+    char url[sizeof l->url];
+    snprintf(url, sizeof url, "unix:%s", path);
+    add_url(l, url);
+    return STATUS_OK;
+}
+
+/* --- sockets of a supervisor's --- */
+
+static void add_inherited(struct listener *l, int fd, bool tcp, unsigned stall_seconds)
+{
+    union address address = {.largest = {0}};
+    socklen_t n = sizeof address;
+    char url[sizeof l->url];
+    bool named = getsockname(fd, &address.any, &n) == 0;
+    bool is_tcp = named && address.any.sa_family != AF_UNIX;
+    if (is_tcp != tcp)
+        return;
+    l->fds[l->n++] = fd;
+    if (tcp) {
+        set_tcp_options(fd, stall_seconds);
+        l->n_tcp++;
+        l->port = l->port != 0 ? l->port : port_of(fd);
+        add_address(l, &address, n, port_of(fd));
+        return;
+    }
+    /* An abstract socket's name begins with a zero byte. */
+    size_t n_path = n > offsetof(struct sockaddr_un, sun_path)
+                        ? (size_t)n - offsetof(struct sockaddr_un, sun_path)
+                        : 0;
+    bool abstract = n_path > 1 && address.local.sun_path[0] == '\0';
+    snprintf(url, sizeof url, "unix:%s%.*s", abstract ? "@" : "", (int)(n_path - abstract),
+             address.local.sun_path + abstract);
+    add_url(l, url);
+}
+
+static enum status take_inherited(struct listener *l, const struct settings *s, struct error *err)
+{
+    int fds[LISTENER_SOCKETS_MAX];
+    size_t n;
+    enum status status = inherit_sockets(fds, LISTENER_SOCKETS_MAX, &n, err);
+    if (status != STATUS_OK || n == 0)
+        return status;
+    l->inherited = true;
+    for (int tcp = 1; tcp >= 0; tcp--)
+        for (size_t i = 0; i < n; i++)
+            add_inherited(l, fds[i], tcp == 1, s->stall_seconds);
+    l->loopback = l->n_tcp > 0 && !l->remote;
     return STATUS_OK;
 }
 
@@ -342,10 +394,10 @@ static enum status open_unix(struct listener *l, const struct settings *s, struc
 enum status listener_open(struct listener *out, const struct settings *settings, struct error *err)
 {
     *out = (struct listener){.n = 0};
-    enum status status = STATUS_OK;
-    if (!settings->unix_alone)
+    enum status status = take_inherited(out, settings, err);
+    if (status == STATUS_OK && !out->inherited && !settings->unix_alone)
         status = open_tcp(out, settings, err);
-    if (status == STATUS_OK && settings->unix_path != NULL)
+    if (status == STATUS_OK && !out->inherited && settings->unix_path != NULL)
         status = open_unix(out, settings, err);
     if (status != STATUS_OK)
         listener_close(out);

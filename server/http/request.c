@@ -147,7 +147,8 @@ static void check_access(struct request *r, const char *path)
 {
     const struct service *service = r->service;
     struct origin_rules rules = service->origins;
-    if (rules.loopback && service->settings->unix_path != NULL && listener_is_unix(r->conn->fd))
+    bool has_unix = service->listener.n > service->listener.n_tcp;
+    if (rules.loopback && has_unix && listener_is_unix(r->conn->fd))
         rules.loopback = false; /* no page gets there */
     bool reads = strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
     const char *foreign = headers_foreign(&r->headers, &rules, reads && strcmp(path, "/") == 0);
@@ -375,7 +376,7 @@ bool response_header(struct MHD_Response *response, const char *name, const char
 
 static bool ends_connection(const struct request *r)
 {
-    return r->last || r->service->state == HEALTH_DRAINING;
+    return r->last || r->service->handing_over || r->service->state == HEALTH_DRAINING;
 }
 
 static bool add_common_headers(const struct request *r, struct MHD_Response *response,
