@@ -19,7 +19,6 @@ static const char keeps_nothing[] =
     "this server keeps no conversations; send the whole of it in input";
 
 /* clang-format off */
-static const char no_tools[] = "tools are not supported yet";
 static const struct field rows[] = {
     {"model", FIELD_ANY, .nullable = true, ASKED(model)},
     {"input", FIELD_RAW, .nullable = true, ASKED(messages)},
@@ -48,11 +47,12 @@ static const struct field rows[] = {
     {"prompt", FIELD_NONE, .refused = "this server keeps no prompts; send the text in input"},
     {"context_management", FIELD_NONE, .refused = "the conversation is read as it is sent"},
     {"moderation", FIELD_NONE, .refused = "this server moderates nothing"},
-    {"tools", FIELD_NONE, .refused = no_tools},
+    {"tools", FIELD_RAW, .nullable = true, ASKED(tools)},
+    {"parallel_tool_calls", FIELD_BOOL, .initial = true, .nullable = true, ASKED(parallel_calls)},
     IGNORED("store"), IGNORED("stream_options"), IGNORED("truncation"), IGNORED("user"),
     IGNORED("service_tier"), IGNORED("safety_identifier"), IGNORED("prompt_cache_key"),
     IGNORED("prompt_cache_retention"), IGNORED("prompt_cache_options"),
-    IGNORED("parallel_tool_calls"), IGNORED("max_tool_calls"), IGNORED("background_options"),
+    IGNORED("max_tool_calls"), IGNORED("background_options"),
     IGNORED("access_programs"), IGNORED("image"),
 };
 const struct field_table openai_response_fields = {.fields = rows,
@@ -75,9 +75,6 @@ static enum status check_shape(struct asking *a, struct error *err)
         status = shape_read_format(&format, values_member(v->response_format, "format"), err);
     if (status != STATUS_OK)
         return status;
-    if (v->tool_choice != NULL && !values_is_text(v->tool_choice, "none") &&
-        !values_is_text(v->tool_choice, "auto"))
-        return error_set_param(err, STATUS_UNSUPPORTED, "tool_choice", "tool_choice: %s", no_tools);
     if (v->metadata.n > 0 && v->metadata.at[0] != '{')
         return error_set_param(err, STATUS_INVALID, "metadata", "metadata must be an object");
     return STATUS_OK;
@@ -123,22 +120,34 @@ static enum status read_effort(const struct asked *v, struct response_wishes *wi
 static enum status keep_wishes(const struct asking *a, struct generation *g, struct error *err)
 {
     const struct asked *v = &a->values;
-    size_t bytes = sizeof(struct response_wishes) + v->system.n + v->metadata.n;
+    char *choice = v->tool_choice != NULL ? cJSON_PrintUnformatted(v->tool_choice) : NULL;
+    const struct json_span parts[] = {
+        v->system, v->metadata, v->tools, {choice, choice != NULL ? strlen(choice) : 0}};
+    size_t bytes = sizeof(struct response_wishes);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        bytes += parts[i].n;
     struct response_wishes *wishes = malloc(bytes);
-    if (wishes == NULL)
+    if (wishes == NULL || (v->tool_choice != NULL && choice == NULL)) {
+        cJSON_free(choice);
+        free(wishes);
         return error_no_memory(err, bytes, "a request");
-    char *text = (char *)(wishes + 1);
+    }
     *wishes = (struct response_wishes){
-        .instructions = {text, v->system.n},
-        .metadata = {text + v->system.n, v->metadata.n},
+        .parallel_calls = v->parallel_calls,
         .temperature = v->temperature,
         .top_p = v->top_p,
         .max_output_tokens = v->max_tokens,
     };
-    if (v->system.n > 0)
-        memcpy(text, v->system.at, v->system.n);
-    if (v->metadata.n > 0)
-        memcpy(text + v->system.n, v->metadata.at, v->metadata.n);
+    struct json_span *const kept[] = {&wishes->instructions, &wishes->metadata, &wishes->tools,
+                                      &wishes->tool_choice};
+    char *text = (char *)(wishes + 1);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        *kept[i] = (struct json_span){text, parts[i].n};
+        if (parts[i].n > 0)
+            memcpy(text, parts[i].at, parts[i].n);
+        text += parts[i].n;
+    }
+    cJSON_free(choice);
     g->wishes = wishes;
     return STATUS_OK;
 }
@@ -147,6 +156,7 @@ static enum status add_input(struct asking *a, struct generation *g, struct erro
 {
     const struct asked *v = &a->values;
     struct turns turns = {.memory = NULL};
+    struct tool_list tools = {.memory = NULL};
     char *joined = NULL, effort[RESPONSES_EFFORT_MAX + 32] = "";
     const struct response_wishes *wishes = responses_wishes(g);
     struct chat_request request = {.add_generation_prompt = true, .join_parts = true};
@@ -154,13 +164,17 @@ static enum status add_input(struct asking *a, struct generation *g, struct erro
         snprintf(effort, sizeof effort, "\"reasoning_effort\":\"%s\",", wishes->effort);
     enum status status = responses_conversation(v->system, v->messages, &turns, err);
     if (status == STATUS_OK)
+        status = responses_read_tools(a, &tools, err);
+    if (status == STATUS_OK)
         status = asking_join_kwargs(a, effort, &joined, &request.kwargs, err);
     if (status == STATUS_OK) {
         request.messages = turns_end(&turns);
+        request.tools = tool_list_end(&tools);
         status = asking_add_chat(a, g, &request, "input", err);
     }
     free(joined);
     turns_free(&turns);
+    tool_list_free(&tools);
     return status;
 }
 

@@ -2,7 +2,8 @@
  * the model thought and one for its answer, each added, filled and done, between the response's
  * beginning and its end. Each call writes as many whole events as fit. Loop thread; allocates
  * nothing. */
-#include "api/responses/parts.h"
+#include "api/responses/calls.h"
+#include "api/responses/items.h"
 
 #include <string.h>
 
@@ -257,6 +258,8 @@ static bool write_next(struct json_writer *w, struct generation *g,
         g->stage++;
         return true;
     }
+    if (g->tools != NULL)
+        return responses_write_told(w, g, ready) && ready->finished && write_end(w, g);
     bool over = ready->finished || choice->reasoning.stage == REASONING_OVER;
     if (choice->stage < STAGE_ANSWER && write_thought(w, g, over, failed))
         return true;
@@ -277,7 +280,8 @@ size_t responses_event(struct generation *g, char *out, size_t room)
     struct generation_ready ready = generation_ready(choice->job);
     if (g->complete)
         return 0;
-    reasoning_advance(&choice->reasoning, choice->job->text, ready.n_text, ready.finished);
+    if (g->tools == NULL) /* else it is read anew for each item */
+        reasoning_advance(&choice->reasoning, choice->job->text, ready.n_text, ready.finished);
     while (write_next(&w, g, &ready))
         ;
     if (!w.full)
@@ -291,6 +295,8 @@ size_t responses_event_min(const struct generation *g)
     const struct choice *choice = &g->choices[0];
     struct generation_ready ready = generation_ready(choice->job);
     const struct reasoning *r = &choice->reasoning;
+    if (g->tools != NULL)
+        return ENVELOPE + strlen(g->id) + responses_bound(g) + responses_call_min(g);
     bool ends_thought = choice->stage < STAGE_ANSWER && r->stage == REASONING_OVER;
     size_t n_text = ready.finished ? ready.n_text : ends_thought ? r->thought[1] : 0;
     size_t n_tokens = ready.finished ? ready.n_tokens : 1;

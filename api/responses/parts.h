@@ -1,6 +1,8 @@
 /* parts.h - what the files of the Responses API share. Inside api/responses alone. */
 #pragma once
 
+#include "api/asked/calling.h"
+#include "api/asked/tool_list.h"
 #include "api/asked/turns.h"
 #include "api/json/json.h"
 #include "api/json/logprobs.h"
@@ -10,17 +12,24 @@
 enum status responses_conversation(struct json_span instructions, struct json_span input,
                                    struct turns *out, struct error *err);
 
+/* The body's tools, and the same in OpenAI's older shape. */
+enum status responses_read_tools(struct asking *a, struct tool_list *list, struct error *err);
+
 enum { RESPONSES_EFFORT_MAX = 16 };
 
 struct response_wishes { /* a generation's: what answers repeat of a body, and a stream's state */
-    struct json_span instructions, metadata; /* as they stood; in the memory after this struct */
-    char effort[RESPONSES_EFFORT_MAX + 1];   /* of reasoning; "": none was named */
+    /* as they stood; in the memory after this struct */
+    struct json_span instructions, metadata, tools, tool_choice;
+    bool parallel_calls;
+    char effort[RESPONSES_EFFORT_MAX + 1]; /* of reasoning; "": none was named */
     double temperature, top_p;
     uint64_t max_output_tokens; /* 0: none were named */
     uint64_t top_logprobs;
     bool logprobs; /* asked for */
 
     uint64_t sequence; /* the next event's number */
+    size_t n_items;    /* with tools: begun */
+    unsigned open;     /* the kind of the one that is (items.h) */
     size_t next_token; /* whose log-probabilities have not been sent */
 };
 static inline struct response_wishes *responses_wishes(const struct generation *g)

@@ -1,6 +1,6 @@
 /* whole.c - a finished response as one JSON object, and the parts that events write like it. Loop
  * thread; allocates nothing. */
-#include "api/responses/parts.h"
+#include "api/responses/items.h"
 
 #include <string.h>
 
@@ -94,6 +94,10 @@ static void put_output(struct json_writer *w, const struct generation *g,
                        enum response_status status, const struct reasoning *r)
 {
     bool thought = r->thought[1] > r->thought[0], answered = r->answer[1] > r->answer[0];
+    if (g->tools != NULL) {
+        responses_put_items(w, g, status_name(status));
+        return;
+    }
     if (thought) {
         struct response_part part = responses_thought(g, r);
         responses_put_item(w, g, &part, r->stage == REASONING_OVER ? RESPONSE_COMPLETED : status,
@@ -144,10 +148,12 @@ static void put_wishes(struct json_writer *w, const struct response_wishes *wish
     json_name(w, ",", "top_p");
     json_float(w, (float)wishes->top_p);
     json_name_uint(w, ",", "top_logprobs", wishes->top_logprobs);
-    json_raw(w, ",\"background\":false,\"parallel_tool_calls\":true,\"previous_response_id\":null,"
+    put_span(w, "tools", wishes->tools, "[]");
+    put_span(w, "tool_choice", wishes->tool_choice, "\"auto\"");
+    json_name_bool(w, ",", "parallel_tool_calls", wishes->parallel_calls);
+    json_raw(w, ",\"background\":false,\"previous_response_id\":null,"
                 "\"service_tier\":\"default\",\"store\":false,\"text\":{\"format\":{\"type\":"
-                "\"text\"}},\"tool_choice\":\"auto\",\"tools\":[],\"truncation\":\"disabled\","
-                "\"user\":null");
+                "\"text\"}},\"truncation\":\"disabled\",\"user\":null");
 }
 
 static void put_usage(struct json_writer *w, const struct generation *g)
@@ -204,7 +210,7 @@ size_t responses_bound(const struct generation *g)
     enum { OBJECT = 1536, MESSAGE = 2560 /* of an error */ };
     const struct response_wishes *wishes = responses_wishes(g);
     return OBJECT + MESSAGE + strlen(g->id) + json_string_bound(strlen(g->model)) +
-           wishes->instructions.n + wishes->metadata.n;
+           wishes->instructions.n + wishes->metadata.n + wishes->tools.n + wishes->tool_choice.n;
 }
 
 size_t responses_output_bound(const struct generation *g, size_t n_text, size_t n_tokens)
@@ -218,6 +224,8 @@ size_t responses_output_bound(const struct generation *g, size_t n_text, size_t 
 size_t responses_whole_bound(const struct generation *g)
 {
     const struct job *job = g->choices[0].job;
+    if (g->tools != NULL)
+        return responses_bound(g) + responses_items_bound(g, job->n_text, true);
     return responses_bound(g) + responses_output_bound(g, job->n_text, job->n_tokens);
 }
 

@@ -197,7 +197,7 @@ def test_a_client_that_leaves_is_cancelled(serve):
 @pytest.mark.parametrize("fields, param", [
     (dict(previous_response_id="resp_1"), "previous_response_id"),
     (dict(conversation="conv_1"), "conversation"), (dict(background=True), "background"),
-    (dict(tools=[{"type": "web_search"}]), "tools"),
+    (dict(tools=[{"type": "web_search"}]), "tools[0]"),
     (dict(text={"format": {"type": "json_schema"}}), "text.format"),
     (dict(input=...), "input"), (dict(max_output_tokens=100000), "max_output_tokens"),
     (dict(input=[{"type": "item_reference", "id": "x"}]), "input[0]"),

@@ -147,3 +147,90 @@ def test_ollamas_calls_are_whole(shared, tmp_path):
         check_input(call["function"]["name"], call["function"]["arguments"])
     thought = "".join(line["message"].get("thinking", "") for line in found)
     assert thought == whole["message"].get("thinking", "")
+
+
+# --- Responses ---
+
+RESPONSES = [{"type": "function", **f} for f in FUNCTIONS]
+
+
+def respond(service, status=200, **fields):
+    response = service.post("/v1/responses", {
+        "input": "How is the weather?", "max_output_tokens": 900, "seed": 1, "tools": RESPONSES,
+        **fields})
+    assert response.status == status, response
+    return response.json()
+
+
+def check_events(service, **fields):
+    """The last response of a stream whose events tell of each item, its growth and its end."""
+    body = {"input": "How is the weather?", "max_output_tokens": 900, "seed": 1,
+            "tools": RESPONSES, **fields}
+    events = all_events(service, "/v1/responses", body)
+    items, grown = [], ""
+    assert [data["sequence_number"] for _, data in events] == list(range(len(events)))
+    for name, data in events:
+        if name == "response.output_item.added":
+            assert data["output_index"] == len(items) and data["item"]["status"] == "in_progress"
+            items.append(data["item"])
+            grown = ""
+        elif name.endswith(".delta"):
+            assert data["item_id"] == items[-1]["id"]
+            grown += data["delta"]
+        elif name == "response.function_call_arguments.done":
+            assert data["arguments"] == grown and data["name"] == items[-1]["name"]
+        elif name == "response.output_text.done":
+            assert data["text"] == grown
+        elif name == "response.output_item.done":
+            items[-1] = data["item"]
+    last = events[-1][1]["response"]
+    assert last["output"] == items
+    return last
+
+
+def without_ids(output):
+    return [{k: v for k, v in item.items() if k not in ("id", "call_id")} for item in output]
+
+
+def test_responses_call_functions(tools):
+    for choice in ("required", {"type": "function", "name": "get_weather"}):
+        body = respond(tools, tool_choice=choice)
+        assert body["status"] == "completed" and body["output"]
+        assert body["tools"] == RESPONSES and body["tool_choice"] == choice
+        for item in body["output"]:
+            assert item["type"] == "function_call" and item["status"] == "completed"
+            check_call({"type": "function", "id": item["call_id"], "function": item})
+        last = check_events(tools, tool_choice=choice)
+        assert without_ids(last["output"]) == without_ids(body["output"])
+        assert last["status"] == "completed"
+    alone = respond(tools, tool_choice="required", parallel_tool_calls=False)
+    assert len(alone["output"]) == 1 and alone["parallel_tool_calls"] is False
+
+
+def test_responses_text_and_cuts(tools):
+    body = respond(tools, max_output_tokens=20)
+    last = check_events(tools, max_output_tokens=20)
+    assert without_ids(last["output"]) == without_ids(body["output"])
+    assert [item["type"] for item in body["output"]] == ["message"]
+    cut = respond(tools, tool_choice="required", max_output_tokens=3)
+    assert cut["status"] == "incomplete"
+    assert check_events(tools, tool_choice="required", max_output_tokens=3)["status"] \
+        == "incomplete"
+
+
+def test_responses_outputs_are_read(tools):
+    call = {"type": "function_call", "call_id": "call_1", "name": "ping", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "pong"}
+    talk = [{"role": "user", "content": "x"}, call, result]
+    assert respond(tools, input=talk, max_output_tokens=4)["output"]
+    error = respond(tools, 400, input=[*talk, dict(result, call_id="call_2")])["error"]
+    assert error["param"] == "input[3].call_id"
+
+
+@pytest.mark.parametrize("fields, param", [
+    (dict(tools=[RESPONSES[0], RESPONSES[0]]), "tools[1]"),
+    (dict(tools=[], tool_choice="required"), "tool_choice"),
+    (dict(tool_choice={"type": "function", "name": "x"}), "tool_choice"),
+    (dict(top_logprobs=2), "include")])
+def test_responses_refusals(tools, fields, param):
+    assert respond(tools, 400, **fields)["error"]["param"] == param
