@@ -61,7 +61,7 @@ BYTE_LEVEL = {
     "llama-bpe": (None, byte_level(cl100k(THREE)), True),
     "lfm2": (None, byte_level(cl100k(THREE)), True),
     "dbrx": (None, byte_level(cl100k(THREE)), False),
-    "glm4": (None, byte_level(cl100k(THREE)), False),
+    "glm4": (None, byte_level(cl100k(THREE)), True),
     "qwen2": (NFC, byte_level(cl100k(ONE)), False),
     "qwen35": (NFC, byte_level(QWEN35), False),
     "tekken": (None, byte_level(cased(ONE, short="")), True),
