@@ -1,5 +1,6 @@
 """Models of every family in many shapes: the program's numbers against a plain forward pass in
-double precision (tests/tools/arch_reference.py)."""
+double precision (tests/tools/arch_reference.py), and the same bytes in other ways to compute them.
+"""
 import json
 import math
 import subprocess
@@ -19,9 +20,12 @@ N_TOKENS = 44
 SERVED = 4096  # positions, by default
 
 
-def ours(path, ids, width):
+WAYS = (("1", "2", "0"), ("7", "2", "1"))  # tokens of a step, threads, reference kernels
+
+
+def ours(path, ids, width, way=()):
     done = subprocess.run(
-        [PROGRAM, path, "0"], input=" ".join(map(str, ids)).encode(), capture_output=True
+        [PROGRAM, path, "0", *way], input=" ".join(map(str, ids)).encode(), capture_output=True
     )
     assert done.returncode == 0, done.stderr.decode()
     return np.frombuffer(done.stdout, "<f4").astype(np.float64).reshape(len(ids), width)
@@ -48,7 +52,10 @@ def test_a_variant_is_right(tmp_path, variant):
     net = arch_reference.Net(arch_variants.plain(keys), tensors, served)
     n_vocab = len(tensors["token_embd.weight"])
     ids = [int(i) for i in np.random.default_rng(7).integers(4, n_vocab, N_TOKENS)]
-    got = ours(path, ids, net.d if arch in arch_reference.ENCODERS else n_vocab)
+    width = net.d if arch in arch_reference.ENCODERS else n_vocab
+    got = ours(path, ids, width)
+    for way in WAYS:
+        assert ours(path, ids, width, way).tobytes() == got.tobytes(), f"{name}: {way}"
     away = distance(net, got, ids)
     assert away.max() < 1e-3, f"{name}: {away.max():.4g} at token {int(away.argmax())}"
 
