@@ -42,7 +42,8 @@ def test_openais_chats(url):
     call = choice.message.tool_calls[0]
     check(json.loads(call.function.arguments))
     talk += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "Sunny"}]
-    second = client.chat.completions.create(messages=talk, tool_choice="none", max_tokens=8, **asked)
+    second = client.chat.completions.create(messages=talk, tool_choice="none", max_tokens=8,
+                                            **asked)
     assert second.choices[0].message.content and not second.choices[0].message.tool_calls
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(
