@@ -223,6 +223,8 @@ static const struct expr *in_json(struct schema *s, const struct expr *e)
         return expr_repeat(s->b, in_json(s, e->repeat.of), e->repeat.min, e->repeat.max);
     case EXPR_RULE:
     case EXPR_UNTIL:
+    case EXPR_BOTH:
+    case EXPR_BUT:
         break;
     }
     return e;

@@ -6,23 +6,11 @@
 #include "grammar/automaton.h"
 
 #include "grammar/analysis.h"
+#include "grammar/sets.h"
 #include "grammar/thompson.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct state_set {      /* of nondeterministic states that read, call or accept */
-    const uint32_t *at; /* ascending */
-    uint32_t n;
-    uint32_t hash_next; /* another set of its bucket; 0: none */
-};
-
-struct set_table { /* of sets, by their content */
-    struct state_set *sets;
-    size_t n, room;
-    uint32_t *buckets;
-    size_t n_buckets;
-};
 
 struct determinizing {
     struct grammar_builder *b;
@@ -32,102 +20,13 @@ struct determinizing {
     struct automaton *a;
     struct set_table states; /* set i is state i */
     struct set_table likes;  /* the same with each state by the one that it is like */
-    size_t calls_room, states_room, marks_room;
+    size_t calls_room, states_room;
     uint32_t *rule_of;   /* [builder's rules]: the automaton's, plus one */
     uint32_t *source_of; /* [automaton's rules]: the builder's */
-    uint32_t *marks;     /* [nfa.n]: seen in this round */
-    uint32_t round;
-    uint32_t *found, *stack; /* [nfa.n] */
-    size_t n_found;
+    struct closure closure;
 };
 
-/* --- sets --- */
-
-static uint32_t hash_set(const uint32_t *at, size_t n)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ at[i]) * 0x100000001b3u;
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
-static bool table_grow(struct grammar_builder *b, struct set_table *t)
-{
-    size_t room = t->room > 0 ? 2 * t->room : 256;
-    struct state_set *sets = expr_alloc(b, room, sizeof *sets);
-    uint32_t *buckets = expr_alloc(b, room, sizeof *buckets);
-    if (sets == NULL || buckets == NULL)
-        return false;
-    if (t->n > 0)
-        memcpy(sets, t->sets, t->n * sizeof *sets);
-    t->sets = sets;
-    t->room = t->n_buckets = room;
-    t->buckets = buckets;
-    for (size_t i = 1; i < t->n; i++) {
-        uint32_t *bucket = &buckets[hash_set(sets[i].at, sets[i].n) & (room - 1)];
-        sets[i].hash_next = *bucket;
-        *bucket = (uint32_t)i;
-    }
-    return true;
-}
-
-/* The set's number, a new one if need be; 0 is the table's place for no set. */
-static uint32_t table_find(struct grammar_builder *b, struct set_table *t, const uint32_t *at,
-                           size_t n)
-{
-    if (t->n + 1 >= t->room && !table_grow(b, t))
-        return 0;
-    t->n = t->n > 0 ? t->n : 1;
-    uint32_t *bucket = &t->buckets[hash_set(at, n) & (t->n_buckets - 1)];
-    for (uint32_t i = *bucket; i != 0; i = t->sets[i].hash_next)
-        if (t->sets[i].n == n && memcmp(t->sets[i].at, at, n * sizeof *at) == 0)
-            return i;
-    uint32_t *copy = expr_alloc(b, n, sizeof *copy);
-    if (copy == NULL)
-        return 0;
-    memcpy(copy, at, n * sizeof *at);
-    t->sets[t->n] = (struct state_set){.at = copy, .n = (uint32_t)n, .hash_next = *bucket};
-    *bucket = (uint32_t)t->n;
-    return (uint32_t)t->n++;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* --- closures --- */
-
-static void closure_begin(struct determinizing *g)
-{
-    g->n_found = 0;
-    g->round++;
-}
-
-/* Adds what is reached from state without reading. */
-static void closure_add(struct determinizing *g, uint32_t state)
-{
-    size_t n_stack = 0;
-    if (g->marks[state] == g->round)
-        return;
-    g->marks[state] = g->round;
-    g->stack[n_stack++] = state;
-    while (n_stack > 0) {
-        uint32_t at = g->stack[--n_stack];
-        const struct nfa_state *s = &g->nfa.states[at];
-        if (s->kind != NFA_SPLIT) {
-            g->found[g->n_found++] = at;
-            continue;
-        }
-        const uint32_t ways[] = {s->next, s->other};
-        for (int i = 0; i < 2; i++)
-            if (g->marks[ways[i]] != g->round) {
-                g->marks[ways[i]] = g->round;
-                g->stack[n_stack++] = ways[i];
-            }
-    }
-}
+/* --- states --- */
 
 static bool more_states(struct determinizing *g, size_t n)
 {
@@ -153,10 +52,10 @@ static bool more_states(struct determinizing *g, size_t n)
 static uint32_t closure_end(struct determinizing *g, uint32_t rule)
 {
     struct automaton *a = g->a;
-    if (g->n_found == 0)
+    if (g->closure.n_found == 0)
         return STATE_DEAD;
-    qsort(g->found, g->n_found, sizeof *g->found, by_number);
-    uint32_t state = table_find(g->b, &g->states, g->found, g->n_found);
+    closure_sort(&g->closure);
+    uint32_t state = sets_find(g->b, &g->states, g->closure.found, g->closure.n_found);
     if (state == 0 || state < a->n_states)
         return state;
     size_t n_bytes = ((size_t)state + 1) * a->n_classes * sizeof *a->next;
@@ -166,11 +65,11 @@ static uint32_t closure_end(struct determinizing *g, uint32_t rule)
     if (!more_states(g, (size_t)state + 1) || expr_status(g->b) != STATUS_OK)
         return STATE_DEAD;
     size_t n_like = 0;
-    for (size_t i = 0; i < g->n_found; i++)
-        g->found[n_like++] = g->nfa.states[g->found[i]].like;
-    qsort(g->found, n_like, sizeof *g->found, by_number);
+    for (size_t i = 0; i < g->closure.n_found; i++)
+        g->closure.found[n_like++] = g->nfa.states[g->closure.found[i]].like;
+    closure_sort(&g->closure);
     a->states[state] = (struct automaton_state){
-        .rule = rule, .likeness = table_find(g->b, &g->likes, g->found, n_like)};
+        .rule = rule, .likeness = sets_find(g->b, &g->likes, g->closure.found, n_like)};
     memset(&a->next[state * a->n_classes], 0, a->n_classes * sizeof *a->next);
     a->n_states = (size_t)state + 1;
     return state;
@@ -221,11 +120,11 @@ static void make_calls(struct determinizing *g, uint32_t state, uint32_t rule)
             done |= a->calls[k].rule == callee;
         if (done)
             continue;
-        closure_begin(g);
+        closure_begin(&g->closure);
         for (uint32_t k = i; k < set.n; k++) {
             const struct nfa_state *other = &g->nfa.states[set.at[k]];
             if (other->kind == NFA_CALL && other->rule == call.rule)
-                closure_add(g, other->next);
+                closure_add(&g->closure, &g->nfa, other->next);
         }
         add_call(g, callee, closure_end(g, rule));
     }
@@ -243,29 +142,15 @@ static void make_ways(struct determinizing *g, uint32_t state, uint32_t rule, co
         reads |= g->nfa.states[set.at[i]].kind == NFA_BYTES;
     }
     for (size_t c = 0; reads && c < a->n_classes && expr_status(g->b) == STATUS_OK; c++) {
-        closure_begin(g);
+        closure_begin(&g->closure);
         for (uint32_t i = 0; i < set.n; i++) {
             const struct nfa_state *s = &g->nfa.states[set.at[i]];
             if (s->kind == NFA_BYTES && s->first <= sample[c] && sample[c] <= s->last)
-                closure_add(g, s->next);
+                closure_add(&g->closure, &g->nfa, s->next);
         }
         uint32_t to = closure_end(g, rule);
         a->next[state * a->n_classes + c] = to;
     }
-}
-
-/* Makes room for closures over all states there are. */
-static bool make_marks(struct determinizing *g)
-{
-    size_t n = g->nfa.n;
-    if (n <= g->marks_room)
-        return true;
-    g->marks = expr_alloc(g->b, n, sizeof *g->marks);
-    g->found = expr_alloc(g->b, n, sizeof *g->found);
-    g->stack = expr_alloc(g->b, n, sizeof *g->stack);
-    g->marks_room = n;
-    g->round = 0;
-    return g->marks != NULL && g->found != NULL && g->stack != NULL;
 }
 
 static void make_rule_states(struct determinizing *g, uint32_t number, const uint8_t *sample)
@@ -273,33 +158,13 @@ static void make_rule_states(struct determinizing *g, uint32_t number, const uin
     struct automaton *a = g->a;
     uint32_t start = g->nfa.starts[g->source_of[number]];
     uint32_t first = a->n_states > 0 ? (uint32_t)a->n_states : 1;
-    closure_begin(g);
-    closure_add(g, start);
+    closure_begin(&g->closure);
+    closure_add(&g->closure, &g->nfa, start);
     a->rules[number].start = closure_end(g, number);
     for (uint32_t s = first; s < a->n_states && expr_status(g->b) == STATUS_OK; s++) {
         make_ways(g, s, number, sample);
         make_calls(g, s, number);
     }
-}
-
-/* --- classes of bytes --- */
-
-/* Bytes that are on the same side of every border of every range are alike. */
-static void find_classes(struct determinizing *g, uint8_t sample[256])
-{
-    bool begins[257] = {true};
-    for (size_t i = 0; i < g->nfa.n; i++)
-        if (g->nfa.states[i].kind == NFA_BYTES) {
-            begins[g->nfa.states[i].first] = true;
-            begins[g->nfa.states[i].last + 1] = true;
-        }
-    size_t n = 0;
-    for (int byte = 0; byte < 256; byte++) {
-        if (begins[byte])
-            sample[n++] = (uint8_t)byte;
-        g->a->class_of[byte] = (uint8_t)(n - 1);
-    }
-    g->a->n_classes = n;
 }
 
 /* Every rule that the root can come to, as nondeterministic states: classes need all of them. */
@@ -315,7 +180,7 @@ static bool make_all(struct determinizing *g, uint32_t root)
             if (g->nfa.states[looked_at].kind == NFA_CALL)
                 number_rule(g, g->nfa.states[looked_at].rule);
     }
-    return make_marks(g);
+    return closure_room(&g->closure, &g->nfa, g->b);
 }
 
 static void build(struct determinizing *g, uint32_t root)
@@ -332,7 +197,7 @@ static void build(struct determinizing *g, uint32_t root)
     a->rules = calloc(a->n_rules, sizeof *a->rules);
     if (a->rules == NULL)
         expr_fail(g->b, STATUS_NO_MEMORY, "out of memory: %zu rules of a grammar", a->n_rules);
-    find_classes(g, sample);
+    a->n_classes = nfa_classes(&g->nfa, 0, a->class_of, sample);
     if (a->rules == NULL || !more_states(g, 1))
         return;
     memset(a->states, 0, sizeof *a->states);

@@ -209,7 +209,7 @@ const struct expr *expr_class(struct grammar_builder *b, const struct expr_range
 static const struct expr *expr_parts(struct grammar_builder *b, enum expr_kind kind,
                                      const struct expr *const *parts, size_t n)
 {
-    if (n == 1)
+    if (n == 1 && (kind == EXPR_SEQUENCE || kind == EXPR_CHOICE))
         return parts[0];
     unsigned below = 0;
     for (size_t i = 0; i < n; i++)
@@ -234,6 +234,16 @@ const struct expr *expr_sequence(struct grammar_builder *b, const struct expr *c
 const struct expr *expr_choice(struct grammar_builder *b, const struct expr *const *parts, size_t n)
 {
     return expr_parts(b, EXPR_CHOICE, parts, n);
+}
+
+const struct expr *expr_both(struct grammar_builder *b, const struct expr *a, const struct expr *z)
+{
+    return expr_parts(b, EXPR_BOTH, (const struct expr *const[]){a, z}, 2);
+}
+
+const struct expr *expr_but(struct grammar_builder *b, const struct expr *a, const struct expr *z)
+{
+    return expr_parts(b, EXPR_BUT, (const struct expr *const[]){a, z}, 2);
 }
 
 const struct expr *expr_repeat(struct grammar_builder *b, const struct expr *of, uint32_t min,

@@ -37,6 +37,8 @@ enum expr_kind {
     EXPR_REPEAT,   /* parts[0], min to max times */
     EXPR_RULE,     /* what a rule says */
     EXPR_UNTIL,    /* bytes without certain texts, or up to the first of them */
+    EXPR_BOTH,     /* what two parts both match */
+    EXPR_BUT,      /* what the first of two parts matches and the second does not */
 };
 
 #define EXPR_MANY UINT32_MAX /* a max without end */
@@ -57,7 +59,7 @@ struct expr {
         struct {
             const struct expr *const *at;
             size_t n;
-        } parts; /* SEQUENCE, CHOICE */
+        } parts; /* SEQUENCE, CHOICE, BOTH, BUT */
         struct {
             const struct expr *of;
             uint32_t min, max;
@@ -101,6 +103,10 @@ const struct expr *expr_repeat(struct grammar_builder *b, const struct expr *of,
                                uint32_t max);
 const struct expr *expr_optional(struct grammar_builder *b, const struct expr *of);
 const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule);
+/* Bytes that both match, and those that a matches and z does not: neither may have rules. */
+const struct expr *expr_both(struct grammar_builder *b, const struct expr *a, const struct expr *z);
+const struct expr *expr_but(struct grammar_builder *b, const struct expr *a, const struct expr *z);
+
 /* Any bytes, UTF-8 or not, in which none of the triggers occurs. */
 const struct expr *expr_until(struct grammar_builder *b, const struct expr_bytes *triggers,
                               size_t n);

@@ -24,3 +24,20 @@ uint32_t nfa_add(struct nfa *nfa, struct grammar_builder *b, struct nfa_state st
     nfa->states[nfa->n] = state;
     return (uint32_t)nfa->n++;
 }
+
+size_t nfa_classes(const struct nfa *nfa, size_t first, uint8_t class_of[256], uint8_t sample[256])
+{
+    bool begins[257] = {true};
+    for (size_t i = first; i < nfa->n; i++)
+        if (nfa->states[i].kind == NFA_BYTES) {
+            begins[nfa->states[i].first] = true;
+            begins[nfa->states[i].last + 1] = true;
+        }
+    size_t n = 0;
+    for (int byte = 0; byte < 256; byte++) {
+        if (begins[byte])
+            sample[n++] = (uint8_t)byte;
+        class_of[byte] = (uint8_t)(n - 1);
+    }
+    return n;
+}

@@ -33,3 +33,5 @@ struct nfa {
 
 /* A new state; 0 once the builder has failed. It is like itself alone. */
 uint32_t nfa_add(struct nfa *nfa, struct grammar_builder *b, struct nfa_state state);
+/* Bytes that no state from `first` on tells apart, as classes: how many; one byte of each. */
+size_t nfa_classes(const struct nfa *nfa, size_t first, uint8_t class_of[256], uint8_t sample[256]);

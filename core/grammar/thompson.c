@@ -6,6 +6,7 @@
  */
 #include "grammar/thompson.h"
 
+#include "grammar/twin.h"
 #include "grammar/until.h"
 
 #include <string.h>
@@ -55,6 +56,8 @@ static void find_callees(struct grammar_builder *b, struct rule_facts *facts, co
         break;
     case EXPR_SEQUENCE:
     case EXPR_CHOICE:
+    case EXPR_BOTH:
+    case EXPR_BUT:
         for (size_t i = 0; i < e->parts.n; i++)
             find_callees(b, facts, e->parts.at[i]);
         break;
@@ -81,6 +84,8 @@ static size_t size_of(const struct nfa *nfa, const struct rule_facts *facts, con
         break;
     case EXPR_SEQUENCE:
     case EXPR_CHOICE:
+    case EXPR_BOTH:
+    case EXPR_BUT:
         for (size_t i = 0; i < e->parts.n && size < SIZE_MOST; i++)
             size += size_of(nfa, facts, e->parts.at[i]) + 1;
         break;
@@ -308,6 +313,9 @@ static size_t least_bytes(const struct expr *e)
     case EXPR_REPEAT:
         least = e->repeat.min > 0 ? least_bytes(e->repeat.of) : 0;
         return least < SIZE_MOST / (e->repeat.min + 1u) ? least * e->repeat.min : SIZE_MOST;
+    case EXPR_BOTH:
+    case EXPR_BUT:
+        return least_bytes(e->parts.at[0]);
     case EXPR_UNTIL:
         return e->until.which != EXPR_NONE ? e->until.triggers[e->until.which].n : 0;
     case EXPR_RULE:
@@ -358,12 +366,31 @@ static uint32_t make_repeat(struct making *m, const struct expr *e, uint32_t nex
 
 static uint32_t make_rule(struct making *m, uint32_t rule, uint32_t next)
 {
-    if (!m->nfa->inlined[rule] || m->inlined >= INLINE_DEPTH)
+    if (m->nfa->inlined == NULL) /* no grammar, only one expression */
+        expr_fail(m->b, STATUS_UNSUPPORTED, "what calls other rules cannot be compared");
+    else if (!m->nfa->inlined[rule] || m->inlined >= INLINE_DEPTH)
         return add_state(m, (struct nfa_state){.kind = NFA_CALL, .rule = rule, .next = next});
+    if (expr_status(m->b) != STATUS_OK)
+        return 0;
     m->inlined++;
     uint32_t entry = make(m, rule_expr(m->b, rule), next);
     m->inlined--;
     return entry;
+}
+
+/* Two automata side by side, in states of their own. */
+static uint32_t make_twin(struct making *m, const struct expr *e, uint32_t next)
+{
+    struct nfa own = {.n_most = m->nfa->n_most, .inlined = m->nfa->inlined};
+    struct making inner = {.nfa = &own, .b = m->b, .inlined = m->inlined};
+    struct twin p = {.of = &own, .b = m->b, .without = e->kind == EXPR_BUT};
+    for (int i = 0; i < 2; i++) {
+        p.ends[i] = add_state(&inner, (struct nfa_state){.kind = NFA_ACCEPT});
+        p.starts[i] = make(&inner, e->parts.at[i], p.ends[i]);
+    }
+    if (expr_status(m->b) != STATUS_OK || !twin_find(&p))
+        return 0;
+    return twin_make(&p, m->nfa, next);
 }
 
 /* The state where e begins, if next follows it. */
@@ -398,6 +425,9 @@ static uint32_t make(struct making *m, const struct expr *e, uint32_t next)
         return make_rule(m, e->rule, next);
     case EXPR_UNTIL:
         return until_make(m->nfa, m->b, e, next);
+    case EXPR_BOTH:
+    case EXPR_BUT:
+        return make_twin(m, e, next);
     }
     return entry;
 }
@@ -410,4 +440,14 @@ uint32_t thompson_rule(struct nfa *nfa, struct grammar_builder *b, uint32_t rule
         nfa->starts[rule] = make(&m, rule_expr(b, rule), end);
     }
     return nfa->starts[rule];
+}
+
+bool thompson_one(struct nfa *nfa, struct grammar_builder *b, const struct expr *e,
+                  size_t n_states_most, uint32_t *start)
+{
+    *nfa = (struct nfa){.n_most = n_states_most};
+    struct making m = {.nfa = nfa, .b = b};
+    uint32_t end = add_state(&m, (struct nfa_state){.kind = NFA_ACCEPT});
+    *start = make(&m, e, end);
+    return expr_status(b) == STATUS_OK;
 }

@@ -11,3 +11,6 @@ bool thompson_begin(struct nfa *nfa, struct grammar_builder *b, uint32_t root, s
                     size_t n_states_most);
 /* The rule's start state; makes it if need be. */
 uint32_t thompson_rule(struct nfa *nfa, struct grammar_builder *b, uint32_t rule);
+/* A single expression without rules, in an automaton of its own. */
+bool thompson_one(struct nfa *nfa, struct grammar_builder *b, const struct expr *e,
+                  size_t n_states_most, uint32_t *start);

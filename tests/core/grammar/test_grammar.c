@@ -3,6 +3,7 @@
 #include "grammar/grammar.h"
 
 #include "grammar/read.h"
+#include "grammar/regular.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -498,6 +499,52 @@ START_TEST(a_call_after_free_text_and_free_text_again)
 }
 END_TEST
 
+/* --- two expressions at once --- */
+
+static const struct {
+    const char *a, *z, *text;
+    bool of_a, of_z;
+} pairs[] = {
+    {"[a-z]+", ".{2,3}", "ab", true, true},
+    {"[a-z]+", ".{2,3}", "a", true, false},
+    {"[a-z]+", ".{2,3}", "abcd", true, false},
+    {"[a-z]+", ".{2,3}", "a1", false, true},
+    {"(ab)*", "(abab)*", "abab", true, true},
+    {"(ab)*", "(abab)*", "ababab", true, false},
+    {"[^x]*", ".*\xC3\xA9.*", "a\xC3\xA9", true, true},
+    {"[^x]*", ".*\xC3\xA9.*", "\xC3\xA8", true, false},
+    {"a|b|c", "b", "b", true, true},
+    {"a|b|c", "b", "c", true, false},
+    {"a|b|c", "", "a", true, false},
+};
+
+START_TEST(both_match_or_one_without_the_other)
+{
+    struct grammar_builder *b = NULL;
+    struct error err;
+    const char *text = pairs[_i].text;
+    ck_assert_int_eq(expr_builder_create(&b, &grammar_limits_default, &err), STATUS_OK);
+    const struct expr *a = regex_read(b, pairs[_i].a, strlen(pairs[_i].a), true);
+    const struct expr *z = regex_read(b, pairs[_i].z, strlen(pairs[_i].z), true);
+    const struct expr *made[] = {a, z, expr_both(b, a, z), expr_but(b, a, z), expr_but(b, z, a)};
+    const bool right[] = {pairs[_i].of_a, pairs[_i].of_z, pairs[_i].of_a && pairs[_i].of_z,
+                          pairs[_i].of_a && !pairs[_i].of_z, pairs[_i].of_z && !pairs[_i].of_a};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        struct grammar *g = NULL;
+        ck_assert(regular_matches(b, made[i], text, strlen(text)) == right[i]);
+        ck_assert_int_eq(expr_status(b), STATUS_OK);
+        if (regular_is_empty(b, made[i]))
+            continue;
+        ck_assert_int_eq(grammar_build(&g, b, made[i], vocabulary, &grammar_limits_default, &err),
+                         STATUS_OK);
+        ck_assert(accepts(g, text) == right[i]);
+        grammar_release(g);
+    }
+    ck_assert(regular_is_empty(b, expr_but(b, a, a)) && !regular_is_empty(b, expr_both(b, a, a)));
+    expr_builder_destroy(b);
+}
+END_TEST
+
 START_TEST(a_long_repetition_keeps_few_masks)
 {
     struct grammar *g = compiled(GRAMMAR_REGEX, "\"[a-z ]{0,5000}\"");
@@ -524,6 +571,7 @@ int main(void)
     tcase_add_test(tc, control_tokens_are_their_names_and_set_apart);
     tcase_add_loop_test(tc, free_text_ends_at_the_first_trigger, 0, 60);
     tcase_add_test(tc, a_call_after_free_text_and_free_text_again);
+    tcase_add_loop_test(tc, both_match_or_one_without_the_other, 0, sizeof pairs / sizeof *pairs);
     tcase_add_test(tc, a_long_repetition_keeps_few_masks);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
