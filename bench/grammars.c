@@ -153,7 +153,7 @@ static void bench_one(struct bench *b, const char *text, size_t n, bool is_gbnf)
         print("  cold", &cold);
         print("  warm", &warm);
     }
-    grammar_destroy(g);
+    grammar_release(g);
 }
 
 static void bench_file(struct bench *b, const char *path)

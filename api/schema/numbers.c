@@ -1,29 +1,23 @@
 /* numbers.c - numbers of JSON within bounds.
  *
- * A bound is taken by its decimal digits. Integers of a multiple are rules of one digit each, whose
- * remainder is the state. A bounded number that is no integer has no exponent. See schema.h.
+ * A bound is taken by its decimal digits. A bounded number that is no integer has no exponent. See
+ * schema.h.
  */
 #include "api/schema/internal.h"
 
 #include "grammar/read.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGITS = 19, MULTIPLE_MOST = 1000, FRACTION = 20 };
+enum { DIGITS = 19, MULTIPLE_MOST = 5000, FRACTION = 20 };
 
 /* |x| as digits: of its integer part without leading zeros ("0"), of its fraction without trailing
  * ones (""). */
 struct decimal {
     char whole[340], fraction[340];
-};
-
-struct number_bounds {
-    bool has_low, has_high, low_open, high_open;
-    double low, high;
 };
 
 static void tighten_low(struct number_bounds *b, double value, bool open)
@@ -44,7 +38,7 @@ static void tighten_high(struct number_bounds *b, double value, bool open)
     b->has_high = true;
 }
 
-static struct number_bounds bounds_of(struct schema *s, const struct cJSON *schema)
+struct number_bounds number_bounds(struct schema *s, const struct cJSON *schema)
 {
     static const char *const names[] = {"minimum", "exclusiveMinimum", "maximum",
                                         "exclusiveMaximum"};
@@ -188,36 +182,6 @@ static const struct expr *signed_integers(struct schema *s, const char *sign, do
     return SEQUENCE(s, TEXT(s, sign), natural(s, from.whole, has_high ? to.whole : NULL));
 }
 
-static const struct expr *one_digit(struct schema *s, uint32_t d)
-{
-    return digit(s, (char)('0' + d), (char)('0' + d));
-}
-
-/* Digits after those with remainder r of m, as rules: one for each remainder. */
-static const struct expr *multiples(struct schema *s, uint32_t m)
-{
-    uint32_t first = 0;
-    assert(m > 0);
-    for (uint32_t r = 0; r < m; r++) {
-        uint32_t rule = rule_declare(s->b, "multiple", 8);
-        first = r == 0 ? rule : first;
-    }
-    struct expr_list starts = {0};
-    for (uint32_t r = 0; r < m && expr_status(s->b) == STATUS_OK; r++) {
-        struct expr_list list = {0};
-        if (r == 0)
-            expr_list_add(s->b, &list, TEXT(s, ""));
-        for (uint32_t d = 0; d <= 9; d++)
-            expr_list_add(s->b, &list,
-                          SEQUENCE(s, one_digit(s, d), expr_rule(s->b, first + (r * 10 + d) % m)));
-        rule_define(s->b, first + r, expr_choice(s->b, list.at, list.n));
-    }
-    expr_list_add(s->b, &starts, TEXT(s, "0"));
-    for (uint32_t d = 1; d <= 9; d++)
-        expr_list_add(s->b, &starts, SEQUENCE(s, one_digit(s, d), expr_rule(s->b, first + d % m)));
-    return SEQUENCE(s, expr_optional(s->b, TEXT(s, "-")), expr_choice(s->b, starts.at, starts.n));
-}
-
 /* The multiples of m within bounds, one by one: where they are few. */
 static const struct expr *listed_multiples(struct schema *s, double m, double low, double high)
 {
@@ -232,49 +196,101 @@ static const struct expr *listed_multiples(struct schema *s, double m, double lo
     return expr_choice(s->b, list.at, list.n);
 }
 
-static const struct expr *multiples_within(struct schema *s, double m,
-                                           const struct number_bounds *b, double low, double high)
+/* Multiples of a number that decimals and binary numbers both hold: m / 10^k. */
+static const struct expr *multiples(struct schema *s, double m)
 {
-    enum { LISTED_MOST = 2000 };
-    if (m < 1 || m != floor(m) || m > MULTIPLE_MOST * 1e6)
-        schema_lacks(s, "multipleOf", " of anything but integers");
-    else if (b->has_low && b->has_high && (high - low) / m <= LISTED_MOST)
-        return listed_multiples(s, m, low, high);
-    else if (b->has_low || b->has_high)
-        schema_lacks(s, "multipleOf", " together with a minimum or maximum that leaves many");
-    else if (m > MULTIPLE_MOST)
-        schema_lacks(s, "multipleOf", " of more than 1000");
-    else
-        return multiples(s, (uint32_t)m);
-    return TEXT(s, "");
+    uint32_t k = 0;
+    double whole = m;
+    for (; k < 6 && whole != floor(whole); k++)
+        whole *= 10;
+    const double halves = m * 4096; /* a fraction of two's powers */
+    if (!(m > 0) || whole != floor(whole) || halves != floor(halves)) {
+        schema_lacks(s, "multipleOf", " of a fraction that binary numbers do not hold");
+        return TEXT(s, "");
+    }
+    if (whole > MULTIPLE_MOST) {
+        schema_lacks(s, "multipleOf", " of so large a number");
+        return TEXT(s, "");
+    }
+    return SEQUENCE(s, expr_optional(s->b, TEXT(s, "-")), expr_multiple(s->b, (uint32_t)whole, k));
+}
+
+/* Less what "not" takes away: the given numbers however they are written, integers. */
+static const struct expr *less(struct schema *s, const struct cJSON *schema, const struct expr *e)
+{
+    const struct cJSON *without = schema_member(schema, "not");
+    const struct expr *zeros = expr_optional(
+        s->b, SEQUENCE(s, TEXT(s, "."), expr_repeat(s->b, digit(s, '0', '0'), 1, EXPR_MANY)));
+    struct expr_list list = {0};
+    for (const struct cJSON *one = without ? without->child : NULL; one != NULL; one = one->next) {
+        const struct cJSON *values = schema_member(one, "enum");
+        if (schema_member(one, "multipleOf") != NULL)
+            expr_list_add(
+                s->b, &list,
+                SEQUENCE(s, expr_optional(s->b, TEXT(s, "-")), digits(s, 1, EXPR_MANY), zeros));
+        for (const struct cJSON *value = values ? values->child : NULL; value;
+             value = value->next) {
+            if (!cJSON_IsNumber(value))
+                continue;
+            const struct decimal d = decimal_of(value->valuedouble);
+            expr_list_add(
+                s->b, &list,
+                SEQUENCE(s,
+                         value->valuedouble < 0    ? TEXT(s, "-")
+                         : value->valuedouble == 0 ? expr_optional(s->b, TEXT(s, "-"))
+                                                   : TEXT(s, ""),
+                         TEXT(s, d.whole),
+                         d.fraction[0] == '\0'
+                             ? zeros
+                             : SEQUENCE(s, TEXT(s, "."), TEXT(s, d.fraction),
+                                        expr_repeat(s->b, digit(s, '0', '0'), 0, EXPR_MANY))));
+        }
+    }
+    return list.n > 0 ? expr_but(s->b, e, expr_choice(s->b, list.at, list.n)) : e;
+}
+
+static const struct expr *bounded_integers(struct schema *s, const struct number_bounds *b,
+                                           double low, double high)
+{
+    struct expr_list list = {0};
+    if (!b->has_high || high >= 0)
+        expr_list_add(s->b, &list,
+                      signed_integers(s, "", b->has_low && low > 0 ? low : 0, high, b->has_high));
+    if (!b->has_low || low < 0)
+        expr_list_add(
+            s->b, &list,
+            signed_integers(s, "-", b->has_high && high < 0 ? -high : 1, -low, b->has_low));
+    return expr_choice(s->b, list.at, list.n);
 }
 
 const struct expr *integer_expr(struct schema *s, const struct cJSON *schema)
 {
-    struct number_bounds b = bounds_of(s, schema);
+    enum { LISTED_MOST = 2000 };
+    struct number_bounds b = number_bounds(s, schema);
     const struct cJSON *multiple = schema_member(schema, "multipleOf");
-    double low = b.low_open ? floor(b.low) + 1 : ceil(b.low);
-    double high = b.high_open ? ceil(b.high) - 1 : floor(b.high);
-    if (multiple != NULL && !(cJSON_IsNumber(multiple) && multiple->valuedouble == 1))
-        return multiples_within(s, cJSON_IsNumber(multiple) ? multiple->valuedouble : 0, &b, low,
-                                high);
-    struct expr_list list = {0};
-    if (!b.has_high || high >= 0)
-        expr_list_add(s->b, &list,
-                      signed_integers(s, "", b.has_low && low > 0 ? low : 0, high, b.has_high));
-    if (!b.has_low || low < 0)
-        expr_list_add(s->b, &list,
-                      signed_integers(s, "-", b.has_high && high < 0 ? -high : 1, -low, b.has_low));
-    if (list.n == 0 || (b.has_low && b.has_high && low > high))
-        expr_fail(s->b, STATUS_INVALID, "no integer lies between the schema's bounds");
-    return expr_choice(s->b, list.at, list.n);
+    const double low = b.low_open ? floor(b.low) + 1 : ceil(b.low);
+    const double high = b.high_open ? ceil(b.high) - 1 : floor(b.high);
+    if (b.has_low && b.has_high && low > high)
+        return nothing_left(s, "maximum");
+    if (multiple == NULL || (cJSON_IsNumber(multiple) && multiple->valuedouble == 1))
+        return less(s, schema, bounded_integers(s, &b, low, high));
+    double m = cJSON_IsNumber(multiple) ? multiple->valuedouble : 0;
+    for (int i = 0; i < 12 && m > 0 && m != floor(m); i++)
+        m *= 2; /* an integer that is a multiple of 2.5 is one of 5 */
+    if (b.has_low && b.has_high && m >= 1 && m == floor(m) && (high - low) / m <= LISTED_MOST)
+        return less(s, schema, listed_multiples(s, m, low, high));
+    const struct expr *e = multiples(s, m);
+    if (b.has_low || b.has_high)
+        e = expr_both(s->b, e, bounded_integers(s, &b, low, high));
+    return less(s, schema, e);
 }
 
 /* --- numbers that may have a fraction --- */
 
 const struct expr *any_number(struct schema *s)
 {
-    static const char number[] = "-?(0|[1-9]\\d{0,19})(\\.\\d{1,20})?([eE][+-]?\\d{1,3})?";
+    static const char number[] =
+        "-?(0|[1-9]\\d{0,19})(\\.\\d{1,20})?([eE][+-]?(\\d{1,2}|[01]\\d\\d|2[0-7]\\d))?";
     if (s->number == NO_RULE) {
         s->number = rule_declare(s->b, "number", 6);
         rule_define(s->b, s->number, regex_read(s->b, number, sizeof number - 1, true));
@@ -344,12 +360,10 @@ static const struct expr *magnitudes(struct schema *s, const char *sign,
     double low_whole = floor(b->has_low ? b->low : 0), high_whole = floor(b->high);
     struct expr_list list = {0};
     if (b->has_high && low_whole == high_whole) {
-        if (strcmp(low.fraction, "") != 0 || b->low_open) {
-            schema_lacks(s, "minimum", " and a maximum with the same integer part");
-            return TEXT(s, "");
-        }
-        expr_list_add(s->b, &list,
-                      whole_then(s, high.whole, fraction_below(s, high.fraction, b->high_open)));
+        const struct expr *below = fraction_below(s, high.fraction, b->high_open);
+        if (low.fraction[0] != '\0' || b->low_open)
+            below = expr_both(s->b, below, fraction_above(s, low.fraction, b->low_open));
+        expr_list_add(s->b, &list, whole_then(s, high.whole, below));
     } else {
         struct decimal next = decimal_of(low_whole + 1), before = decimal_of(high_whole - 1);
         expr_list_add(s->b, &list,
@@ -366,33 +380,48 @@ static const struct expr *magnitudes(struct schema *s, const char *sign,
     return SEQUENCE(s, TEXT(s, sign), expr_choice(s->b, list.at, list.n));
 }
 
-const struct expr *number_expr(struct schema *s, const struct cJSON *schema)
+static const struct expr *bounded_numbers(struct schema *s, const struct number_bounds *b)
 {
-    struct number_bounds b = bounds_of(s, schema);
-    if (schema_member(schema, "multipleOf") != NULL)
-        return integer_expr(s, schema);
-    if (!b.has_low && !b.has_high)
-        return any_number(s);
-    if (b.has_low && b.has_high &&
-        (b.low > b.high || (b.low == b.high && (b.low_open || b.high_open))))
-        expr_fail(s->b, STATUS_INVALID, "no number lies between the schema's bounds");
     struct expr_list list = {0};
-    if (!b.has_high || b.high > 0 || (b.high == 0 && !b.high_open)) {
-        struct number_bounds above = b;
-        if (!b.has_low || b.low < 0)
+    if (!b->has_high || b->high > 0 || (b->high == 0 && !b->high_open)) {
+        struct number_bounds above = *b;
+        if (!b->has_low || b->low < 0)
             above.has_low = above.low_open = false, above.low = 0;
         expr_list_add(s->b, &list, magnitudes(s, "", &above));
     }
-    if (!b.has_low || b.low < 0) { /* the same, mirrored */
-        struct number_bounds below = {.has_low = b.has_high && b.high < 0,
-                                      .low = b.has_high && b.high < 0 ? -b.high : 0,
-                                      .low_open = b.has_high && b.high < 0 && b.high_open,
-                                      .has_high = b.has_low,
-                                      .high = -b.low,
-                                      .high_open = b.low_open};
-        if (b.has_high && b.high <= 0 && b.high_open) /* no -0 where 0 is not allowed */
+    if (!b->has_low || b->low < 0) { /* the same, mirrored */
+        struct number_bounds below = {.has_low = b->has_high && b->high < 0,
+                                      .low = b->has_high && b->high < 0 ? -b->high : 0,
+                                      .low_open = b->has_high && b->high < 0 && b->high_open,
+                                      .has_high = b->has_low,
+                                      .high = -b->low,
+                                      .high_open = b->low_open};
+        if (b->has_high && b->high <= 0 && b->high_open) /* no -0 where 0 is not allowed */
             below.has_low = below.low_open = true;
         expr_list_add(s->b, &list, magnitudes(s, "-", &below));
     }
     return expr_choice(s->b, list.at, list.n);
+}
+
+const struct expr *number_expr(struct schema *s, const struct cJSON *schema)
+{
+    const struct number_bounds b = number_bounds(s, schema);
+    const struct cJSON *multiple = schema_member(schema, "multipleOf");
+    const bool bounded = b.has_low || b.has_high;
+    if (b.has_low && b.has_high &&
+        (b.low > b.high || (b.low == b.high && (b.low_open || b.high_open))))
+        return nothing_left(s, "maximum");
+    if (multiple != NULL && cJSON_IsNumber(multiple) &&
+        multiple->valuedouble == floor(multiple->valuedouble))
+        return integer_expr(s, schema);
+    if (multiple != NULL) {
+        const struct expr *e = multiples(s, cJSON_IsNumber(multiple) ? multiple->valuedouble : 0);
+        return less(s, schema, bounded ? expr_both(s->b, e, bounded_numbers(s, &b)) : e);
+    }
+    if (bounded)
+        return less(s, schema, bounded_numbers(s, &b));
+    if (schema_member(schema, "not") == NULL)
+        return any_number(s);
+    static const char plain[] = "-?(0|[1-9]\\d{0,19})(\\.\\d{1,20})?";
+    return less(s, schema, regex_read(s->b, plain, sizeof plain - 1, true));
 }

@@ -7,9 +7,15 @@
 #include "api/schema/internal.h"
 
 #include "base/utf8.h"
+#include "grammar/regular.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    PATTERNS_MOST = 8,
+    PATTERNS_MIXED = 3, /* of which one name may match several */
+};
 
 struct schema_property {
     const struct expr *expr; /* "name": value */
@@ -84,46 +90,129 @@ static const struct expr *other_name(struct schema *s, const struct cJSON *prope
     return SEQUENCE(s, TEXT(s, "\""), not_named(s, names, n, 0), TEXT(s, "\""));
 }
 
-/* The schema of names, which are strings whatever it says. */
-static const struct cJSON *only_strings(struct schema *s, const struct cJSON *names)
+/* --- members by the patterns of their names --- */
+
+/* Each character in one way, so that names can be told apart. */
+static const struct expr *any_name(struct schema *s)
 {
-    struct cJSON *out = cJSON_CreateObject(), *all = cJSON_CreateArray();
-    struct cJSON *copy = cJSON_Duplicate(names, true);
-    if (out == NULL || !cJSON_AddItemToArray(s->merged, out) || copy == NULL ||
-        !cJSON_AddItemToArray(all, copy) || !cJSON_AddItemToObject(out, "allOf", all) ||
-        cJSON_AddStringToObject(out, "type", "string") == NULL)
-        expr_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
-    return out;
+    return expr_repeat(s->b, character_of(s, NULL, 0, true), 0, EXPR_MANY);
+}
+
+struct name_patterns {
+    const struct cJSON *at[PATTERNS_MOST]; /* members of "patternProperties" */
+    const struct expr *inside[PATTERNS_MOST];
+    size_t n;
+    const struct expr *listed;  /* names of "properties", inside the quotes; NULL: none */
+    const struct expr *allowed; /* by "propertyNames"; NULL: all */
+};
+
+/* The names that a schema of names allows, between the quotes. */
+static const struct expr *names_inside(struct schema *s, const struct cJSON *schema)
+{
+    const struct cJSON *names = schema_plain(s, schema);
+    const struct cJSON *values = schema_member(names, "enum"),
+                       *value = schema_member(names, "const");
+    const struct cJSON *branches = schema_member(names, "anyOf");
+    struct expr_list list = {0};
+    if (values != NULL || value != NULL) {
+        for (const struct cJSON *one = values ? values->child : value; one != NULL;
+             one = values ? one->next : NULL)
+            if (cJSON_IsString(one) && schema_allows(s, names, one))
+                expr_list_add(s->b, &list,
+                              literal_characters(s, one->valuestring, strlen(one->valuestring)));
+    } else if (branches != NULL) {
+        const char *const without[] = {"anyOf", NULL};
+        for (const struct cJSON *one = branches->child;
+             one != NULL && expr_status(s->b) == STATUS_OK; one = one->next)
+            expr_list_add(s->b, &list, names_inside(s, compose_all(s, names, without, &one, 1)));
+    } else if (names != NULL && !cJSON_IsFalse(names)) {
+        if (schema_member(names, "oneOf"))
+            schema_lacks(s, "oneOf", " of members' names");
+        const struct expr *inside = cJSON_IsObject(names) ? string_inside(s, names, true) : NULL;
+        if (schema_member(names, "type") == NULL || (schema_types(s, names, 0) & T_STRING) != 0)
+            expr_list_add(s->b, &list, inside != NULL ? inside : any_name(s));
+    }
+    return expr_choice(s->b, list.at, list.n);
+}
+
+static struct name_patterns read_patterns(struct schema *s, const struct cJSON *schema)
+{
+    struct name_patterns p = {.n = 0};
+    const struct cJSON *patterns = schema_member(schema, "patternProperties");
+    const struct cJSON *properties = schema_member(schema, "properties");
+    const struct cJSON *names = schema_member(schema, "propertyNames");
+    struct expr_list list = {0};
+    for (const struct cJSON *one = patterns ? patterns->child : NULL; one != NULL;
+         one = one->next) {
+        if (p.n == PATTERNS_MOST) {
+            schema_lacks(s, "patternProperties", " of more than 8 patterns");
+            break;
+        }
+        p.at[p.n] = one;
+        p.inside[p.n++] = pattern_inside(s, one->string);
+    }
+    for (const struct cJSON *one = properties ? properties->child : NULL; one; one = one->next)
+        expr_list_add(s->b, &list, literal_characters(s, one->string, strlen(one->string)));
+    p.listed = list.n > 0 ? expr_choice(s->b, list.at, list.n) : NULL;
+    if (names != NULL && !cJSON_IsTrue(names))
+        p.allowed = names_inside(s, names);
+    return p;
+}
+
+/* Members whose names match the patterns of a set, and no other one. */
+static void add_group(struct schema *s, const struct name_patterns *p, size_t set,
+                      const struct cJSON *additional, struct expr_list *out)
+{
+    const struct expr *name = any_name(s);
+    const struct cJSON *value = set == 0 ? additional : NULL;
+    if (p->allowed != NULL)
+        name = expr_both(s->b, name, p->allowed);
+    for (size_t i = 0; i < p->n; i++) {
+        const bool in = (set >> i & 1) != 0;
+        name = in ? expr_both(s->b, name, p->inside[i]) : expr_but(s->b, name, p->inside[i]);
+        if (in)
+            value = value == NULL ? p->at[i] : compose_both(s, value, p->at[i]);
+    }
+    if (p->listed != NULL)
+        name = expr_but(s->b, name, p->listed);
+    if (cJSON_IsFalse(value) || regular_is_empty(s->b, name) || expr_status(s->b) != STATUS_OK)
+        return;
+    expr_list_add(s->b, out,
+                  named(s, quoted(s, name),
+                        value == NULL || cJSON_IsTrue(value) ? any_value(s) : s->read(s, value)));
+}
+
+/* Sets of patterns that some name may match at once: all of few, else each alone. */
+static const struct expr *members_by_pattern(struct schema *s, const struct cJSON *schema,
+                                             const struct cJSON *additional)
+{
+    const struct name_patterns p = read_patterns(s, schema);
+    struct expr_list list = {0};
+    const bool few = p.n <= PATTERNS_MIXED;
+    for (size_t i = 0; !few && i < p.n; i++)
+        for (size_t k = i + 1; k < p.n; k++)
+            if (!regular_is_empty(s->b, expr_both(s->b, p.inside[i], p.inside[k])))
+                schema_lacks(s, "patternProperties", " of many patterns that overlap");
+    for (size_t set = 0; set < (size_t)1 << p.n && expr_status(s->b) == STATUS_OK; set++)
+        if (few || (set & (set - 1)) == 0)
+            add_group(s, &p, set, additional, &list);
+    return list.n > 0 ? expr_choice(s->b, list.at, list.n) : NULL;
 }
 
 static const struct expr *other_member(struct schema *s, const struct cJSON *schema)
 {
-    const struct cJSON *properties = schema_member(schema, "properties");
     const struct cJSON *patterns = schema_member(schema, "patternProperties");
     const struct cJSON *additional = schema_member(schema, "additionalProperties");
     const struct cJSON *names = schema_member(schema, "propertyNames");
     if (additional == NULL)
         additional = schema_member(schema, "unevaluatedProperties");
-    if (patterns != NULL && patterns->child != NULL) {
-        if (properties != NULL && properties->child != NULL)
-            schema_lacks(s, "patternProperties", " beside \"properties\"");
-        if (patterns->child->next != NULL)
-            schema_lacks(s, "patternProperties", " of several patterns");
-        const struct expr *name =
-            SEQUENCE(s, TEXT(s, "\""), pattern_expr(s, patterns->child->string), TEXT(s, "\""));
-        return cJSON_IsFalse(patterns->child) ? NULL : named(s, name, s->read(s, patterns->child));
-    }
+    if ((patterns != NULL && patterns->child != NULL) || (names != NULL && !cJSON_IsTrue(names)))
+        return members_by_pattern(s, schema, additional);
     if (cJSON_IsFalse(additional))
         return NULL;
     const struct expr *value =
         additional == NULL || cJSON_IsTrue(additional) ? any_value(s) : s->read(s, additional);
-    if (cJSON_IsFalse(names))
-        return NULL;
-    if (names == NULL || cJSON_IsTrue(names))
-        return named(s, other_name(s, properties), value);
-    if (properties != NULL)
-        schema_lacks(s, "propertyNames", " beside \"properties\"");
-    return named(s, s->read(s, only_strings(s, names)), value);
+    return named(s, other_name(s, schema_member(schema, "properties")), value);
 }
 
 /* --- members in their order --- */
@@ -148,12 +237,43 @@ static void add_member(struct schema *s, struct schema_object *o, const char *na
     o->members[o->n++].needed = needed;
 }
 
+/* What a listed member is by its name's patterns too. */
+static const struct cJSON *listed_value(struct schema *s, const struct cJSON *schema,
+                                        const struct cJSON *member)
+{
+    const struct cJSON *patterns = schema_member(schema, "patternProperties");
+    const struct cJSON *names = schema_member(schema, "propertyNames"), *out = member;
+    const struct cJSON name = {.type = cJSON_String, .valuestring = member->string};
+    if (names != NULL && !schema_allows(s, names, &name))
+        return compose_bool(s, false);
+    for (const struct cJSON *one = patterns ? patterns->child : NULL; one && out; one = one->next)
+        if (name_matches(s, member->string, one->string))
+            out = compose_both(s, out, one);
+    return out;
+}
+
+/* What a member is that is not listed: by its name's patterns, or as all others. */
+static const struct cJSON *unlisted_value(struct schema *s, const struct cJSON *schema,
+                                          const char *name, const struct cJSON *additional)
+{
+    const struct cJSON *patterns = schema_member(schema, "patternProperties"), *out = NULL;
+    const struct cJSON *any = compose_bool(s, true);
+    for (const struct cJSON *one = patterns ? patterns->child : NULL; one; one = one->next)
+        if (name_matches(s, name, one->string))
+            out = out == NULL ? one : compose_both(s, out, one);
+    if (out == NULL)
+        out = additional != NULL ? additional : any;
+    return out;
+}
+
 static void list_members(struct schema *s, struct schema_object *o, const struct cJSON *schema)
 {
     const struct cJSON *properties = schema_member(schema, "properties");
     const struct cJSON *required = schema_member(schema, "required");
     const struct cJSON *additional = schema_member(schema, "additionalProperties");
     size_t most = 0;
+    if (additional == NULL)
+        additional = schema_member(schema, "unevaluatedProperties");
     if ((properties != NULL && !cJSON_IsObject(properties)) ||
         (required != NULL && !cJSON_IsArray(required))) {
         expr_fail(s->b, STATUS_INVALID,
@@ -167,19 +287,18 @@ static void list_members(struct schema *s, struct schema_object *o, const struct
         return;
     for (const struct cJSON *one = properties ? properties->child : NULL; one; one = one->next) {
         bool needed = is_needed(required, one->string);
-        if (!cJSON_IsFalse(one) || needed)
-            add_member(s, o, one->string, s->read(s, one), needed);
+        const struct cJSON *value = listed_value(s, schema, one);
+        if (value != NULL && (!cJSON_IsFalse(value) || needed))
+            add_member(s, o, one->string, s->read(s, value), needed);
     }
     for (const struct cJSON *one = required ? required->child : NULL; one; one = one->next) {
         if (!cJSON_IsString(one) || is_listed(properties, one->valuestring))
             continue; /* needed and not described: any other member of this name */
-        if (cJSON_IsFalse(additional))
-            expr_fail(s->b, STATUS_INVALID,
-                      "\"%.60s\" is required by the schema and not among its properties",
-                      one->valuestring);
-        else
-            add_member(s, o, one->valuestring,
-                       cJSON_IsObject(additional) ? s->read(s, additional) : any_value(s), true);
+        const struct cJSON *like = unlisted_value(s, schema, one->valuestring, additional);
+        if (cJSON_IsFalse(like))
+            add_member(s, o, one->valuestring, nothing_left(s, "required"), true);
+        else if (like != NULL)
+            add_member(s, o, one->valuestring, s->read(s, like), true);
     }
 }
 
@@ -201,15 +320,21 @@ static bool may_add(const struct schema_object *o, size_t count)
     return o->max == EXPR_MANY || count < o->max;
 }
 
-/* Other members up to the end: some have come already. */
-static const struct expr *others(struct schema *s, const struct schema_object *o, size_t count)
+/* Other members up to the end: some have come already. Two of them may have the same name, so that
+ * only one counts for the least number. */
+static const struct expr *others(struct schema *s, const struct schema_object *o, size_t count,
+                                 bool has_other)
 {
-    uint32_t least = o->min > count ? o->min - (uint32_t)count : 0;
-    uint32_t most = o->max == EXPR_MANY ? EXPR_MANY : o->max > count ? o->max - (uint32_t)count : 0;
+    const uint32_t least = o->min > count ? o->min - (uint32_t)count : 0;
+    const uint32_t most = o->max == EXPR_MANY ? EXPR_MANY
+                          : o->max > count    ? o->max - (uint32_t)count
+                                              : 0;
+    if (least > (has_other ? 0u : 1u) || least > most || (o->other == NULL && least > 0))
+        return expr_choice(s->b, NULL, 0);
     if (o->other == NULL)
-        return least > 0 ? expr_choice(s->b, NULL, 0) : TEXT(s, "");
+        return TEXT(s, "");
     const struct expr *more = SEQUENCE(s, TEXT(s, ","), space(s), o->other);
-    return least <= most ? expr_repeat(s->b, more, least, most) : expr_choice(s->b, NULL, 0);
+    return expr_repeat(s->b, more, least, most);
 }
 
 /* The rule for members from i on, where at least one has come. */
@@ -217,7 +342,7 @@ static void define_after(struct schema *s, const struct schema_object *o, size_t
 {
     struct expr_list list = {0};
     if (i == o->n) {
-        expr_list_add(s->b, &list, SEQUENCE(s, others(s, o, count), space(s)));
+        expr_list_add(s->b, &list, SEQUENCE(s, others(s, o, count, false), space(s)));
     } else {
         if (may_add(o, count))
             expr_list_add(s->b, &list,
@@ -250,10 +375,6 @@ static bool make_rules(struct schema *s, struct schema_object *o)
 
 const struct expr *object_expr(struct schema *s, const struct cJSON *schema)
 {
-    static const char *const lacking[] = {"dependentRequired", "dependentSchemas", "dependencies"};
-    for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++)
-        if (schema_member(schema, lacking[i]) != NULL)
-            schema_lacks(s, lacking[i], "");
     struct schema_object o = {.min = schema_count(s, schema, "minProperties", 0),
                               .max = schema_count(s, schema, "maxProperties", EXPR_MANY)};
     if (o.min > o.max)
@@ -261,6 +382,8 @@ const struct expr *object_expr(struct schema *s, const struct cJSON *schema)
                   "\"minProperties\" of the schema is above \"maxProperties\"");
     list_members(s, &o, schema);
     o.other = other_member(s, schema);
+    if (o.min > o.n + 1 && o.other != NULL)
+        schema_lacks(s, "minProperties", " of several members whose names are not listed");
     if (expr_status(s->b) != STATUS_OK || !make_rules(s, &o))
         return TEXT(s, "");
     /* the first member: any that nothing needed stands before; none, if none is needed */
@@ -272,7 +395,8 @@ const struct expr *object_expr(struct schema *s, const struct cJSON *schema)
                       SEQUENCE(s, space(s), o.members[i].expr, after(s, &o, i + 1, 1)));
     }
     if (!needed && o.other != NULL && o.max > 0)
-        expr_list_add(s->b, &list, SEQUENCE(s, space(s), o.other, others(s, &o, 1), space(s)));
+        expr_list_add(s->b, &list,
+                      SEQUENCE(s, space(s), o.other, others(s, &o, 1, true), space(s)));
     if (!needed && o.min == 0)
         expr_list_add(s->b, &list, space(s));
     return SEQUENCE(s, TEXT(s, "{"), expr_choice(s->b, list.at, list.n), TEXT(s, "}"));

@@ -2,7 +2,6 @@
  * schema.h. */
 #include "api/schema/internal.h"
 
-#include <math.h>
 #include <string.h>
 
 static const struct expr *schema_expr(struct schema *s, const struct cJSON *schema);
@@ -35,37 +34,52 @@ static const struct expr *referred(struct schema *s, const struct cJSON *schema)
 
 /* --- values --- */
 
-static unsigned type_of_value(const struct cJSON *value)
-{
-    if (cJSON_IsNumber(value))
-        return value->valuedouble == floor(value->valuedouble) ? T_INTEGER | T_NUMBER : T_NUMBER;
-    return cJSON_IsObject(value)   ? T_OBJECT
-           : cJSON_IsArray(value)  ? T_ARRAY
-           : cJSON_IsString(value) ? T_STRING
-           : cJSON_IsBool(value)   ? T_BOOLEAN
-                                   : T_NULL;
-}
-
-/* Given values, those of the types; other bounds beside them would have to be tried on each. */
-static const struct expr *given(struct schema *s, const struct cJSON *schema, unsigned of_types,
-                                unsigned spoken_of)
+/* Given values: those that all other keywords allow. */
+static const struct expr *given(struct schema *s, const struct cJSON *schema)
 {
     const struct cJSON *values = schema_member(schema, "enum");
     const struct cJSON *value = schema_member(schema, "const");
     struct expr_list list = {0};
-    if (spoken_of != 0)
-        schema_lacks(s, value != NULL ? "const" : "enum", " beside bounds of its values");
-    if (value != NULL && values != NULL)
-        schema_lacks(s, "const", " beside \"enum\"");
-    if (value != NULL)
+    if (values != NULL && !cJSON_IsArray(values))
+        expr_fail(s->b, STATUS_INVALID, "\"enum\" of the schema must be an array");
+    else if (values == NULL && schema_allows(s, schema, value))
         return literal_value(s, value);
-    for (const struct cJSON *one = cJSON_IsArray(values) ? values->child : NULL; one;
-         one = one->next)
-        if ((type_of_value(one) & of_types) != 0)
-            expr_list_add(s->b, &list, literal_value(s, one));
+    else if (values == NULL)
+        return nothing_left(s, "const");
+    else
+        for (const struct cJSON *one = values->child; one; one = one->next)
+            if (schema_allows(s, schema, one))
+                expr_list_add(s->b, &list, literal_value(s, one));
     if (list.n == 0)
-        expr_fail(s->b, STATUS_INVALID, "\"enum\" of the schema has no value of its type");
+        return nothing_left(s, "enum");
     return expr_choice(s->b, list.at, list.n);
+}
+
+/* true, false and null, unless "not" takes them away; of objects and arrays it cannot. */
+static void add_words(struct schema *s, const struct cJSON *schema, unsigned of_types,
+                      struct expr_list *list)
+{
+    static const struct {
+        const char *text;
+        struct cJSON value;
+        unsigned type;
+    } words[] = {{"true", {.type = cJSON_True}, T_BOOLEAN},
+                 {"false", {.type = cJSON_False}, T_BOOLEAN},
+                 {"null", {.type = cJSON_NULL}, T_NULL}};
+    const struct cJSON *without = schema_member(schema, "not");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        bool away = (of_types & words[i].type) == 0;
+        for (const struct cJSON *one = without ? without->child : NULL; one; one = one->next) {
+            const struct cJSON *values = schema_member(one, "enum");
+            for (const struct cJSON *v = values ? values->child : NULL; v != NULL; v = v->next) {
+                away |= cJSON_Compare(v, &words[i].value, true);
+                if ((type_of_value(v) & of_types & (T_OBJECT | T_ARRAY)) != 0)
+                    schema_lacks(s, "not", " of objects or arrays");
+            }
+        }
+        if (!away)
+            expr_list_add(s->b, list, TEXT(s, words[i].text));
+    }
 }
 
 static const struct expr *typed(struct schema *s, const struct cJSON *schema, unsigned of_types)
@@ -81,81 +95,79 @@ static const struct expr *typed(struct schema *s, const struct cJSON *schema, un
         expr_list_add(s->b, &list, number_expr(s, schema));
     else if (of_types & T_INTEGER)
         expr_list_add(s->b, &list, integer_expr(s, schema));
-    if (of_types & T_BOOLEAN)
-        expr_list_add(s->b, &list, CHOICE(s, TEXT(s, "true"), TEXT(s, "false")));
-    if (of_types & T_NULL)
-        expr_list_add(s->b, &list, TEXT(s, "null"));
+    add_words(s, schema, of_types, &list);
     return expr_choice(s->b, list.at, list.n);
 }
 
 /* --- combinations --- */
 
-/* The schema with one of its branches in the place of them all: {rest..., "allOf": [branch]}. */
-static const struct cJSON *with_branch(struct schema *s, const struct cJSON *schema,
-                                       const char *keyword, const struct cJSON *branch)
+static const struct expr *any_branch(struct schema *s, const struct cJSON *schema)
 {
-    bool alone = true;
-    for (const struct cJSON *one = schema->child; one != NULL; one = one->next)
-        alone &= strcmp(one->string, keyword) == 0 || schema_only_describes(one->string);
-    if (alone)
-        return branch;
-    struct cJSON *out = cJSON_CreateObject(), *all = cJSON_CreateArray();
-    struct cJSON *copy = cJSON_Duplicate(branch, true);
-    if (out == NULL || !cJSON_AddItemToArray(s->merged, out) || copy == NULL ||
-        !cJSON_AddItemToArray(all, copy) || !cJSON_AddItemToObject(out, "allOf", all)) {
-        expr_fail(s->b, STATUS_NO_MEMORY, "out of memory for a schema");
-        return branch;
-    }
-    for (const struct cJSON *one = schema->child; one != NULL; one = one->next)
-        if (strcmp(one->string, keyword) != 0 && !schema_only_describes(one->string))
-            cJSON_AddItemToObject(out, one->string, cJSON_Duplicate(one, true));
-    return out;
-}
-
-static const struct expr *one_of_branches(struct schema *s, const struct cJSON *schema,
-                                          const char *keyword)
-{
-    const struct cJSON *branches = schema_member(schema, keyword);
+    const struct cJSON *branches = schema_member(schema, "anyOf");
     struct expr_list list = {0};
-    if (!cJSON_IsArray(branches) || branches->child == NULL) {
-        expr_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be an array of schemas",
-                  keyword);
-        return TEXT(s, "");
-    }
-    if (strcmp(keyword, "oneOf") == 0)
-        for (const struct cJSON *a = branches->child; a != NULL; a = a->next)
-            for (const struct cJSON *z = a->next; z != NULL; z = z->next)
-                if (!schemas_exclude(s, a, z))
-                    schema_lacks(s, "oneOf", " whose branches do not exclude each other");
     for (const struct cJSON *one = branches->child; one && expr_status(s->b) == STATUS_OK;
          one = one->next)
-        if (!cJSON_IsFalse(one))
-            expr_list_add(s->b, &list, schema_expr(s, with_branch(s, schema, keyword, one)));
+        expr_list_add(
+            s->b, &list,
+            schema_expr(s, compose_all(s, schema, (const char *const[]){"anyOf", NULL}, &one, 1)));
     return expr_choice(s->b, list.at, list.n);
+}
+
+/* Each branch, without what others hold too. */
+static const struct expr *one_branch(struct schema *s, const struct cJSON *schema)
+{
+    const struct cJSON *branches = schema_member(schema, "oneOf");
+    struct expr_list list = {0};
+    for (const struct cJSON *a = branches->child; a && expr_status(s->b) == STATUS_OK;
+         a = a->next) {
+        const struct cJSON *branch = a;
+        for (const struct cJSON *z = branches->child; z != NULL && branch != NULL; z = z->next)
+            if (z != a && !schemas_exclude(s, branch, z))
+                branch = schema_keep_out(s, branch, z);
+        if (branch == NULL) {
+            schema_lacks(s, "oneOf", " whose branches do not exclude each other");
+            break;
+        }
+        expr_list_add(s->b, &list,
+                      schema_expr(s, compose_all(s, schema, (const char *const[]){"oneOf", NULL},
+                                                 &branch, 1)));
+    }
+    return expr_choice(s->b, list.at, list.n);
+}
+
+static bool is_choice(struct schema *s, const struct cJSON *schema, const char *keyword)
+{
+    const struct cJSON *branches = schema_member(schema, keyword);
+    if (branches != NULL && (!cJSON_IsArray(branches) || branches->child == NULL))
+        expr_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be an array of schemas",
+                  keyword);
+    return branches != NULL;
 }
 
 static const struct expr *object_schema(struct schema *s, const struct cJSON *schema)
 {
-    unsigned spoken_of = schema_keywords(s, schema);
+    const unsigned spoken_of = schema_keywords(s, schema);
     if (expr_status(s->b) != STATUS_OK)
         return TEXT(s, "");
-    if (schema_member(schema, "allOf") != NULL) {
-        const struct cJSON *merged = schema_merge_all(s, schema);
-        return merged != NULL ? schema_expr(s, merged) : TEXT(s, "");
+    if (only_refers(schema))
+        return referred(s, schema);
+    if (schema_member(schema, "$ref") || schema_member(schema, "allOf") ||
+        schema_has_conditions(schema)) {
+        const struct cJSON *plain = schema_plain(s, schema);
+        return plain != NULL ? schema_expr(s, plain) : TEXT(s, "");
     }
-    if (schema_member(schema, "anyOf") != NULL)
-        return one_of_branches(s, schema, "anyOf");
-    if (schema_member(schema, "oneOf") != NULL)
-        return one_of_branches(s, schema, "oneOf");
-    if (schema_member(schema, "$ref") != NULL) {
-        const struct cJSON *target = schema_resolve(s, schema);
-        const struct cJSON *both = target != NULL ? with_branch(s, schema, "$ref", target) : schema;
-        return both == target || target == NULL ? referred(s, schema) : schema_expr(s, both);
-    }
-    unsigned of_types = schema_types(s, schema, spoken_of);
+    const bool any = is_choice(s, schema, "anyOf"), one = is_choice(s, schema, "oneOf");
+    if (expr_status(s->b) != STATUS_OK)
+        return TEXT(s, "");
     if (schema_member(schema, "enum") != NULL || schema_member(schema, "const") != NULL)
-        return given(s, schema, of_types, spoken_of);
-    return of_types == T_ALL && spoken_of == 0 ? any_value(s) : typed(s, schema, of_types);
+        return given(s, schema);
+    if (any)
+        return any_branch(s, schema);
+    if (one)
+        return one_branch(s, schema);
+    unsigned of_types = schema_types(s, schema, spoken_of);
+    const bool free = of_types == T_ALL && spoken_of == 0 && !schema_member(schema, "not");
+    return free ? any_value(s) : typed(s, schema, of_types);
 }
 
 static const struct expr *schema_expr(struct schema *s, const struct cJSON *schema)
@@ -168,7 +180,7 @@ static const struct expr *schema_expr(struct schema *s, const struct cJSON *sche
     if (cJSON_IsTrue(schema))
         e = any_value(s);
     else if (cJSON_IsFalse(schema))
-        e = expr_choice(s->b, NULL, 0);
+        e = nothing_left(s, "false");
     else if (cJSON_IsObject(schema))
         e = object_schema(s, schema);
     else {

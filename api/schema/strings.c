@@ -1,200 +1,19 @@
-/* strings.c - strings of JSON: characters, lengths, patterns and formats.
+/* strings.c - strings of JSON: lengths, patterns and formats. See schema.h.
  *
- * A character may be written as itself or escaped. Beyond ASCII both ways are open; printable ASCII
- * is written as itself, but for what must be escaped. See schema.h.
+ * A pattern or a format is an expression of characters; in_json writes it as JSON does.
  */
 #include "api/schema/internal.h"
 
-#include "base/utf8.h"
 #include "grammar/read.h"
+#include "grammar/regular.h"
 
 #include <string.h>
 
-enum { LAST_CODE_POINT = 0x10FFFF };
-
-/* --- escapes by number --- */
-
-/* One hexadecimal digit of first..last. */
-static const struct expr *hex_digit(struct schema *s, uint32_t first, uint32_t last)
-{
-    struct expr_range ranges[3];
-    size_t n = 0;
-    if (first <= 9)
-        ranges[n++] = (struct expr_range){'0' + first, '0' + (last < 9 ? last : 9)};
-    if (last >= 10) {
-        uint32_t from = first > 10 ? first - 10 : 0, to = last - 10;
-        ranges[n++] = (struct expr_range){'a' + from, 'a' + to};
-        ranges[n++] = (struct expr_range){'A' + from, 'A' + to};
-    }
-    return expr_class(s->b, ranges, n, false);
-}
-
-/* Numbers of n hexadecimal digits from first to last. */
-static const struct expr *hex_range(struct schema *s, uint32_t first, uint32_t last, unsigned n)
-{
-    if (n == 1)
-        return hex_digit(s, first, last);
-    const unsigned bits = 4 * (n - 1);
-    const uint32_t low = (1u << bits) - 1, a = first >> bits, z = last >> bits;
-    if (a == z)
-        return SEQUENCE(s, hex_digit(s, a, a), hex_range(s, first & low, last & low, n - 1));
-    struct expr_list list = {0};
-    uint32_t from = a, to = z;
-    if ((first & low) != 0) {
-        expr_list_add(s->b, &list,
-                      SEQUENCE(s, hex_digit(s, a, a), hex_range(s, first & low, low, n - 1)));
-        from++;
-    }
-    if ((last & low) != low) {
-        expr_list_add(s->b, &list,
-                      SEQUENCE(s, hex_digit(s, z, z), hex_range(s, 0, last & low, n - 1)));
-        to--;
-    }
-    if (from <= to)
-        expr_list_add(s->b, &list,
-                      SEQUENCE(s, hex_digit(s, from, to),
-                               expr_repeat(s->b, hex_digit(s, 0, 15), n - 1, n - 1)));
-    return expr_choice(s->b, list.at, list.n);
-}
-
-static const struct expr *escaped(struct schema *s, uint32_t first, uint32_t last)
-{
-    return SEQUENCE(s, TEXT(s, "\\u"), hex_range(s, first, last, 4));
-}
-
-/* Characters beyond the first plane, as pairs of surrogates. */
-static void add_pairs(struct schema *s, struct expr_list *list, uint32_t first, uint32_t last)
-{
-    for (first -= 0x10000, last -= 0x10000; first <= last;) {
-        uint32_t high = first >> 10, low = first & 0x3FF;
-        uint32_t last_high = last >> 10, end = high == last_high ? last & 0x3FF : 0x3FF;
-        if (low == 0 && last_high > high) { /* as many whole ones as there are */
-            uint32_t whole = (last & 0x3FF) == 0x3FF ? last_high : last_high - 1;
-            expr_list_add(
-                s->b, list,
-                SEQUENCE(s, escaped(s, 0xD800 + high, 0xD800 + whole), escaped(s, 0xDC00, 0xDFFF)));
-            first = (whole + 1) << 10;
-            continue;
-        }
-        expr_list_add(s->b, list,
-                      SEQUENCE(s, escaped(s, 0xD800 + high, 0xD800 + high),
-                               escaped(s, 0xDC00 + low, 0xDC00 + end)));
-        first = (high + 1) << 10;
-    }
-}
-
-static void add_escaped(struct schema *s, struct expr_list *list, uint32_t first, uint32_t last)
-{
-    static const struct expr_range parts[] = {{0, 0x1F}, {0x7F, 0xD7FF}, {0xE000, 0xFFFF}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        uint32_t from = first > parts[i].first ? first : parts[i].first;
-        uint32_t to = last < parts[i].last ? last : parts[i].last;
-        if (from <= to)
-            expr_list_add(s->b, list, escaped(s, from, to));
-    }
-    if (last >= 0x10000)
-        add_pairs(s, list, first > 0x10000 ? first : 0x10000, last);
-}
-
-/* --- characters --- */
-
-static const struct {
-    char meant;
-    const char *written;
-} short_escapes[] = {{'"', "\\\""}, {'\\', "\\\\"}, {'/', "\\/"},  {'\b', "\\b"},
-                     {'\f', "\\f"}, {'\n', "\\n"},  {'\r', "\\r"}, {'\t', "\\t"}};
-
-const struct expr *character_of(struct schema *s, const struct expr_range *ranges, size_t n,
-                                bool negated)
-{
-    static const struct expr_range special[] = {{0, 0x1F}, {'"', '"'}, {'\\', '\\'}};
-    const struct expr *all = expr_class(s->b, ranges, n, negated);
-    struct expr_list list = {0};
-    struct expr_range *plain = expr_alloc(s->b, all->class.n + 4, sizeof *plain);
-    if (plain == NULL || all->kind != EXPR_CLASS)
-        return all;
-    size_t n_plain = 0;
-    for (size_t i = 0; i < all->class.n; i++) { /* less what must be escaped */
-        uint32_t next = all->class.ranges[i].first, last = all->class.ranges[i].last;
-        for (size_t k = 0; k < sizeof special / sizeof *special; k++) {
-            if (special[k].last < next || special[k].first > last)
-                continue;
-            if (special[k].first > next)
-                plain[n_plain++] = (struct expr_range){next, special[k].first - 1};
-            next = special[k].last + 1;
-        }
-        if (next <= last)
-            plain[n_plain++] = (struct expr_range){next, last};
-    }
-    if (n_plain > 0)
-        expr_list_add(s->b, &list, expr_class(s->b, plain, n_plain, false));
-    for (size_t i = 0; i < all->class.n; i++) {
-        const struct expr_range r = all->class.ranges[i];
-        for (size_t k = 0; k < sizeof short_escapes / sizeof *short_escapes; k++) {
-            uint32_t meant = (uint32_t)short_escapes[k].meant;
-            if (r.first <= meant && meant <= r.last)
-                expr_list_add(s->b, &list, TEXT(s, short_escapes[k].written));
-        }
-        add_escaped(s, &list, r.first, r.last);
-    }
-    return expr_choice(s->b, list.at, list.n);
-}
-
-const struct expr *any_character(struct schema *s)
-{
-    static const struct expr_range plain[] = {{0x20, '!'}, {'#', '['}, {']', LAST_CODE_POINT}};
-    static const struct expr_range escapes[] = {{'"', '"'}, {'/', '/'}, {'\\', '\\'}, {'b', 'b'},
-                                                {'f', 'f'}, {'n', 'n'}, {'r', 'r'},   {'t', 't'}};
-    if (s->character == NULL) {
-        const struct expr *pair =
-            SEQUENCE(s, escaped(s, 0xD800, 0xDBFF), escaped(s, 0xDC00, 0xDFFF));
-        s->character =
-            CHOICE(s, expr_class(s->b, plain, 3, false),
-                   SEQUENCE(s, TEXT(s, "\\"),
-                            expr_class(s->b, escapes, sizeof escapes / sizeof *escapes, false)),
-                   escaped(s, 0, 0xD7FF), escaped(s, 0xE000, 0xFFFF), pair);
-    }
-    return s->character;
-}
-
-const struct expr *any_string(struct schema *s)
-{
-    if (s->string == NO_RULE) {
-        s->string = rule_declare(s->b, "string", 6);
-        rule_define(s->b, s->string,
-                    SEQUENCE(s, TEXT(s, "\""), expr_repeat(s->b, any_character(s), 0, EXPR_MANY),
-                             TEXT(s, "\"")));
-    }
-    return expr_rule(s->b, s->string);
-}
-
-/* --- given texts --- */
-
-static const struct expr *literal_characters(struct schema *s, const char *text, size_t n)
-{
-    struct expr_list list = {0};
-    for (size_t i = 0; i < n && expr_status(s->b) == STATUS_OK;) {
-        uint32_t cp;
-        size_t length = utf8_decode(text + i, n - i, &cp);
-        if (length == 0) {
-            expr_fail(s->b, STATUS_INVALID, "a string of the schema is not UTF-8");
-            break;
-        }
-        expr_list_add(s->b, &list, character_of(s, &(struct expr_range){cp, cp}, 1, false));
-        i += length;
-    }
-    return expr_sequence(s->b, list.at, list.n);
-}
-
-static const struct expr *quoted(struct schema *s, const struct expr *inside)
-{
-    return SEQUENCE(s, TEXT(s, "\""), inside, TEXT(s, "\""));
-}
-
-const struct expr *literal_string(struct schema *s, const char *text)
-{
-    return quoted(s, literal_characters(s, text, strlen(text)));
-}
+enum {
+    LAST_CODE_POINT = 0x10FFFF,
+    LENGTH_MOST = 2000,       /* characters that are counted */
+    LENGTH_MOST_BESIDE = 500, /* the same, beside a pattern */
+};
 
 /* --- patterns --- */
 
@@ -223,6 +42,7 @@ static const struct expr *in_json(struct schema *s, const struct expr *e)
         return expr_repeat(s->b, in_json(s, e->repeat.of), e->repeat.min, e->repeat.max);
     case EXPR_RULE:
     case EXPR_UNTIL:
+    case EXPR_MULTIPLE:
     case EXPR_BOTH:
     case EXPR_BUT:
         break;
@@ -230,9 +50,19 @@ static const struct expr *in_json(struct schema *s, const struct expr *e)
     return e;
 }
 
-const struct expr *pattern_expr(struct schema *s, const char *pattern)
+const struct expr *string_pattern(struct schema *s, const char *pattern)
 {
-    return in_json(s, regex_read(s->b, pattern, strlen(pattern), false));
+    return regex_read(s->b, pattern, strlen(pattern), false);
+}
+
+bool name_matches(struct schema *s, const char *name, const char *pattern)
+{
+    return regular_matches(s->b, string_pattern(s, pattern), name, strlen(name));
+}
+
+const struct expr *pattern_inside(struct schema *s, const char *pattern)
+{
+    return in_json(s, string_pattern(s, pattern));
 }
 
 /* --- formats --- */
@@ -242,13 +72,19 @@ const struct expr *pattern_expr(struct schema *s, const char *pattern)
 #define DATE                                                                                       \
     "(" YEAR "-((0[13578]|1[02])-(0[1-9]|[12]\\d|3[01])|(0[469]|11)-(0[1-9]|[12]\\d|30)|"          \
     "02-(0[1-9]|1\\d|2[0-8]))|" LEAP_YEAR "-02-29)"
-#define HOUR           "([01]\\d|2[0-3])"
-#define TIME           HOUR ":[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]" HOUR ":[0-5]\\d)"
-#define LABEL          "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+#define HOUR  "([01]\\d|2[0-3])"
+#define TIME  HOUR ":[0-5]\\d:[0-5]\\d(\\.\\d{1,9})?(Z|[+-]" HOUR ":[0-5]\\d)"
+#define LABEL "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+/* the same of any length, where it stands among others */
+#define WORD           "[A-Za-z0-9](-*[A-Za-z0-9])*"
 #define BYTE           "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
 #define IPV4           BYTE "(\\." BYTE "){3}"
 #define H              "[0-9A-Fa-f]{1,4}"
 #define PATH_CHARACTER "([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+#define QUERY          "(\\?(" PATH_CHARACTER "|[/?])*)?(#(" PATH_CHARACTER "|[/?])*)?"
+#define URI                                                                                        \
+    "[A-Za-z][A-Za-z0-9+.-]*:(//([A-Za-z0-9._~-]+@)?(" WORD "(\\." WORD                            \
+    ")*)(:\\d{1,5})?(/" PATH_CHARACTER "*)*|" PATH_CHARACTER "+)" QUERY
 
 static const struct {
     const char *name, *pattern;
@@ -256,16 +92,18 @@ static const struct {
     {"date", DATE},
     {"time", TIME},
     {"date-time", DATE "T" TIME},
-    {"email", "[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+)*@(" LABEL "\\.)+[A-Za-z]{2,24}"},
+    {"email", "[A-Za-z0-9_+-]+(\\.[A-Za-z0-9_+-]+)*@(" WORD "\\.)+[A-Za-z]{2,24}"},
     {"hostname", LABEL "(\\." LABEL ")*"},
     {"uuid", "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"},
     {"ipv4", IPV4},
     {"ipv6", "(" H ":){7}" H "|(" H ":){1,7}:|(" H ":){1,6}:" H "|(" H ":){1,5}(:" H "){1,2}|(" H
              ":){1,4}(:" H "){1,3}|(" H ":){1,3}(:" H "){1,4}|(" H ":){1,2}(:" H "){1,5}|" H ":(:" H
              "){1,6}|:(:" H "){1,7}|::"},
-    {"uri", "[A-Za-z][A-Za-z0-9+.-]*:(//([A-Za-z0-9._~-]+@)?(" LABEL "(\\." LABEL ")*)(:\\d{1,5})?"
-            "(/" PATH_CHARACTER "*)*|" PATH_CHARACTER "+)(\\?(" PATH_CHARACTER "|[/?])*)?"
-            "(#(" PATH_CHARACTER "|[/?])*)?"},
+    {"uri", URI},
+    {"url", URI},
+    {"uri-reference", URI "|(/|//" WORD ")?(" PATH_CHARACTER "|/)*" QUERY},
+    {"json-pointer", "(/([^/~]|~[01])*)*"},
+    {"byte", "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"},
     {"duration", "P(\\d+W|(\\d+Y(\\d+M(\\d+D)?)?|\\d+M(\\d+D)?|\\d+D)(T(\\d+H(\\d+M(\\d+S)?)?|"
                  "\\d+M(\\d+S)?|\\d+S))?|T(\\d+H(\\d+M(\\d+S)?)?|\\d+M(\\d+S)?|\\d+S))"},
 };
@@ -278,35 +116,106 @@ const char *schema_format_pattern(const char *format)
     return NULL;
 }
 
-static const struct expr *format_expr(struct schema *s, const char *name)
+/* For people alone, in OpenAPI: any string. */
+static bool format_describes(const char *name)
+{
+    return strcmp(name, "password") == 0 || strcmp(name, "binary") == 0;
+}
+
+const struct expr *string_format(struct schema *s, const char *name)
 {
     const char *pattern = schema_format_pattern(name);
     if (pattern != NULL)
-        return in_json(s, regex_read(s->b, pattern, strlen(pattern), true));
+        return regex_read(s->b, pattern, strlen(pattern), true);
     expr_fail(s->b, STATUS_UNSUPPORTED,
               "the format \"%.40s\" is not supported: date, time, date-time, duration, email, "
-              "hostname, ipv4, ipv6, uri and uuid are",
+              "hostname, ipv4, ipv6, uri, uri-reference, uuid, json-pointer and byte are",
               name);
-    return any_string(s);
+    return TEXT(s, "");
+}
+
+/* --- several bounds at once --- */
+
+static const struct expr *canonical(struct schema *s)
+{
+    return expr_repeat(s->b, character_of(s, NULL, 0, true), 0, EXPR_MANY);
+}
+
+static const struct expr *also(struct schema *s, const struct expr *have, const struct expr *more)
+{
+    return have != NULL ? expr_both(s->b, have, more) : more;
+}
+
+/* One text or several. */
+static const struct expr *each_of(struct schema *s, const struct cJSON *schema, const char *keyword,
+                                  const struct expr *(*read)(struct schema *s, const char *text),
+                                  const struct expr *have)
+{
+    const struct cJSON *value = schema_member(schema, keyword);
+    for (const struct cJSON *one = cJSON_IsArray(value) ? value->child : value; one != NULL;
+         one = cJSON_IsArray(value) ? one->next : NULL) {
+        const char *text = cJSON_GetStringValue(one);
+        if (text == NULL)
+            expr_fail(s->b, STATUS_INVALID, "\"%s\" of the schema must be a string", keyword);
+        else if (strcmp(keyword, "format") != 0 || !format_describes(text))
+            have = also(s, have, in_json(s, read(s, text)));
+    }
+    return have;
+}
+
+/* Less what "not" takes away. */
+static const struct expr *less(struct schema *s, const struct cJSON *schema,
+                               const struct expr *have)
+{
+    const struct cJSON *without = schema_member(schema, "not");
+    struct expr_list list = {0};
+    for (const struct cJSON *one = without ? without->child : NULL; one != NULL; one = one->next) {
+        const char *pattern = cJSON_GetStringValue(schema_member(one, "pattern"));
+        const struct cJSON *values = schema_member(one, "enum");
+        if (pattern != NULL)
+            expr_list_add(s->b, &list, pattern_inside(s, pattern));
+        for (const struct cJSON *value = values ? values->child : NULL; value; value = value->next)
+            if (cJSON_IsString(value))
+                expr_list_add(
+                    s->b, &list,
+                    literal_characters(s, value->valuestring, strlen(value->valuestring)));
+    }
+    if (list.n == 0)
+        return have;
+    return expr_but(s->b, also(s, have, canonical(s)), expr_choice(s->b, list.at, list.n));
+}
+
+const struct expr *string_inside(struct schema *s, const struct cJSON *schema, bool formats_count)
+{
+    uint32_t min = schema_count(s, schema, "minLength", 0);
+    uint32_t max = schema_count(s, schema, "maxLength", EXPR_MANY);
+    const struct cJSON *encoding = schema_member(schema, "contentEncoding");
+    if (min > max) {
+        expr_fail(s->b, STATUS_INVALID, "\"minLength\" of the schema is above \"maxLength\"");
+        return NULL;
+    }
+    if (schema_member(schema, "contentMediaType"))
+        schema_lacks(s, "contentMediaType", "");
+    const struct expr *e = each_of(s, schema, "pattern", string_pattern, NULL);
+    if (formats_count)
+        e = each_of(s, schema, "format", string_format, e);
+    if (encoding != NULL && cJSON_IsString(encoding) &&
+        strcmp(encoding->valuestring, "base64") == 0)
+        e = also(s, e, in_json(s, string_format(s, "byte")));
+    else if (encoding != NULL)
+        schema_lacks(s, "contentEncoding", " other than base64");
+    const uint32_t most = e == NULL ? LENGTH_MOST : LENGTH_MOST_BESIDE;
+    if (min > most)
+        schema_lacks(s, "minLength", e == NULL ? " of more than 2000" : " of more than 500");
+    if (min > 0 || max != EXPR_MANY) /* what is counted no further ends there */
+        e = also(
+            s, e,
+            expr_repeat(s->b, any_character(s), min, max == EXPR_MANY || max <= most ? max : most));
+    return less(s, schema, e);
 }
 
 const struct expr *string_expr(struct schema *s, const struct cJSON *schema)
 {
-    const char *pattern = cJSON_GetStringValue(schema_member(schema, "pattern"));
-    const char *format = cJSON_GetStringValue(schema_member(schema, "format"));
-    uint32_t min = schema_count(s, schema, "minLength", 0);
-    uint32_t max = schema_count(s, schema, "maxLength", EXPR_MANY);
-    const bool bounded = min > 0 || max != EXPR_MANY;
-    if (schema_member(schema, "contentMediaType") || schema_member(schema, "contentEncoding"))
-        schema_lacks(s, "contentEncoding", "");
-    if ((pattern != NULL) + (format != NULL) + bounded > 1)
-        schema_lacks(s, pattern != NULL ? "pattern" : "format",
-                     " together with another bound of the same string");
-    if (pattern != NULL)
-        return quoted(s, pattern_expr(s, pattern));
-    if (format != NULL)
-        return quoted(s, format_expr(s, format));
-    if (bounded)
-        return quoted(s, expr_repeat(s->b, any_character(s), min, max));
-    return any_string(s);
+    const struct expr *inside = string_inside(s, schema, true);
+    return inside != NULL ? quoted(s, inside) : any_string(s);
 }

@@ -226,8 +226,12 @@ void automaton_analyse(struct automaton *a, struct grammar_builder *b, const uin
 {
     find_distances(a);
     if (a->states[a->rules[0].start].distance == DISTANCE_NONE) {
-        expr_fail(b, STATUS_INVALID, "no text satisfies the grammar: the rule \"%s\" never ends",
-                  rule_name(b, source_of[0]));
+        if (expr_hinted(b)[0] != '\0')
+            expr_fail(b, STATUS_INVALID, "no text satisfies the grammar: %s", expr_hinted(b));
+        else
+            expr_fail(b, STATUS_INVALID,
+                      "no text satisfies the grammar: the rule \"%s\" never ends",
+                      rule_name(b, source_of[0]));
         return;
     }
     cut_dead_ends(a);

@@ -6,7 +6,6 @@
 #include "grammar/automaton.h"
 
 #include "grammar/analysis.h"
-#include "grammar/sets.h"
 #include "grammar/thompson.h"
 
 #include <stdlib.h>

@@ -28,6 +28,7 @@ struct grammar_builder {
     struct rule *rules;
     size_t n_rules, rules_room;
     struct error error;
+    char hint[160];
 };
 
 static const struct expr nothing = {.kind = EXPR_TEXT, .depth = 1};
@@ -75,6 +76,21 @@ void expr_fail(struct grammar_builder *b, enum status status, const char *format
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     error_fill(&b->error, status, "", "%s", text);
+}
+
+void expr_hint(struct grammar_builder *b, const char *format, ...)
+{
+    if (b->hint[0] != '\0')
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(b->hint, sizeof b->hint, format, args);
+    va_end(args);
+}
+
+const char *expr_hinted(const struct grammar_builder *b)
+{
+    return b->hint;
 }
 
 static bool add_chunk(struct grammar_builder *b, size_t n_bytes)
@@ -272,6 +288,18 @@ const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule)
     if (e == NULL)
         return &nothing;
     e->rule = rule;
+    return e;
+}
+
+const struct expr *expr_multiple(struct grammar_builder *b, uint32_t m, uint32_t n_decimals)
+{
+    struct expr *e = new_expr(b, EXPR_MULTIPLE, 0);
+    if (m == 0)
+        expr_fail(b, STATUS_INVALID, "nothing but 0 is a multiple of 0");
+    if (e == NULL || m == 0)
+        return &nothing;
+    e->multiple.m = m;
+    e->multiple.n_decimals = n_decimals;
     return e;
 }
 

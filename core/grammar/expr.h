@@ -37,6 +37,7 @@ enum expr_kind {
     EXPR_REPEAT,   /* parts[0], min to max times */
     EXPR_RULE,     /* what a rule says */
     EXPR_UNTIL,    /* bytes without certain texts, or up to the first of them */
+    EXPR_MULTIPLE, /* decimal digits of a multiple of a number */
     EXPR_BOTH,     /* what two parts both match */
     EXPR_BUT,      /* what the first of two parts matches and the second does not */
 };
@@ -70,6 +71,9 @@ struct expr {
             size_t n;
             size_t which; /* ends with this trigger; EXPR_NONE: none of them occurs */
         } until;
+        struct {
+            uint32_t m, n_decimals;
+        } multiple;
     };
 };
 
@@ -84,6 +88,11 @@ enum status expr_status(const struct grammar_builder *b);
 const struct error *expr_error(const struct grammar_builder *b);
 void expr_fail(struct grammar_builder *b, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Why some part matches nothing, should the whole match nothing; the first counts. */
+void expr_hint(struct grammar_builder *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *expr_hinted(const struct grammar_builder *b); /* "": nothing was */
 
 /* Memory of the builder's lifetime, zeroed; after a failure NULL. */
 void *expr_alloc(struct grammar_builder *b, size_t n, size_t size);
@@ -106,6 +115,10 @@ const struct expr *expr_rule(struct grammar_builder *b, uint32_t rule);
 /* Bytes that both match, and those that a matches and z does not: neither may have rules. */
 const struct expr *expr_both(struct grammar_builder *b, const struct expr *a, const struct expr *z);
 const struct expr *expr_but(struct grammar_builder *b, const struct expr *a, const struct expr *z);
+
+/* Digits without a sign, with a fraction where n_decimals > 0: the multiples of m / 10^n_decimals.
+ */
+const struct expr *expr_multiple(struct grammar_builder *b, uint32_t m, uint32_t n_decimals);
 
 /* Any bytes, UTF-8 or not, in which none of the triggers occurs. */
 const struct expr *expr_until(struct grammar_builder *b, const struct expr_bytes *triggers,

@@ -1,4 +1,5 @@
-/* nfa.h - nondeterministic automata over bytes: their states.
+/* nfa.h - nondeterministic automata over bytes: their states, what is reached from them without
+ * reading, and sets of them, each once.
  *
  * Lives in the builder's memory. One thread.
  */
@@ -35,3 +36,36 @@ struct nfa {
 uint32_t nfa_add(struct nfa *nfa, struct grammar_builder *b, struct nfa_state state);
 /* Bytes that no state from `first` on tells apart, as classes: how many; one byte of each. */
 size_t nfa_classes(const struct nfa *nfa, size_t first, uint8_t class_of[256], uint8_t sample[256]);
+
+/* --- sets --- */
+
+struct state_set {      /* of nondeterministic states that read, call or accept */
+    const uint32_t *at; /* ascending */
+    uint32_t n;
+    uint32_t hash_next; /* another set of its bucket; 0: none */
+};
+
+struct set_table { /* of sets, by their content */
+    struct state_set *sets;
+    size_t n, room;
+    uint32_t *buckets;
+    size_t n_buckets;
+};
+
+/* The set's number, a new one if need be; 0: the builder has failed. */
+uint32_t sets_find(struct grammar_builder *b, struct set_table *t, const uint32_t *at, size_t n);
+
+struct closure {
+    uint32_t *marks; /* [room]: seen in this round */
+    uint32_t *found; /* [room]: what was reached */
+    uint32_t *stack; /* [room] */
+    size_t n_found, room;
+    uint32_t round;
+};
+
+/* Room for all states there are. False: the builder has failed. */
+bool closure_room(struct closure *c, const struct nfa *nfa, struct grammar_builder *b);
+void closure_begin(struct closure *c);
+/* Adds what is reached from state without reading. */
+void closure_add(struct closure *c, const struct nfa *nfa, uint32_t state);
+void closure_sort(struct closure *c);

@@ -1,7 +1,6 @@
 /* regular.c - an expression's states, followed along a text or to their end. See regular.h. */
 #include "grammar/regular.h"
 
-#include "grammar/sets.h"
 #include "grammar/thompson.h"
 
 enum { STATES_MOST = 100000 };

@@ -6,6 +6,7 @@
  */
 #include "grammar/thompson.h"
 
+#include "grammar/multiple.h"
 #include "grammar/twin.h"
 #include "grammar/until.h"
 
@@ -67,6 +68,7 @@ static void find_callees(struct grammar_builder *b, struct rule_facts *facts, co
     case EXPR_TEXT:
     case EXPR_CLASS:
     case EXPR_UNTIL:
+    case EXPR_MULTIPLE:
         break;
     }
 }
@@ -97,6 +99,9 @@ static size_t size_of(const struct nfa *nfa, const struct rule_facts *facts, con
     }
     case EXPR_RULE:
         size = nfa->inlined[e->rule] ? facts[e->rule].size : 1;
+        break;
+    case EXPR_MULTIPLE:
+        size = 11u * e->multiple.m;
         break;
     case EXPR_UNTIL:
         for (size_t i = 0; i < e->until.n && size < SIZE_MOST; i++)
@@ -318,6 +323,8 @@ static size_t least_bytes(const struct expr *e)
         return least_bytes(e->parts.at[0]);
     case EXPR_UNTIL:
         return e->until.which != EXPR_NONE ? e->until.triggers[e->until.which].n : 0;
+    case EXPR_MULTIPLE:
+        return 1;
     case EXPR_RULE:
         break;
     }
@@ -425,6 +432,8 @@ static uint32_t make(struct making *m, const struct expr *e, uint32_t next)
         return make_rule(m, e->rule, next);
     case EXPR_UNTIL:
         return until_make(m->nfa, m->b, e, next);
+    case EXPR_MULTIPLE:
+        return multiple_make(m->nfa, m->b, e, next);
     case EXPR_BOTH:
     case EXPR_BUT:
         return make_twin(m, e, next);

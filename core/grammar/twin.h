@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "grammar/sets.h"
+#include "grammar/nfa.h"
 
 struct twin_state {
     uint32_t *to;        /* [n_classes]; 0: nowhere */
