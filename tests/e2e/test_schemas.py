@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 import pytest
+import schema_corpus
 from service import BINARY
 
 CHECK = BINARY.parent / "schema_check"
@@ -219,6 +220,21 @@ def test_what_is_made_is_valid(ask, schema):
     for text in answer["made"]:
         value = json.loads(text)
         assert value is None and schema.get("nullable") or list(validator.iter_errors(value)) == []
+
+
+def test_what_people_write_is_held_and_what_is_made_is_valid(ask):
+    jsonschema = pytest.importorskip("jsonschema", reason="python3-jsonschema is not installed")
+    schemas, refused = schema_corpus.schemas(520), []
+    for seed, schema in enumerate(schemas):
+        answer = ask(schema, make=2, seed=seed)
+        if "error" in answer:
+            refused.append(answer["error"])
+            continue
+        validator = jsonschema.Draft202012Validator(schema)
+        for text in answer["made"]:
+            errors = [error.message for error in validator.iter_errors(json.loads(text))]
+            assert errors == [], (schema, text)
+    assert len(refused) <= 0.03 * len(schemas), refused
 
 
 @pytest.mark.parametrize("schema, says", REFUSED, ids=range(len(REFUSED)))

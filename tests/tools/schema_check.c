@@ -19,6 +19,18 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)(state >> 33) % n;
 }
 
+/* Whether fewer bytes than `distance` are left after this one. */
+static bool is_closer(struct matcher *m, uint8_t byte, uint32_t distance)
+{
+    struct matcher_place at[MATCHER_PLACES];
+    struct matcher_places places = {.at = at, .room = MATCHER_PLACES};
+    const size_t n_nodes = m->n_nodes;
+    places_step(m, m->now.at, m->now.n, byte, &places);
+    const bool closer = (places.n > 0 || places.ended) && places_distance(m, &places) < distance;
+    matcher_forget(m, n_nodes);
+    return closer;
+}
+
 /* Bytes at random while they may be, then those that lead to the end. */
 static size_t make_text(const struct grammar *g, char *out)
 {
@@ -36,14 +48,9 @@ static size_t make_text(const struct grammar *g, char *out)
                                           : liked[random_below(sizeof liked - 1)];
             done = matcher_take(m, out + n, 1);
         }
-        for (int byte = 0; byte < 256 && !done; byte++) { /* a copy of the place would be dear */
-            struct matcher *try = NULL;
+        for (int byte = 0; byte < 256 && !done; byte++) {
             out[n] = (char)byte;
-            if (matcher_create(&try, g->automaton, &err) != STATUS_OK)
-                break;
-            done = matcher_take(try, out, n + 1) && matcher_distance(try) < distance &&
-                   matcher_take(m, out + n, 1);
-            matcher_destroy(try);
+            done = is_closer(m, (uint8_t)byte, distance) && matcher_take(m, out + n, 1);
         }
         if (!done)
             break;
