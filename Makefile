@@ -96,7 +96,7 @@ build/venv-%/ready: tests/%/requirements.txt
 	@$(NEED) venv
 	@rm -rf build/venv-$*
 	@$(PYTHON) -m venv build/venv-$*
-	@build/venv-$*/bin/pip install --disable-pip-version-check --quiet -r $<
+	@build/venv-$*/bin/pip install --disable-pip-version-check --no-compile --quiet -r $<
 	@touch $@
 
 build/clients-js/ready: tests/clients/js/package.json

@@ -113,15 +113,16 @@ static enum status fit_prompt(const struct build *b, struct error *err)
                                field);
     if (b->n_prompt >= n_context) {
         error_set_param(err, STATUS_CONTEXT, field,
-                        "the prompt has %zu tokens; the context holds %zu, of which the "
-                        "answer needs at least one",
+                        "the prompt is too long: it has %zu tokens, and this model's maximum "
+                        "context length is %zu, of which the answer needs at least one",
                         b->n_prompt, n_context);
         return count_tokens(err, b->n_prompt, n_context);
     }
     if (most != 0 && b->n_prompt > most) {
         error_set_param(err, STATUS_CONTEXT, field,
-                        "the prompt has %zu tokens; this server takes %zu at most", b->n_prompt,
-                        most);
+                        "the prompt is too long: it has %zu tokens, and this server takes %zu at "
+                        "most",
+                        b->n_prompt, most);
         return count_tokens(err, b->n_prompt, most);
     }
     return STATUS_OK;
@@ -139,9 +140,9 @@ static enum status fit_answer(struct build *b, struct error *err)
             b->max_tokens = most;
     } else if (v->max_tokens > left) {
         error_set_param(err, STATUS_CONTEXT, field,
-                        "the prompt's %zu tokens and %s of %" PRIu64
-                        " go beyond the context of %zu; at most %zu are left",
-                        b->n_prompt, field, v->max_tokens, b->limits->n_context, left);
+                        "this model's maximum context length is %zu tokens: the prompt's %zu and "
+                        "%s of %" PRIu64 " go beyond it; at most %zu are left",
+                        b->limits->n_context, b->n_prompt, field, v->max_tokens, left);
         return count_tokens(err, b->n_prompt, b->limits->n_context);
     } else if (most != 0 && v->max_tokens > most) {
         return error_set_param(err, STATUS_INVALID, field,

@@ -14,7 +14,7 @@ static const char one_way[] = "only plain sampling is supported";
 
 /* clang-format off */
 static const struct field rows[] = {
-    {"seed", FIELD_SEED, .nullable = true, ASKED(seed)},
+    {"seed", FIELD_SEED, .of_64_bits = true, .minus_one = true, .nullable = true, ASKED(seed)},
     {"top_k", FIELD_UINT, BOUND_VOCABULARY, .minus_one = true, .nullable = true, ASKED(top_k)},
     {"min_p", FIELD_NUMBER, .max = 1, .nullable = true, ASKED(min_p)},
     {"typical_p", FIELD_NUMBER, .max = 1, .initial = 1, .nullable = true, ASKED(typical_p)},

@@ -168,12 +168,16 @@ static enum status read_seed(const struct field *field, const struct cJSON *valu
     bool negative;
     uint64_t magnitude;
     if (cJSON_IsNumber(value) && json_integer(raw, &negative, &magnitude) == JSON_INTEGER &&
-        (!negative || magnitude == 0) && magnitude <= exact_limit) {
-        *out = magnitude;
+        (field->of_64_bits ? !negative || magnitude <= (uint64_t)1 << 63
+                           : (!negative || magnitude == 0) && magnitude <= exact_limit)) {
+        *out = negative ? 0 - magnitude : magnitude;
         return STATUS_OK;
     }
-    static const char right[] = "an integer from 0 to 9007199254740992 (2^53), or a string of "
-                                "decimal digits up to \"18446744073709551615\"";
+    const char *right =
+        field->of_64_bits
+            ? "an integer of 64 bits, or a string of decimal digits up to \"18446744073709551615\""
+            : "an integer from 0 to 9007199254740992 (2^53), or a string of decimal digits up to "
+              "\"18446744073709551615\"";
     if (cJSON_IsNumber(value) || cJSON_IsString(value)) /* a string is quoted with its marks */
         return error_set_param(err, STATUS_INVALID, field->name, "%s must be %s, not %.*s",
                                field->name, right, quoted_length(raw), raw.at);

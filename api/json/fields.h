@@ -39,6 +39,7 @@ struct field {
     bool minus_one;      /* -1 is the same as absent */
     bool minus_one_most; /* -1 stands for the largest value */
     bool below_absent;   /* whole numbers below min are the same as absent */
+    bool of_64_bits;     /* SEED: any number of 64 bits; one below 0 stands for 2^64 more */
     bool no_effect;      /* clients send it, and it cannot change the text: taken and let be */
     const char *refused; /* why it cannot be honoured: anything but null, false, 0 and what is empty
                             is STATUS_UNSUPPORTED; NULL: it can */

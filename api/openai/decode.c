@@ -192,6 +192,11 @@ enum status openai_add_messages(struct asking *a, struct generation *g, struct e
     if (v->messages.n == 0)
         return error_set_param(err, STATUS_INVALID, "messages",
                                "messages is missing: give an array of messages");
+    size_t at = 0;
+    struct json_span first;
+    if (v->messages.at[0] == '[' && !json_next_element(v->messages.at, v->messages.n, &at, &first))
+        return error_set_param(err, STATUS_INVALID, "messages",
+                               "messages must hold at least one message");
     if (v->continue_final && v->add_generation_prompt &&
         asking_has(a, offsetof(struct asked, add_generation_prompt)))
         return error_set_param(err, STATUS_INVALID, "continue_final_message",

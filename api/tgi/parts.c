@@ -85,7 +85,8 @@ size_t tgi_token_bound(const struct generation *g, const struct job *job)
 void tgi_put_error(struct json_writer *w, const struct api_error *what, const char *message,
                    size_t n_message, const char *param)
 {
-    const char *type = "validation";
+    /* Of keys, sites, models and paths that server has none: its client shows the status. */
+    const char *type = what->http > 400 && what->http <= 405 ? NULL : "validation";
     (void)param;
     if (what->http == 429 || what->http == 503)
         type = "overloaded";
@@ -93,7 +94,8 @@ void tgi_put_error(struct json_writer *w, const struct api_error *what, const ch
         type = "generation";
     json_raw(w, "{\"error\":");
     json_string(w, message, n_message);
-    json_name_text(w, ",", "error_type", type);
+    if (type != NULL)
+        json_name_text(w, ",", "error_type", type);
     json_raw(w, "}");
 }
 

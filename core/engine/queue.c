@@ -253,7 +253,7 @@ static enum status refuse_full(struct queue *q, size_t n, size_t n_over, uint64_
                          "the queue is too full for the request's %zu answers: %zu wait, and there "
                          "is room for %zu more",
                          n, q->n_places, n - n_over);
-    return error_set(err, STATUS_FULL, "the queue is full: %zu requests wait", q->n_places);
+    return error_set(err, STATUS_FULL, "the queue is full, with %zu waiting", q->n_places);
 }
 
 static enum status refuse_wait(struct queue *q, uint64_t now, uint64_t wait, uint64_t *retry_ms,

@@ -1,6 +1,7 @@
 """langchain-openai and litellm, as their documentation has them used."""
 import litellm
 import pytest
+from langchain_core.exceptions import ContextOverflowError
 from langchain_openai import ChatOpenAI, OpenAI
 
 CHAT = [("system", "You tell stories."), ("human", "Hello!")]
@@ -39,6 +40,50 @@ def test_litellm(url):
     fields["model"] = "openai/other"
     with pytest.raises(litellm.NotFoundError):
         litellm.completion(**fields)
+
+
+def test_a_prompt_that_is_too_long_has_a_class_of_its_own(base, url):
+    long = "a dog and a cat " * 300
+    with pytest.raises(ContextOverflowError):
+        ChatOpenAI(model="tiny", **base).invoke(long)
+    for model, at in (("openai/tiny", f"{url}/v1"), ("anthropic/tiny", url)):
+        with pytest.raises(litellm.ContextWindowExceededError):
+            litellm.completion(model=model, api_base=at, api_key="none", num_retries=0,
+                               messages=[{"role": "user", "content": long}])
+
+
+def litellm_ask(url, provider, path, key, **more):
+    return litellm.completion(model=f"{provider}/tiny", api_base=url + path, api_key=key,
+                              messages=MESSAGES, max_tokens=4, num_retries=0, **more)
+
+
+PROVIDERS = [("openai", "/v1"), ("hosted_vllm", "/v1"), ("anthropic", ""), ("ollama_chat", "")]
+
+
+@pytest.mark.parametrize("provider, path", PROVIDERS)
+def test_litellm_speaks_every_api(url, provider, path):
+    answer = litellm_ask(url, provider, path, "none", temperature=0).choices[0].message.content
+    stream = litellm_ask(url, provider, path, "none", temperature=0, stream=True)
+    assert answer and "".join(c.choices[0].delta.content or "" for c in stream) == answer
+    with pytest.raises(litellm.BadRequestError):
+        litellm_ask(url, provider, path, "none", temperature=77)
+
+
+@pytest.mark.parametrize("provider, path", PROVIDERS)
+def test_a_wrong_key_and_a_full_queue_are_litellms_own_classes(serve, tmp_path, provider, path):
+    keys = tmp_path / "keys"
+    keys.write_text("right\n")
+    service = serve("--api-key-file", keys, "--chat-template", "chatml", "--max-batch", 1,
+                    "--workers", 1, "--max-queue", 1)
+    url, right = f"http://{service.host}", {"Authorization": "Bearer right"}
+    with pytest.raises(litellm.AuthenticationError):
+        litellm_ask(url, provider, path, "wrong")
+    long = dict(prompt="Once", max_tokens=450, ignore_eos=True)
+    with service.stream(right, **long) as first:
+        first.read_tokens(1)
+        with service.stream(right, **long):
+            with pytest.raises(litellm.RateLimitError):
+                litellm_ask(url, provider, path, "right")
 
 
 def test_litellm_text_completions(url):

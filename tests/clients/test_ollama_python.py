@@ -98,7 +98,7 @@ def test_loading_a_model(client):
     (lambda c: c.show("other"), 404),
     (lambda c: c.generate(model="tiny", prompt="a", options={"temperature": 9}), 400),
     (lambda c: c.generate(model="tiny", prompt="a", suffix="b"), 400),
-    (lambda c: c.generate(model="tiny", prompt="a", format="json"), 400),
+    (lambda c: c.generate(model="tiny", prompt="a", format={"type": "xml"}), 400),
     (lambda c: c.generate(model="tiny", prompt="a", context=[1, 2]), 400),
     (lambda c: c.generate(model="tiny", prompt="a", options={"num_ctx": 100000}), 400),
     (lambda c: c.chat(model="tiny", messages=CHAT, think=True), 400),

@@ -95,7 +95,7 @@ def test_a_chat_without_a_limit_may_take_the_whole_context(client, service):
     (dict(model="tiny", max_tokens=100000), openai.BadRequestError),
     (dict(model="tiny", messages="hello"), openai.BadRequestError),
     (dict(model="tiny", messages=[{"role": "user"}, 3]), openai.BadRequestError),
-    (dict(model="tiny", tools=[{"type": "function", "function": {"name": "f"}}]),
+    (dict(model="tiny", tools=[{"type": "function", "function": {}}]),
      openai.BadRequestError),
     (dict(model="tiny", messages=[{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "data:,"}}]}]), openai.BadRequestError)])

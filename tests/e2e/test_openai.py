@@ -78,6 +78,18 @@ def test_each_of_n_answers_has_draws_of_its_own(service):
     assert usage["prompt_tokens"] == complete(service, **fields)["usage"]["prompt_tokens"]
 
 
+def test_a_seed_is_any_integer_of_64_bits(service):
+    fields = dict(prompt=PROMPT, max_tokens=8)
+    for seed, same in ((-5, 2**64 - 5), (-2**63, 2**63), (2**63 - 1, str(2**63 - 1)),
+                       (2**64 - 1, str(2**64 - 1))):
+        assert complete(service, seed=seed, **fields)["choices"] == \
+            complete(service, seed=same, **fields)["choices"], seed
+    for seed in (2**64, -2**63 - 1, 0.5):
+        error = complete(service, 400, seed=seed, **fields)
+        assert error["param"] == "seed" and "64 bits" in error["message"], error
+    assert complete(service, seed=-1, **fields)["choices"]  # drawn
+
+
 def test_several_prompts_are_answered_each_as_alone(service):
     prompts = [PROMPT, "The dog", [1, 5, 9], "A"]
     fields = dict(max_tokens=12, seed=11, n=2)
@@ -186,6 +198,22 @@ def test_stop_strings_may_stay(service):
 def test_refusals_name_the_field(service, fields, param):
     error = complete(service, 400, **{"prompt": "a", "max_tokens": 1, **fields})
     assert error["param"] == param and error["message"]
+
+
+def test_a_prompt_that_is_too_long_is_said_in_words_that_clients_look_for(service):
+    """Frameworks make a class of their own of these texts."""
+    message = complete(service, 400, prompt=[5] * 600)["message"]
+    assert "prompt is too long" in message
+    assert "this model's maximum context length is 512" in message
+    message = complete(service, 400, prompt=[5] * 500, max_tokens=20)["message"]
+    assert "this model's maximum context length is 512" in message and "12 are left" in message
+
+
+def test_a_chat_needs_a_message(shared):
+    service = shared("--chat-template", "chatml")
+    for messages in ([], {}, "hello", None):
+        error = complete(service, 400, path="/v1/chat/completions", messages=messages)
+        assert error["param"] == "messages", error
 
 
 def test_what_asks_for_nothing_is_let_be(service):
