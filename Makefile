@@ -97,6 +97,8 @@ build/venv-%/ready: tests/%/requirements.txt
 	@rm -rf build/venv-$*
 	@$(PYTHON) -m venv build/venv-$*
 	@build/venv-$*/bin/pip install --disable-pip-version-check --no-compile --quiet -r $<
+	@[ ! -f tests/$*/alone.txt ] || build/venv-$*/bin/pip install --disable-pip-version-check \
+		--no-compile --quiet --no-deps -r tests/$*/alone.txt
 	@touch $@
 
 build/clients-js/ready: tests/clients/js/package.json

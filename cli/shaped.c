@@ -47,6 +47,8 @@ static enum status read_flags(struct answer_shape *shape, const struct settings 
         status = of_file(shape, SHAPE_GRAMMAR, "grammar", s->grammar, err);
     if (status == STATUS_OK && s->regex != NULL)
         status = shape_set_texts(&regex, SHAPE_REGEX, &s->regex, 1, err);
+    if (status == STATUS_OK && s->regex != NULL)
+        snprintf(shape->path, sizeof shape->path, "the expression");
     if (status == STATUS_OK && s->choices.n > 0)
         status = shape_set_texts(&choice, SHAPE_CHOICE, s->choices.items, s->choices.n, err);
     return status;

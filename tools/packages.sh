@@ -58,6 +58,7 @@ look() {
             "${PYTHON:-python3}" -c 'import xdist' 2>/dev/null || lacks python3-pytest-xdist
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             "${PYTHON:-python3}" -c 'import jinja2' 2>/dev/null || lacks python3-jinja2
+            "${PYTHON:-python3}" -c 'import jsonschema' 2>/dev/null || lacks python3-jsonschema
             ;;
         venv)
             "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || lacks python3-venv

@@ -109,11 +109,9 @@ enum status calling_grammar(const struct calling *c, struct asking *a,
     if (may_think)
         making.thought =
             reasoning->stage == REASONING_INSIDE ? THOUGHT_UNDER_WAY : THOUGHT_MAY_COME;
-    char *text = NULL; /* the shape's, of whatever kind */
-    if (a->shape.kind == SHAPE_OBJECT)
-        text = strdup("{}");
-    else if (a->shape.kind != SHAPE_NONE)
-        text = cJSON_PrintUnformatted(a->shape.value);
+    char *text = NULL; /* the shape's kind and what it says */
+    if (a->shape.kind != SHAPE_NONE)
+        text = shape_text(&a->shape);
     char *key = a->shape.kind != SHAPE_NONE && text == NULL
                     ? NULL
                     : tool_grammar_key(c->set, text, making.thought, making.tags, &n_key);
@@ -166,6 +164,19 @@ void calling_finish(const struct calling *c, struct asking *a, struct generation
         int32_t id = control_token(tokenizer, c->set->family->shown[k]);
         for (size_t i = first; i < g->n_choices; i++)
             show(g->choices[i].job, id);
+    }
+}
+
+void calling_show_tags(const struct asking *a, const struct reasoning_tags *tags,
+                       struct generation *g, size_t first)
+{
+    if (tags == NULL)
+        return;
+    const int32_t open = control_token(a->source->tokenizer, tags->open);
+    const int32_t close = control_token(a->source->tokenizer, tags->close);
+    for (size_t i = first; i < g->n_choices; i++) {
+        show(g->choices[i].job, open);
+        show(g->choices[i].job, close);
     }
 }
 

@@ -32,4 +32,8 @@ enum status calling_grammar(const struct calling *c, struct asking *a,
                             const struct reasoning *reasoning, bool may_think, struct error *err);
 /* Choices [first, g->n_choices) have their readers, and their jobs what they show. */
 void calling_finish(const struct calling *c, struct asking *a, struct generation *g, size_t first);
+/* The tags' control tokens, where they are some, become part of the jobs' texts: else what the
+ * model thinks could not be told apart, nor its end be drawn inside a grammar. */
+void calling_show_tags(const struct asking *a, const struct reasoning_tags *tags,
+                       struct generation *g, size_t first);
 void calling_free(struct calling *c);

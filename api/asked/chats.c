@@ -105,6 +105,8 @@ enum status asking_add_chat(struct asking *a, struct generation *g,
         g->choices[i].reasoning = r.reasoning;
     if (status == STATUS_OK)
         calling_finish(&r.calling, a, g, first);
+    if (status == STATUS_OK)
+        calling_show_tags(a, r.reasoning.tags, g, first);
     g->chat = true;
     free(r.ids);
     calling_free(&r.calling);

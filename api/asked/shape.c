@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* --- one value --- */
@@ -190,6 +191,21 @@ enum status shape_read_structured(const struct shape_reading *r, const struct cJ
 }
 
 /* --- texts --- */
+
+char *shape_text(const struct answer_shape *shape)
+{
+    const bool is_text = shape->kind == SHAPE_GRAMMAR || shape->kind == SHAPE_REGEX;
+    char *printed = is_text ? NULL : cJSON_PrintUnformatted(shape->value);
+    const char *text = is_text ? shape->value->valuestring : printed;
+    if (shape->kind == SHAPE_OBJECT)
+        text = "";
+    size_t room = text != NULL ? strlen(text) + 16 : 0;
+    char *out = text != NULL ? malloc(room) : NULL;
+    if (out != NULL)
+        snprintf(out, room, "%d:%s", (int)shape->kind, text);
+    cJSON_free(printed);
+    return out;
+}
 
 static const struct expr *choice_expr(struct grammar_builder *b, const struct cJSON *list)
 {

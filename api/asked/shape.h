@@ -60,4 +60,8 @@ enum status shape_read_structured(const struct shape_reading *r, const struct cJ
 /* The answer's texts, as expressions of the builder, in which failures stay. */
 const struct expr *shape_expr(struct grammar_builder *b, const struct answer_shape *shape);
 
+/* All that it says, as a text that tells it from every other; malloc'ed. NULL: there is no memory.
+ */
+char *shape_text(const struct answer_shape *shape);
+
 void shape_free(struct answer_shape *shape); /* takes a zeroed one */

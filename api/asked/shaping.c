@@ -1,8 +1,6 @@
 /* shaping.c - keys, and what is compiled for those that are new. See shaping.h. */
 #include "api/asked/shaping.h"
 
-#include <cjson/cJSON.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,21 +96,15 @@ static enum status blame(const struct answer_shape *shape, struct error *err)
 /* All that the grammar depends on, as bytes, malloc'ed. */
 static enum status make_key(const struct shape_making *m, char **out, size_t *n, struct error *err)
 {
-    const struct answer_shape *shape = m->shape;
-    const bool is_text = shape->kind == SHAPE_GRAMMAR || shape->kind == SHAPE_REGEX;
     const char *close = m->before != SHAPING_NOTHING ? m->tags->close : "";
-    char *printed = is_text ? NULL : cJSON_PrintUnformatted(shape->value);
-    const char *text = is_text ? shape->value->valuestring : printed;
-    if (shape->kind == SHAPE_OBJECT)
-        text = "";
+    char *text = shape_text(m->shape);
     size_t room = text != NULL ? strlen(text) + strlen(close) + 8 : 0;
     char *key = text != NULL ? malloc(room) : NULL;
     if (key != NULL) {
-        int used = snprintf(key, room, "%d%d%s\n%s", (int)shape->kind, (int)m->before, close, text);
+        *n = (size_t)snprintf(key, room, "%d%s\n%s", (int)m->before, close, text);
         *out = key;
-        *n = (size_t)used;
     }
-    cJSON_free(printed);
+    free(text);
     return key != NULL ? STATUS_OK : error_no_memory(err, room, "a shape");
 }
 

@@ -120,15 +120,22 @@ static enum status read_effort(const struct asked *v, struct response_wishes *wi
 static enum status keep_wishes(const struct asking *a, struct generation *g, struct error *err)
 {
     const struct asked *v = &a->values;
+    const struct cJSON *shape = values_member(v->response_format, "format");
     char *choice = v->tool_choice != NULL ? cJSON_PrintUnformatted(v->tool_choice) : NULL;
-    const struct json_span parts[] = {
-        v->system, v->metadata, v->tools, {choice, choice != NULL ? strlen(choice) : 0}};
+    char *format = shape != NULL ? cJSON_PrintUnformatted(shape) : NULL;
+    const struct json_span parts[] = {v->system,
+                                      v->metadata,
+                                      v->tools,
+                                      {choice, choice != NULL ? strlen(choice) : 0},
+                                      {format, format != NULL ? strlen(format) : 0}};
     size_t bytes = sizeof(struct response_wishes);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         bytes += parts[i].n;
     struct response_wishes *wishes = malloc(bytes);
-    if (wishes == NULL || (v->tool_choice != NULL && choice == NULL)) {
+    if (wishes == NULL || (v->tool_choice != NULL && choice == NULL) ||
+        (shape != NULL && format == NULL)) {
         cJSON_free(choice);
+        cJSON_free(format);
         free(wishes);
         return error_no_memory(err, bytes, "a request");
     }
@@ -139,7 +146,7 @@ static enum status keep_wishes(const struct asking *a, struct generation *g, str
         .max_output_tokens = v->max_tokens,
     };
     struct json_span *const kept[] = {&wishes->instructions, &wishes->metadata, &wishes->tools,
-                                      &wishes->tool_choice};
+                                      &wishes->tool_choice, &wishes->format};
     char *text = (char *)(wishes + 1);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         *kept[i] = (struct json_span){text, parts[i].n};
@@ -148,6 +155,7 @@ static enum status keep_wishes(const struct asking *a, struct generation *g, str
         text += parts[i].n;
     }
     cJSON_free(choice);
+    cJSON_free(format);
     g->wishes = wishes;
     return STATUS_OK;
 }

@@ -19,7 +19,7 @@ enum { RESPONSES_EFFORT_MAX = 16 };
 
 struct response_wishes { /* a generation's: what answers repeat of a body, and a stream's state */
     /* as they stood; in the memory after this struct */
-    struct json_span instructions, metadata, tools, tool_choice;
+    struct json_span instructions, metadata, tools, tool_choice, format;
     bool parallel_calls;
     char effort[RESPONSES_EFFORT_MAX + 1]; /* of reasoning; "": none was named */
     double temperature, top_p;

@@ -112,10 +112,8 @@ static void put_output(struct json_writer *w, const struct generation *g,
 
 /* --- the object --- */
 
-static void put_span(struct json_writer *w, const char *name, struct json_span span,
-                     const char *absent)
+static void put_value(struct json_writer *w, struct json_span span, const char *absent)
 {
-    json_name(w, ",", name);
     if (span.n == 0)
         json_raw(w, absent);
     else if (w->room - w->n < span.n)
@@ -124,6 +122,13 @@ static void put_span(struct json_writer *w, const char *name, struct json_span s
         memcpy(w->out + w->n, span.at, span.n);
         w->n += span.n;
     }
+}
+
+static void put_span(struct json_writer *w, const char *name, struct json_span span,
+                     const char *absent)
+{
+    json_name(w, ",", name);
+    put_value(w, span, absent);
 }
 
 /* The body's settings, or the defaults. */
@@ -152,8 +157,9 @@ static void put_wishes(struct json_writer *w, const struct response_wishes *wish
     put_span(w, "tool_choice", wishes->tool_choice, "\"auto\"");
     json_name_bool(w, ",", "parallel_tool_calls", wishes->parallel_calls);
     json_raw(w, ",\"background\":false,\"previous_response_id\":null,"
-                "\"service_tier\":\"default\",\"store\":false,\"text\":{\"format\":{\"type\":"
-                "\"text\"}},\"truncation\":\"disabled\",\"user\":null");
+                "\"service_tier\":\"default\",\"store\":false,\"text\":{\"format\":");
+    put_value(w, wishes->format, "{\"type\":\"text\"}");
+    json_raw(w, "},\"truncation\":\"disabled\",\"user\":null");
 }
 
 static void put_usage(struct json_writer *w, const struct generation *g)
@@ -210,7 +216,8 @@ size_t responses_bound(const struct generation *g)
     enum { OBJECT = 1536, MESSAGE = 2560 /* of an error */ };
     const struct response_wishes *wishes = responses_wishes(g);
     return OBJECT + MESSAGE + strlen(g->id) + json_string_bound(strlen(g->model)) +
-           wishes->instructions.n + wishes->metadata.n + wishes->tools.n + wishes->tool_choice.n;
+           wishes->instructions.n + wishes->metadata.n + wishes->tools.n + wishes->tool_choice.n +
+           wishes->format.n;
 }
 
 size_t responses_output_bound(const struct generation *g, size_t n_text, size_t n_tokens)

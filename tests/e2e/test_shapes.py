@@ -372,11 +372,95 @@ def test_several_answers_each_have_the_shape(shared):
         check(text, PERSON)
 
 
+def test_a_response_repeats_its_format(shared):
+    format = {"type": "json_schema", "name": "p", "schema": PERSON, "strict": True}
+    for asked in (format, {"type": "json_object"}, {"type": "text"}):
+        path, body = responses(1, text={"format": asked})
+        assert shared(*FLAGS).post(path, body).json()["text"]["format"] == asked
+    path, body = responses(1)
+    assert shared(*FLAGS).post(path, body).json()["text"]["format"] == {"type": "text"}
+
+
 def test_count_of_a_chat_with_a_format_compiles_nothing(serve):
     service = serve(*FLAGS)
     body = dict(model="any", messages=CHAT, output_config={"format": flat(PERSON)})
     assert service.post("/v1/messages/count_tokens", body).json()["input_tokens"] > 0
     assert service.metrics().value("smallmind_grammar_compiles_total") == 0
+
+
+# --- thoughts come before the shape ---
+
+THINKS = """{% for m in messages %}<user>{{ m.content }}{% endfor %}<assistant>
+{%- if thinking is defined and not thinking %}<think></think>{% endif %}
+{%- if opened is defined and opened %}<think>{% endif %}{# </think> #}"""
+
+
+def thinking(shared, folder):
+    path = folder / "thinks.jinja"
+    path.write_text(THINKS)
+    return shared("--chat-template", path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("templates")
+
+
+def thoughtful(service, seed, **fields):
+    body = dict(messages=CHAT, seed=seed, structured_outputs={"regex": "[0-9]{3}"}, **fields)
+    response = service.post("/v1/chat/completions", {"max_tokens": 60, **body})
+    assert response.status == 200, response
+    return response.json()["choices"][0]
+
+
+def test_an_opened_thought_is_free_and_ends_before_the_shape(shared, folder):
+    service = thinking(shared, folder)
+    for seed in range(4):
+        choice = thoughtful(service, seed, chat_template_kwargs={"opened": True})
+        assert choice["finish_reason"] == "stop"
+        assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
+        assert "</think>" not in choice["message"]["reasoning_content"]
+
+
+def test_a_thought_may_come_but_need_not(shared, folder):
+    service = thinking(shared, folder)
+    for seed in range(4):
+        choice = thoughtful(service, seed)
+        assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
+
+
+def test_no_thought_comes_after_an_empty_one(shared, folder):
+    service = thinking(shared, folder)
+    for seed in range(4):
+        choice = thoughtful(service, seed, chat_template_kwargs={"thinking": False})
+        assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
+        assert not choice["message"].get("reasoning_content")
+
+
+def test_with_reasoning_off_all_of_the_text_has_the_shape(serve, folder):
+    (folder / "off.jinja").write_text(THINKS)
+    service = serve("--chat-template", folder / "off.jinja", "--reasoning", "off")
+    choice = thoughtful(service, 1, chat_template_kwargs={"opened": True})
+    assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
+
+
+# --- few tokens ---
+
+def test_texts_are_closed_within_their_tokens(shared):
+    service = shared(model=models.small())
+    schema = {"type": "object", "properties": {"a": {"type": "array", "items": {
+        "type": "string"}}}, "required": ["a"], "additionalProperties": False}
+    for limit in (20, 33, 64):
+        for seed in range(6):
+            answer = service.answer(prompt="x", max_tokens=limit, temperature=1, seed=seed,
+                                    top_k=0, top_p=1, min_p=0, format={"json_schema": schema})
+            assert answer["finish_reason"] == "stop", answer
+            check(answer["text"], schema)
+
+
+def test_what_does_not_fit_from_the_start_ends_with_length(service):
+    answer = service.answer(prompt="x", max_tokens=3, format={"json_schema": PERSON})
+    assert answer["finish_reason"] == "length" and len(answer["tokens"]) == 3
 
 
 # --- the command line ---

@@ -99,6 +99,7 @@ const prompter = (() => {
     const body = { ...sampling.fields("native"), stream: true, logprobs: alternatives() };
     const told = {}, before = target.tokens.length;
     if (target.seed !== null) body.seed = target.seed;
+    if (before > 0) delete body.format; /* it would begin anew in the middle of the text */
     target.note = "";
     update();
     let why;

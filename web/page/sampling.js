@@ -29,7 +29,7 @@ const sampling = (() => {
   const STOPS = 16;
   const values = store.setting.get("sampling", {});
   const inputs = new Map();
-  let changed = () => {};
+  let changed = () => {}, checkSchema = () => {};
 
   const valueOf = field => {
     const value = values[field.name];
@@ -104,16 +104,59 @@ const sampling = (() => {
         "One on each line: the text ends where one would begin."));
   };
 
+  /* --- the answer's shape --- */
+
+  const SCHEMA_ABOUT = "The answer is JSON that is valid by it. Empty: any text.";
+
+  /* The schema, or why the text is none; neither where it is empty. */
+  const readSchema = () => {
+    const text = typeof values.schema === "string" ? values.schema.trim() : "";
+    if (text === "") return {};
+    try {
+      const schema = JSON.parse(text);
+      const fits = typeof schema === "boolean" ||
+        (typeof schema === "object" && schema !== null && !Array.isArray(schema));
+      return fits ? { schema } : { why: "A JSON Schema is an object." };
+    } catch (error) {
+      return { why: `Not JSON yet, and not sent: ${error.message}` };
+    }
+  };
+
+  const schemaControl = () => {
+    const field = make("textarea", { id: "sampling-schema", rows: "6", spellcheck: "false",
+      placeholder: '{"type": "object", "properties": {"name": {"type": "string"}}}',
+      "aria-describedby": "sampling-schema-about" });
+    const about = make("p", { class: "about", id: "sampling-schema-about" });
+    const check = () => {
+      const { why = "" } = readSchema();
+      about.textContent = why || SCHEMA_ABOUT;
+      about.classList.toggle("wrong", why !== "");
+      field.setAttribute("aria-invalid", why !== "");
+    };
+    field.value = typeof values.schema === "string" ? values.schema : "";
+    field.addEventListener("input", () => {
+      values.schema = field.value;
+      save();
+      check();
+    });
+    checkSchema = check;
+    check();
+    return make("div", { class: "control wide" },
+      make("label", { for: "sampling-schema" }, "JSON Schema of the answer"), field, about);
+  };
+
   const show = parent => {
     parent.append(...FIELDS.filter(field => !field.more).map(controlOf),
       make("details", {}, make("summary", {}, "More"),
         ...FIELDS.filter(field => field.more).map(controlOf), stopControl()),
+      make("details", { id: "shape-box" }, make("summary", {}, "Shape"), schemaControl()),
       button("Defaults", reset, { class: "quiet" }));
   };
 
   const reset = () => {
     for (const name of Object.keys(values)) delete values[name];
-    at("sampling-stop").value = "";
+    at("sampling-stop").value = at("sampling-schema").value = "";
+    checkSchema();
     for (const [field, { input, update }] of inputs) {
       input.value = field.initial ?? "";
       update();
@@ -130,6 +173,10 @@ const sampling = (() => {
       if (value !== null && value !== (initial ?? null)) out[field.name] = value;
     }
     if (stops().length > 0) out.stop = stops();
+    const { schema } = readSchema();
+    if (schema !== undefined && kind === "native") out.format = { json_schema: schema };
+    else if (schema !== undefined)
+      out.response_format = { type: "json_schema", json_schema: { name: "answer", schema } };
     return out;
   };
 
