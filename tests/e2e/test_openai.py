@@ -193,7 +193,7 @@ def test_stop_strings_may_stay(service):
     ({"logprobs": 21}, "logprobs"), ({"temperature": 6}, "temperature"),
     ({"stream_options": {"include_usage": True}}, "stream_options"),
     ({"response_format": {"type": "xml"}}, "response_format"),
-    ({"guided_json": {"contains": {}}}, "guided_json"), ({"mirostat": 2}, "mirostat"),
+    ({"guided_json": {"type": "objects"}}, "guided_json"), ({"mirostat": 2}, "mirostat"),
     ({"max_tokens": 100000}, "max_tokens"), ({"top_p": 1.5}, "top_p")])
 def test_refusals_name_the_field(service, fields, param):
     error = complete(service, 400, **{"prompt": "a", "max_tokens": 1, **fields})

@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import re
 
+import gguf_edit
 import models
 import pytest
 
@@ -442,6 +443,24 @@ def test_with_reasoning_off_all_of_the_text_has_the_shape(serve, folder):
     service = serve("--chat-template", folder / "off.jinja", "--reasoning", "off")
     choice = thoughtful(service, 1, chat_template_kwargs={"opened": True})
     assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
+
+
+def test_tags_that_are_control_tokens_are_told_apart(serve, folder):
+    model = folder / "tags.gguf"
+    gguf_edit.with_token(models.small(), model, 2, "<think>")
+    gguf_edit.with_token(model, model, 3, "</think>")
+    (folder / "tags.jinja").write_text(THINKS)
+    service = serve("--chat-template", folder / "tags.jinja", model=model)
+    pieces = service.post("/tokenize", {"text": "</think>", "parse_special": True}).json()
+    assert pieces["tokens"] == [3]
+    for seed in range(4):
+        opened = thoughtful(service, seed, chat_template_kwargs={"opened": True},
+                            logit_bias={"3": 6})
+        assert re.fullmatch("[0-9]{3}", opened["message"]["content"])
+        assert "</think>" not in opened["message"].get("reasoning_content", "")
+        begun = thoughtful(service, seed, logit_bias={"2": 100, "3": 6})
+        assert re.fullmatch("[0-9]{3}", begun["message"]["content"])
+        assert begun["message"]["reasoning_content"]
 
 
 # --- few tokens ---
