@@ -50,7 +50,7 @@ endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers \
 	asan tsan torture fuzz \
-	lint fmt bench bench-peers install clean help
+	lint fmt bench bench-peers package test-package install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -176,6 +176,18 @@ bench-peers: ## the same files side by side with llama.cpp, built for it; CELLS=
 	@$(call build,build,smallmind http_load)
 	@$(if $(findstring --before,$(ARGS)),,JOBS=$(JOBS) ./bench/peers_build.sh build/peers)
 	@$(PYTHON) bench/peers.py --cells "$(CELLS)" $(ARGS)
+
+package: all ## the Debian package, build/smallmind_VERSION_ARCH.deb, for the release that it is made on
+	@$(NEED) package
+	@rm -f build/smallmind_*.deb
+	@cd build && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }
+	@ls build/smallmind_*.deb
+
+test-package: package ## the package on a bare Debian made by debootstrap, and lintian: as root
+	@$(NEED) test package-test
+	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
+		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \
+		unshare --mount $(PYTHON) -m pytest -p no:cacheprovider tests/package $(SMALLMIND_PYTEST_ARGS)
 
 install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install build --prefix $(PREFIX)
