@@ -197,10 +197,12 @@ void grammar_cache_destroy(struct grammar_cache *cache)
 {
     if (cache == NULL)
         return;
-    while (cache->oldest != NULL) {
-        struct cache_entry *e = cache->oldest;
-        unlist(cache, e);
-        drop(cache, e);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct cache_entry *e = cache->buckets[i], *next; e != NULL; e = next) {
+            next = e->same;
+            grammar_release(e->grammar);
+            free(e);
+        }
     }
     pthread_cond_destroy(&cache->made);
     pthread_mutex_destroy(&cache->lock);
