@@ -55,6 +55,8 @@ static int run(struct settings *settings, const char *notes)
         return verb_list(settings);
     case VERB_RM:
         return verb_rm(settings);
+    case VERB_CHECK:
+        return verb_check(settings);
     case VERB_VERSION:
         puts("smallmind " SMALLMIND_VERSION);
         return EXIT_DONE;

@@ -22,3 +22,4 @@ int verb_bench(const struct settings *settings);
 int verb_pull(const struct settings *settings);
 int verb_list(const struct settings *settings);
 int verb_rm(const struct settings *settings);
+int verb_check(const struct settings *settings);

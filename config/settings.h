@@ -31,6 +31,7 @@ enum verb { /* bits, so that a row can belong to several */
             VERB_LIST = 4096,
             VERB_RM = 8192,
             VERB_CHAT = 16384,
+            VERB_CHECK = 32768,
 };
 
 enum reasoning_mode { REASONING_AUTO, REASONING_OFF };

@@ -15,7 +15,7 @@
 #define ALL                                                                                        \
     (VERB_SERVE | VERB_GENERATE | VERB_INSPECT | VERB_TOKENIZE | VERB_DETOKENIZE |                 \
      VERB_PERPLEXITY | VERB_QUANTIZE | VERB_BENCH | VERB_PROFILE | VERB_PULL | VERB_LIST |         \
-     VERB_RM | VERB_CHAT)
+     VERB_RM | VERB_CHAT | VERB_CHECK)
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)0)->name)
 
 /* clang-format off */
@@ -54,6 +54,9 @@ const struct verb_info settings_verbs[] = {
      "OLLAMA_ENDPOINT and the proxies' variables are honoured."},
     {"list", VERB_LIST, NULL, "the models that pull has got", NULL},
     {"rm", VERB_RM, "NAME", "remove a model that pull has got, or has begun to get", NULL},
+    {"check", VERB_CHECK, "[URL]", "ask whether a running service takes work: exit 0 or 1",
+     "URL is http://HOST:PORT or unix:PATH; without it the service of the same settings is asked, on "
+     "this machine. Its /readyz says loading or draining where it takes none."},
     {"version", VERB_VERSION, NULL, "the version", NULL},
     {"help", VERB_HELP, "[VERB]", "this text, or one verb's", NULL},
 };
@@ -153,19 +156,21 @@ const struct setting settings_table[] = {
      "a request predicted to wait longer is refused with 429",
      "Set it to how long your clients are willing to wait."},
 
-    {"host", "network", KIND_LIST, FIELD(hosts), VERB_SERVE, 0, 0, NULL, NULL, "127.0.0.1",
-     "ADDRESS",
+    {"host", "network", KIND_LIST, FIELD(hosts), VERB_SERVE | VERB_CHECK, 0, 0, NULL, NULL,
+     "127.0.0.1", "ADDRESS",
      "address or name to listen on, IPv4 or IPv6; may be repeated, or several with commas "
      "between; localhost is both 127.0.0.1 and ::1",
      "0.0.0.0 or :: to be reached from other machines; set an API key then, or put a proxy in "
      "front."},
-    {"port", "network", KIND_NUMBER, FIELD(port), VERB_SERVE, 0, 65535, NULL, NULL, "8080", "N",
+    {"port", "network", KIND_NUMBER, FIELD(port), VERB_SERVE | VERB_CHECK, 0, 65535, NULL, NULL,
+     "8080", "N",
      "port to listen on; 0 takes a free one",
      "When 8080 is taken."},
     {"port-file", "network", KIND_TEXT, FIELD(port_file), VERB_SERVE, 0, 0, NULL, NULL, "", "FILE",
      "file that gets the port's number once connections are accepted",
      "With port 0, so that a script learns the port."},
-    {"unix", "network", KIND_TEXT, FIELD(unix_path), VERB_SERVE, 0, 0, NULL, NULL, "", "PATH",
+    {"unix", "network", KIND_TEXT, FIELD(unix_path), VERB_SERVE | VERB_CHECK, 0, 0, NULL, NULL, "",
+     "PATH",
      "listen on this Unix socket; beside addresses only where --host or --port is given too",
      "For a proxy on the same machine."},
     {"unix-mode", "network", KIND_MODE, FIELD(unix_mode), VERB_SERVE, 0, 0777, NULL, NULL, "0600",
