@@ -286,6 +286,8 @@ static void add_bytes(struct grammar_key *key, const char *bytes, size_t n)
         key->bytes = more;
         key->room = room;
     }
+    if (key->bytes == NULL)
+        return;
     memcpy(key->bytes + key->n, bytes, n);
     key->n += n;
     key->bytes[key->n++] = '\0'; /* parts stay apart */

@@ -39,6 +39,8 @@ static bool is_string(struct json_span value)
 
 static void put(struct json_writer *w, const char *bytes, size_t n)
 {
+    if (n == 0)
+        return;
     if (w->full || w->room - w->n < n) {
         w->full = true;
         return;

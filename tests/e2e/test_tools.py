@@ -204,7 +204,7 @@ def test_stop_strings_do_not_cut_calls(tools):
     (dict(tools=[{"type": "function", "function": {"name": ""}}]), "tools[0].function"),
     (dict(tools=[{"type": "retrieval"}]), "tools[0]"),
     (dict(tools=[{"type": "function", "function": {"name": "f", "parameters": {
-        "type": "object", "properties": {"x": {"type": "string", "contentEncoding": "base64"}}}}}]),
+        "type": "object", "properties": {"x": {"$ref": "https://example.com/x.json"}}}}}]),
      "tools"),
     (dict(functions=[{"name": "f"}]), "functions"),
     (dict(messages=[*TALK, {"role": "tool", "tool_call_id": "c1", "content": "x"}]),
