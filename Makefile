@@ -50,7 +50,7 @@ endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers \
 	asan tsan torture fuzz \
-	lint fmt bench bench-peers package test-package install clean help
+	lint fmt bench bench-peers package test-package test-rules install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -188,6 +188,10 @@ test-package: package ## the package on a bare Debian made by debootstrap, and l
 	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
 		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \
 		unshare --mount $(PYTHON) -m pytest -p no:cacheprovider tests/package $(SMALLMIND_PYTEST_ARGS)
+
+test-rules: all ## the rules for Prometheus, with promtool
+	@$(NEED) test rules
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest tests/e2e/test_rules.py
 
 install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install build --prefix $(PREFIX)

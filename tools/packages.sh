@@ -2,8 +2,9 @@
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
 # usage: packages.sh PURPOSE...: build test venv page node go lint fuzz model bench package
-# package-test. On Debian and Ubuntu: prints the apt line, and runs it for root or with SUDO=sudo.
-# Elsewhere it prints what to install. Prints nothing and changes nothing where all is there.
+# package-test rules. On Debian and Ubuntu: prints the apt line, and runs it for root or with
+# SUDO=sudo. Elsewhere it prints what to install. Prints nothing and changes nothing where all is
+# there.
 set -eu
 
 packages=""
@@ -80,6 +81,9 @@ look() {
             has "${CXX:-c++}" || lacks g++
             "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || lacks python3-pip
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
+            ;;
+        rules) # promtool
+            has promtool || lacks prometheus
             ;;
         package) # the libraries' packages are looked up
             has dpkg-shlibdeps || lacks dpkg-dev
