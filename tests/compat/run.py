@@ -25,7 +25,8 @@ DOCS = ROOT / "docs" / "COMPATIBILITY.md"
 VERSION = "0.3.36"
 INSIDE = "vendor/llama.cpp/"
 FILES = ["basic", "completion", "chat_completion", "tokenize", "ignore_eos", "template", "security",
-         "metrics", "compat_anthropic", "compat_oai_responses", "stream"]
+         "metrics", "compat_anthropic", "compat_oai_responses", "stream", "tool_call", "embedding",
+         "rerank"]
 KINDS = ("pass", "fail", "never", "either")
 SEEN_AS = {"pass": ("passed",), "fail": ("failed",), "never": ("failed", "skipped"),
            "either": ("passed", "failed")}
