@@ -25,7 +25,8 @@ static bool write_beginning(struct json_writer *w, struct generation *g, size_t 
         openai_open_choice(w, g, i);
         const struct openai_more *more = g->wishes;
         json_raw(w, ",\"delta\":{\"role\":\"assistant\",\"content\":");
-        json_raw(w, more != NULL && more->null_content ? "null" : "\"\"");
+        /* Where calls may come, clients expect none, as in a call's own deltas. */
+        json_raw(w, g->tools != NULL || (more != NULL && more->null_content) ? "null" : "\"\"");
         json_raw(w, "},\"logprobs\":null");
         close_choice(w, g, NULL);
     }

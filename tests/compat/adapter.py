@@ -55,7 +55,7 @@ def write(folder, name, text):
     return path
 
 
-def model_of(server):
+def model_of(server, folder):
     """The local file that stands for the one that the suite would fetch."""
     if server.model_file:
         return server.model_file
@@ -65,7 +65,15 @@ def model_of(server):
         pytest.skip(NO_MODEL)
     if not STORIES.is_file():
         pytest.skip(f"{STORIES} is missing")
-    return STORIES
+    if (server.n_ctx or 0) <= STORIES_CONTEXT * (server.n_slots or 1):
+        return STORIES
+    # There a context may be longer than what the model was trained for: here its file must say so.
+    key, data = b"llama.context_length\4\0\0\0", STORIES.read_bytes()
+    at = data.index(key) + len(key)
+    assert int.from_bytes(data[at:at + 4], "little") == STORIES_CONTEXT
+    path = pathlib.Path(folder) / "longer.gguf"
+    path.write_bytes(data[:at] + server.n_ctx.to_bytes(4, "little") + data[at + 4:])
+    return path
 
 
 def template_of(server, folder):
@@ -78,7 +86,7 @@ def template_of(server, folder):
 
 def flags_of(server, folder):
     """Our flags for the options that it was given."""
-    flags = ["--model", model_of(server), "--port", server.server_port, "--threads", 2,
+    flags = ["--model", model_of(server, folder), "--port", server.server_port, "--threads", 2,
              "--host", server.server_host, "--served-model-name", server.model_alias or "tiny",
              "--chat-template", template_of(server, folder), "--log-level", "warn"]
     if server.n_slots:
@@ -86,7 +94,7 @@ def flags_of(server, folder):
     if server.n_ctx:
         shared = server.kv_unified or not server.n_slots
         context = server.n_ctx if shared else server.n_ctx // server.n_slots
-        flags += ["--context", min(context, STORIES_CONTEXT)]
+        flags += ["--context", context]
     if server.n_batch:
         flags += ["--step-tokens", server.n_batch]
     if server.api_key:
