@@ -14,3 +14,6 @@ endif()
 
 add_executable(bench_grammars EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/grammars.c)
 target_link_libraries(bench_grammars PRIVATE sm_api PkgConfig::CJSON)
+
+add_executable(bench_guided EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/guided.c)
+target_link_libraries(bench_guided PRIVATE sm_engine)

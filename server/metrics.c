@@ -321,6 +321,9 @@ static void put_engine(struct text *t, const struct engine_stats *s)
               s->kv.query_tokens);
     put_count(t, "smallmind_prefix_cache_hit_tokens_total", "counter",
               "Of them, tokens found there.", s->kv.hit_tokens);
+    put_count(t, "smallmind_forced_tokens_total", "counter",
+              "Of the generated tokens, those that a grammar left no choice about.",
+              s->forced_tokens);
     put_count(t, "smallmind_preemptions_total", "counter",
               "Times that a generation gave its KV pages to older ones, to go on later.",
               s->preemptions);

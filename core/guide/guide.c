@@ -103,8 +103,9 @@ static int32_t token_at(const struct guide *g, uint32_t node)
     const struct vocabulary *v = g->tokens->vocabulary;
     for (uint32_t i = v->nodes[node].first_token; i < v->nodes[node + 1].first_token; i++) {
         const int32_t id = (int32_t)v->tokens[i];
-        if ((!bit_of(v->control, id) || is_in(&g->shown, id)) && !guide_is_end(g, id) &&
-            !is_banned(g, id))
+        const bool is_text = bit_of(v->control, id) ? is_in(&g->shown, id) && !guide_is_end(g, id)
+                                                    : !is_in(&g->stops, id);
+        if (is_text && !is_banned(g, id))
             return id;
     }
     return GUIDE_NONE;
