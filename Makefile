@@ -19,7 +19,7 @@ SIDE_BY_SIDE = -n 2 --dist loadfile
 E2E ?= on
 # ON: the compiler's warnings are errors in `make test`, and `make lint` need not compile for that.
 WERROR ?=
-FUZZ ?= gguf body tokenizer guard template
+FUZZ ?= gguf body tokenizer guard template schema gbnf regex
 FUZZ_SECONDS ?= 60
 # Of real-model: smollm2, gemma3-270m or minilm.
 MODEL ?= smollm2
@@ -145,7 +145,7 @@ torture: ## small model files damaged in every way one change can, under the san
 		SMALLMIND_TORTURE=all xargs -P $(JOBS) -I CASE \
 		sh -c 'CK_RUN_CASE=$${1#*/} exec build-asan/torture_test_$${1%/*}' - CASE
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer guard template"; what goes wrong joins the corpus
+fuzz: ## each fuzz target for FUZZ_SECONDS (60); FUZZ="gguf body tokenizer guard template schema gbnf regex"; what goes wrong joins the corpus
 	@$(NEED) build test fuzz
 	@$(call configure,fuzz)
 	@$(call build,build-fuzz,$(addprefix fuzz_,$(FUZZ)))

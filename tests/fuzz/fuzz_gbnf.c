@@ -1,0 +1,12 @@
+/* fuzz_gbnf.c - any bytes as a grammar of llama.cpp's. See fuzz_grammar.h. */
+#include "fuzz/fuzz_grammar.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct grammar *g = NULL;
+    struct error err = {0};
+    enum status status = grammar_compile(&g, GRAMMAR_GBNF, (const char *)data, size,
+                                         fuzz_vocabulary(), &fuzz_limits, &err);
+    fuzz_result(status, g, &err, data, size);
+    return 0;
+}
