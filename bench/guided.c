@@ -18,6 +18,7 @@
 #include "text/tokenizer/tokenizer.h"
 #include "tool.h"
 
+#include <assert.h>
 enum { STREAMS_MOST = 64, ROUNDS_MOST = 64 };
 
 static const struct shape_text {
@@ -97,6 +98,7 @@ static struct job *make_job(const struct bench *b, struct grammar *grammar, uint
     struct job *job;
     struct error err;
     check(job_create(&job, &size, &err), &err);
+    assert(b->model != NULL);
     for (int i = 0; i < PROMPT; i++)
         job_prompt(job)[i] = (int32_t)(noise() % b->model->shape.n_vocab);
     job->ignore_eos = true;

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ static void put(struct json_writer *w, const char *bytes, size_t n)
 {
     if (n == 0)
         return;
+    assert(bytes != NULL);
     if (w->full || w->room - w->n < n) {
         w->full = true;
         return;

@@ -96,6 +96,8 @@ static uint32_t find_rule(struct gbnf_reader *r, const char *name, size_t n)
     uint32_t at = 0;
     if (r->n_names == 0)
         new_name_node(r, (struct name_node){0});
+    if (r->names == NULL) /* no memory, as the builder says */
+        return 0;
     for (size_t i = 0; i < n && ok(r); i++) {
         uint32_t child = r->names[at].child;
         while (child != 0 && r->names[child].c != name[i])

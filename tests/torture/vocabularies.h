@@ -53,8 +53,8 @@ static inline size_t files_vocabulary_wordpiece(struct gguf_builder *b)
     static const char *const texts[] = {"[UNK]",
                                         "[CLS]",
                                         "[SEP]",
-                                        "\xe2\x96\x81"
-                                        "ab",
+                                        ("\xe2\x96\x81"
+                                         "ab"),
                                         "\xe2\x96\x81"
                                         "a",
                                         "b",
@@ -94,8 +94,8 @@ static inline size_t files_vocabulary_unigram(struct gguf_builder *b)
                                         "<unk>",
                                         "<0x62>",
                                         "\xe2\x96\x81",
-                                        "\xe2\x96\x81"
-                                        "ab",
+                                        ("\xe2\x96\x81"
+                                         "ab"),
                                         "a",
                                         "s",
                                         "<user>"};

@@ -43,8 +43,8 @@ static void close_all(void)
 }
 
 static const char *const grammars[] = {
-    "root ::= \"{\\\"name\\\": \" word \", \\\"list\\\": [\" (word (\", \" word)*)? \"]}\"\n"
-    "word ::= \"\\\"\" [a-z]{1,9} \"\\\"\"",
+    ("root ::= \"{\\\"name\\\": \" word \", \\\"list\\\": [\" (word (\", \" word)*)? \"]}\"\n"
+     "word ::= \"\\\"\" [a-z]{1,9} \"\\\"\""),
     "root ::= \"constant text alone, \" (\"of one kind\" | \"of two kinds\")",
     "root ::= (\"(\" root \")\" | [0-9]+ | \"[\" root \",\" root \"]\") \"\\n\"?",
     "root ::= [äöü]{2,5} \"ß is forced: \" [^a-z]{3}",
@@ -180,7 +180,7 @@ START_TEST(control_tokens_are_text_where_they_are_shown)
     struct grammar *grammar = compile("root ::= \"a\" [b-y]{2} \"!\"?");
     struct guide *g = begin(grammar, 10);
     ck_assert_uint_gt(name.n, 1);
-    for (int i = 0; !guide_may_end(g); i++) {
+    while (!guide_may_end(g)) {
         guide_mask(g, scratch, false, false, bits);
         ck_assert((bits[end / 64] >> end % 64 & 1) == 0);
         guide_take(g, draw(g));
