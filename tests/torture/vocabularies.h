@@ -11,8 +11,8 @@ enum vocabulary_kind { VOCABULARY_SPM, VOCABULARY_BPE, VOCABULARY_WORDPIECE, VOC
 
 static inline size_t files_vocabulary_spm(struct gguf_builder *b)
 {
-    static const char *const texts[] = {"<unk>",        "<s>", "</s>", "<0x0A>", "<0x61>",
-                                        "\xe2\x96\x81", "a",   "b",    "ab",     "<user>"};
+    static const char *const texts[] = {"<unk>", "<s>", "</s>", "<0x0A>", "<0x61>",
+                                        "▁",     "a",   "b",    "ab",     "<user>"};
     static const int32_t types[] = {2, 3, 3, 6, 6, 1, 1, 1, 1, 4};
     static const float scores[] = {0, 0, 0, 0, 0, -1, -2, -3, -0.5f, 0};
     enum { N = sizeof texts / sizeof texts[0] };
@@ -50,17 +50,8 @@ static inline size_t files_vocabulary_bpe(struct gguf_builder *b, const char *pr
 
 static inline size_t files_vocabulary_wordpiece(struct gguf_builder *b)
 {
-    static const char *const texts[] = {"[UNK]",
-                                        "[CLS]",
-                                        "[SEP]",
-                                        ("\xe2\x96\x81"
-                                         "ab"),
-                                        "\xe2\x96\x81"
-                                        "a",
-                                        "b",
-                                        "s",
-                                        "\xe2\x96\x81<",
-                                        "\xe2\x96\x81>"};
+    static const char *const texts[] = {"[UNK]", "[CLS]", "[SEP]", "▁ab", "▁a",
+                                        "b",     "s",     "▁<",    "▁>"};
     static const int32_t types[] = {2, 3, 3, 1, 1, 1, 1, 1, 1};
     enum { N = sizeof texts / sizeof texts[0] };
     builder_string(b, TOKENS "model", "bert");
@@ -89,16 +80,8 @@ static inline void files_charsmap(struct gguf_builder *b)
 
 static inline size_t files_vocabulary_unigram(struct gguf_builder *b)
 {
-    static const char *const texts[] = {"<s>",
-                                        "</s>",
-                                        "<unk>",
-                                        "<0x62>",
-                                        "\xe2\x96\x81",
-                                        ("\xe2\x96\x81"
-                                         "ab"),
-                                        "a",
-                                        "s",
-                                        "<user>"};
+    static const char *const texts[] = {"<s>", "</s>", "<unk>", "<0x62>", "▁",
+                                        "▁ab", "a",    "s",     "<user>"};
     static const int32_t types[] = {3, 3, 2, 6, 1, 1, 1, 1, 4};
     static const float scores[] = {0, 0, 0, 0, -3, -1, -2, -2.5f, 0};
     enum { N = sizeof texts / sizeof texts[0] };
