@@ -123,8 +123,8 @@ def test_the_asynchronous_client(service):
     (dict(messages=[{"role": "user", "content": "a" * 9000}]), anthropic.BadRequestError,
      "invalid_request_error"),
     (dict(extra_body={"temperature": 3}), anthropic.BadRequestError, "invalid_request_error"),
-    (dict(tools=[{"name": "f", "input_schema": {"type": "object"}}]), anthropic.BadRequestError,
-     "invalid_request_error"),
+    (dict(tools=2 * [{"name": "f", "input_schema": {"type": "object"}}]),
+     anthropic.BadRequestError, "invalid_request_error"),
     (dict(messages=[{"role": "user", "content": [{"type": "image", "source": {
         "type": "url", "url": "https://example.com/x.png"}}]}]), anthropic.BadRequestError,
      "invalid_request_error")])

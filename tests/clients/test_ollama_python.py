@@ -102,7 +102,7 @@ def test_loading_a_model(client):
     (lambda c: c.generate(model="tiny", prompt="a", context=[1, 2]), 400),
     (lambda c: c.generate(model="tiny", prompt="a", options={"num_ctx": 100000}), 400),
     (lambda c: c.chat(model="tiny", messages=CHAT, think=True), 400),
-    (lambda c: c.chat(model="tiny", messages=CHAT, tools=[{"type": "function", "function": {
+    (lambda c: c.chat(model="tiny", messages=CHAT, tools=2 * [{"type": "function", "function": {
         "name": "f", "description": "g"}}]), 400),
     (lambda c: c.embed(model="tiny", input="a"), 501),
     (lambda c: c.embeddings(model="tiny", prompt="a"), 501),

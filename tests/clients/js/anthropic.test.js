@@ -48,6 +48,7 @@ test("anthropic: the helper for streams, and counts", async () => {
 });
 
 test("anthropic: errors of its own classes", async () => {
+  const tool = { name: "f", input_schema: { type: "object" } };
   await assert.rejects(
     client.messages.create({ ...fields, max_tokens: -1 }),
     Anthropic.BadRequestError,
@@ -57,7 +58,7 @@ test("anthropic: errors of its own classes", async () => {
     Anthropic.NotFoundError,
   );
   await assert.rejects(
-    client.messages.create({ ...fields, tools: [{ name: "f", input_schema: { type: "object" } }] }),
+    client.messages.create({ ...fields, tools: [tool, tool] }),
     (error) => error instanceof Anthropic.BadRequestError && /tools/.test(error.message),
   );
 });
