@@ -172,7 +172,13 @@ static const struct kept_mask *mask_of(struct masks *masks, struct matcher *m,
     struct kept_mask *kept = atomic_load_explicit(place, memory_order_acquire);
     if (kept != NULL)
         return kept;
+    /* All that is kept was made with the same room, however full the asking matcher is. */
+    const size_t room = MATCHER_NODES - m->n_nodes;
+    m->most_nodes = room < MASK_NODES ? MATCHER_NODES : m->n_nodes + MASK_NODES;
     make_mask(masks, m, scratch, state);
+    m->most_nodes = MATCHER_NODES;
+    if (room < MASK_NODES)
+        return &scratch->made;
     pthread_mutex_lock(&masks->lock);
     kept = atomic_load_explicit(place, memory_order_relaxed);
     if (kept == NULL) {

@@ -19,7 +19,7 @@ static uint32_t push(struct matcher *m, uint32_t parent, uint32_t back)
     for (uint32_t i = *bucket; i != 0; i = m->nodes[i].hash_next)
         if (m->nodes[i].parent == parent && m->nodes[i].back == back)
             return i;
-    if (m->n_nodes == MATCHER_NODES || m->nodes[parent].depth >= MATCHER_DEPTH)
+    if (m->n_nodes == m->most_nodes || m->nodes[parent].depth >= MATCHER_DEPTH)
         return STACK_BOTTOM;
     m->nodes[m->n_nodes] = (struct stack_node){.parent = parent,
                                                .back = back,
@@ -76,7 +76,7 @@ static void close_places(struct matcher *m, struct matcher_places *out, size_t b
             if (is_last || node != STACK_BOTTOM)
                 add(out, a->rules[call->rule].start, node);
             else
-                out->ambiguous |= m->n_nodes == MATCHER_NODES;
+                out->ambiguous |= m->n_nodes == m->most_nodes;
         }
     }
     size_t n = begin;
@@ -140,6 +140,7 @@ enum status matcher_create(struct matcher **out, const struct automaton *a, stru
     *m = (struct matcher){.automaton = a,
                           .nodes = block->nodes,
                           .n_nodes = 1,
+                          .most_nodes = MATCHER_NODES,
                           .buckets = block->buckets,
                           .now = {.at = block->now, .room = MATCHER_PLACES},
                           .other = {.at = block->other, .room = MATCHER_PLACES}};

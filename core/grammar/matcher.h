@@ -10,9 +10,10 @@
 #include "grammar/automaton.h"
 
 enum {
-    MATCHER_DEPTH = 500,   /* rules inside rules that a text may open */
-    MATCHER_PLACES = 256,  /* at once */
-    MATCHER_NODES = 16384, /* of the tree of stacks */
+    MATCHER_DEPTH = 500,            /* rules inside rules that a text may open */
+    MATCHER_PLACES = 256,           /* at once */
+    MATCHER_NODES = 16384,          /* of the tree of stacks */
+    MASK_NODES = MATCHER_NODES / 2, /* of them, for the walk that makes a mask */
     STACK_BOTTOM = 0
 };
 
@@ -38,6 +39,7 @@ struct matcher {
     const struct automaton *automaton; /* borrowed */
     struct stack_node *nodes;          /* [MATCHER_NODES]; the first is the bottom */
     size_t n_nodes;
+    size_t most_nodes; /* MATCHER_NODES, or fewer while a mask is made */
     uint32_t *buckets;
     struct matcher_places now, other; /* other: the room of a step */
 };
