@@ -92,6 +92,8 @@ static void put_model(struct json_writer *w, const struct model_card *card, cons
     json_name_uint(w, ",\"meta\":{", "n_vocab", card->n_vocab);
     json_name_uint(w, ",", "n_ctx_train", model->shape.n_context_train);
     json_name_uint(w, ",", "n_embd", model->shape.n_embd);
+    json_name_uint(w, ",", "n_params", model->n_params);
+    json_name_uint(w, ",", "size", model->file_bytes);
     json_raw(w, "}}");
 }
 

@@ -256,6 +256,9 @@ def test_models(service):
     name = models["data"][0]["id"]
     assert models["object"] == "list" and models["data"][0]["object"] == "model"
     assert service.get(f"/v1/models/{name}").json()["id"] == name
+    facts = models["data"][0]["meta"]
+    about = service.get("/info").json()["model"]
+    assert facts["size"] > 0 and facts["n_params"] == about["parameters"]
     response = service.get("/v1/models/other")
     assert response.status == 404 and response.error()["code"] == "model_not_found"
     assert service.get("/v1/models/").status == 404
