@@ -253,6 +253,10 @@ static void put_connections(struct text *t, const struct metrics_view *view)
     put_head(t, "smallmind_connections", "gauge", "Connections: open, and how many may be.");
     put_series(t, "smallmind_connections", "state", "open", view->connections);
     put_series(t, "smallmind_connections", "state", "limit", view->connections_limit);
+    put_head(t, "smallmind_body_bytes", "gauge",
+             "Bytes of request bodies not yet decoded: held, and how many may be.");
+    put_series(t, "smallmind_body_bytes", "state", "held", view->body_bytes);
+    put_series(t, "smallmind_body_bytes", "state", "limit", view->body_bytes_limit);
     put_count(t, "smallmind_log_lines_dropped_total", "counter",
               "Lines of the log that could not be written.", view->log_lines_dropped);
 }

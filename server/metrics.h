@@ -85,6 +85,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     size_t queue_limit;
     bool vllm_names; /* its gauges of load too */
     size_t connections, connections_limit;
+    size_t body_bytes, body_bytes_limit;
     uint64_t log_lines_dropped;
     const char *version,
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */

@@ -127,6 +127,8 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .vllm_names = service->settings->metrics_names == METRICS_VLLM,
                                 .connections = service->http.n_conns,
                                 .connections_limit = service->http.limit,
+                                .body_bytes = service->http.body_bytes,
+                                .body_bytes_limit = service->settings->max_body_memory,
                                 .log_lines_dropped = log_dropped(),
                                 .version = SMALLMIND_VERSION};
     grammar_cache_stats(service->shaping.cache, &view.grammars);

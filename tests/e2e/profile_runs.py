@@ -5,6 +5,7 @@ import re
 import subprocess
 
 from service import BINARY, EXTRA, LIMIT, clean_environment, run_verb
+from terminal import read_to_exit
 
 
 def profile(*args):
@@ -19,15 +20,8 @@ def on_terminal(*args, env=None):
     env = clean_environment({"TERM": "xterm", "NO_COLOR": "", **(env or {})})
     process = subprocess.Popen([str(BINARY), "profile", *map(str, args)], stdout=terminal,
                                stderr=subprocess.DEVNULL, env=env)
-    os.close(terminal)
-    text = b""
-    try:
-        while part := os.read(main, 65536):
-            text += part
-    except OSError:  # all of its other end is closed
-        pass
-    os.close(main)
-    assert process.wait(2 * LIMIT) == 0
+    text = read_to_exit(process, main, terminal)
+    assert process.returncode == 0
     return text.decode().replace("\r\n", "\n")
 
 

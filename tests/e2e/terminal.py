@@ -6,10 +6,34 @@ import re
 import struct
 import subprocess
 import termios
+import threading
 
 from service import BINARY, LIMIT, clean_environment
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+END = b"\0the process has ended\0"
+
+
+def read_to_exit(process, main, terminal):
+    """All that a process writes to a terminal; closes both of its ends. Ours stays open until a
+    mark has come through after the last of it: what is unread when the last holder of a terminal
+    closes it may be lost."""
+    def mark():
+        try:
+            process.wait(6 * LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        os.write(terminal, END)
+
+    marker = threading.Thread(target=mark)
+    marker.start()
+    raw = b""
+    while not raw.endswith(END):
+        raw += os.read(main, 65536)
+    marker.join()
+    os.close(terminal)
+    os.close(main)
+    return raw.removesuffix(END)
 
 
 class Seen:
@@ -44,20 +68,13 @@ def run_on_terminal(*args, columns=80, stdin=b"", typed=None, stdout_too=True, e
                                stdin=subprocess.PIPE if typed is None else terminal,
                                stdout=terminal if stdout_too else subprocess.PIPE, stderr=terminal,
                                env=dict(clean_environment(env), TERM="xterm"))
-    os.close(terminal)
     if typed is not None:
         os.write(main, typed)
     else:
         process.stdin.write(stdin)
         process.stdin.close()
-    raw = b""
-    try:
-        while data := os.read(main, 65536):
-            raw += data
-    except OSError:  # its other end is closed
-        pass
-    os.close(main)
+    raw = read_to_exit(process, main, terminal)
     stdout = b"" if stdout_too else process.stdout.read()
     if not stdout_too:
         process.stdout.close()
-    return Seen(process.wait(LIMIT), raw, stdout)
+    return Seen(process.returncode, raw, stdout)

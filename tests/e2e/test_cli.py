@@ -14,7 +14,7 @@ import pytest
 import models
 from gguf_edit import with_strings
 from service import BINARY, EXTRA, LIMIT, REPORT, ROOT, clean_environment, poll, run_verb
-from terminal import run_on_terminal
+from terminal import read_to_exit, run_on_terminal
 from test_generate import STORY
 
 VERBS = ["serve", "generate", "inspect", "tokenize", "detokenize", "perplexity", "version", "help"]
@@ -238,17 +238,10 @@ def test_a_progress_line_only_on_a_terminal():
     main, terminal = pty.openpty()
     process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                stderr=terminal, env=dict(clean_environment(), TERM="xterm"))
-    os.close(terminal)
     process.stdin.write(prompt.encode())
     process.stdin.close()
-    shown = b""
-    try:
-        while data := os.read(main, 4096):
-            shown += data
-    except OSError:  # the terminal's other end is closed
-        pass
-    os.close(main)
-    assert process.wait(LIMIT) == 0
+    shown = read_to_exit(process, main, terminal)
+    assert process.returncode == 0
     assert b"\r" in shown and re.search(rb"\d", shown), shown
     quiet = subprocess.run(args, input=prompt.encode(), capture_output=True,
                            env=clean_environment(), timeout=2 * LIMIT)

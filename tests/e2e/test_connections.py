@@ -152,7 +152,7 @@ def test_a_pause_amid_streams_ends_none(serve):
 # --- bodies ---
 
 def open_body(service, n_bytes, n_sent):
-    """A body under way, which counts in the budget once its first bytes have been read."""
+    """A body under way, which counts in the budget as it is read."""
     connection = service.connect()
     connection.send(service.build("POST", "/tokenize", headers={"Content-Length": str(n_bytes),
                                                                 "Expect": "100-continue"}))
@@ -170,10 +170,10 @@ def test_bodies_share_one_budget(serve):
     service = serve("--max-body-memory", 4 * n, "--max-body-bytes", 2 * n)
     held = [open_body(service, n, n - 100) for _ in range(4)]
     body = json.dumps({"text": "x " * (n // 4)})
-
-    response = poll("no room", lambda: (
-        refused if (refused := service.post("/tokenize", body)).status == 503 else None))
-    assert response.error()["code"] == "body_memory_full"
+    poll("all are held", lambda: service.metrics().value("smallmind_body_bytes",
+                                                         state="held") == 4 * n)
+    response = service.post("/tokenize", body)
+    assert response.status == 503 and response.error()["code"] == "body_memory_full"
     assert int(response.header("Retry-After")) >= 1
     assert rejected(service) >= 1
     assert service.post("/tokenize", {"text": "x"}).status in (200, 503)

@@ -40,6 +40,7 @@ LABELLED = {
         ("counter", "reason", ["queue_full", "deadline", "draining", "too_large",
                                "body_memory"]),
     "smallmind_connections": ("gauge", "state", ["open", "limit"]),
+    "smallmind_body_bytes": ("gauge", "state", ["held", "limit"]),
     "smallmind_requests_cancelled_total": ("counter", "phase", ["queued", "prefill", "decode"]),
     "smallmind_kv_pages": ("gauge", "state", ["used", "cached", "free"]),
     "smallmind_kv_states": ("gauge", "state", ["used", "cached", "free"]),
