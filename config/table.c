@@ -142,11 +142,11 @@ const struct setting settings_table[] = {
      "512", "N",
      "most prompt tokens in one step; the real budget is time",
      "Lower it to bound the step's buffers; higher values seldom help."},
-    {"max-batch", "batching", KIND_NUMBER, FIELD(max_batch), VERB_SERVE, 1, 1024, NULL, NULL, "32",
-     "N",
+    {"max-batch", "batching", KIND_NUMBER, FIELD(max_batch), VERB_SERVE, 1, 1024, "auto", NULL,
+     "auto", "N",
      "sequences in one step of one worker",
-     "Raise it for more clients at once (each then gets its tokens more slowly); lower it to "
-     "save KV memory."},
+     "Auto takes 32, or up to 128 where memory and the measured steps allow it; raise it for more "
+     "clients at once (each then gets its tokens more slowly), lower it to save memory."},
     {"max-queue", "batching", KIND_NUMBER, FIELD(max_queue), VERB_SERVE, 1, 1000000, NULL, NULL,
      "128", "N",
      "requests waiting; one more is refused with 429",

@@ -62,6 +62,6 @@ void greeting_log(const struct greeting *g)
              g->model->n_context);
     log_ends(g->tokenizer);
     log_line(LOG_INFO, "%s; kernels: %s", g->plan->threads_why, g->kernels);
-    log_line(LOG_INFO, "%s", g->plan->kv_why);
+    log_line(LOG_INFO, "%s; %s", g->plan->kv_why, g->plan->batch_why);
     log_line(LOG_INFO, "ready after %.2f s; try: %s", g->seconds, command);
 }

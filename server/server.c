@@ -110,7 +110,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
         .kv_type = (enum kv_type)s->kv_type,
         .kv_type_open = settings_is_default(s, "kv-type"),
         .kv_bytes = s->kv_memory,
-        .kv_contexts = settings_is_default(s, "max-batch") ? 0 : s->max_batch,
+        .kv_contexts = s->max_batch,
         .prefix_cache = s->prefix_cache,
         .step_tokens = s->step_tokens,
         .max_batch = s->max_batch,

@@ -164,6 +164,7 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "threads", plan->n_threads);
     json_name_uint(w, ",", "workers", plan->n_workers);
     json_name_text(w, ",", "threads_why", plan->threads_why);
+    json_name_text(w, ",", "batch_why", plan->batch_why);
     put_calibration(w, &plan->measured);
     json_name(w, ",", "kv");
     json_name_text(w, "{", "type", info->kv_type);

@@ -43,8 +43,6 @@ static enum status check_options(const struct engine_options *o, struct error *e
     if (o->step_tokens == 0)
         return error_set_param(err, STATUS_INVALID, "step_tokens",
                                "step_tokens must be at least 1");
-    if (o->max_batch == 0)
-        return error_set_param(err, STATUS_INVALID, "max_batch", "max_batch must be at least 1");
     return STATUS_OK;
 }
 
@@ -56,6 +54,17 @@ static enum status start_workers(struct engine *e, struct error *err)
     for (unsigned i = 0; i < e->plan.n_workers && status == STATUS_OK; i++)
         status = worker_wait_started(e->workers[i], err);
     return status;
+}
+
+static uint64_t slowest_step(const void *engine, size_t n)
+{
+    const struct engine *e = engine;
+    uint64_t most = 0;
+    for (unsigned i = 0; i < e->plan.n_workers; i++) {
+        const uint64_t ns = worker_step_ns(e->workers[i], n);
+        most = ns > most ? ns : most;
+    }
+    return most;
 }
 
 static enum status create(struct engine **out, const struct model *model,
@@ -72,6 +81,7 @@ static enum status create(struct engine **out, const struct model *model,
     if (!e)
         return error_no_memory(err, sizeof *e, "the engine");
     e->options = *options;
+    e->options.max_batch = plan.max_batch;
     e->plan = plan;
     progress_init(&e->progress, options->wake, options->wake_ctx);
     pthread_mutex_init(&e->abort_lock, NULL);
@@ -88,7 +98,7 @@ static enum status create(struct engine **out, const struct model *model,
     status = e->workers ? STATUS_OK
                         : error_no_memory(err, plan.n_workers * sizeof *e->workers, "the workers");
     if (status == STATUS_OK)
-        status = queue_init(&e->queue, e->workers, plan.n_workers, options, model->n_context,
+        status = queue_init(&e->queue, e->workers, plan.n_workers, &e->options, model->n_context,
                             plan.kv_pages / plan.n_workers, &e->progress, err);
     if (status == STATUS_OK)
         status = start_workers(e, err);
@@ -96,6 +106,8 @@ static enum status create(struct engine **out, const struct model *model,
         engine_destroy(e);
         return status;
     }
+    plan_fit_batch(&e->plan, options, slowest_step, e);
+    queue_limit(&e->queue, e->plan.max_batch);
     *out = e;
     return STATUS_OK;
 }

@@ -26,7 +26,7 @@ struct engine_options {
     size_t kv_step_bytes; /* by which a worker's KV memory grows; 0: automatic */
     bool prefix_cache;
     size_t step_tokens;      /* cap of prompt tokens in one step */
-    size_t max_batch;        /* sequences in one step of one worker */
+    size_t max_batch;        /* sequences in one step of one worker; 0: automatic */
     size_t max_queue;        /* jobs waiting */
     uint64_t max_wait_ms;    /* a predicted wait beyond it is refused; 0: no such bound */
     void (*wake)(void *ctx); /* called by a worker when any of its jobs progressed, and by the
@@ -45,6 +45,7 @@ struct engine_plan {
     size_t kv_states, state_bytes;   /* likewise, of sequences' recurrent layers */
     size_t sequence_pages;           /* that one sequence of the whole context needs */
     size_t sequence_bytes;           /* that it takes at most, of all kinds of memory */
+    size_t max_batch;                /* sequences in one step of one worker */
     struct calibration measured;     /* what the workers were chosen by; zeroed: nothing was open */
-    char threads_why[200], kv_why[320];
+    char threads_why[200], kv_why[320], batch_why[160];
 };

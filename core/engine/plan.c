@@ -1,4 +1,4 @@
-/* plan.c - the choice of threads, workers and KV memory.
+/* plan.c - the choice of threads, workers, KV memory and sequences in a batch.
  *
  * Workers: sequences of one worker are computed together, so that the weights cross the memory bus
  * once for all of them; one worker per last-level cache keeps its team's barriers inside that
@@ -23,6 +23,11 @@ enum {
                         small models, 1.66 and more with larger ones */
     KV_CONTEXTS = 8, /* sequences of the whole context that KV memory holds by default ... */
     KV_MIB = 1024,   /* ... within this */
+    BATCH_LEAST = 32,
+    BATCH_MOST = 128,
+    BATCH_POSITIONS = 128, /* that a sequence of a batch has on average */
+    BATCH_MEMORY = 64,     /* one part in so many holds a batch's logits */
+    BATCH_MS = 100,        /* a step that makes ten tokens a second for each of them */
 };
 
 bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
@@ -172,6 +177,50 @@ static enum status share_kv(struct engine_plan *plan, const struct model *model,
     return STATUS_OK;
 }
 
+/* Of the KV memory, and of the logits' rows. How long a step takes is measured later. */
+static void choose_batch(struct engine_plan *plan, const struct model *model, const struct cpu *cpu,
+                         const struct engine_options *options)
+{
+    const size_t n_kv = plan->kv_pages / plan->n_workers * KV_PAGE / BATCH_POSITIONS;
+    const size_t n_logits =
+        cpu->memory_bytes / BATCH_MEMORY / plan->n_workers / (model->shape.n_vocab * sizeof(float));
+    const char *why = "the most";
+    plan->max_batch = BATCH_MOST;
+    if (n_kv < plan->max_batch) {
+        plan->max_batch = n_kv;
+        why = "as many as the KV memory holds 128 positions of";
+    }
+    if (n_logits < plan->max_batch) {
+        plan->max_batch = n_logits;
+        why = "as many as a part of the memory holds logits of";
+    }
+    if (plan->max_batch <= BATCH_LEAST || model->shape.encoder) {
+        plan->max_batch = BATCH_LEAST;
+        why = "the least";
+    }
+    if (options->max_batch > 0) {
+        plan->max_batch = options->max_batch;
+        why = "as asked";
+    }
+    snprintf(plan->batch_why, sizeof plan->batch_why, "%zu sequences a worker at once (%s)",
+             plan->max_batch, why);
+}
+
+void plan_fit_batch(struct engine_plan *plan, const struct engine_options *options,
+                    uint64_t (*step_ns)(const void *ctx, size_t n), const void *ctx)
+{
+    const uint64_t most = BATCH_MS * UINT64_C(1000000);
+    size_t n = plan->max_batch;
+    while (options->max_batch == 0 && n > BATCH_LEAST && step_ns(ctx, n) > most)
+        n = n / 2 > BATCH_LEAST ? n / 2 : BATCH_LEAST;
+    if (n == plan->max_batch)
+        return;
+    snprintf(plan->batch_why, sizeof plan->batch_why,
+             "%zu sequences a worker at once (a step of %zu would take %.0f ms)", n,
+             plan->max_batch, (double)step_ns(ctx, plan->max_batch) / 1e6);
+    plan->max_batch = n;
+}
+
 enum status plan_choose(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
                         const struct engine_options *options, const struct calibration *measured,
                         struct error *err)
@@ -188,9 +237,11 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
     enum status status = choose_threads(&plan, cpu, options, measured, bytes / sequence, err);
     if (status == STATUS_OK)
         status = share_kv(&plan, model, bytes, why, err);
-    if (status == STATUS_OK)
-        *out = plan;
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    choose_batch(&plan, model, cpu, options);
+    *out = plan;
+    return STATUS_OK;
 }
 
 enum status plan_measure(struct engine_plan *out, const struct model *model, const struct cpu *cpu,

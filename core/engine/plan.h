@@ -20,5 +20,9 @@ enum status plan_choose(struct engine_plan *out, const struct model *model, cons
  * STATUS_NO_MEMORY, STATUS_IO. */
 enum status plan_measure(struct engine_plan *out, const struct model *model, const struct cpu *cpu,
                          const struct engine_options *options, struct error *err);
+/* Once a worker's steps have been measured: fewer sequences, where nobody asked for a number and a
+ * step of so many would take too long. step_ns: what a step of n sequences takes. */
+void plan_fit_batch(struct engine_plan *plan, const struct engine_options *options,
+                    uint64_t (*step_ns)(const void *ctx, size_t n), const void *ctx);
 /* Threads of worker i: all of them, shared out evenly. */
 unsigned plan_worker_threads(const struct engine_plan *plan, unsigned i);

@@ -42,6 +42,13 @@ enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_
     return status;
 }
 
+void queue_limit(struct queue *q, size_t n)
+{
+    q->max_batch = n;
+    for (size_t i = 0; i < q->n_workers; i++)
+        worker_limit(q->workers[i], n);
+}
+
 void queue_free(struct queue *q)
 {
     free(q->loads);

@@ -45,6 +45,8 @@ struct queue {
 enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
                        const struct engine_options *options, size_t n_context, size_t worker_pages,
                        struct progress *progress, struct error *err);
+/* Before the first job: each worker runs n sequences at once, of the options' max_batch at most. */
+void queue_limit(struct queue *q, size_t n);
 void queue_free(struct queue *q); /* takes a zeroed one */
 
 /* engine_submit_all's contract. */

@@ -35,6 +35,14 @@ static size_t logits_rows(const struct engine_options *o, size_t n_vocab)
     return n > o->max_batch ? n : o->max_batch;
 }
 
+/* The first n, the lowest on top. */
+static void free_all_slots(struct worker *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        w->free_slots[i] = (uint32_t)(n - 1 - i);
+    w->n_free_slots = n;
+}
+
 static enum status take_arena(struct worker *w, struct error *err)
 {
     const struct engine_options *o = w->setup->options;
@@ -59,9 +67,7 @@ static enum status take_arena(struct worker *w, struct error *err)
     if (!w->slots || !w->order || !w->free_slots || !w->arrivals || !w->wanted || !w->pooled ||
         !w->done || !w->preempted || !w->rows || !w->samplers)
         return error_no_memory(err, bytes, "a worker's tables");
-    for (size_t i = 0; i < n_slots; i++)
-        w->free_slots[i] = (uint32_t)(n_slots - 1 - i);
-    w->n_free_slots = n_slots;
+    free_all_slots(w, n_slots);
     arena_touch(&w->arena, 1);
     return STATUS_OK;
 }
@@ -252,6 +258,18 @@ static size_t shared_max(const struct job *job)
 {
     bool anew = job->no_cache || job_wants_prompt_logprobs(job) || job_pools_all(job);
     return anew && job->n_counted < job->n_prompt ? job->n_counted : SIZE_MAX;
+}
+
+void worker_limit(struct worker *w, size_t n)
+{
+    pthread_mutex_lock(&w->lock);
+    free_all_slots(w, n);
+    pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t worker_step_ns(const struct worker *w, size_t n)
+{
+    return rates_decode(&w->rates, n);
 }
 
 bool worker_look(struct worker *w, const struct job *job, struct worker_offer *out)

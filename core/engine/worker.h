@@ -46,6 +46,10 @@ enum status worker_create(struct worker **out, const struct worker_setup *setup,
                           struct error *err);
 /* Until it has its memory and is warm. STATUS_NO_MEMORY, STATUS_IO, STATUS_INTERNAL. */
 enum status worker_wait_started(struct worker *w, struct error *err);
+/* Before its first job: it runs n sequences at once, of the options' max_batch at most. */
+void worker_limit(struct worker *w, size_t n);
+/* What a step of n decoding sequences takes, as far as is known. */
+uint64_t worker_step_ns(const struct worker *w, size_t n);
 void worker_stop(struct worker *w);    /* asks it to end what it runs, FINISH_CANCELLED */
 void worker_destroy(struct worker *w); /* takes NULL; joins after worker_stop, and frees */
 

@@ -30,7 +30,8 @@ static void fill(struct service *service, struct served *out)
         .chats = chat_template_fault(service->chat) == NULL,
         .max_prompt_tokens = s->max_prompt_tokens,
         .max_queue = s->max_queue,
-        .max_running = s->max_batch * engine_plan(service->engine)->n_workers,
+        .max_running =
+            engine_plan(service->engine)->max_batch * engine_plan(service->engine)->n_workers,
         .running = stats.running,
         .queued = stats.queued,
         .used_pages = stats.kv.n_used,

@@ -98,7 +98,7 @@ static enum MHD_Result answer_info(struct request *r)
                    .max_prompt_tokens = s->max_prompt_tokens,
                    .max_output_tokens = s->max_output_tokens,
                    .max_queue = s->max_queue,
-                   .max_batch = s->max_batch,
+                   .max_batch = engine_plan(service->engine)->max_batch,
                    .step_tokens = s->step_tokens,
                    .max_wait_seconds = s->max_wait_seconds},
     };

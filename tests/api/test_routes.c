@@ -243,6 +243,7 @@ START_TEST(info_says_what_was_loaded_and_chosen)
                                .sequence_pages = 16,
                                .measured = {.alone_ns = 81000, .team_ns = 70000, .n_rounds = 9},
                                .threads_why = "two caches",
+                               .batch_why = "as asked",
                                .kv_why = "32 sequences"};
     static const char *const names[] = {"tiny", "alias"};
     struct info info = {.names = names,
@@ -297,6 +298,7 @@ START_TEST(the_longest_info_fits_its_room)
     memset(model.name, '\1', sizeof model.name - 1);
     memset(model.weights, '\1', sizeof model.weights - 1);
     memset(plan.threads_why, '\1', sizeof plan.threads_why - 1);
+    memset(plan.batch_why, '\1', sizeof plan.batch_why - 1);
     memset(plan.kv_why, '\1', sizeof plan.kv_why - 1);
     model.n_params = model.file_bytes = model.bytes_per_token = model.n_context = SIZE_MAX;
     plan.kv_bytes = plan.kv_pages = plan.page_bytes = plan.sequence_pages = SIZE_MAX;

@@ -14,7 +14,7 @@ START_TEST(defaults_are_those_of_the_interface)
     ck_assert_uint_eq(settings->kv_memory, 0);
     ck_assert(settings->prefix_cache);
     ck_assert_uint_eq(settings->step_tokens, 512);
-    ck_assert_uint_eq(settings->max_batch, 32);
+    ck_assert_uint_eq(settings->max_batch, 0);
     ck_assert_uint_eq(settings->max_queue, 128);
     ck_assert_uint_eq(settings->hosts.n, 1);
     ck_assert_str_eq(settings->hosts.items[0], "127.0.0.1");

@@ -20,7 +20,7 @@ def printed(*flags, env=None, verb="serve"):
 
 def test_every_option_is_shown_with_its_default():
     lines = printed()
-    for name, value in {"model": "builtin", "max_queue": "128", "max_batch": "32",
+    for name, value in {"model": "builtin", "max_queue": "128", "max_batch": "auto",
                         "step_tokens": "512", "kv_type": "f16", "host": "127.0.0.1",
                         "port": "8080", "drain_seconds": "30", "cpu": "auto",
                         "prefix_cache": "on", "log_format": "text",

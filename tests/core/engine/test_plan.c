@@ -305,6 +305,47 @@ END_TEST
 
 /* --- rates --- */
 
+static uint64_t linear_step(const void *ns_each, size_t n)
+{
+    return n * *(const uint64_t *)ns_each;
+}
+
+static size_t batch_of(const struct engine_plan *plan, const struct engine_options *o, uint64_t ns)
+{
+    struct engine_plan fitted = *plan;
+    plan_fit_batch(&fitted, o, linear_step, &ns);
+    ck_assert_uint_gt(strlen(fitted.batch_why), 10);
+    return fitted.max_batch;
+}
+
+START_TEST(a_batch_is_what_memory_and_step_times_allow)
+{
+    struct model model = model_of(100 * MIB, 4096);
+    struct cpu cpu = cpu_of(2, 1, 16 * GIB);
+    struct engine_options o = automatic;
+    o.max_batch = 0;
+    struct engine_plan plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.max_batch, 128);
+    ck_assert_uint_eq(batch_of(&plan, &o, SECOND / 10 / 128), 128);
+    ck_assert_uint_eq(batch_of(&plan, &o, SECOND / 10 / 127), 64);
+    ck_assert_uint_eq(batch_of(&plan, &o, SECOND), 32);
+    o.kv_bytes = plan.sequence_bytes * 2; /* 8192 positions */
+    plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.max_batch, 64);
+    ck_assert_ptr_nonnull(strstr(plan.batch_why, "KV memory"));
+    o.kv_bytes = plan.sequence_bytes / 2;
+    ck_assert_uint_eq(plan_of(&model, &cpu, &o).max_batch, 32);
+    o.kv_bytes = 0;
+    cpu.memory_bytes = GIB; /* a 64th is 85 rows of 49,152 logits */
+    plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.max_batch, 85);
+    ck_assert_uint_eq(batch_of(&plan, &o, SECOND / 10 / 64), 42);
+    o.max_batch = 200; /* as asked, however long it takes */
+    plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(batch_of(&plan, &o, SECOND), 200);
+}
+END_TEST
+
 START_TEST(a_prompts_share_of_a_step_is_time)
 {
     struct rates r = {0};
@@ -495,6 +536,7 @@ int main(void)
     tcase_add_test(tc, a_calibration_settles_when_trials_agree);
     tcase_add_test(tc, a_calibration_settles_when_nothing_better_is_found);
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
+    tcase_add_test(tc, a_batch_is_what_memory_and_step_times_allow);
     tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
     tcase_add_test(tc, a_batch_not_seen_yet_is_taken_to_read_more_experts);
     tcase_add_test(tc, rates_follow_what_is_measured);
