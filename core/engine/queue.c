@@ -1,20 +1,19 @@
-/* queue.c - the line, the choice of a worker, and which jobs are refused.
+/* queue.c - the line, the choice of a worker, and which jobs are let in.
  *
- * Any thread; everything under one lock but what is announced, after it. Waits are predicted from
- * the workers' measured rates by a small simulation (forecast.h), only when a job has to wait.
- * Knows of a worker what it offers and how loaded it is, never its slots.
+ * Any thread; everything under one lock but what is announced, after it. Knows of a worker what it
+ * offers and how loaded it is, never its slots.
  */
 #include "engine/queue.h"
 
 #include "base/clock.h"
 #include "engine/output.h"
+#include "engine/waits.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MS_NS  UINT64_C(1000000)
-#define FAR_NS (UINT64_MAX / 2) /* later than anything that is predicted */
+#define MS_NS UINT64_C(1000000)
 
 enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_workers,
                        const struct engine_options *options, size_t n_context, size_t worker_pages,
@@ -161,136 +160,6 @@ static void place_waiting(struct queue *q)
     }
 }
 
-/* --- waits --- */
-
-/* The time from its first step to its end, in a batch as full as now: its own tokens, and as many
- * prompts as there are places. Of the loads last taken. */
-static uint64_t job_ns(const struct queue *q, const struct job *job)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < q->n_workers; i++) {
-        const struct worker_load *load = &q->loads[i];
-        size_t n_batch = load->n_running > 0 ? load->n_running : 1;
-        sum += (job->max_tokens - job->n_tokens) * load->answer_token_ns +
-               (job->n_prompt + job->n_tokens) * n_batch * load->prompt_token_ns;
-    }
-    return q->n_workers > 0 ? sum / q->n_workers : 0;
-}
-
-/* Takes the workers' loads and fills the forecast with the running sequences. */
-static void forecast_running(struct queue *q)
-{
-    forecast_clear(&q->forecast);
-    for (size_t i = 0; i < q->n_workers; i++) {
-        struct worker_load *load = &q->loads[i];
-        worker_load(q->workers[i], load, q->left_tokens);
-        for (size_t k = 0; k < load->n_left; k++)
-            forecast_add_place(&q->forecast, load->unread * load->prompt_token_ns +
-                                                 q->left_tokens[k] * load->answer_token_ns);
-    }
-}
-
-/* When the n-th in the line (0: the first that waits) gets its place; refused clients that were
- * told to come back count after the line. */
-static uint64_t turn_ns(struct queue *q, size_t n)
-{
-    forecast_running(q);
-    uint64_t sum = 0;
-    size_t i = 0;
-    for (const struct job *job = q->head; job && i < n; job = job->next, i++) {
-        uint64_t ns = job_ns(q, job);
-        forecast_take(&q->forecast, ns);
-        sum += ns;
-    }
-    uint64_t beyond = 0;
-    if (n > i && i > 0 && q->forecast.n_places > 0)
-        beyond = (n - i) * (sum / i) / q->forecast.n_places;
-    return forecast_next(&q->forecast) + beyond;
-}
-
-/* When the last of a group gets its place after the line; n_free places are there at once. */
-static uint64_t group_turn_ns(struct queue *q, struct job *const *jobs, size_t n, size_t n_free)
-{
-    forecast_running(q);
-    for (size_t i = 0; i < n_free; i++)
-        forecast_add_place(&q->forecast, 0);
-    for (const struct job *job = q->head; job; job = job->next)
-        forecast_take(&q->forecast, job_ns(q, job));
-    for (size_t i = 0; i + 1 < n; i++)
-        forecast_take(&q->forecast, job_ns(q, jobs[i]));
-    return forecast_next(&q->forecast);
-}
-
-/* When n of the running sequences have ended. */
-static uint64_t ends_ns(struct queue *q, size_t n)
-{
-    forecast_running(q);
-    for (size_t i = 1; i < n && i < q->forecast.n_places; i++)
-        forecast_take(&q->forecast, FAR_NS);
-    return forecast_next(&q->forecast);
-}
-
-/* How long worker i takes for so many prompt tokens, beside what runs there. */
-static uint64_t read_ns(struct queue *q, size_t i, size_t n_tokens)
-{
-    worker_load(q->workers[i], &q->loads[i], q->left_tokens);
-    return n_tokens * q->loads[i].shared_token_ns;
-}
-
-/* Says when to come back: after wait_ns at the earliest, and half of it more. A client that comes
- * too early is refused anew, one that comes late loses little; and a crowd that arrives at once is
- * judged by rates that were measured without it. */
-static void set_retry_after(struct queue *q, uint64_t now, uint64_t wait_ns, uint64_t *retry_ms)
-{
-    size_t per_second = q->max_queue > 0 ? q->max_queue : 1;
-    *retry_ms = 1000 * forecast_tell(&q->forecast, now, wait_ns + wait_ns / 2, per_second);
-}
-
-/* n: its places; n_over: by how many of them it was too full. */
-static enum status refuse_full(struct queue *q, size_t n, size_t n_over, uint64_t now,
-                               uint64_t *retry_ms, struct error *err)
-{
-    /* The first one told may come when the first that waits has been placed, the second with the
-     * second, ...; and a group when as many have been as it lacks places. */
-    size_t n_told = forecast_told(&q->forecast, now);
-    uint64_t wait = q->n == 0 && n > 1 ? ends_ns(q, n_over) : turn_ns(q, n_told + n_over - 1);
-    set_retry_after(q, now, wait, retry_ms);
-    if (n > 1)
-        return error_set(err, STATUS_FULL,
-                         "the queue is too full for the request's %zu answers: %zu wait, and there "
-                         "is room for %zu more",
-                         n, q->n_places, n - n_over);
-    return error_set(err, STATUS_FULL, "the queue is full, with %zu waiting", q->n_places);
-}
-
-static enum status refuse_wait(struct queue *q, uint64_t now, uint64_t wait, uint64_t *retry_ms,
-                               struct error *err)
-{
-    uint64_t turn = turn_ns(q, q->n + forecast_told(&q->forecast, now));
-    set_retry_after(q, now, turn > q->max_wait_ns ? turn - q->max_wait_ns : 0, retry_ms);
-    return error_set(
-        err, STATUS_TOO_LATE, "the predicted wait of %llu ms is longer than the allowed %llu ms",
-        (unsigned long long)(wait / MS_NS), (unsigned long long)(q->max_wait_ns / MS_NS));
-}
-
-static enum status refuse_deadline(struct queue *q, uint64_t now, uint64_t late_ns,
-                                   uint64_t *retry_ms, struct error *err)
-{
-    set_retry_after(q, now, late_ns, retry_ms);
-    return error_set_param(
-        err, STATUS_TOO_LATE, "deadline_ms",
-        "the deadline cannot be met: the first token would come %llu ms after it",
-        (unsigned long long)(late_ns / MS_NS + (late_ns % MS_NS != 0)));
-}
-
-/* How much later than its deadline its first token is predicted; 0: in time. */
-static uint64_t late_by(const struct job *job, uint64_t first_token)
-{
-    return job->deadline_ns != 0 && first_token >= job->deadline_ns
-               ? first_token - job->deadline_ns + 1
-               : 0;
-}
-
 /* --- in and out --- */
 
 /* A single job that some worker has room for now. *placed: it was given to one. */
@@ -304,9 +173,9 @@ static enum status admit_at_once(struct queue *q, struct job *job, uint64_t now,
     if (i < 0)
         return STATUS_OK;
     size_t unread = offer.unread + job->n_prompt - offer.cached_pages * KV_PAGE;
-    uint64_t late = late_by(job, now + read_ns(q, (size_t)i, unread));
+    uint64_t late = waits_late_by(job, now + waits_read_ns(q, (size_t)i, unread));
     if (late > 0)
-        return refuse_deadline(q, now, late, retry_ms, err);
+        return waits_refuse_deadline(q, now, late, retry_ms, err);
     place(q, i, job);
     *placed = true;
     return STATUS_OK;
@@ -353,14 +222,15 @@ static enum status admit_to_line(struct queue *q, struct job *const *jobs, size_
     size_t n_free = n > 1 ? free_slots(q) : 0;
     size_t n_places = places_of(jobs, n), most = q->max_queue + n_free;
     if (q->n_places + n_places > most)
-        return refuse_full(q, n_places, q->n_places + n_places - most, now, retry_ms, err);
+        return waits_refuse_full(q, n_places, q->n_places + n_places - most, now, retry_ms, err);
     if (q->max_wait_ns == 0 && last->deadline_ns == 0)
         return STATUS_OK;
-    uint64_t wait = group_turn_ns(q, jobs, n, n_free);
+    uint64_t wait = waits_turn_ns(q, jobs, n, n_free);
     if (q->max_wait_ns > 0 && wait > q->max_wait_ns)
-        return refuse_wait(q, now, wait, retry_ms, err);
-    uint64_t late = late_by(last, now + wait + read_ns(q, 0, group_tokens(jobs, n, n_free)));
-    return late > 0 ? refuse_deadline(q, now, late, retry_ms, err) : STATUS_OK;
+        return waits_refuse_long(q, now, wait, retry_ms, err);
+    uint64_t late =
+        waits_late_by(last, now + wait + waits_read_ns(q, 0, group_tokens(jobs, n, n_free)));
+    return late > 0 ? waits_refuse_deadline(q, now, late, retry_ms, err) : STATUS_OK;
 }
 
 static enum status admit(struct queue *q, struct job *const *jobs, size_t n, uint64_t now,
