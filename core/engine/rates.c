@@ -2,7 +2,8 @@
  *
  * An average moves by an eighth of each new value, and a value counts at most four times the
  * average, so that one step during which the machine did something else does not shrink every chunk
- * after it.
+ * after it. What a prompt's token adds to a step of decoding sequences grows with the prompt, by
+ * attention, from chunk to chunk: its average moves by a quarter.
  *
  * A step reads every weight once (of experts those that a row goes to), however many tokens it has:
  * what a token costs depends on how
@@ -15,6 +16,7 @@
 
 enum {
     PROMPT_STEP_NS = 50000000, /* of prompts alone: a client that leaves is noticed within it */
+    BESIDE_TENTHS = 25,        /* of a decode step, for a prompt's part in it */
     PROMPT_STEPS = 8,          /* or the times of a token's step: what reading all weights costs is
                                 * shared by enough tokens */
 };
@@ -29,7 +31,7 @@ static void set(_Atomic uint64_t *value, uint64_t ns)
     atomic_store_explicit(value, ns > 0 ? ns : 1, memory_order_relaxed);
 }
 
-static void average(_Atomic uint64_t *value, uint64_t ns)
+static void move(_Atomic uint64_t *value, uint64_t ns, uint64_t part)
 {
     uint64_t old = get(value);
     if (old == 0) {
@@ -38,7 +40,12 @@ static void average(_Atomic uint64_t *value, uint64_t ns)
     }
     uint64_t most = 4 * old + 16;
     ns = ns < most ? ns : most;
-    set(value, (7 * old + ns + 4) / 8);
+    set(value, ((part - 1) * old + ns + part / 2) / part);
+}
+
+static void average(_Atomic uint64_t *value, uint64_t ns)
+{
+    move(value, ns, 8);
 }
 
 static size_t class_of(size_t n)
@@ -103,9 +110,10 @@ void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t 
         average(&rates->alone_ns, ns / n_prompt);
         sized_add(&rates->prompt, n_prompt, ns);
     } else {
-        uint64_t decode = rates_decode(rates, n_decode), added = ns > decode ? ns - decode : 1;
-        average(&rates->beside_ns, added / n_prompt);
-        sized_add(&rates->beside, n_prompt, added);
+        uint64_t decode = rates_decode(rates, n_decode), added = ns > decode ? ns - decode : 0;
+        /* The difference of two times with their noise: it is at least half of a row's share. */
+        uint64_t least = ns / (n_decode + n_prompt) / 2;
+        move(&rates->beside_ns, added / n_prompt > least ? added / n_prompt : least, 4);
         if (n_prompt == 1) /* as good as a decoding one: where no step is without a prompt, these
                             * tell what decoding costs by now */
             average(&rates->decode_ns[class_of(n_decode)], ns);
@@ -148,10 +156,8 @@ size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t ca
         uint64_t time = several > PROMPT_STEP_NS ? several : PROMPT_STEP_NS;
         return between(sized_fit(&rates->prompt, time), 1, cap);
     }
-    uint64_t time = rates_decode(rates, n_decode);
-    bool known = sized_get(&rates->beside, 0) != UINT64_MAX;
-    uint64_t n = known ? sized_fit(&rates->beside, time) : time / get(&rates->alone_ns);
-    return between(n, 1, cap);
+    uint64_t time = rates_decode(rates, n_decode) * BESIDE_TENTHS / 10;
+    return between(time / get(&rates->beside_ns), 1, cap);
 }
 
 uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch)

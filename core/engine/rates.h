@@ -20,9 +20,8 @@ struct sized {
 
 struct rates {
     _Atomic uint64_t alone_ns;  /* a prompt token in a step without decoding sequences, lately */
-    _Atomic uint64_t beside_ns; /* a prompt token beside decoding ones: what it adds */
+    _Atomic uint64_t beside_ns; /* what a prompt token adds to a step of decoding ones, lately */
     struct sized prompt;        /* a step of so many prompt tokens and nothing else */
-    struct sized beside;        /* what so many add to a step of decoding sequences */
     _Atomic uint64_t
         decode_ns[RATE_CLASSES];    /* a step of decoding sequences alone; 0: not seen yet */
     _Atomic uint32_t used_permille; /* of max_tokens, by requests that ended on their own */
@@ -40,8 +39,9 @@ void rates_finished(struct rates *rates, size_t n_tokens, size_t max_tokens);
 
 /* A step of n decoding sequences alone; never less for more of them. n >= 1. */
 uint64_t rates_decode(const struct rates *rates, size_t n);
-/* Prompt tokens for a step beside n_decode sequences: it stays within twice a pure decode step.
- * Where no sequence decodes: within 50 ms or eight steps of one token, whichever is longer. 1..cap.
+/* Prompt tokens for a step beside n_decode sequences: it stays within 3.5 times a pure decode step:
+ * a prompt then takes at most 1.4 times as long as alone. Where no sequence decodes: within 50 ms
+ * or eight steps of one token, whichever is longer. 1..cap.
  */
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap);
 /* How long n tokens take to be made in a batch of n_batch, when max_tokens of them are allowed. */
