@@ -102,7 +102,7 @@ void step_mask(struct worker *w)
 /* --- the draws --- */
 
 /* Until what comes leaves room for the rest of the text; after some tries that rest, in its
- * shortest form. STATUS_INVALID: nothing may come any more. */
+ * shortest form. STATUS_INVALID: nothing may come any more, or nothing completes the text. */
 static enum status draw_guided(struct worker *w, struct slot *slot, struct sampler *sampler,
                                const float *logits)
 {
@@ -123,7 +123,9 @@ static enum status draw_guided(struct worker *w, struct slot *slot, struct sampl
     if (guide_may_end(job->guide))
         return STATUS_INVALID;
     const int32_t next = guide_completion(job->guide);
-    slot->sample = next != GUIDE_NONE ? next : slot->sample;
+    if (next == GUIDE_NONE)
+        return STATUS_INVALID;
+    slot->sample = next;
     slot->certain = true;
     return STATUS_OK;
 }
@@ -146,7 +148,15 @@ static void end_without_token(struct slot *slot)
 {
     struct job *job = slot->job;
     slot->finish = guide_may_end(job->guide) ? FINISH_STOP : FINISH_ERROR;
-    if (slot->finish == FINISH_ERROR)
+    if (slot->finish == FINISH_STOP)
+        return;
+    if (guide_is_too_deep(job->guide))
+        error_set(&job->error, STATUS_INVALID,
+                  "no token can go on with this text in the form that was asked for: it is nested "
+                  "as deep as it may be (%d rules inside rules), and logit_bias or the tokens that "
+                  "end it ban what would close it",
+                  STACK_DEPTH);
+    else
         error_set(&job->error, STATUS_INVALID,
                   "no token can go on with this text in the form that was asked for: logit_bias or "
                   "the tokens that end it ban all of them, or the vocabulary lacks one");
@@ -158,7 +168,11 @@ static void follow(struct slot *slot)
     struct job *job = slot->job;
     if (guide_is_end(job->guide, slot->sample))
         return;
-    guide_take(job->guide, slot->sample);
+    if (!guide_take(job->guide, slot->sample)) {
+        slot->sampled = false;
+        end_without_token(slot);
+        return;
+    }
     if (wants_logprobs(job)) /* each has its own step */
         return;
     const size_t n_left = job->max_tokens - job->n_tokens - 1;
@@ -166,9 +180,8 @@ static void follow(struct slot *slot)
     int32_t *next = slot->tokens + slot->n_tokens + 1;
     for (; slot->n_followers < n_most; slot->n_followers++) {
         const int32_t id = guide_forced(job->guide);
-        if (id == GUIDE_NONE)
+        if (id == GUIDE_NONE || !guide_take(job->guide, id))
             return;
-        guide_take(job->guide, id);
         next[slot->n_followers] = id;
     }
 }

@@ -71,6 +71,75 @@ static void cut_dead_ends(struct automaton *a)
     }
 }
 
+/* --- heights --- */
+
+enum { HEIGHT_NONE = STACK_DEPTH + 1 }; /* more than there may be */
+
+/* A state where a rule can only end. */
+static bool only_ends(const struct automaton_state *s)
+{
+    return s->accepts && !s->reads && s->n_calls == 0;
+}
+
+static uint16_t call_height(const struct automaton *a, const struct automaton_call *call)
+{
+    const uint16_t back = a->states[call->back].height;
+    uint16_t inside = a->states[a->rules[call->rule].start].height;
+    if (!call->is_last && inside < HEIGHT_NONE)
+        inside++;
+    return inside > back ? inside : back;
+}
+
+static uint16_t height_now(const struct automaton *a, uint32_t state)
+{
+    const struct automaton_state *s = &a->states[state];
+    uint16_t best = s->accepts ? 0 : HEIGHT_NONE;
+    for (size_t c = 0; best > 0 && c < a->n_classes; c++) {
+        const uint16_t to = a->states[a->next[state * a->n_classes + c]].height;
+        best = to < best ? to : best;
+    }
+    for (uint32_t i = 0; best > 0 && i < s->n_calls; i++) {
+        const uint16_t to = call_height(a, &a->calls[s->first_call + i]);
+        best = to < best ? to : best;
+    }
+    return best;
+}
+
+/* As distances, but only where anything is called. */
+static void find_heights(struct automaton *a)
+{
+    for (uint32_t i = 1; i < a->n_states; i++) {
+        const struct automaton_state *s = &a->states[i];
+        for (uint32_t k = 0; k < s->n_calls; k++) {
+            struct automaton_call *call = &a->calls[s->first_call + k];
+            call->is_last = only_ends(&a->states[call->back]);
+            a->rules[s->rule].height = HEIGHT_NONE;
+        }
+    }
+    a->states[STATE_DEAD].height = HEIGHT_NONE;
+    for (uint32_t i = 1; i < a->n_states; i++)
+        a->states[i].height = a->rules[a->states[i].rule].height;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (uint32_t i = (uint32_t)a->n_states; i-- > 1;) {
+            const uint16_t height = a->states[i].height > 0 ? height_now(a, i) : 0;
+            changed |= height < a->states[i].height;
+            a->states[i].height = height;
+        }
+    }
+    for (size_t r = 0; r < a->n_rules; r++)
+        a->rules[r].height = 0;
+    for (uint32_t i = 1; i < a->n_states; i++) {
+        const struct automaton_state *s = &a->states[i];
+        struct automaton_rule *rule = &a->rules[s->rule];
+        rule->height = s->height > rule->height ? s->height : rule->height;
+        for (uint32_t k = 0; k < s->n_calls; k++) {
+            struct automaton_call *call = &a->calls[s->first_call + k];
+            call->height = call_height(a, call);
+        }
+    }
+}
+
 /* --- rules that begin with themselves --- */
 
 struct beginnings { /* of one rule: what may be called before anything is read */
@@ -236,6 +305,12 @@ void automaton_analyse(struct automaton *a, struct grammar_builder *b, const uin
     }
     cut_dead_ends(a);
     refuse_left_recursion(a, b, source_of);
+    find_heights(a);
+    if (a->states[a->rules[0].start].height > STACK_DEPTH)
+        expr_fail(b, STATUS_TOO_LARGE,
+                  "the grammar is nested too deeply: each of its texts opens more than %d rules "
+                  "inside rules",
+                  STACK_DEPTH);
     struct firsts f = {.of = expr_alloc(b, a->n_states, sizeof *f.of)};
     if (f.of == NULL)
         return;

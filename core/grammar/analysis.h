@@ -1,8 +1,9 @@
 /* analysis.h - what an automaton knows of itself before it is used.
  *
- * Distances to the end, rules that may be empty, bytes that may follow a rule; ways that lead to
- * nothing are cut off, so that whatever is accepted can be completed. Refuses rules that begin with
- * themselves (a stack without end) and a grammar that no text satisfies.
+ * Distances to the end, the stack's height until there, rules that may be empty, bytes that may
+ * follow a rule; ways that lead to nothing are cut off, so that whatever is accepted can be
+ * completed. Refuses rules that begin with themselves (a stack without end) and a grammar that no
+ * text satisfies, or none within the stack's depth.
  */
 #pragma once
 

@@ -12,8 +12,12 @@
 #define STATE_DEAD    0u
 #define DISTANCE_NONE UINT32_MAX
 
+enum { STACK_DEPTH = 500 }; /* rules inside rules that a text may open */
+
 struct automaton_call {
     uint32_t rule, back; /* back: the state after its end */
+    uint16_t height;     /* that the stack must have room for, to end this rule and the caller's */
+    bool is_last;        /* the caller can only end after it: no stack is needed */
 };
 
 struct automaton_state {
@@ -22,6 +26,7 @@ struct automaton_state {
     uint32_t distance; /* bytes that must still come until the rule can end */
     uint32_t likeness; /* states of one likeness allow the same tokens of at most the longest
                           token's length, though their distances differ */
+    uint16_t height;   /* stacks upon the present one that every way to the rule's end needs */
     bool accepts;      /* the rule may end here */
     bool reads;        /* some byte leads on */
     bool closed;       /* it can only read */
@@ -30,6 +35,7 @@ struct automaton_state {
 struct automaton_rule {
     uint32_t start;
     uint64_t follow[4]; /* bytes that may come after it, wherever it is called */
+    uint16_t height;    /* the most of its states */
     bool nullable;
 };
 
@@ -52,6 +58,19 @@ struct automaton {
 enum status automaton_build(struct automaton **out, struct grammar_builder *b, uint32_t root,
                             const struct grammar_limits *limits, size_t longest, struct error *err);
 void automaton_destroy(struct automaton *a); /* takes NULL */
+
+/* That no state of its rule exceeds. */
+static inline uint32_t rule_height(const struct automaton *a, uint32_t state)
+{
+    return a->rules[a->states[state].rule].height;
+}
+
+/* At most DISTANCE_NONE - 1. */
+static inline uint32_t distance_sum(uint32_t a, uint32_t b)
+{
+    uint32_t out;
+    return __builtin_add_overflow(a, b, &out) || out == DISTANCE_NONE ? DISTANCE_NONE - 1 : out;
+}
 
 static inline uint32_t automaton_next(const struct automaton *a, uint32_t state, uint8_t byte)
 {

@@ -112,8 +112,9 @@ int lookahead_shortest(const struct lookahead *l)
         for (size_t c = 0; c < a->n_classes; c++) {
             if (next[c] == STATE_DEAD)
                 continue;
-            const uint32_t distance = a->states[next[c]].distance + below;
-            if (distance > best)
+            const struct automaton_state *to = &a->states[next[c]];
+            const uint32_t distance = distance_sum(to->distance, below);
+            if (distance > best || !stack_holds(l->m, l->now.at[i].node, to->height))
                 continue;
             uint8_t last, first = bytes_of(a, c, &last);
             byte = distance < best || first < byte ? first : byte;

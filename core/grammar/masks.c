@@ -17,6 +17,7 @@ struct kept_mask {
     size_t n_tails;          /* nodes; 0: none leaves */
     const uint32_t *leavers; /* [n_leavers] nodes of the vocabulary that found no room in there */
     size_t n_leavers;
+    uint32_t height; /* that stacks have upon the state's, on any of the ways to its tokens */
 };
 
 struct masks {
@@ -24,6 +25,7 @@ struct masks {
     const struct vocabulary *vocabulary;
     struct steady steady;
     _Atomic(struct kept_mask *) *of; /* [n_likenesses] */
+    uint32_t *first;                 /* [n_likenesses] the lowest state of each */
     pthread_mutex_t lock;            /* of the memory */
     struct arena memory;             /* reserved; of kept masks */
     size_t n_taken;
@@ -32,6 +34,7 @@ struct masks {
 
 struct mask_scratch {
     const struct vocabulary *vocabulary;
+    struct matcher *matcher; /* for kept masks: they owe nothing to whose text asks */
     struct walk_room room;
     struct tails_room tails;
     struct kept_mask made; /* what was made last, in the following */
@@ -85,28 +88,40 @@ static bool take_slice(const struct masks *masks, uint32_t state, uint64_t *bits
     return true;
 }
 
-/* Makes the mask of a state into the scratch. */
-static void make_mask(const struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
-                      uint32_t state)
+/* From one place, along the vocabulary's trees from the which-th on. */
+static void walk_place(struct tree_walk *w, const struct vocabulary *v, struct matcher_place place,
+                       size_t which)
+{
+    w->tree = tree_of(v);
+    for (size_t i = which; i < 2; i++) {
+        struct matcher_places *places = walk_begin(w);
+        places->at[places->n++] = place;
+        walk_below(w, v->roots[i]);
+    }
+}
+
+/* Makes the mask of a state into the scratch, as if no stack were below it. */
+static void make_mask(const struct masks *masks, struct mask_scratch *scratch, uint32_t state)
 {
     const struct automaton *a = masks->automaton;
+    struct matcher *m = scratch->matcher;
     const struct vocabulary *v = masks->vocabulary;
     const size_t n_words = vocabulary_n_words(v);
-    struct tree_walk w = {.tree = tree_of(v),
-                          .m = m,
+    struct tree_walk w = {.m = m,
                           .steady = &masks->steady,
                           .room = &scratch->room,
                           .bits = scratch->bits,
                           .follow = a->rules[a->states[state].rule].follow,
                           .found = scratch->found};
+    m->automaton = a;
+    m->highest = 0;
     memset(scratch->bits, 0, n_words * sizeof *scratch->bits);
-    for (size_t i = take_slice(masks, state, scratch->bits); i < 2; i++) {
-        struct matcher_places *places = walk_begin(&w);
-        places->at[places->n++] = (struct matcher_place){state, STACK_BOTTOM};
-        walk_below(&w, v->roots[i]);
-    }
+    const bool has_plain = take_slice(masks, state, scratch->bits);
+    if (has_plain)
+        (void)stack_holds(m, STACK_BOTTOM, rule_height(a, state));
+    walk_place(&w, v, (struct matcher_place){state, STACK_BOTTOM}, has_plain);
     struct kept_mask *made = &scratch->made;
-    *made = (struct kept_mask){.n = count_bits(scratch->bits, n_words)};
+    *made = (struct kept_mask){.n = count_bits(scratch->bits, n_words), .height = m->highest};
     if (made->n > n_words / 2) {
         made->bits = scratch->bits;
     } else {
@@ -165,20 +180,15 @@ static struct kept_mask *copy_mask(struct masks *masks, const struct kept_mask *
     return kept;
 }
 
-static const struct kept_mask *mask_of(struct masks *masks, struct matcher *m,
-                                       struct mask_scratch *scratch, uint32_t state)
+static const struct kept_mask *mask_of(struct masks *masks, struct mask_scratch *scratch,
+                                       uint32_t state)
 {
-    _Atomic(struct kept_mask *) *place = &masks->of[masks->automaton->states[state].likeness];
+    const uint32_t likeness = masks->automaton->states[state].likeness;
+    _Atomic(struct kept_mask *) *place = &masks->of[likeness];
     struct kept_mask *kept = atomic_load_explicit(place, memory_order_acquire);
     if (kept != NULL)
         return kept;
-    /* All that is kept was made with the same room, however full the asking matcher is. */
-    const size_t room = MATCHER_NODES - m->n_nodes;
-    m->most_nodes = room < MASK_NODES ? MATCHER_NODES : m->n_nodes + MASK_NODES;
-    make_mask(masks, m, scratch, state);
-    m->most_nodes = MATCHER_NODES;
-    if (room < MASK_NODES)
-        return &scratch->made;
+    make_mask(masks, scratch, masks->first[likeness]); /* the same, whoever asks */
     pthread_mutex_lock(&masks->lock);
     kept = atomic_load_explicit(place, memory_order_relaxed);
     if (kept == NULL) {
@@ -239,12 +249,18 @@ size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *s
     struct tree_walk w = {.m = m, .steady = &masks->steady, .room = &scratch->room, .bits = bits};
     size_t n = 0;
     bool exact = true; /* n is what is set */
+    m->highest = 0;
     memset(bits, 0, n_words * sizeof *bits);
     for (size_t i = 0; i < m->now.n; i++) {
         const struct matcher_place place = m->now.at[i];
-        const struct kept_mask *kept = mask_of(masks, m, scratch, place.state);
+        const struct kept_mask *kept = mask_of(masks, scratch, place.state);
         const bool leaves =
             place.node != STACK_BOTTOM && (kept->n_tails > 0 || kept->n_leavers > 0);
+        if (m->nodes[place.node].depth + kept->height > STACK_DEPTH) { /* it does not hold */
+            exact = false;
+            walk_place(&w, v, place, 0);
+            continue;
+        }
         exact = i == 0 && !leaves;
         n = kept->n;
         add_inside(kept, bits, n_words);
@@ -265,10 +281,13 @@ enum status masks_create(struct masks **out, const struct automaton *a, const st
     masks->automaton = a;
     masks->vocabulary = v;
     masks->of = calloc(a->n_likenesses + 1, sizeof *masks->of);
+    masks->first = calloc(a->n_likenesses + 1, sizeof *masks->first);
     enum status status = steady_init(&masks->steady, a, err);
-    if (status == STATUS_OK && masks->of == NULL)
+    if (status == STATUS_OK && (masks->of == NULL || masks->first == NULL))
         status =
             error_no_memory(err, a->n_likenesses * sizeof *masks->of, "the masks of a grammar");
+    for (uint32_t i = (uint32_t)a->n_states; status == STATUS_OK && i-- > 1;)
+        masks->first[a->states[i].likeness] = i;
     if (status == STATUS_OK)
         status = arena_reserve_small(&masks->memory, n_bytes, "the masks of a grammar", err);
     masks->has_lock = status == STATUS_OK && pthread_mutex_init(&masks->lock, NULL) == 0;
@@ -291,6 +310,7 @@ void masks_destroy(struct masks *masks)
     arena_free(&masks->memory);
     steady_free(&masks->steady);
     free(masks->of);
+    free(masks->first);
     free(masks);
 }
 
@@ -299,7 +319,7 @@ size_t masks_bytes(struct masks *masks)
     pthread_mutex_lock(&masks->lock);
     size_t n = masks->n_taken;
     pthread_mutex_unlock(&masks->lock);
-    return n + masks->automaton->n_likenesses * sizeof *masks->of;
+    return n + masks->automaton->n_likenesses * (sizeof *masks->of + sizeof *masks->first);
 }
 
 enum status mask_scratch_create(struct mask_scratch **out, const struct vocabulary *v,
@@ -316,6 +336,8 @@ enum status mask_scratch_create(struct mask_scratch **out, const struct vocabula
     if (s->bits == NULL || s->ids == NULL || s->found == NULL)
         status = error_no_memory(err, v->n_nodes * sizeof *s->found, "a walk of the vocabulary");
     if (status == STATUS_OK)
+        status = matcher_create_bare(&s->matcher, err);
+    if (status == STATUS_OK)
         status = walk_room_init(&s->room, v->longest, err);
     if (status == STATUS_OK)
         status = tails_room_init(&s->tails, v, err);
@@ -331,6 +353,7 @@ void mask_scratch_destroy(struct mask_scratch *s)
 {
     if (s == NULL)
         return;
+    matcher_destroy(s->matcher);
     walk_room_free(&s->room);
     tails_room_free(&s->tails);
     free(s->bits);

@@ -2,9 +2,10 @@
  *
  * What a state allows does not depend on the stack below it but for tokens that reach beyond its
  * rule's end. So each state's mask is made once, when it is first asked for, and kept: the tokens
- * that stay inside, and those that leave the rule, which are looked at with the stack at hand. The
- * same mask comes out whether it was kept or not. Shared by all threads; what an asking thread
- * needs besides stands in a scratch of its own.
+ * that stay inside, and those that leave the rule, which are looked at with the stack at hand.
+ * Where the stack is nearly as high as it may be, what is kept does not hold, and all is looked at
+ * so. The same mask comes out whether it was kept or not. Shared by all threads; what an asking
+ * thread needs besides stands in a scratch of its own.
  */
 #pragma once
 

@@ -19,12 +19,13 @@ static uint32_t push(struct matcher *m, uint32_t parent, uint32_t back)
     for (uint32_t i = *bucket; i != 0; i = m->nodes[i].hash_next)
         if (m->nodes[i].parent == parent && m->nodes[i].back == back)
             return i;
-    if (m->n_nodes == m->most_nodes || m->nodes[parent].depth >= MATCHER_DEPTH)
+    if (m->n_nodes == MATCHER_NODES)
         return STACK_BOTTOM;
+    const uint32_t distance = m->automaton->states[back].distance,
+                   below = m->nodes[parent].distance;
     m->nodes[m->n_nodes] = (struct stack_node){.parent = parent,
                                                .back = back,
-                                               .distance = m->automaton->states[back].distance +
-                                                           m->nodes[parent].distance,
+                                               .distance = distance_sum(distance, below),
                                                .depth = m->nodes[parent].depth + 1,
                                                .hash_next = *bucket};
     *bucket = (uint32_t)m->n_nodes;
@@ -52,12 +53,6 @@ static void add(struct matcher_places *out, uint32_t state, uint32_t node)
         out->at[out->n++] = (struct matcher_place){state, node};
 }
 
-/* A state where a rule can only end: who calls with it as the place to go on needs no stack. */
-static bool only_ends(const struct automaton_state *s)
-{
-    return s->accepts && !s->reads && s->n_calls == 0;
-}
-
 /* Adds what the places from begin on reach without reading, and drops those that only led there. */
 static void close_places(struct matcher *m, struct matcher_places *out, size_t begin)
 {
@@ -71,12 +66,13 @@ static void close_places(struct matcher *m, struct matcher_places *out, size_t b
             add(out, m->nodes[place.node].back, m->nodes[place.node].parent);
         for (uint32_t k = 0; k < s->n_calls; k++) {
             const struct automaton_call *call = &a->calls[s->first_call + k];
-            bool is_last = only_ends(&a->states[call->back]);
-            uint32_t node = is_last ? place.node : push(m, place.node, call->back);
-            if (is_last || node != STACK_BOTTOM)
+            if (call->height > 0 && !stack_holds(m, place.node, call->height))
+                continue;
+            uint32_t node = call->is_last ? place.node : push(m, place.node, call->back);
+            if (call->is_last || node != STACK_BOTTOM)
                 add(out, a->rules[call->rule].start, node);
             else
-                out->ambiguous |= m->n_nodes == m->most_nodes;
+                out->ambiguous = true;
         }
     }
     size_t n = begin;
@@ -103,6 +99,8 @@ void places_step(struct matcher *m, const struct matcher_place *from, size_t n, 
         if (to == STATE_DEAD)
             continue;
         const struct automaton_state *s = &m->automaton->states[to];
+        if (s->height > 0 && !stack_holds(m, from[i].node, s->height))
+            continue;
         closed &= s->reads && !s->accepts && s->n_calls == 0;
         add(out, to, from[i].node);
     }
@@ -116,7 +114,7 @@ uint32_t places_distance(const struct matcher *m, const struct matcher_places *p
     for (size_t i = 0; i < places->n; i++) {
         const struct matcher_place place = places->at[i];
         uint32_t distance =
-            m->automaton->states[place.state].distance + m->nodes[place.node].distance;
+            distance_sum(m->automaton->states[place.state].distance, m->nodes[place.node].distance);
         best = distance < best ? distance : best;
     }
     return best;
@@ -131,21 +129,28 @@ struct matcher_block { /* a matcher and all its memory */
     struct stack_node nodes[MATCHER_NODES];
 };
 
-enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err)
+enum status matcher_create_bare(struct matcher **out, struct error *err)
 {
     struct matcher_block *block = calloc(1, sizeof *block); /* most of it is never touched */
     if (block == NULL)
         return error_no_memory(err, sizeof *block, "a place in a grammar");
     struct matcher *m = &block->matcher;
-    *m = (struct matcher){.automaton = a,
-                          .nodes = block->nodes,
+    *m = (struct matcher){.nodes = block->nodes,
                           .n_nodes = 1,
-                          .most_nodes = MATCHER_NODES,
                           .buckets = block->buckets,
                           .now = {.at = block->now, .room = MATCHER_PLACES},
                           .other = {.at = block->other, .room = MATCHER_PLACES}};
-    places_add(m, &m->now, a->rules[0].start, STACK_BOTTOM);
     *out = m;
+    return STATUS_OK;
+}
+
+enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err)
+{
+    enum status status = matcher_create_bare(out, err);
+    if (status != STATUS_OK)
+        return status;
+    (*out)->automaton = a;
+    places_add(*out, &(*out)->now, a->rules[0].start, STACK_BOTTOM);
     return STATUS_OK;
 }
 

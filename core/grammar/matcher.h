@@ -2,18 +2,17 @@
  *
  * A place is a state and the stack of states to go on at when rules end; an ambiguous grammar has
  * several at once. Stacks are one tree that all places share: a node is a stack. All memory is
- * taken when a matcher is created; what would need more is no way on, and the matcher says so.
- * One thread at a time. Knows bytes, not tokens.
+ * taken when a matcher is created; what would need more is no way on. Nor is what could not be
+ * ended any more within the stack's depth: however deep a text is, there is a way to its end. One
+ * thread at a time. Knows bytes, not tokens.
  */
 #pragma once
 
 #include "grammar/automaton.h"
 
 enum {
-    MATCHER_DEPTH = 500,            /* rules inside rules that a text may open */
-    MATCHER_PLACES = 256,           /* at once */
-    MATCHER_NODES = 16384,          /* of the tree of stacks */
-    MASK_NODES = MATCHER_NODES / 2, /* of them, for the walk that makes a mask */
+    MATCHER_PLACES = 256,  /* at once */
+    MATCHER_NODES = 16384, /* of the tree of stacks */
     STACK_BOTTOM = 0
 };
 
@@ -39,12 +38,14 @@ struct matcher {
     const struct automaton *automaton; /* borrowed */
     struct stack_node *nodes;          /* [MATCHER_NODES]; the first is the bottom */
     size_t n_nodes;
-    size_t most_nodes; /* MATCHER_NODES, or fewer while a mask is made */
+    uint32_t highest; /* that a stack had to be for a way that was looked at, since this was 0 */
     uint32_t *buckets;
     struct matcher_places now, other; /* other: the room of a step */
 };
 
 enum status matcher_create(struct matcher **out, const struct automaton *a, struct error *err);
+/* Stands nowhere: for walks from places that a caller has, whose grammar it says. */
+enum status matcher_create_bare(struct matcher **out, struct error *err);
 void matcher_destroy(struct matcher *m); /* takes NULL */
 
 /* Takes bytes of the text; false: they are none of the grammar's, and nothing has changed. */
@@ -54,6 +55,14 @@ bool matcher_may_end(const struct matcher *m);
 uint32_t matcher_distance(const struct matcher *m);
 
 /* --- for masks --- */
+
+/* Whether the stack can become so much higher. */
+static inline bool stack_holds(struct matcher *m, uint32_t node, uint32_t height)
+{
+    const uint32_t high = m->nodes[node].depth + height;
+    m->highest = high > m->highest ? high : m->highest;
+    return high <= STACK_DEPTH;
+}
 
 /* The places from which `state` of `node` can go on; out->n places are there already. */
 void places_add(struct matcher *m, struct matcher_places *out, uint32_t state, uint32_t node);

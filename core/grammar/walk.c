@@ -3,20 +3,18 @@
 
 #include <stdlib.h>
 
-enum {
-    POOL = 32768, /* places of all levels of a walk */
-    FEW = 3,      /* nodes that are looked at one by one */
-};
+enum { FEW = 3 /* nodes that are looked at one by one */ };
 
 enum status walk_room_init(struct walk_room *room, size_t longest, struct error *err)
 {
     *room =
         (struct walk_room){.levels = calloc(longest + 2, sizeof *room->levels),
-                           .pool = calloc(POOL + longest + 2 + MATCHER_PLACES, sizeof *room->pool)};
+                           .pool = calloc((longest + 2) * MATCHER_PLACES + 1, sizeof *room->pool)};
     if (room->levels != NULL && room->pool != NULL)
         return STATUS_OK;
     walk_room_free(room);
-    return error_no_memory(err, POOL * sizeof *room->pool, "a walk of the vocabulary");
+    return error_no_memory(err, longest * MATCHER_PLACES * sizeof *room->pool,
+                           "a walk of the vocabulary");
 }
 
 void walk_room_free(struct walk_room *room)
@@ -55,6 +53,9 @@ static bool step(struct tree_walk *w, const struct walk_level *above, struct wal
         const uint32_t to = automaton_next(a, place.state, byte);
         if (to == STATE_DEAD)
             return false;
+        const uint32_t height = a->states[to].height;
+        if (height > 0 && !stack_holds(w->m, place.node, height))
+            return false;
         if (a->states[to].closed) {
             *begin = (struct matcher_place){to, place.node};
             level->places = (struct matcher_places){.at = begin, .n = 1};
@@ -62,11 +63,7 @@ static bool step(struct tree_walk *w, const struct walk_level *above, struct wal
             return true;
         }
     }
-    const size_t used = (size_t)(begin - w->room->pool);
-    level->places = (struct matcher_places){.at = begin,
-                                            .room = used + MATCHER_PLACES <= POOL ? MATCHER_PLACES
-                                                    : used < POOL                 ? POOL - used
-                                                                                  : 0};
+    level->places = (struct matcher_places){.at = begin, .room = MATCHER_PLACES};
     matcher_forget(w->m, above->n_nodes);
     places_step(w->m, above->places.at, above->places.n, byte, &level->places);
     level->n_nodes = w->m->n_nodes;
@@ -78,10 +75,12 @@ static bool allows_below(const struct tree_walk *w, const struct walk_level *lev
 {
     const struct vocabulary_below below = w->tree.below[node];
     for (size_t i = 0; i < level->places.n; i++) {
+        const struct matcher_place place = level->places.at[i];
         unsigned n;
         bool ends;
-        const uint64_t kinds = steady_kinds(w->steady, level->places.at[i].state, &n, &ends);
-        if ((below.kinds & ~kinds) == 0 && (n == STEADY_EVER || below.n <= n))
+        const uint64_t kinds = steady_kinds(w->steady, place.state, &n, &ends);
+        if ((below.kinds & ~kinds) == 0 && (n == STEADY_EVER || below.n <= n) &&
+            stack_holds(w->m, place.node, rule_height(w->m->automaton, place.state)))
             return true;
     }
     return false;

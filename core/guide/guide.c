@@ -295,13 +295,12 @@ enum status guide_begin(struct guide *g, size_t max_tokens, struct error *err)
 
 bool guide_fits(struct guide *g, int32_t id, size_t n_left)
 {
-    if (!g->closes)
-        return true;
     struct shortest_end c;
     const struct vocabulary_piece piece = g->tokens->pieces[id];
     c.n = 0;
     lookahead_begin(&c.l, g->matcher);
-    const bool fits = lookahead_take(&c.l, piece.bytes, piece.n) && can_end_by_bytes(g, &c, n_left);
+    const bool fits = lookahead_take(&c.l, piece.bytes, piece.n) &&
+                      (!g->closes || can_end_by_bytes(g, &c, n_left));
     lookahead_end(&c.l);
     return fits;
 }
@@ -319,13 +318,19 @@ int32_t guide_completion(struct guide *g)
 
 /* --- what has come --- */
 
-void guide_take(struct guide *g, int32_t id)
+bool guide_take(struct guide *g, int32_t id)
 {
     const struct vocabulary_piece piece = g->tokens->pieces[id];
-    const bool was_open = !guide_may_end(g), taken = matcher_take(g->matcher, piece.bytes, piece.n);
-    assert(taken);
-    (void)taken;
+    const bool was_open = !guide_may_end(g);
+    if (!matcher_take(g->matcher, piece.bytes, piece.n))
+        return false;
     g->closed = was_open && guide_may_end(g);
+    return true;
+}
+
+bool guide_is_too_deep(const struct guide *g)
+{
+    return g->matcher->highest > STACK_DEPTH;
 }
 
 bool guide_may_end(const struct guide *g)

@@ -47,13 +47,16 @@ void guide_mask(struct guide *guide, struct mask_scratch *scratch, bool ban_ends
                 uint64_t *bits);
 /* The token that must come; GUIDE_NONE: the model chooses. */
 int32_t guide_forced(struct guide *guide);
-/* Whether so many tokens after this one can complete the text; always, where they never could. */
+/* Whether the token may come, and so many after it can complete the text; the latter does not
+ * count where they never could. */
 bool guide_fits(struct guide *guide, int32_t id, size_t n_left);
 /* The next token of the shortest completion; GUIDE_NONE: no token spells it. */
 int32_t guide_completion(struct guide *guide);
 
-/* A token has come that may, and is not an end. */
-void guide_take(struct guide *guide, int32_t id);
+/* A token has come that is not an end. False: it may not come, and nothing has changed. */
+bool guide_take(struct guide *guide, int32_t id);
+/* Whether the last mask lacks tokens only because the text is nested as deep as it may be. */
+bool guide_is_too_deep(const struct guide *guide);
 bool guide_may_end(const struct guide *guide);
 bool guide_must_end(const struct guide *guide); /* nothing else may come */
 bool guide_is_end(const struct guide *guide, int32_t id);

@@ -482,6 +482,27 @@ def test_what_does_not_fit_from_the_start_ends_with_length(service):
     assert answer["finish_reason"] == "length" and len(answer["tokens"]) == 3
 
 
+# --- ever deeper ---
+
+def test_a_text_that_goes_ever_deeper_ends_alone(service):
+    """What a bias drives down to the greatest depth ends there, and the next request is served."""
+    def token(text):
+        body = {"content": text, "add_special": False}
+        return service.request("POST", "/tokenize", body).json()["tokens"][0]
+
+    only = 'root ::= "a" root "b" | "c"'
+    then = 'root ::= n [x-z]{900}\nn ::= "(" n ")" | "1"'
+    for grammar, bias, status in [(only, [[token("c"), False], [token("a"), 100]], 400),
+                                  (only, [[token("a"), 100]], 200),
+                                  (then, [[token("("), 100]], 200),
+                                  (then, [[token("("), 100], [token("1"), False]], 400)]:
+        answer = service.request("POST", "/completion", {
+            "prompt": "x", "n_predict": 508, "grammar": grammar, "logit_bias": bias})
+        assert answer.status == status, answer.body
+        assert status == 200 or "as deep as it may be" in answer.json()["error"]["message"]
+        assert service.answer(prompt="x", max_tokens=3)["finish_reason"] == "length"
+
+
 # --- the command line ---
 
 def test_generate_keeps_to_its_flags(tmp_path):

@@ -212,10 +212,10 @@ static void ban(struct job *job, size_t n, bool (*is_banned)(const char *piece, 
     job->sampling.n_biases = n_banned;
 }
 
-static struct job *job_with_biases(struct grammar *g, size_t n_biases)
+static struct job *job_with_biases(struct grammar *g, size_t n_biases, size_t max_tokens)
 {
     const struct job_size size = {.n_prompt = 1,
-                                  .max_tokens = 40,
+                                  .max_tokens = max_tokens,
                                   .n_biases = n_biases,
                                   .max_piece = tokenizer_max_piece(world.tokenizer),
                                   .grammar = g};
@@ -254,7 +254,7 @@ START_TEST(bans_that_leave_nothing_have_a_defined_end)
                  {"a{1,3}z?", has_z, FINISH_STOP}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct grammar *g = grammar_of(engine, GRAMMAR_REGEX, cases[i].regex);
-        struct job *job = job_with_biases(g, world.n_vocab);
+        struct job *job = job_with_biases(g, world.n_vocab, 40);
         struct error err = {0};
         uint64_t retry_ms;
         ban(job, world.n_vocab, cases[i].banned);
@@ -274,6 +274,62 @@ START_TEST(bans_that_leave_nothing_have_a_defined_end)
         job_destroy(job);
         grammar_release(g);
     }
+}
+END_TEST
+
+static int32_t token_of(const char *text)
+{
+    for (int32_t id = 0; id < (int32_t)world.n_vocab; id++) {
+        const struct gguf_string piece = tokenizer_piece(world.tokenizer, id, false);
+        if (piece.n == strlen(text) && memcmp(piece.bytes, text, piece.n) == 0)
+            return id;
+    }
+    ck_abort_msg("no token is \"%s\"", text);
+}
+
+/* A wish to open rules for ever, and perhaps none that closes them: a text ends as deep as it may
+ * be, and a job beside it does not notice. */
+START_TEST(a_text_that_goes_ever_deeper_has_a_defined_end)
+{
+    static const struct {
+        const char *gbnf, *wished, *banned;
+        enum finish_reason finish;
+    } cases[] = {{"root ::= \"a\" root \"b\" | \"c\"", "a", "c", FINISH_ERROR},
+                 {"root ::= \"a\" root \"b\" | \"c\"", "a", NULL, FINISH_STOP},
+                 {"root ::= n [x-z]{900}\nn ::= \"(\" n \")\" | \"1\"", "(", NULL, FINISH_LENGTH},
+                 {"root ::= n [x-z]{900}\nn ::= \"(\" n \")\" | \"1\"", "(", "1", FINISH_ERROR},
+                 {"root ::= (\"(\" [a-z]* \".\" [a-z]* root \")\")?", "(", NULL, FINISH_STOP},
+                 {"root ::= (\"(\" root \")\")* \"a\"? \"b\"?", "(", ")", FINISH_STOP}};
+    struct grammar *word = grammar_of(engine, GRAMMAR_REGEX, "[a-z]{9}");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct grammar *g = grammar_of(engine, GRAMMAR_GBNF, cases[i].gbnf);
+        struct job *job = job_with_biases(g, 2, 506);
+        struct error err;
+        uint64_t retry_ms;
+        struct logit_bias wish = {token_of(cases[i].wished), 100};
+        job_biases(job)[job->sampling.n_biases++] = wish;
+        if (cases[i].banned != NULL) {
+            struct logit_bias ban = {token_of(cases[i].banned), -INFINITY};
+            struct logit_bias *at = job_biases(job) + job->sampling.n_biases++;
+            *at = ban.id < wish.id ? wish : ban; /* by their ids */
+            job_biases(job)[0] = ban.id < wish.id ? ban : wish;
+        }
+        ok(engine_submit(engine, job, &retry_ms, &err), &err);
+        struct request beside = guided(word, 20, 1);
+        struct job *other = run_request(engine, &beside);
+        ck_assert(job_matches(other));
+        wait_finished(engine, job);
+        ck_assert_msg(job->finish == cases[i].finish, "%zu: %d, %.*s", i, (int)job->finish,
+                      (int)job->n_text, job->text);
+        ck_assert(job->finish != FINISH_STOP || job_matches(job));
+        if (job->finish == FINISH_ERROR)
+            ck_assert_msg(strstr(job->error.text, "as deep as it may be") != NULL, "%s",
+                          job->error.text);
+        job_destroy(other);
+        job_destroy(job);
+        grammar_release(g);
+    }
+    grammar_release(word);
 }
 END_TEST
 
@@ -330,6 +386,7 @@ int main(void)
     tcase_add_test(tests, tokens_that_end_a_text_are_no_part_of_it);
     tcase_add_test(tests, a_stop_string_cuts_forced_text_too);
     tcase_add_test(tests, bans_that_leave_nothing_have_a_defined_end);
+    tcase_add_test(tests, a_text_that_goes_ever_deeper_has_a_defined_end);
     tcase_add_test(tests, control_tokens_come_only_where_they_are_shown);
     tcase_add_test(tests, a_cancelled_one_lets_go_of_its_grammar);
     tcase_add_test(tests, nothing_was_allocated_on_the_way);
