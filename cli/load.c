@@ -108,6 +108,11 @@ enum status load_machine(struct loaded *out, const struct settings *settings, st
 {
     struct loaded loaded = {0};
     cpu_detect(&loaded.cpu);
+    if (settings->cgroup_root != NULL) {
+        struct cgroup group;
+        cgroup_look(&group, settings->cgroup_root);
+        cpu_take_limits(&loaded.cpu, &group);
+    }
     enum status status = load_kernels(&loaded, settings, err);
     if (status == STATUS_OK)
         *out = loaded;

@@ -60,6 +60,7 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     const char *models_dir; /* where that lies; NULL: below XDG_CACHE_HOME or HOME */
     unsigned pull_stall_seconds, pull_tries; /* of a download */
     unsigned threads, workers;               /* 0: automatic */
+    const char *cgroup_root;                 /* NULL: the system's */
     size_t context;                          /* 0: the model's, at most 4096 */
     int cpu;          /* enum kernel_level: the table's words stand in its order */
     int kv_type;      /* enum kv_type, likewise */

@@ -61,6 +61,9 @@ void greeting_log(const struct greeting *g)
              g->model->shape.arch, (double)g->model->n_params * 1e-6, g->model->weights,
              g->model->n_context);
     log_ends(g->tokenizer);
+    char machine[CPU_TEXT_MAX];
+    cpu_describe(g->cpu, machine);
+    log_line(LOG_INFO, "this process may use %s", machine);
     log_line(LOG_INFO, "%s; kernels: %s", g->plan->threads_why, g->kernels);
     log_line(LOG_INFO, "%s; %s", g->plan->kv_why, g->plan->batch_why);
     log_line(LOG_INFO, "ready after %.2f s; try: %s", g->seconds, command);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/cpu.h"
 #include "engine/engine.h"
 #include "model/model.h"
 #include "text/tokenizer/tokenizer.h"
@@ -16,6 +17,7 @@ struct greeting {
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_plan *plan;
+    const struct cpu *cpu;
     const char *kernels;   /* "avx512" */
     const char *url;       /* "http://127.0.0.1:8080" */
     const char *unix_path; /* NULL: listens on url */

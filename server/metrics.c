@@ -384,6 +384,25 @@ static void put_process(struct text *t, const struct metrics *m)
               m->start_unix);
 }
 
+/* What the system lets the process have: of its control group, and of all above it. */
+static void put_allowance(struct text *t, const struct metrics_view *view)
+{
+    put_value(t, "smallmind_cpu_limit_cores", "gauge",
+              "Processors that affinity, cores and CPU quota leave this process.", view->cores);
+    put_count(t, "smallmind_cpu_periods_total", "counter",
+              "Periods of the CPU quota in which the process ran.", view->n_periods);
+    put_count(t, "smallmind_cpu_throttled_periods_total", "counter",
+              "Of them, periods whose quota did not last.", view->n_throttled);
+    put_value(t, "smallmind_cpu_throttled_seconds_total", "counter",
+              "Time that processors were held back by the CPU quota.",
+              (double)view->throttled_ns * 1e-9);
+    put_count(t, "smallmind_memory_limit_bytes", "gauge",
+              "Memory that may be used: the control group's nearest limit, or the machine's.",
+              view->memory_limit);
+    put_count(t, "smallmind_memory_used_bytes", "gauge",
+              "Memory used under that limit, without what the system can drop.", view->memory_used);
+}
+
 static void put_info(struct text *t, const struct metrics_view *view)
 {
     put_count(t, "smallmind_threads", "gauge", "Compute threads.", view->n_threads);
@@ -416,6 +435,7 @@ size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_
     put_grammars(&t, &view->grammars);
     put_times(&t, m);
     put_info(&t, view);
+    put_allowance(&t, view);
     put_process(&t, m);
     if (view->vllm_names)
         put_vllm(&t, view->stats);

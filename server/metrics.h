@@ -91,7 +91,10 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
     const char *model, *architecture, *weights;
     unsigned n_threads;
-    const struct engine_stats *stats; /* zeroed while loading */
+    double cores; /* processors' worth that may be used */
+    uint64_t n_periods, n_throttled, throttled_ns;
+    uint64_t memory_limit, memory_used; /* bytes */
+    const struct engine_stats *stats;   /* zeroed while loading */
     struct grammar_cache_stats grammars;
 };
 enum { METRICS_ROOM = 384 * 1024 }; /* always enough */

@@ -105,6 +105,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
         return;
     struct engine_options options = {
         .n_threads = s->threads,
+        .follows = s->threads == 0,
         .n_workers = s->workers,
         .kernels = model->kernels,
         .kv_type = (enum kv_type)s->kv_type,
@@ -168,10 +169,12 @@ static void on_loaded(uv_work_t *work, int status)
     service->shaping.vocabulary = engine_vocabulary;
     service->shaping.engine = service->engine;
     service->state = HEALTH_OK;
+    allowance_follow(&service->allowance, service->engine);
     const struct greeting greeting = {
         .model = service->model.model,
         .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
+        .cpu = service->model.cpu,
         .kernels = service->model.kernels->name,
         .url = service->listener.url,
         .unix_path = service->listener.n_tcp == 0 ? service->listener.url + strlen("unix:") : NULL,
@@ -458,6 +461,7 @@ static enum status start(struct life *life, const struct settings *settings, str
     if (service->listener.inherited) /* until the model is there: a 503 would lose a client */
         acceptor_hold(&service->http.acceptor);
     uv_timer_init(&service->loop.uv, &life->limit);
+    allowance_init(&service->allowance, &service->loop.uv, settings, on_settled, life);
     supervisor_init(&life->supervisor, &service->loop.uv, on_supervisor, life);
     life->limit.data = life->work.data = life;
     int code = uv_queue_work(&service->loop.uv, &life->work, load, on_loaded);
@@ -494,6 +498,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
                                "the drain's time was over before all requests were finished");
         }
     }
+    allowance_close(&service->allowance);
     http_stop(&service->http);
     grammar_cache_destroy(service->shaping.cache); /* its grammars have the engine's vocabulary */
     engine_destroy(service->engine);               /* its workers may wake the loop until here */

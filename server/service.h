@@ -5,6 +5,7 @@
 #include "api/asked/shaping.h"
 #include "api/generation.h"
 #include "api/native/info.h"
+#include "server/allowance.h"
 #include "server/http/headers.h"
 #include "server/http/http.h"
 #include "server/http/listen.h"
@@ -40,6 +41,7 @@ struct service {
     struct stream *streams; /* generations; also those whose client has left and whose job runs */
 
     struct machine machine;
+    struct allowance allowance;
     struct live *live; /* the profile that is being made; NULL: none */
 
     /* No client is accepted any more: they wait for the next process that gets the sockets. Those

@@ -153,6 +153,25 @@ static void put_for_others(struct json_writer *w, const struct info *info)
     json_name_uint(w, ",", "validation_workers", info->plan->n_workers);
 }
 
+/* What the system lets the process have now. */
+static void put_machine(struct json_writer *w, const struct info *info)
+{
+    const struct cpu *cpu = info->allowed;
+    json_name(w, ",", "machine");
+    json_name_uint(w, "{", "processors", cpu->n_affinity);
+    json_name_uint(w, ",", "cores", cpu->n_physical);
+    json_name(w, ",", "cpu_quota");
+    if (cpu->quota > 0)
+        json_double(w, cpu->quota, 3);
+    else
+        json_raw(w, "null");
+    json_name_uint(w, ",", "memory_bytes", cpu->memory_bytes);
+    put_limit(w, "memory_limit_bytes", info->group->hard.limit);
+    put_limit(w, "memory_soft_limit_bytes", info->group->soft.limit);
+    json_name_uint(w, ",", "threads_most", info->plan->n_threads_most);
+    json_raw(w, "}");
+}
+
 static void put_plan(struct json_writer *w, const struct info *info)
 {
     const struct engine_plan *plan = info->plan;
@@ -161,9 +180,10 @@ static void put_plan(struct json_writer *w, const struct info *info)
     json_name_text(w, ",", "version", info->version);
     json_name_text(w, ",", "kernels", info->kernels);
     json_name_text(w, ",", "cpu", info->cpu->name);
-    json_name_uint(w, ",", "threads", plan->n_threads);
+    json_name_uint(w, ",", "threads", info->n_threads);
     json_name_uint(w, ",", "workers", plan->n_workers);
-    json_name_text(w, ",", "threads_why", plan->threads_why);
+    json_name_text(w, ",", "threads_why", info->threads_why);
+    put_machine(w, info);
     json_name_text(w, ",", "batch_why", plan->batch_why);
     put_calibration(w, &plan->measured);
     json_name(w, ",", "kv");

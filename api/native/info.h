@@ -33,6 +33,10 @@ struct info { /* everything borrowed */
     const struct model *model;
     const struct tokenizer *tokenizer;
     const struct engine_plan *plan;
+    unsigned n_threads; /* now */
+    const char *threads_why;
+    const struct cpu *allowed; /* what the process may use now: its processors and memory */
+    const struct cgroup *group;
     enum pooling pooling;       /* how texts become vectors */
     const char *template_fault; /* why chats cannot be rendered; NULL: they can */
     struct info_limits limits;

@@ -188,7 +188,7 @@ static unsigned threads_of(const struct engine_plan *plan, unsigned n_workers)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < n_workers; i++)
-        n += plan_worker_threads(plan, i);
+        n += plan_worker_threads(plan, plan->n_threads, i);
     return n;
 }
 

@@ -4,8 +4,11 @@
 
 #include "base/cpu_sysfs.h"
 
+#include <assert.h>
+#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -97,44 +100,57 @@ static bool brand(char *out, size_t room)
 
 #endif
 
-static void read_affinity(struct cpu_mask *mask)
+/* A mask is a cpu_set_t of another length: words of 64 processors, on machines of 64 bits. */
+static_assert(sizeof(__cpu_mask) == sizeof(uint64_t), "the system's words");
+
+static bool read_affinity(pid_t thread, struct cpu_mask *mask)
 {
     *mask = (struct cpu_mask){0};
-    cpu_set_t *set = CPU_ALLOC(CPU_LIMIT);
-    size_t n_bytes = CPU_ALLOC_SIZE(CPU_LIMIT);
-    bool found = false;
-    if (set != NULL && sched_getaffinity(0, n_bytes, set) == 0) {
-        for (unsigned i = 0; i < CPU_LIMIT; i++) {
-            if (CPU_ISSET_S(i, n_bytes, set)) {
-                mask->bits[i / 64] |= (uint64_t)1 << i % 64;
-                found = true;
-            }
-        }
-    }
-    CPU_FREE(set);
-    if (!found)
-        mask->bits[0] = 1;
+    return sched_getaffinity(thread, sizeof mask->bits, (cpu_set_t *)(void *)mask->bits) == 0;
 }
 
-size_t cpu_memory_bytes(void)
+void cpu_spread_affinity(const struct cpu_mask *before, const struct cpu_mask *now)
+{
+    struct cpu_mask own;
+    DIR *threads = opendir("/proc/self/task");
+    if (threads == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+        const pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (thread > 0 && read_affinity(thread, &own) && memcmp(&own, before, sizeof own) == 0)
+            (void)sched_setaffinity(thread, sizeof now->bits,
+                                    (const cpu_set_t *)(const void *)now->bits);
+    }
+    closedir(threads);
+}
+
+void cpu_describe(const struct cpu *cpu, char out[CPU_TEXT_MAX])
+{
+    char quota[48] = "";
+    if (cpu->quota > 0)
+        snprintf(quota, sizeof quota, ", a quota of %.2f", cpu->quota);
+    snprintf(out, CPU_TEXT_MAX, "%u processor%s (%u core%s%s) and %zu MiB of memory",
+             cpu->n_affinity, cpu->n_affinity == 1 ? "" : "s", cpu->n_physical,
+             cpu->n_physical == 1 ? "" : "s", quota, cpu->memory_bytes >> 20);
+}
+
+static size_t physical_bytes(void)
 {
     long n_pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t physical = n_pages > 0 && page > 0 ? (size_t)n_pages * (size_t)page : 0;
-    size_t limit = cpu_sysfs_memory("");
-    return limit > 0 && (physical == 0 || limit < physical) ? limit : physical;
+    return n_pages > 0 && page > 0 ? (size_t)n_pages * (size_t)page : 0;
 }
 
-void cpu_detect(struct cpu *cpu)
+static void take_memory(struct cpu *cpu, const struct cgroup *group)
 {
-    *cpu = (struct cpu){0};
-    if (!brand(cpu->name, sizeof cpu->name) && !cpu_sysfs_name("", cpu->name, sizeof cpu->name))
-        snprintf(cpu->name, sizeof cpu->name, "unknown");
-    detect_features(cpu);
+    const size_t limit = group->hard.limit < SIZE_MAX ? (size_t)group->hard.limit : SIZE_MAX;
+    cpu->memory_bytes = physical_bytes();
+    if (limit > 0 && (cpu->memory_bytes == 0 || limit < cpu->memory_bytes))
+        cpu->memory_bytes = limit;
+}
 
-    struct cpu_mask mask;
-    read_affinity(&mask);
-    cpu_sysfs_topology("", &mask, cpu);
-    cpu->quota = cpu_sysfs_quota("");
+void cpu_take_limits(struct cpu *cpu, const struct cgroup *group)
+{
+    cpu->quota = group->quota;
     cpu->n_usable = cpu->n_physical;
     /* A part of a processor still counts when it is most of one: 1.5 gives 2 threads, 1.2 gives 1.
      */
@@ -142,8 +158,48 @@ void cpu_detect(struct cpu *cpu)
         cpu->n_usable = (unsigned)(cpu->quota + 0.5);
     if (cpu->n_usable == 0)
         cpu->n_usable = 1;
+    take_memory(cpu, group);
+}
 
-    cpu->memory_bytes = cpu_memory_bytes();
+double cpu_cores(const struct cpu *cpu)
+{
+    return cpu->quota > 0 && cpu->quota < cpu->n_physical ? cpu->quota : (double)cpu->n_physical;
+}
+
+size_t cpu_memory_bytes(void)
+{
+    struct cgroup group;
+    struct cpu cpu;
+    cgroup_look(&group, "");
+    take_memory(&cpu, &group);
+    return cpu.memory_bytes;
+}
+
+bool cpu_follow_affinity(struct cpu *cpu)
+{
+    struct cpu_mask mask;
+    if (!read_affinity(getpid(), &mask))
+        mask.bits[0] = 1;
+    if (memcmp(&mask, &cpu->affinity, sizeof mask) == 0)
+        return false;
+    cpu->affinity = mask;
+    cpu_sysfs_topology("", &mask, cpu);
+    return true;
+}
+
+void cpu_detect(struct cpu *cpu)
+{
+    struct cgroup group;
+    *cpu = (struct cpu){0};
+    if (!brand(cpu->name, sizeof cpu->name) && !cpu_sysfs_name("", cpu->name, sizeof cpu->name))
+        snprintf(cpu->name, sizeof cpu->name, "unknown");
+    detect_features(cpu);
+    cpu_follow_affinity(cpu);
+    cpu->n_machine = cpu_sysfs_cores("");
+    if (cpu->n_machine < cpu->n_physical)
+        cpu->n_machine = cpu->n_physical;
+    cgroup_look(&group, "");
+    cpu_take_limits(cpu, &group);
 }
 
 void cpu_set_float_mode(void)

@@ -45,6 +45,7 @@ struct team {
     struct line sleepers;           /* helpers in futex_wait, or about to be */
     struct line done;               /* chunks of this step */
     struct line gate;               /* helpers inside, and GATE_CLOSED between steps */
+    struct line active;             /* threads that work: helpers of a higher rank wait for it */
     struct team_work work;          /* with step and ends: of the step whose gate is open */
     const struct team_marks *marks; /* NULL: no profile */
     uint32_t step;                  /* its epoch: a helper that is late by a step must see so */
@@ -55,6 +56,7 @@ struct team {
     size_t claim_stride;    /* max_phases in whole lines */
     struct helper *helpers; /* [n_threads - 1] */
     unsigned n_threads, n_started;
+    unsigned n_active; /* the same as active; of the step whose gate is open */
     _Atomic bool stop; /* a late helper may look for it at any time */
     void (*on_start)(void);
 };
@@ -130,6 +132,14 @@ static uint32_t wait_epoch(struct team *team, uint32_t seen)
     return epoch;
 }
 
+/* A helper beyond those that work sleeps until it is one of them, or the end. */
+static void wait_active(struct team *team, unsigned rank)
+{
+    uint32_t n;
+    while ((n = atomic_load(&team->active.value)) <= rank && !team->stop)
+        syscall(SYS_futex, &team->active.value, FUTEX_WAIT_PRIVATE, n, NULL, NULL, 0);
+}
+
 static void raise_epoch(struct team *team)
 {
     atomic_fetch_add(&team->epoch.value, 1); /* sequentially consistent with the sleepers' count */
@@ -142,7 +152,7 @@ static void raise_epoch(struct team *team)
 /* Where rank's run of n chunks begins; the first rank has the first chunk. */
 static uint32_t run_begin(const struct team *team, uint32_t n, unsigned rank)
 {
-    return (uint32_t)(((uint64_t)n * rank + team->n_threads - 1) / team->n_threads);
+    return (uint32_t)(((uint64_t)n * rank + team->n_active - 1) / team->n_active);
 }
 
 /* A thread's marks. Helpers write theirs inside the gate, so that the leader may read all of them
@@ -176,8 +186,8 @@ static uint64_t do_phase(struct team *team, size_t phase, unsigned rank, uint64_
 {
     uint32_t n = team->work.n_chunks[phase], n_done = 0;
     struct team_mark *mark = begin_mark(team, phase, rank, last);
-    for (unsigned i = 0; i < team->n_threads; i++) {
-        unsigned owner = rank + i < team->n_threads ? rank + i : rank + i - team->n_threads;
+    for (unsigned i = 0; i < team->n_active; i++) {
+        unsigned owner = rank + i < team->n_active ? rank + i : rank + i - team->n_active;
         uint32_t begin = run_begin(team, n, owner), length = run_begin(team, n, owner + 1) - begin;
         _Atomic uint32_t *claims = team->claims + owner * team->claim_stride + phase;
         while (atomic_load_explicit(claims, memory_order_relaxed) < length) {
@@ -232,10 +242,13 @@ static void *helper_main(void *arg)
     if (team->on_start)
         team->on_start();
     for (uint32_t epoch = 0;;) {
+        wait_active(team, helper->rank);
         epoch = wait_epoch(team, epoch);
         if (team->stop)
             return NULL;
-        help(team, epoch, helper->rank);
+        /* Of the step of this epoch or of an earlier one: during a step it does not change. */
+        if (helper->rank < atomic_load(&team->active.value))
+            help(team, epoch, helper->rank);
     }
 }
 
@@ -248,7 +261,8 @@ enum status team_create(struct team **out, unsigned n_threads, size_t max_phases
     if (!team)
         return error_no_memory(err, sizeof *team, "a team of threads");
     memset(team, 0, sizeof *team);
-    team->n_threads = n_threads;
+    team->n_threads = team->n_active = n_threads;
+    team->active.value = n_threads;
     team->on_start = on_start;
     team->gate.value = GATE_CLOSED;
     team->claim_stride =
@@ -283,6 +297,7 @@ void team_destroy(struct team *team)
         return;
     if (team->n_started > 0) {
         team->stop = true;
+        team_set_active(team, team->n_threads); /* wakes those beyond */
         raise_epoch(team);
     }
     for (unsigned i = 0; i < team->n_started; i++)
@@ -296,6 +311,18 @@ void team_destroy(struct team *team)
 unsigned team_size(const struct team *team)
 {
     return team->n_threads;
+}
+
+unsigned team_active(const struct team *team)
+{
+    return team->n_active;
+}
+
+void team_set_active(struct team *team, unsigned n_active)
+{
+    team->n_active = n_active;
+    atomic_store(&team->active.value, n_active);
+    syscall(SYS_futex, &team->active.value, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
 void team_set_marks(struct team *team, const struct team_marks *marks)
@@ -319,13 +346,13 @@ static void run_alone(struct team *team)
 void team_start(struct team *team, const struct team_work *work)
 {
     team->work = *work;
-    if (team->n_threads == 1)
+    if (team->n_active == 1)
         return;
     uint32_t end = 0;
     for (size_t phase = 0; phase < work->n_phases; phase++) {
         end += work->n_chunks[phase];
         team->ends[phase] = end;
-        for (unsigned i = 0; i < team->n_threads; i++)
+        for (unsigned i = 0; i < team->n_active; i++)
             atomic_store_explicit(team->claims + i * team->claim_stride + phase, 0,
                                   memory_order_relaxed);
     }
@@ -338,7 +365,7 @@ void team_start(struct team *team, const struct team_work *work)
 
 void team_finish(struct team *team)
 {
-    if (team->n_threads == 1) {
+    if (team->n_active == 1) {
         run_alone(team);
         return;
     }

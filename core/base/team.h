@@ -35,6 +35,11 @@ void team_destroy(struct team *team); /* takes NULL; leader only, outside team_r
 
 unsigned team_size(const struct team *team);
 
+/* How many of them work from now on, the leader counted: 1 to team_size. The others sleep, and what
+ * is to be done is cut for those that are left. Leader only, outside team_run. */
+void team_set_active(struct team *team, unsigned n_active);
+unsigned team_active(const struct team *team);
+
 /* Does all phases and returns. What the leader wrote before is visible to every chunk, what a chunk
  * wrote to every chunk of later phases and to the leader after. Leader only. */
 void team_run(struct team *team, const struct team_work *work);

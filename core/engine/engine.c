@@ -17,6 +17,7 @@
 #include "text/tokenizer/tokenizer.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct engine {
     struct worker **workers; /* [plan.n_workers], owned */
     struct queue queue;
     struct progress progress;
+    _Atomic unsigned n_threads; /* now */
     pthread_mutex_t abort_lock;
     bool aborted;
     char abort_text[160]; /* written once, before any slot is marked */
@@ -50,7 +52,9 @@ static enum status start_workers(struct engine *e, struct error *err)
 {
     enum status status = STATUS_OK;
     for (unsigned i = 0; i < e->plan.n_workers && status == STATUS_OK; i++)
-        status = worker_create(&e->workers[i], &e->setup, plan_worker_threads(&e->plan, i), err);
+        status = worker_create(&e->workers[i], &e->setup,
+                               plan_worker_threads(&e->plan, e->plan.n_threads_most, i),
+                               plan_worker_threads(&e->plan, e->plan.n_threads, i), err);
     for (unsigned i = 0; i < e->plan.n_workers && status == STATUS_OK; i++)
         status = worker_wait_started(e->workers[i], err);
     return status;
@@ -106,6 +110,7 @@ static enum status create(struct engine **out, const struct model *model,
         engine_destroy(e);
         return status;
     }
+    atomic_store(&e->n_threads, plan.n_threads);
     plan_fit_batch(&e->plan, options, slowest_step, e);
     queue_limit(&e->queue, e->plan.max_batch);
     *out = e;
@@ -179,6 +184,22 @@ void engine_destroy(struct engine *e)
 const struct engine_plan *engine_plan(const struct engine *engine)
 {
     return &engine->plan;
+}
+
+unsigned engine_threads(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->n_threads, memory_order_relaxed);
+}
+
+void engine_set_threads(struct engine *engine, unsigned n)
+{
+    const struct engine_plan *plan = &engine->plan;
+    n = n < 1 ? 1 : n < plan->n_threads_most ? n : plan->n_threads_most;
+    if (atomic_exchange(&engine->n_threads, n) == n)
+        return;
+    for (unsigned i = 0; i < plan->n_workers; i++)
+        worker_set_threads(engine->workers[i], plan_worker_threads(plan, n, i));
+    queue_open(&engine->queue, n < plan->n_workers ? n : plan->n_workers);
 }
 
 /* --- texts inside grammars --- */

@@ -34,6 +34,12 @@ void engine_destroy(struct engine *engine); /* takes NULL; ends what runs with F
 
 const struct engine_plan *engine_plan(const struct engine *engine);
 
+/* The machine gives other processors than at start: so many threads work from each worker's next
+ * step on, of those that the plan left room for. With fewer threads than workers the last workers
+ * get no more jobs. No bit changes. One caller at a time. */
+void engine_set_threads(struct engine *engine, unsigned n);
+unsigned engine_threads(const struct engine *engine); /* now; any thread */
+
 /* The model's tokens, as grammars need them: made at the first call, with what the workers need for
  * jobs with a grammar, and kept. Some milliseconds then, so not on a thread that must not wait.
  * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */

@@ -14,6 +14,8 @@
 
 struct engine_options {
     unsigned n_threads; /* all compute threads; 0: automatic */
+    bool follows;       /* n_threads automatic: leaves room for more, should the process be given
+                           more processors (engine_set_threads) */
     unsigned n_workers; /* 0: automatic; more than n_threads (both given) is STATUS_INVALID */
     const struct kernels *kernels;
     enum kv_type kv_type;
@@ -37,6 +39,7 @@ struct engine_options {
 /* The choice, and one sentence why: for the log and /info. */
 struct engine_plan {
     unsigned n_threads, n_workers;
+    unsigned n_threads_most; /* that there is room for; n_threads, unless they follow the machine */
     enum kv_type kv_type;
     size_t kv_bytes, kv_pages;       /* of all workers */
     size_t page_bytes;               /* of the layers that see all positions */

@@ -21,6 +21,8 @@ enum {
     TEAM_GAIN = 160, /* in hundredths: below it a team is not worth its cores. A choice near the
                         border would be made by chance: of two cores, teams gain 1.38 to 1.53 with
                         small models, 1.66 and more with larger ones */
+    GROW_MOST = 4,   /* times the threads at start, should there be more processors later: each
+                        takes scratch memory */
     KV_CONTEXTS = 8, /* sequences of the whole context that KV memory holds by default ... */
     KV_MIB = 1024,   /* ... within this */
     BATCH_LEAST = 32,
@@ -40,7 +42,7 @@ bool plan_wants_calibration(const struct model *model, const struct cpu *cpu,
     return options->n_workers == 0 && n_threads > 1 && model->weight_bytes <= limit;
 }
 
-static const char *limit_of_cores(const struct cpu *cpu)
+const char *plan_limit_of_cores(const struct cpu *cpu)
 {
     if (cpu->quota > 0 && cpu->quota < (double)cpu->n_physical &&
         cpu->quota < (double)cpu->n_affinity)
@@ -94,13 +96,16 @@ static enum status choose_threads(struct engine_plan *plan, const struct cpu *cp
     const char *threads_why = "as asked";
     if (n_threads == 0) {
         n_threads = cpu->n_usable > n_workers ? cpu->n_usable : n_workers;
-        threads_why = n_threads == cpu->n_usable ? limit_of_cores(cpu) : "one for each worker";
+        threads_why = n_threads == cpu->n_usable ? plan_limit_of_cores(cpu) : "one for each worker";
     }
     char workers_why[128] = "as asked";
     if (n_workers == 0)
         n_workers =
             choose_workers(n_threads, cpu, measured, n_most, workers_why, sizeof workers_why);
-    plan->n_threads = n_threads;
+    plan->n_threads = plan->n_threads_most = n_threads;
+    if (options->follows && options->n_threads == 0 && cpu->n_machine > n_threads)
+        plan->n_threads_most =
+            cpu->n_machine < n_threads * GROW_MOST ? cpu->n_machine : n_threads * GROW_MOST;
     plan->n_workers = n_workers;
     snprintf(plan->threads_why, sizeof plan->threads_why, "threads: %u (%s); workers: %u (%s)",
              n_threads, threads_why, n_workers, workers_why);
@@ -255,7 +260,7 @@ enum status plan_measure(struct engine_plan *out, const struct model *model, con
     return status == STATUS_OK ? plan_choose(out, model, cpu, options, &measured, err) : status;
 }
 
-unsigned plan_worker_threads(const struct engine_plan *plan, unsigned i)
+unsigned plan_worker_threads(const struct engine_plan *plan, unsigned n, unsigned i)
 {
-    return plan->n_threads / plan->n_workers + (i < plan->n_threads % plan->n_workers);
+    return n / plan->n_workers + (i < n % plan->n_workers);
 }

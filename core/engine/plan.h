@@ -24,5 +24,7 @@ enum status plan_measure(struct engine_plan *out, const struct model *model, con
  * step of so many would take too long. step_ns: what a step of n sequences takes. */
 void plan_fit_batch(struct engine_plan *plan, const struct engine_options *options,
                     uint64_t (*step_ns)(const void *ctx, size_t n), const void *ctx);
-/* Threads of worker i: all of them, shared out evenly. */
-unsigned plan_worker_threads(const struct engine_plan *plan, unsigned i);
+/* Why so many processors are usable, in a few words. */
+const char *plan_limit_of_cores(const struct cpu *cpu);
+/* Threads of worker i: n of all workers, shared out evenly. */
+unsigned plan_worker_threads(const struct engine_plan *plan, unsigned n, unsigned i);

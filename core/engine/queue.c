@@ -20,7 +20,7 @@ enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_
                        struct progress *progress, struct error *err)
 {
     q->workers = workers;
-    q->n_workers = n_workers;
+    q->n_workers = q->n_open = n_workers;
     q->n_context = n_context;
     q->worker_pages = worker_pages;
     q->max_queue = options->max_queue;
@@ -113,7 +113,7 @@ static int choose(struct queue *q, const struct job *job, struct worker_offer *b
     int chosen = -1;
     long best_score = 0;
     *has_slot = false;
-    for (size_t i = 0; i < q->n_workers; i++) {
+    for (size_t i = 0; i < q->n_open; i++) {
         struct worker_offer offer;
         bool room = worker_look(q->workers[i], job, &offer);
         *has_slot |= offer.has_slot;
@@ -160,6 +160,14 @@ static void place_waiting(struct queue *q)
     }
 }
 
+void queue_open(struct queue *q, size_t n)
+{
+    pthread_mutex_lock(&q->lock);
+    q->n_open = n;
+    place_waiting(q);
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* --- in and out --- */
 
 /* A single job that some worker has room for now. *placed: it was given to one. */
@@ -185,7 +193,7 @@ static enum status admit_at_once(struct queue *q, struct job *job, uint64_t now,
 static size_t free_slots(struct queue *q)
 {
     size_t n = 0;
-    for (size_t i = 0; q->n == 0 && i < q->n_workers; i++) {
+    for (size_t i = 0; q->n == 0 && i < q->n_open; i++) {
         worker_load(q->workers[i], &q->loads[i], q->left_tokens);
         n += q->max_batch - q->loads[i].n_running;
     }
@@ -402,7 +410,7 @@ static void has_room(void *ctx)
 /* No worker runs anything: what has no room now will never have it. */
 static bool all_idle(struct queue *q, const struct job *job)
 {
-    for (size_t i = 0; i < q->n_workers; i++) {
+    for (size_t i = 0; i < q->n_open; i++) {
         struct worker_offer offer;
         if (worker_look(q->workers[i], job, &offer) || offer.n_running > 0)
             return false;

@@ -23,7 +23,7 @@ enum {
 struct queue {
     pthread_mutex_t lock;
     struct worker *const *workers; /* [n_workers], borrowed */
-    size_t n_workers;
+    size_t n_workers, n_open;      /* jobs are placed with the first n_open */
     size_t n_context, worker_pages, max_queue, max_batch;
     uint64_t max_wait_ns; /* 0: no bound */
     struct progress *progress;
@@ -48,6 +48,9 @@ enum status queue_init(struct queue *q, struct worker *const *workers, size_t n_
 /* Before the first job: each worker runs n sequences at once, of the options' max_batch at most. */
 void queue_limit(struct queue *q, size_t n);
 void queue_free(struct queue *q); /* takes a zeroed one */
+
+/* From now on only the first n workers get jobs; what the others run they finish. n >= 1. */
+void queue_open(struct queue *q, size_t n);
 
 /* engine_submit_all's contract. */
 enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uint64_t *retry_ms,

@@ -360,10 +360,18 @@ static size_t n_with_rows(struct worker *w)
     return n;
 }
 
+static void follow_machine(struct worker *w)
+{
+    const unsigned n = atomic_load_explicit(&w->n_working, memory_order_relaxed);
+    if (n != team_active(w->team))
+        team_set_active(w->team, n);
+}
+
 void worker_step(struct worker *w)
 {
     uint64_t begin = clock_now_ns();
     bool ended = false;
+    follow_machine(w);
     recorder_begin(w->recorder, step_profile_wish(w));
     for (size_t i = 0; i < w->n_active; i++) {
         struct slot *slot = worker_active(w, i);

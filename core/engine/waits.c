@@ -13,20 +13,20 @@
 static uint64_t job_ns(const struct queue *q, const struct job *job)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < q->n_workers; i++) {
+    for (size_t i = 0; i < q->n_open; i++) {
         const struct worker_load *load = &q->loads[i];
         size_t n_batch = load->n_running > 0 ? load->n_running : 1;
         sum += (job->max_tokens - job->n_tokens) * load->answer_token_ns +
                (job->n_prompt + job->n_tokens) * n_batch * load->prompt_token_ns;
     }
-    return q->n_workers > 0 ? sum / q->n_workers : 0;
+    return q->n_open > 0 ? sum / q->n_open : 0;
 }
 
 /* Takes the workers' loads and fills the forecast with the running sequences. */
 static void forecast_running(struct queue *q)
 {
     forecast_clear(&q->forecast);
-    for (size_t i = 0; i < q->n_workers; i++) {
+    for (size_t i = 0; i < q->n_open; i++) {
         struct worker_load *load = &q->loads[i];
         worker_load(q->workers[i], load, q->left_tokens);
         for (size_t k = 0; k < load->n_left; k++)

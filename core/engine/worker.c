@@ -182,13 +182,14 @@ static void *run(void *arg)
 }
 
 enum status worker_create(struct worker **out, const struct worker_setup *setup, unsigned n_threads,
-                          struct error *err)
+                          unsigned n_active, struct error *err)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (!w)
         return error_no_memory(err, sizeof *w, "a worker");
     w->setup = setup;
     w->n_threads = n_threads;
+    worker_set_threads(w, n_active);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     int number = pthread_create(&w->thread, NULL, run, w);
@@ -239,6 +240,11 @@ void worker_destroy(struct worker *w)
 }
 
 /* --- what others call --- */
+
+void worker_set_threads(struct worker *w, unsigned n)
+{
+    atomic_store_explicit(&w->n_working, n > 0 ? n : 1, memory_order_relaxed);
+}
 
 static size_t positions_of(const struct job *job)
 {

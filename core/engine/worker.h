@@ -41,9 +41,12 @@ struct worker_setup { /* what all workers share; borrowed, read-only */
     struct progress *progress;
 };
 
-/* Starts its thread. STATUS_NO_MEMORY, STATUS_IO. */
+/* Starts its thread: the leader of n_threads, of which n_active work at first. STATUS_NO_MEMORY,
+ * STATUS_IO. */
 enum status worker_create(struct worker **out, const struct worker_setup *setup, unsigned n_threads,
-                          struct error *err);
+                          unsigned n_active, struct error *err);
+/* So many work from its next step on; 0: the leader alone does what is left. */
+void worker_set_threads(struct worker *w, unsigned n);
 /* Until it has its memory and is warm. STATUS_NO_MEMORY, STATUS_IO, STATUS_INTERNAL. */
 enum status worker_wait_started(struct worker *w, struct error *err);
 /* Before its first job: it runs n sequences at once, of the options' max_batch at most. */

@@ -65,7 +65,8 @@ struct worker_counters { /* one writer: the worker's thread; relaxed */
 
 struct worker {
     const struct worker_setup *setup;
-    unsigned n_threads;
+    unsigned n_threads;         /* of its team */
+    _Atomic unsigned n_working; /* of them, from the next step on */
     pthread_t thread;
     bool has_thread;
 

@@ -226,8 +226,8 @@ void forward_run(struct forward *f, const struct row *rows, size_t n_rows)
     delta_plan(f);
     attention_plan(f->attention, rows, n_rows, f->wanted, f->n_wanted);
     experts_begin(f->experts);
-    size_t threads = team_size(f->team);
-    size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
+    const size_t threads = team_active(f->team);
+    const size_t max_chunks = threads == 1 ? 1 : threads * THREAD_CHUNKS;
     f->n_phases = 0;
     for (size_t i = 0; i < f->n_plan; i++) {
         size_t n_items = f->plan[i].phase->items(f, f->plan[i].layer);

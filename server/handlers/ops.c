@@ -86,6 +86,12 @@ static enum MHD_Result answer_info(struct request *r)
         .model = service->model.model,
         .tokenizer = service->model.tokenizer,
         .plan = engine_plan(service->engine),
+        .n_threads = engine_threads(service->engine),
+        .threads_why = service->allowance.threads_why[0] != '\0'
+                           ? service->allowance.threads_why
+                           : engine_plan(service->engine)->threads_why,
+        .allowed = service->allowance.known ? &service->allowance.cpu : service->model.cpu,
+        .group = &service->allowance.group,
         .pooling = service->limits.pooling,
         .template_fault = chat_template_fault(service->chat),
         .limits = {.max_connections = s->max_connections,
@@ -108,6 +114,18 @@ static enum MHD_Result answer_info(struct request *r)
                                               .body = body,
                                               .n_body = info_write(&info, body, sizeof body),
                                               .memory = BODY_COPY});
+}
+
+static void fill_allowance(struct metrics_view *view, const struct service *service)
+{
+    const struct allowance *a = &service->allowance;
+    uint64_t resident = 0;
+    (void)process_resident_bytes(&service->metrics.process, &resident);
+    view->cores = cpu_cores(&a->cpu);
+    view->n_periods = a->counts.n_periods;
+    view->n_throttled = a->counts.n_throttled;
+    view->throttled_ns = a->counts.throttled_ns;
+    allowance_memory(a, resident, &view->memory_limit, &view->memory_used);
 }
 
 static enum MHD_Result answer_metrics(struct request *r)
@@ -138,8 +156,9 @@ static enum MHD_Result answer_metrics(struct request *r)
         view.model = service->names.list[0];
         view.architecture = loaded->model->shape.arch;
         view.weights = loaded->model->weights;
-        view.n_threads = engine_plan(service->engine)->n_threads;
+        view.n_threads = engine_threads(service->engine);
     }
+    fill_allowance(&view, service);
     char *body = malloc(METRICS_ROOM);
     if (body == NULL)
         return MHD_NO;

@@ -277,7 +277,11 @@ START_TEST(info_and_health_are_described)
                         .cpu = &cpu,
                         .model = &model,
                         .tokenizer = tokenizer,
-                        .plan = &plan};
+                        .plan = &plan,
+                        .n_threads = 1,
+                        .threads_why = "as asked",
+                        .allowed = &cpu,
+                        .group = &(struct cgroup){.place = 1}};
     char out[INFO_ROOM];
     check_document("Info", out, info_write(&info, out, sizeof out));
     struct health_report report = {.health = HEALTH_OK};

@@ -1,4 +1,5 @@
 /* test_cpu.c - facts about reading the machine: made-up machines in a folder, and this one. */
+#include "base/cgroup.h"
 #include "base/cpu.h"
 #include "base/cpu_sysfs.h"
 
@@ -77,6 +78,20 @@ static struct cpu_mask mask_of(unsigned first, unsigned n)
     return mask;
 }
 
+static double quota(void)
+{
+    struct cgroup group;
+    cgroup_look(&group, root);
+    return group.quota;
+}
+
+static uint64_t memory_limit(void)
+{
+    struct cgroup group;
+    cgroup_look(&group, root);
+    return group.hard.limit;
+}
+
 START_TEST(siblings_count_once_and_domains_by_their_cache)
 {
     struct cpu cpu = {0};
@@ -123,7 +138,7 @@ START_TEST(a_machine_that_says_nothing_has_its_processors_and_one_domain)
     ck_assert_uint_eq(cpu.n_physical, 4);
     ck_assert_uint_eq(cpu.n_domains, 1);
     ck_assert(cpu.l2_bytes == 0 && cpu.l3_bytes == 0);
-    ck_assert(cpu_sysfs_quota(root) == 0 && cpu_sysfs_memory(root) == 0);
+    ck_assert(quota() == 0 && memory_limit() == 0);
     char name[8];
     ck_assert(!cpu_sysfs_name(root, name, sizeof name));
 }
@@ -147,8 +162,8 @@ START_TEST(odd_files_are_as_good_as_none)
     put("garbage\n:::\n0:\n0::relative\n\n", "proc/self/cgroup");
     put("a b", "sys/fs/cgroup/cpu.max");
     put("9999999999999999999999", "sys/fs/cgroup/memory.max");
-    ck_assert(cpu_sysfs_quota(root) == 0);
-    ck_assert_uint_eq(cpu_sysfs_memory(root), 0);
+    ck_assert(quota() == 0);
+    ck_assert_uint_eq(memory_limit(), 0);
 }
 END_TEST
 
@@ -156,17 +171,17 @@ START_TEST(the_tightest_quota_on_the_way_up_holds)
 {
     put("0::/pod/container\n", "proc/self/cgroup");
     put("max 100000\n", "sys/fs/cgroup/pod/container/cpu.max");
-    ck_assert(cpu_sysfs_quota(root) == 0);
+    ck_assert(quota() == 0);
     put("400000 100000\n", "sys/fs/cgroup/pod/container/cpu.max");
-    ck_assert(cpu_sysfs_quota(root) == 4);
+    ck_assert(quota() == 4);
     put("150000 100000\n", "sys/fs/cgroup/pod/cpu.max");
-    ck_assert(cpu_sysfs_quota(root) == 1.5);
+    ck_assert(quota() == 1.5);
     put("300000 0\n", "sys/fs/cgroup/cpu.max"); /* no period: nothing said */
-    ck_assert(cpu_sysfs_quota(root) == 1.5);
+    ck_assert(quota() == 1.5);
     put("50000 100000\n", "sys/fs/cgroup/cpu.max");
-    ck_assert(cpu_sysfs_quota(root) == 0.5);
+    ck_assert(quota() == 0.5);
     put("25000 100000\n", "sys/fs/cgroup/other/cpu.max"); /* not ours */
-    ck_assert(cpu_sysfs_quota(root) == 0.5);
+    ck_assert(quota() == 0.5);
 }
 END_TEST
 
@@ -175,14 +190,14 @@ START_TEST(version_1_quotas_are_read)
     put("12:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/\n", "proc/self/cgroup");
     put("-1\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us");
     put("100000\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us");
-    ck_assert(cpu_sysfs_quota(root) == 0);
+    ck_assert(quota() == 0);
     put("200000\n", "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_quota_us");
     put("100000\n", "sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_period_us");
-    ck_assert(cpu_sysfs_quota(root) == 2);
+    ck_assert(quota() == 2);
     put("50000\n", "sys/fs/cgroup/cpu/cpu.cfs_quota_us"); /* a container's own root, where its path
                                                              is not to be seen */
     put("50000\n", "sys/fs/cgroup/cpu/cpu.cfs_period_us");
-    ck_assert(cpu_sysfs_quota(root) == 1);
+    ck_assert(quota() == 1);
 }
 END_TEST
 
@@ -191,11 +206,11 @@ START_TEST(the_tightest_memory_limit_holds)
     put("0::/a/b\n5:memory:/m\n", "proc/self/cgroup");
     put("max\n", "sys/fs/cgroup/a/b/memory.max");
     put("9223372036854771712\n", "sys/fs/cgroup/memory/m/memory.limit_in_bytes");
-    ck_assert_uint_eq(cpu_sysfs_memory(root), 9223372036854771712u);
+    ck_assert_uint_eq(memory_limit(), 0);
     put("536870912\n", "sys/fs/cgroup/a/memory.max");
-    ck_assert_uint_eq(cpu_sysfs_memory(root), 536870912);
+    ck_assert_uint_eq(memory_limit(), 536870912);
     put("268435456\n", "sys/fs/cgroup/memory/memory.limit_in_bytes");
-    ck_assert_uint_eq(cpu_sysfs_memory(root), 268435456);
+    ck_assert_uint_eq(memory_limit(), 268435456);
 }
 END_TEST
 
@@ -204,7 +219,7 @@ START_TEST(a_path_that_leads_out_is_the_root)
     put("0::/../../etc\n", "proc/self/cgroup");
     put("100000 100000\n", "sys/fs/cgroup/cpu.max");
     put("1 100000\n", "sys/fs/etc/cpu.max");
-    ck_assert(cpu_sysfs_quota(root) == 1);
+    ck_assert(quota() == 1);
 }
 END_TEST
 

@@ -113,6 +113,46 @@ START_TEST(what_has_been_started_is_done_when_it_is_finished)
 }
 END_TEST
 
+struct crew {
+    _Atomic unsigned chunks[2][9];
+    unsigned n_active; /* of this step */
+    _Atomic unsigned beyond;
+};
+
+static void crew_chunk(void *arg, size_t phase, size_t chunk, unsigned rank)
+{
+    struct crew *c = arg;
+    atomic_fetch_add(&c->chunks[phase][chunk], 1);
+    if (rank >= c->n_active)
+        atomic_fetch_add(&c->beyond, 1);
+}
+
+/* Threads leave and come back between steps: each chunk is done once, by one of those that work. */
+START_TEST(those_that_work_may_change_between_steps)
+{
+    enum { STEPS = 6000 };
+    static const uint32_t n_chunks[2] = {1, 9};
+    static const unsigned sizes[] = {4, 1, 2, 3, 1, 4, 2};
+    struct team *team = start(4, 2, NULL);
+    struct crew c = {.n_active = 4};
+    for (unsigned i = 1; i <= STEPS; i++) {
+        if (i % 5 == 0) {
+            c.n_active = sizes[i / 5 % 7];
+            team_set_active(team, c.n_active);
+            ck_assert_uint_eq(team_active(team), c.n_active);
+        }
+        team_run(team, &(struct team_work){crew_chunk, &c, n_chunks, 2});
+        ck_assert_uint_eq(c.chunks[0][0], i);
+        for (size_t chunk = 0; chunk < 9; chunk++)
+            ck_assert_uint_eq(c.chunks[1][chunk], i);
+    }
+    ck_assert_uint_eq(c.beyond, 0);
+    ck_assert_uint_eq(team_size(team), 4);
+    team_set_active(team, 1); /* the others sleep, and end with the team */
+    team_destroy(team);
+}
+END_TEST
+
 static _Atomic unsigned n_started;
 
 static void note_start(void)
@@ -190,6 +230,7 @@ int main(void)
     tcase_add_test(facts, a_phase_begins_when_the_one_before_is_done);
     tcase_add_test(facts, every_chunk_is_done_once_in_every_step);
     tcase_add_test(facts, what_has_been_started_is_done_when_it_is_finished);
+    tcase_add_test(facts, those_that_work_may_change_between_steps);
     tcase_add_test(facts, on_start_runs_once_on_each_helper);
     tcase_add_test(facts, marks_say_who_worked_on_what_in_order);
     suite_add_tcase(suite, facts);

@@ -100,6 +100,30 @@ START_TEST(workers_and_threads_change_nothing)
 }
 END_TEST
 
+/* While they run, threads leave and come back: fewer than workers, too. */
+START_TEST(threads_that_come_and_go_change_nothing)
+{
+    static const unsigned shapes[][2] = {{1, 3}, {2, 4}, {3, 3}};
+    struct engine_options o = options_of(shapes[_i][0], shapes[_i][1]);
+    struct engine *engine = engine_open(&o);
+    struct job *jobs[N_REQUESTS];
+    for (size_t i = 0; i < N_REQUESTS; i++)
+        jobs[i] = queue_job(engine, &requests[i]);
+    for (size_t i = 0; i < N_REQUESTS; i++) {
+        engine_set_threads(engine, (unsigned)(i * 7 % (o.n_threads + 2)));
+        const unsigned n = engine_threads(engine);
+        ck_assert(n >= 1 && n <= o.n_threads);
+        wait_finished(engine, jobs[i]);
+    }
+    for (size_t i = 0; i < N_REQUESTS; i++) {
+        same_answer(jobs[i], alone[i]);
+        job_destroy(jobs[i]);
+    }
+    ck_assert_uint_eq(stats_of(engine).allocations, 0);
+    engine_destroy(engine);
+}
+END_TEST
+
 START_TEST(cutting_prompts_changes_nothing)
 {
     static const size_t cuts[] = {1, 7, 16, 33};
@@ -166,6 +190,7 @@ int main(void)
     tcase_add_unchecked_fixture(tc, answer_alone, forget);
     tcase_add_test(tc, every_kind_of_end_is_among_the_requests);
     tcase_add_loop_test(tc, workers_and_threads_change_nothing, 0, 4);
+    tcase_add_loop_test(tc, threads_that_come_and_go_change_nothing, 0, 3);
     tcase_add_loop_test(tc, cutting_prompts_changes_nothing, 0, 4);
     tcase_add_loop_test(tc, the_prefix_cache_changes_nothing, 0, 2);
     tcase_add_loop_test(tc, the_batch_changes_nothing, 0, 3);

@@ -114,6 +114,31 @@ START_TEST(only_an_open_question_is_measured)
 }
 END_TEST
 
+START_TEST(threads_that_follow_leave_room_for_more)
+{
+    struct model model = model_of(500 * MIB, 2048);
+    struct cpu cpu = cpu_of(16, 2, 64 * GIB);
+    struct engine_options o = automatic;
+    cpu.n_machine = 16;
+    cpu.n_usable = 2;
+    cpu.quota = 2;
+    struct engine_plan plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.n_threads_most, 2);
+    o.follows = true;
+    plan = plan_of(&model, &cpu, &o);
+    ck_assert_uint_eq(plan.n_threads, 2);
+    ck_assert_uint_eq(plan.n_threads_most, 8); /* as scratch memory is taken for each */
+    ck_assert_ptr_nonnull(strstr(plan.threads_why, "CPU quota"));
+    cpu.n_machine = 3;
+    ck_assert_uint_eq(plan_of(&model, &cpu, &o).n_threads_most, 3);
+    o.n_threads = 2;
+    ck_assert_uint_eq(plan_of(&model, &cpu, &o).n_threads_most, 2);
+    cpu.n_machine = 0; /* unknown */
+    o.n_threads = 0;
+    ck_assert_uint_eq(plan_of(&model, &cpu, &o).n_threads_most, 2);
+}
+END_TEST
+
 START_TEST(what_was_asked_is_done)
 {
     struct model model = model_of(500 * MIB, 2048);
@@ -126,9 +151,9 @@ START_TEST(what_was_asked_is_done)
     o.n_workers = 3;
     plan = plan_of(&model, &cpu, &o);
     ck_assert_uint_eq(plan.n_workers, 3);
-    ck_assert_uint_eq(plan_worker_threads(&plan, 0), 3);
-    ck_assert_uint_eq(plan_worker_threads(&plan, 1), 2);
-    ck_assert_uint_eq(plan_worker_threads(&plan, 2), 2);
+    ck_assert_uint_eq(plan_worker_threads(&plan, plan.n_threads, 0), 3);
+    ck_assert_uint_eq(plan_worker_threads(&plan, plan.n_threads, 1), 2);
+    ck_assert_uint_eq(plan_worker_threads(&plan, plan.n_threads, 2), 2);
     struct error err;
     o.n_workers = 8;
     ck_assert_int_eq(plan_choose(&plan, &model, &cpu, &o, &unmeasured, &err), STATUS_INVALID);
@@ -528,6 +553,7 @@ int main(void)
     tcase_add_test(tc, each_core_works_alone_where_a_team_gains_little);
     tcase_add_test(tc, only_an_open_question_is_measured);
     tcase_add_test(tc, what_was_asked_is_done);
+    tcase_add_test(tc, threads_that_follow_leave_room_for_more);
     tcase_add_test(
         tc, kv_memory_is_eight_contexts_or_a_gigabyte_at_most_a_quarter_and_at_least_one_context);
     tcase_add_test(tc, kv_memory_for_a_batch_that_was_asked_is_not_bound_by_the_default);
