@@ -81,7 +81,8 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
     if (status != STATUS_OK) {
         of_file(settings->model, err);
     } else {
-        status = model_load(&loaded->model, gguf, settings->context, loaded->cpu.n_usable, err);
+        status = model_load_packed(&loaded->model, gguf, settings->context, loaded->cpu.n_usable,
+                                   settings->pack_cache, err);
         if (status != STATUS_OK)
             of_option_or_file(settings->model, err);
         else if (loaded->model->shape.encoder && settings->verb != VERB_SERVE)

@@ -66,6 +66,8 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int kv_type;      /* enum kv_type, likewise */
     size_t kv_memory; /* bytes; 0: automatic */
     bool prefix_cache;
+    const char *pack_cache; /* the folder of packed weights; NULL: none is kept */
+    size_t pack_cache_bytes;
     bool chat_history; /* lines typed in chat are kept for later runs */
     size_t step_tokens, max_batch, max_queue;
 

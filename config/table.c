@@ -141,6 +141,13 @@ const struct setting settings_table[] = {
      "on|off",
      "keep computed prefixes for later requests",
      "Off when no two prompts begin alike, or to measure without it."},
+    {"pack-cache", "memory", KIND_TEXT, FIELD(pack_cache), VERB_SERVE, 0, 0, NULL, NULL, "", "DIR",
+     "keep packed weights in this folder, and start from them the next time",
+     "Where starts count: each takes a file as large as the model."},
+    {"pack-cache-bytes", "memory", KIND_BYTES, FIELD(pack_cache_bytes), VERB_SERVE, 1024,
+     1125899906842624.0, NULL, NULL, "16G", "BYTES",
+     "all files of --pack-cache together; the ones used least recently go first",
+     "Raise it to switch between more models."},
 
     {"step-tokens", "batching", KIND_NUMBER, FIELD(step_tokens), COMPUTE, 1, 65536, NULL, NULL,
      "512", "N",

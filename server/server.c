@@ -182,6 +182,7 @@ static void on_loaded(uv_work_t *work, int status)
         .seconds = (double)(clock_now_ns() - life->begun_ns) * 1e-9,
     };
     greeting_log(&greeting);
+    packs_begin(service);
     acceptor_release(&service->http.acceptor); /* a supervisor's clients have waited for this */
     char status_text[SUPERVISOR_TEXT_MAX];
     say_status(service, status_text);
@@ -277,6 +278,7 @@ static void begin_ending(struct life *life, const char *name)
         log_line(LOG_INFO, "%s while loading: ending", name);
         end_at_once(life, 0);
     }
+    packs_stop(service);
     uint64_t delay_ms = (uint64_t)s->drain_delay * 1000;
     uint64_t most_ms = delay_ms + (uint64_t)s->drain_seconds * 1000;
     service->drain_end_ms = loop_now_ms(&service->loop) + most_ms;

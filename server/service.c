@@ -51,7 +51,7 @@ void service_settled(struct service *service)
     if (service->handing_over && service->state == HEALTH_LEAVING && is_handed_over(service))
         service->state = HEALTH_DRAINING;
     if (service->state == HEALTH_DRAINING && service->http.n_tasks == 0 &&
-        !service->machine.measuring && !service->allowance.looking &&
+        !service->machine.measuring && !service->allowance.looking && !service->packs.keeping &&
         service->http.n_answering == 0)
         loop_stop(&service->loop);
 }

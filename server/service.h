@@ -17,6 +17,7 @@
 #include "server/machine.h"
 #include "server/metrics.h"
 #include "server/names.h"
+#include "server/packs.h"
 #include "server/server.h"
 
 struct service {
@@ -42,6 +43,7 @@ struct service {
 
     struct machine machine;
     struct allowance allowance;
+    struct packs packs;
     struct live *live; /* the profile that is being made; NULL: none */
 
     /* No client is accepted any more: they wait for the next process that gets the sockets. Those

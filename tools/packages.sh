@@ -43,6 +43,7 @@ look() {
             command_of pkg-config pkg-config
             library_of libpcre2-8 libpcre2-dev
             library_of libutf8proc libutf8proc-dev
+            library_of libxxhash libxxhash-dev
             library_of libuv libuv1-dev
             library_of libmicrohttpd libmicrohttpd-dev
             library_of libcjson libcjson-dev

@@ -78,6 +78,11 @@ enum status gguf_fetch(const struct gguf *gguf, const struct gguf_tensor *tensor
 /* Gives a fetched tensor's pages back to the system: its bytes have been taken over. */
 void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor);
 
+/* Tells add, piece by piece, what the file is known by: of each part device, number, size and times
+ * as when it was opened, and all bytes in front of the tensors' data. False: it has no file. */
+bool gguf_describe(const struct gguf *gguf, void (*add)(void *ctx, const void *bytes, size_t n),
+                   void *ctx);
+
 uint32_t gguf_version(const struct gguf *gguf);
 size_t gguf_size(const struct gguf *gguf);      /* bytes of the file, or of all files */
 size_t gguf_n_parts(const struct gguf *gguf);   /* files; 1: it is whole */

@@ -410,6 +410,35 @@ void gguf_release(const struct gguf *gguf, const struct gguf_tensor *tensor)
         madvise(gguf->reserved + first, last - first, MADV_DONTNEED);
 }
 
+static void describe_part(const struct gguf *g, void (*add)(void *ctx, const void *bytes, size_t n),
+                          void *ctx)
+{
+    const struct stat *s = &g->identity;
+    const uint64_t file[] = {(uint64_t)s->st_dev,          (uint64_t)s->st_ino,
+                             (uint64_t)s->st_size,         (uint64_t)s->st_mtim.tv_sec,
+                             (uint64_t)s->st_mtim.tv_nsec, (uint64_t)s->st_ctim.tv_sec,
+                             (uint64_t)s->st_ctim.tv_nsec};
+    size_t n_header = g->n_ready;
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        const struct gguf_tensor *t = &g->tensors[i];
+        const size_t start = t->part == 0 ? (size_t)(t->data - g->bytes) : n_header;
+        n_header = start < n_header ? start : n_header;
+    }
+    add(ctx, file, sizeof file);
+    add(ctx, g->bytes, n_header);
+}
+
+bool gguf_describe(const struct gguf *gguf, void (*add)(void *ctx, const void *bytes, size_t n),
+                   void *ctx)
+{
+    if (gguf->reserved == NULL)
+        return false;
+    describe_part(gguf, add, ctx);
+    for (size_t i = 0; i < gguf->n_others; i++)
+        describe_part(gguf->others[i], add, ctx);
+    return true;
+}
+
 uint32_t gguf_version(const struct gguf *gguf)
 {
     return gguf->version;

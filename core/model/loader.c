@@ -79,7 +79,8 @@ static enum status pack_from(struct loader *l, const struct gguf_tensor *t, cons
     if (dst == NULL)
         return loader_no_room(l, t->name);
     *out = matrix_at(type, n_rows, n_cols, dst);
-    *bad_row = pack(l->team, out, src);
+    if (!l->filled)
+        *bad_row = pack(l->team, out, src);
     l->model->weight_bytes += n_bytes;
     l->model->bytes_per_token += n_bytes;
     return STATUS_OK;
@@ -106,8 +107,9 @@ static enum status pack_gated_queries(struct loader *l, const struct gguf_tensor
     const size_t size = l->shape->layers[at].head_dim, n = role_dim(l->shape, DIM_Q, at);
     const size_t row_bytes = weight_bytes(type_of(t), (size_t)t->ne[0]);
     struct linear *parts[2] = {&layer->q, &layer->q_gate};
-    uint8_t *rows = l->model != NULL ? malloc(n * row_bytes) : NULL;
-    if (l->model != NULL && rows == NULL)
+    const bool cuts = l->model != NULL && !l->filled;
+    uint8_t *rows = cuts ? malloc(n * row_bytes) : NULL;
+    if (cuts && rows == NULL)
         return error_no_memory(l->err, n * row_bytes, t->name);
     enum status status = STATUS_OK;
     for (size_t part = 0; part < 2 && status == STATUS_OK; part++) {
@@ -139,7 +141,7 @@ static enum status pack_experts(struct loader *l, const struct gguf_tensor *t, s
         return STATUS_OK;
     if (dst == NULL)
         return loader_no_room(l, t->name);
-    for (size_t e = 0; e < n_experts; e++) {
+    for (size_t e = 0; e < n_experts && !l->filled; e++) {
         const struct matrix m = matrix_at(type, n_rows, n_cols, dst + e * n_bytes);
         const size_t row = e * (size_t)t->ne[1] + first;
         const size_t bad_row = pack(l->team, &m, t->data + row * weight_bytes(type, n_cols));
@@ -161,12 +163,13 @@ static enum status keep_values(struct loader *l, const struct gguf_tensor *t, si
         return STATUS_OK;
     if (dst == NULL)
         return loader_no_room(l, t->name);
-    enum status status = weights_check_tensor(t, l->err);
-    if (status != STATUS_OK)
-        return status;
-    weight_to_f32(type_of(t), t->data + weight_bytes(type_of(t), first), n, dst);
     *out = dst;
-    return STATUS_OK;
+    if (l->filled)
+        return STATUS_OK;
+    enum status status = weights_check_tensor(t, l->err);
+    if (status == STATUS_OK)
+        weight_to_f32(type_of(t), t->data + weight_bytes(type_of(t), first), n, dst);
+    return status;
 }
 
 static size_t whole_panels(size_t n)
@@ -192,7 +195,7 @@ static enum status keep_taps(struct loader *l, const struct gguf_tensor *t, cons
         return status;
     if (dst == NULL)
         return loader_no_room(l, t->name);
-    for (size_t i = 0; i < n_taps * n; i++)
+    for (size_t i = 0; i < n_taps * n && !l->filled; i++)
         dst[i % n_taps * n + i / n_taps] = by_channel[i];
     *out = dst;
     return STATUS_OK;
@@ -209,12 +212,14 @@ static enum status keep_experts_bias(struct loader *l, const struct gguf_tensor 
         return STATUS_OK;
     if (dst == NULL)
         return loader_no_room(l, t->name);
+    out->bias = dst;
+    if (l->filled)
+        return STATUS_OK;
     enum status status = weights_check_tensor(t, l->err);
     for (size_t e = 0; e < n_experts && status == STATUS_OK; e++) {
         const size_t at = e * (size_t)t->ne[0] + first;
         weight_to_f32(type, t->data + weight_bytes(type, at), n, dst + e * stride);
     }
-    out->bias = dst;
     return status;
 }
 

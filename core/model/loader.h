@@ -7,14 +7,15 @@
 #include "base/team.h"
 #include "model/arch.h"
 
-/* Carves the arena, or, without a model, only counts what it would take: the same walk, so that
- * both always agree. */
+/* Carves the arena, whether it must be filled or is; or, without a model, only counts what it would
+ * take: the same walk, so that both always agree. */
 struct loader {
     const struct gguf *gguf;
     const struct shape *shape;
     size_t n_context;
     struct model *model; /* NULL: count */
     struct team *team;   /* packs; NULL where counting */
+    bool filled;         /* the arena holds it all: only places are given, nothing is fetched */
     size_t n_bytes;      /* counted */
     bool overflow;
     const float *freq_factors; /* [dim / 2] of the main rotation, in the arena; NULL: none */

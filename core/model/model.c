@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/utf8.h"
 #include "model/loader.h"
+#include "model/pack.h"
 #include "model/rope.h"
 
 #include <stdio.h>
@@ -25,10 +26,11 @@ static enum status load_role(struct loader *l, const struct tensor_role *role, s
     struct model *model = l->model != NULL ? l->model : &no_model;
     struct layer *layers = l->model != NULL ? model->layers + layer : &no_layer;
     uint8_t *base = role->per_layer ? (uint8_t *)layers : (uint8_t *)model;
-    enum status status = l->model != NULL ? gguf_fetch(l->gguf, t, l->err) : STATUS_OK;
+    const bool fetches = l->model != NULL && !l->filled;
+    enum status status = fetches ? gguf_fetch(l->gguf, t, l->err) : STATUS_OK;
     if (status == STATUS_OK)
         status = loader_take(l, role, layer, t, base);
-    if (l->model != NULL)
+    if (fetches)
         gguf_release(l->gguf, t);
     return status;
 }
@@ -53,7 +55,9 @@ static enum status make_table(struct loader *l, size_t which)
         return STATUS_OK;
     if (cos == NULL || sin == NULL)
         return loader_no_room(l, "the RoPE tables");
-    rope_tables(rotation, which == ROTATION_MAIN ? l->freq_factors : NULL, l->n_context, cos, sin);
+    if (!l->filled)
+        rope_tables(rotation, which == ROTATION_MAIN ? l->freq_factors : NULL, l->n_context, cos,
+                    sin);
     l->model->rope[which] = (struct rope_table){cos, sin, rotation->dim};
     for (size_t i = 0; i < l->shape->n_layers; i++) {
         if (l->shape->layers[i].rotation == which)
@@ -250,6 +254,16 @@ static void finish(struct model *model)
     model->bytes_per_token += weight_bytes(embed->type, embed->n_cols); /* the token's row of it */
 }
 
+/* From an earlier start; where that cannot be, model->pack_text says why. */
+static bool read_packed(struct model *model, struct team *team)
+{
+    struct error err;
+    const enum status status = pack_read(model->pack, &model->arena, team, &err);
+    if (status != STATUS_OK && status != STATUS_UNABLE)
+        snprintf(model->pack_text, sizeof model->pack_text, "%s", err.text);
+    return status == STATUS_OK;
+}
+
 /* Fills the arena. */
 static enum status load_tensors(struct model *model, const struct gguf *gguf, unsigned n_threads,
                                 struct error *err)
@@ -260,14 +274,38 @@ static enum status load_tensors(struct model *model, const struct gguf *gguf, un
                        .model = model,
                        .err = err};
     enum status status = team_create(&l.team, n_threads, 1, NULL, err);
+    if (status == STATUS_OK && model->pack != NULL)
+        l.filled = model->from_pack = read_packed(model, l.team);
     if (status == STATUS_OK)
         status = walk(&l);
     team_destroy(l.team);
     return status;
 }
 
+/* The layers stand first in the arena: they hold addresses. */
+static enum status choose_pack(struct model *model, const char *folder, const struct gguf *gguf,
+                               struct error *err)
+{
+    const size_t first = (model->shape.n_layers * sizeof(struct layer) + ARENA_ALIGN - 1) /
+                         ARENA_ALIGN * ARENA_ALIGN;
+    model->pack = malloc(sizeof *model->pack);
+    if (model->pack == NULL)
+        return error_no_memory(err, sizeof *model->pack, "the place of packed weights");
+    if (!pack_of(model->pack, folder, gguf, model->n_context, first, model->arena.n_bytes)) {
+        free(model->pack);
+        model->pack = NULL;
+    }
+    return STATUS_OK;
+}
+
 enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
                        unsigned n_threads, struct error *err)
+{
+    return model_load_packed(out, gguf, n_context, n_threads, NULL, err);
+}
+
+enum status model_load_packed(struct model **out, const struct gguf *gguf, size_t n_context,
+                              unsigned n_threads, const char *pack_folder, struct error *err)
 {
     struct shape shape;
     enum status status = model_read_shape(&shape, gguf, err);
@@ -289,6 +327,8 @@ enum status model_load(struct model **out, const struct gguf *gguf, size_t n_con
     count_params(model, gguf);
     if ((status = make_arena(model, gguf, err)) != STATUS_OK)
         goto fail;
+    if (pack_folder != NULL && (status = choose_pack(model, pack_folder, gguf, err)) != STATUS_OK)
+        goto fail;
     if ((status = load_tensors(model, gguf, n_threads, err)) != STATUS_OK)
         goto fail;
     finish(model);
@@ -304,5 +344,12 @@ void model_destroy(struct model *model)
     if (model == NULL)
         return;
     arena_free(&model->arena);
+    free(model->pack);
     free(model);
+}
+
+enum status model_keep(const struct model *model, uint64_t most_bytes, const _Atomic bool *stop,
+                       struct error *err)
+{
+    return pack_write(model->pack, &model->arena, most_bytes, stop, err);
 }

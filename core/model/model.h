@@ -17,9 +17,12 @@
 #include "model/experts.h"
 #include "model/pooling.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct pack;
 
 /* Positions served by default, if the model was made for as many. */
 enum { MODEL_DEFAULT_CONTEXT = 4096 };
@@ -198,8 +201,11 @@ struct model {
     size_t file_bytes;
     size_t weight_bytes;    /* of all matrices that steps read */
     size_t bytes_per_token; /* of them, what one decode step of one sequence reads */
-    char weights[32];   /* the type that most weights have: "Q4_0"; what model_info's label says */
-    struct arena arena; /* owns every array above */
+    char weights[32];    /* the type that most weights have: "Q4_0"; what model_info's label says */
+    struct arena arena;  /* owns every array above */
+    struct pack *pack;   /* where its packed weights are kept, owned; NULL: nowhere */
+    bool from_pack;      /* they came from there */
+    char pack_text[384]; /* why not, although they are there; "": no reason */
 };
 
 /* Reads and checks everything but the weights' values: the keys, and that every tensor has a role,
@@ -217,4 +223,11 @@ enum status model_memory(const struct gguf *gguf, const struct shape *shape, siz
  * by tensor, so that the peak is the model and one tensor. gguf may be closed after. */
 enum status model_load(struct model **out, const struct gguf *gguf, size_t n_context,
                        unsigned n_threads, struct error *err);
+/* The same, from weights that an earlier start kept in pack_folder (pack.h), where they are there
+ * and whole; NULL: as above. What the file holds was checked when they were kept. */
+enum status model_load_packed(struct model **out, const struct gguf *gguf, size_t n_context,
+                              unsigned n_threads, const char *pack_folder, struct error *err);
+/* Keeps them for the next start, where model->pack is there: pack_write's contract. */
+enum status model_keep(const struct model *model, uint64_t most_bytes, const _Atomic bool *stop,
+                       struct error *err);
 void model_destroy(struct model *model); /* takes NULL */

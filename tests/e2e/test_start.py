@@ -148,3 +148,37 @@ def test_a_pool_that_is_too_large(tmp_path):
     status, said = start_under({resource.RLIMIT_AS: 300 * 1000 * 1000}, tmp_path,
                                env={"UV_THREADPOOL_SIZE": "1000"})
     assert status == 1 and "threads" in said
+
+
+def test_packed_weights_are_kept_and_started_from(serve, tmp_path):
+    """The first start makes them, the second reads them, and a damaged file is made anew; the texts
+    are the same."""
+    folder, request = tmp_path / "packs", {"prompt": "Once", "max_tokens": 24, "temperature": 0}
+    flags = ("--model", FIXTURE, "--pack-cache", folder)
+
+    def start(says):
+        service = serve(*flags)
+        poll(says, lambda: service.log_lines(says))
+        text = service.answer(**request)["text"]
+        service.stop()
+        return text
+
+    first = start("packed weights are kept")
+    [file] = folder.iterdir()
+    assert start("packed weights come from") == first
+    bytes_of_it = bytearray(file.read_bytes())
+    bytes_of_it[len(bytes_of_it) // 2] ^= 1
+    file.write_bytes(bytes_of_it)
+    assert start("packed weights are made anew") == first
+    assert start("packed weights come from") == first
+    assert [one.name for one in folder.iterdir()] == [file.name]
+
+
+def test_packed_weights_that_cannot_be_kept_are_said_and_no_hindrance(serve, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    for flags, says in ((("--pack-cache", tmp_path / "file"), "not kept: "),
+                        (("--pack-cache", tmp_path / "packs", "--pack-cache-bytes", "4K"),
+                         "more than the allowed 4096")):
+        service = serve("--model", FIXTURE, *flags)
+        poll(says, lambda: service.log_lines(says))
+        assert service.answer(prompt="Once", max_tokens=2)["tokens"]
