@@ -222,7 +222,8 @@ static void fill(struct job *job, const struct build *b)
     job->n_stop_ids = v->n_stop_ids;
 }
 
-static enum status make_job(struct job **out, struct build *b, struct error *err)
+/* scored: with the prompt's log-probabilities, where they are asked for. */
+static enum status make_job(struct job **out, struct build *b, bool scored, struct error *err)
 {
     const struct builder_values *v = b->values;
     enum status status = fit_prompt(b, err);
@@ -238,7 +239,7 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
         .n_biases = v->sampling.n_biases,
         .max_piece = tokenizer_max_piece(b->tokenizer),
         .logprobs = v->n_logprobs >= 0,
-        .prompt_logprobs = v->n_prompt_logprobs >= 0,
+        .prompt_logprobs = scored && v->n_prompt_logprobs >= 0,
         .profile = v->profile,
         .grammar = v->grammar,
         .n_vector = v->pooling != POOLING_NONE ? b->limits->n_vector : 0,
@@ -246,9 +247,12 @@ static enum status make_job(struct job **out, struct build *b, struct error *err
     for (size_t i = 0; i < v->n_stops; i++)
         size.stop_bytes += v->stops[i].n;
     status = job_create(out, &size, err);
-    if (status == STATUS_OK)
-        fill(*out, b);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    fill(*out, b);
+    if (!scored)
+        (*out)->n_prompt_logprobs = -1;
+    return STATUS_OK;
 }
 
 /* The prompt as it was given, or the ids' text, in which control tokens have none. */
@@ -286,9 +290,10 @@ static enum status add_choices(struct generation *g, struct build *b, struct err
         return error_set_param(err, STATUS_INVALID, b->names->n,
                                "a request may ask for %zu answers at most, all prompts together",
                                most);
+    const struct job *scored = NULL;
     for (uint32_t i = 0; i < b->values->n; i++) {
         struct job *job;
-        enum status status = make_job(&job, b, err);
+        enum status status = make_job(&job, b, i == 0, err);
         if (status != STATUS_OK)
             return status;
         job->sampling.choice = i;
@@ -297,6 +302,9 @@ static enum status add_choices(struct generation *g, struct build *b, struct err
             job_destroy(job);
             return status;
         }
+        scored = i == 0 ? job : scored;
+        g->choices[g->n_choices - 1].scored = scored;
+        g->choices[g->n_choices - 1].progress_tokens = b->limits->step_tokens;
         if (b->values->echo)
             status = echo(&g->choices[g->n_choices - 1], b, err);
         if (status != STATUS_OK)

@@ -10,7 +10,7 @@ enum status generation_add(struct generation *g, struct job *job, struct error *
     struct choice *choices = realloc(g->choices, (g->n_choices + 1) * sizeof *choices);
     if (choices == NULL)
         return error_no_memory(err, (g->n_choices + 1) * sizeof *choices, "choices");
-    choices[g->n_choices] = (struct choice){.job = job};
+    choices[g->n_choices] = (struct choice){.job = job, .scored = job};
     g->choices = choices;
     g->n_choices++;
     return STATUS_OK;
@@ -74,20 +74,29 @@ bool generation_finished(const struct generation *g)
 
 bool generation_has_news(const struct choice *choice)
 {
-    const struct job *job = choice->job;
-    return atomic_load_explicit(&job->n_ready, memory_order_acquire) > choice->sent.n_tokens ||
-           atomic_load_explicit(&job->n_read, memory_order_acquire) > choice->sent.n_read;
+    struct generation_mark to;
+    return atomic_load_explicit(&choice->job->n_ready, memory_order_acquire) >
+               choice->sent.n_tokens ||
+           generation_progress(choice, &to);
 }
 
 bool generation_progress(const struct choice *choice, struct generation_mark *to)
 {
     const struct job *job = choice->job;
-    uint32_t n_read = atomic_load_explicit(&job->n_read, memory_order_acquire);
-    uint32_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
+    size_t n_read = atomic_load_explicit(&job->n_read, memory_order_acquire);
+    size_t n_found = atomic_load_explicit(&job->n_found, memory_order_relaxed);
+    size_t next =
+        choice->progress_tokens > 0 ? choice->sent.n_read + choice->progress_tokens : n_read;
     *to = choice->sent;
     if (n_read <= choice->sent.n_read)
         return false;
-    to->n_read = choice->sent.begun || n_found > n_read ? n_read : n_found;
+    if (!choice->sent.begun)
+        next = n_found;
+    if (next > job->n_prompt)
+        next = job->n_prompt;
+    if (next > n_read)
+        return false;
+    to->n_read = (uint32_t)next;
     to->begun = true;
     return true;
 }

@@ -33,6 +33,7 @@ struct api_limits {
     bool vectors_alone;     /* the model writes no text */
     bool request_templates; /* chat templates that are sent with requests are taken */
     bool reasoning;         /* what a template marks as reasoning is told apart from the answer */
+    size_t step_tokens;     /* of a prompt, in one step at most: its progress is told in so many */
 };
 
 struct generation_profile { /* what a request's profile says besides its steps */
@@ -57,10 +58,12 @@ enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64 };
 
 struct choice { /* one of the answers */
     struct job *job;
+    const struct job *scored; /* of the same prompt, with its log-probabilities; often job */
     struct generation_mark sent;
     struct reasoning reasoning; /* of chat dialects: how its text is told apart, and sent */
     struct tool_reader reader;  /* the same where the generation has tools */
     uint32_t n_logged;          /* then: tokens whose log-probabilities were sent */
+    size_t progress_tokens;     /* of the prompt, between two marks of its progress; 0: any */
     unsigned stage;             /* the dialect's own: what has been written before its text */
     char *echo;                 /* the prompt's text, where it is echoed; owned */
     size_t n_echo;
@@ -124,7 +127,8 @@ bool generation_finished(const struct generation *g);
 bool generation_has_news(const struct choice *choice);
 
 /* The next thing to be told of how far a prompt is read, as the mark that the choice then has:
- * first what was cached, then where the reading stands. False: nothing new. */
+ * first what was cached, then every so many tokens, last the whole prompt. So what is told does not
+ * depend on how the reading was cut, or on when the reader came. False: nothing new. */
 bool generation_progress(const struct choice *choice, struct generation_mark *to);
 
 /* Tokens of all choices together; each prompt's counted once. */

@@ -36,6 +36,8 @@ static const struct route routes[] = {
     {"/v1/chat/completions", "POST", post, WORK, &generate_handler, &openai_chat},
     {"/v1/responses", "POST", post, WORK, &generate_handler, &openai_responses},
     {"/responses", "POST", post, WORK, &generate_handler, &openai_responses},
+    {"/v1/responses/input_tokens", "POST", post, WORK, &text_count, &openai_responses_count},
+    {"/responses/input_tokens", "POST", post, WORK, &text_count, &openai_responses_count},
     {"/v1/messages", "POST", post, WORK, &generate_handler, &anthropic_messages},
     {"/v1/messages/count_tokens", "POST", post, WORK, &text_count, &anthropic_count},
     {"/v1/models", "GET", get, ROUTE_MODEL, &ops_models, &openai_chat},
@@ -97,5 +99,13 @@ static const struct route routes[] = {
 static_assert(sizeof routes / sizeof routes[0] < METRICS_ROUTES_MAX,
               "every route and \"other\" is counted");
 
-const struct route_table service_routes = {routes, sizeof routes / sizeof routes[0],
-                                           &native_dialect};
+static const struct route_realm realms[] = {
+    {"/v1/messages", &anthropic_messages},
+    {"/v1", &openai_chat},
+    {"/api", &ollama_chat},
+};
+
+const struct route_table service_routes = {
+    routes, sizeof routes / sizeof routes[0], &native_dialect,
+    realms, sizeof realms / sizeof realms[0],
+};

@@ -164,6 +164,7 @@ static void on_loaded(uv_work_t *work, int status)
         .max_inputs = s->max_inputs,
         .vectors_alone = service->model.model->shape.encoder,
         .reasoning = s->reasoning == REASONING_AUTO,
+        .step_tokens = s->step_tokens,
         .request_templates = s->request_templates,
     };
     service->shaping.vocabulary = engine_vocabulary;

@@ -131,8 +131,11 @@ static void build(struct jinja_heap *heap, void *context)
     what->opening = chat_opening_of(heap, messages);
     if (request->continue_final_message)
         what->final = final_text(heap, messages);
+    bool lists_alone = template->takes_lists && !template->takes_strings;
+    if (request->join_parts)
+        messages = chat_fill_content(heap, messages, lists_alone);
     if (request->join_parts && template->takes_lists != template->takes_strings)
-        messages = chat_join_parts(heap, messages, template->takes_lists);
+        messages = chat_join_parts(heap, messages, lists_alone);
     set(heap, variables, "messages", messages);
     set(heap, variables, "tools", optional(heap, request->tools));
     set(heap, variables, "documents", optional(heap, request->documents));

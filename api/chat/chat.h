@@ -47,7 +47,8 @@ struct chat_request {                          /* borrowed for the call; checked
     const struct chat_template *other; /* a template sent with the request; NULL: the model's */
     bool add_generation_prompt;
     bool continue_final_message; /* the prompt ends where the last message's content ends */
-    bool join_parts; /* lists of text parts become one string where the template takes no lists */
+    bool join_parts; /* lists of text parts become one string where the template takes no lists, and
+                        content that is null, or left out, an empty one */
 };
 
 struct chat_prompt { /* chat_prompt_free it */

@@ -173,16 +173,14 @@ static const struct jinja_value *member(struct jinja_heap *heap, struct jinja_va
     return of.kind == JINJA_DICT ? jinja_dict_text(heap, of.dict, name, strlen(name)) : NULL;
 }
 
-/* The same dict with another value of one of its keys. */
+/* The same dict with another value of one of its keys, or with one more. */
 static struct jinja_value with_member(struct jinja_heap *heap, struct jinja_value of,
                                       const char *name, struct jinja_value value)
 {
     struct jinja_dict *dict = jinja_dict_new(heap);
-    for (size_t i = 0; i < of.dict->n; i++) {
-        const struct jinja_pair *pair = &of.dict->pairs[i];
-        bool same = pair->key.kind == JINJA_STRING && jinja_is(pair->key.text, name);
-        jinja_dict_set(heap, dict, pair->key, same ? value : pair->value);
-    }
+    for (size_t i = 0; i < of.dict->n; i++)
+        jinja_dict_set(heap, dict, of.dict->pairs[i].key, of.dict->pairs[i].value);
+    jinja_dict_set(heap, dict, jinja_chars(heap, name), value);
     return jinja_dict_value(dict);
 }
 
@@ -267,6 +265,24 @@ static struct jinja_value split_content(struct jinja_heap *heap, struct jinja_va
     jinja_dict_set(heap, part, jinja_chars(heap, "text"), content);
     *list = jinja_dict_value(part);
     return jinja_list(heap, list, 1);
+}
+
+struct jinja_value chat_fill_content(struct jinja_heap *heap, struct jinja_value messages,
+                                     bool lists)
+{
+    struct jinja_items read = {0};
+    const struct jinja_value empty =
+        lists ? jinja_list(heap, NULL, 0) : jinja_string(jinja_text_new(heap, "", 0, true));
+    for (size_t i = 0; i < messages.list->n; i++) {
+        struct jinja_value message = messages.list->items[i];
+        const struct jinja_value *content = member(heap, message, "content");
+        const struct jinja_value *calls = member(heap, message, "tool_calls");
+        bool has_calls = calls != NULL && calls->kind == JINJA_LIST && calls->list->n > 0;
+        if (content == NULL ? !has_calls : content->kind == JINJA_NONE)
+            message = with_member(heap, message, "content", empty);
+        jinja_push(heap, &read, message);
+    }
+    return jinja_list(heap, read.items, read.n);
 }
 
 struct jinja_value chat_join_parts(struct jinja_heap *heap, struct jinja_value messages, bool split)

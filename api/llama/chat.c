@@ -109,7 +109,7 @@ static void put_more(struct json_writer *w, const struct generation *g, size_t i
             llama_put_timings(w, choice->job, to);
         return;
     }
-    llama_put_all_timings(w, g, i);
+    llama_put_final_timings(w, choice->job);
     if (!wishes->verbose)
         return;
     json_raw(w, ",\"__verbose\":");

@@ -10,6 +10,7 @@
 
 #include "api/dialect.h"
 #include "api/json/fields.h"
+#include "api/json/json.h"
 #include "api/served/served.h"
 
 #include <stddef.h>
@@ -21,6 +22,15 @@ extern const struct dialect llama_chat;
 extern const struct field_table llama_chat_fields;
 /* POST /chat/completions/input_tokens: the same body, {"input_tokens"}. */
 extern const struct dialect llama_count;
+
+/* What rows over other writers tell of a job as well: ,"timings":{...} of one that runs, as of the
+ * mark (job.progress is on), or of a finished one; ,"prompt_progress":{...} as of the mark. */
+void llama_put_timings(struct json_writer *w, const struct job *job,
+                       const struct generation_mark *to);
+void llama_put_final_timings(struct json_writer *w, const struct job *job);
+void llama_put_progress(struct json_writer *w, const struct job *job,
+                        const struct generation_mark *to);
+enum { LLAMA_TIMINGS_BOUND = 512 }; /* and of progress */
 
 /* GET /props and /slots: the bounds, and the bodies (0: no room). No prompt is ever shown. */
 size_t llama_props_bound(const struct served *served);

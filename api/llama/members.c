@@ -373,12 +373,14 @@ void llama_put_answer(struct json_writer *w, const struct generation *g, size_t 
         put_members(w, &facts, members, N_MEMBERS);
 }
 
-void llama_put_all_timings(struct json_writer *w, const struct generation *g, size_t i)
+void llama_put_final_timings(struct json_writer *w, const struct job *job)
 {
-    struct facts facts;
-    fill(&facts, g, i, &(struct generation_mark){.n_text = 0});
+    struct generation_times times;
+    generation_times(job, &times);
+    struct facts f = {.job = job, .prompt_ms = times.prefill, .predicted_ms = times.decode};
+    fill_timings(&f, job->n_prompt, job->n_cached, job->n_completion);
     json_raw(w, ",\"timings\":");
-    put_members(w, &facts, timings, N_TIMINGS);
+    put_members(w, &f, timings, N_TIMINGS);
 }
 
 size_t llama_answer_bound(const struct generation *g, size_t i)

@@ -38,16 +38,6 @@ enum status llama_read_wishes(const struct asking *a, struct generation *g, stru
 void llama_put_answer(struct json_writer *w, const struct generation *g, size_t i,
                       const struct generation_mark *from);
 size_t llama_answer_bound(const struct generation *g, size_t i);
-/* ,"timings":{...} of a job that runs, as of the mark; how far it has come is told (job.progress).
- */
-void llama_put_timings(struct json_writer *w, const struct job *job,
-                       const struct generation_mark *to);
-/* The same of a finished choice. */
-void llama_put_all_timings(struct json_writer *w, const struct generation *g, size_t i);
-enum { LLAMA_TIMINGS_BOUND = 512 }; /* and of progress */
-/* ,"prompt_progress":{...} as of the mark. */
-void llama_put_progress(struct json_writer *w, const struct job *job,
-                        const struct generation_mark *to);
 /* [...] of tokens [begin, end). */
 void llama_put_probabilities(struct json_writer *w, const struct generation *g,
                              const struct job *job, size_t begin, size_t end);

@@ -154,6 +154,13 @@ static bool write_progress(struct json_writer *w, struct generation *g, size_t i
     return true;
 }
 
+/* Whether what its echo says of the prompt is known: another job may read that. */
+static bool is_scored(const struct choice *choice)
+{
+    struct generation_ready ready = generation_ready(choice->scored);
+    return choice->scored->n_prompt_logprobs < 0 || ready.n_tokens > 0 || ready.finished;
+}
+
 /* False: no more can be written now. */
 static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
 {
@@ -169,6 +176,8 @@ static bool write_choice(struct json_writer *w, struct generation *g, size_t i)
         return false;
     bool more = ready.n_tokens > choice->sent.n_tokens;
     if (choice->stage == CHOICE_NEW && (more || ready.finished)) { /* the echo, by itself */
+        if (!is_scored(choice))
+            return true;
         if (!write_chunk(w, g, i, &choice->sent, false))
             return false;
     }

@@ -86,7 +86,7 @@ static void put_token_text(struct json_writer *w, const struct tokenizer *tokeni
  * and begin is 0, then tokens [begin, end). */
 struct entries {
     const struct generation *g;
-    const struct job *job;
+    const struct job *job, *scored;
     size_t n_prompt, begin, end;
 };
 
@@ -105,7 +105,7 @@ static const struct logprob_record *entry_record(const struct entries *e, size_t
 {
     if (i >= e->n_prompt)
         return &e->job->logprobs[e->begin + i - e->n_prompt];
-    return job_has_prompt_logprob(e->job, i) ? &e->job->prompt_logprobs[i] : NULL;
+    return job_has_prompt_logprob(e->scored, i) ? &e->scored->prompt_logprobs[i] : NULL;
 }
 
 static void put_top(struct json_writer *w, const struct entries *e, size_t i)
@@ -207,7 +207,7 @@ void openai_put_logprobs(struct json_writer *w, const struct generation *g,
         put_chat_logprobs(w, g, job, begin, end);
     } else {
         bool echoes = choice->n_echo > 0 && choice->stage == 0; /* not sent yet */
-        const struct entries e = {g, job, echoes ? job->n_prompt : 0, begin, end};
+        const struct entries e = {g, job, choice->scored, echoes ? job->n_prompt : 0, begin, end};
         put_completion_logprobs(w, &e, choice);
     }
 }

@@ -2,11 +2,12 @@
  * allocates nothing. */
 #include "api/responses/calls.h"
 
+#include "api/llama/llama.h"
 #include "api/responses/items.h"
 
 #include <string.h>
 
-enum { ENVELOPE = 384 };
+enum { ENVELOPE = 384 + LLAMA_TIMINGS_BOUND };
 
 static bool keep(struct json_writer *w, const struct generation *g, size_t before, size_t n_events)
 {
@@ -131,6 +132,7 @@ static bool write_delta(struct json_writer *w, struct generation *g, const struc
                &p, p.kind != ITEM_CALL);
     json_raw(w, p.kind == ITEM_TEXT ? ",\"logprobs\":[],\"delta\":" : ",\"delta\":");
     json_string(w, e->bytes, n);
+    responses_put_timings(w, g, false);
     json_raw(w, "}\n\n");
     if (!keep(w, g, before, 1))
         return false;

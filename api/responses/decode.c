@@ -41,6 +41,8 @@ static const struct field rows[] = {
     {"frequency_penalty", FIELD_NUMBER, .min = -2, .max = 2, .nullable = true,
      ASKED(frequency_penalty)},
     {"logit_bias", FIELD_ANY, .nullable = true, ASKED(logit_bias)},
+    {"timings_per_token", FIELD_BOOL, .nullable = true, ASKED(timings_per_token)},
+    {"return_progress", FIELD_BOOL, .nullable = true, ASKED(return_progress)},
     {"previous_response_id", FIELD_NONE, .refused = keeps_nothing},
     {"conversation", FIELD_NONE, .refused = keeps_nothing},
     {"background", FIELD_NONE, .refused = "answers are made while the client waits"},
@@ -144,6 +146,8 @@ static enum status keep_wishes(const struct asking *a, struct generation *g, str
         .temperature = v->temperature,
         .top_p = v->top_p,
         .max_output_tokens = v->max_tokens,
+        .tells_timings = v->timings_per_token,
+        .tells_progress = v->return_progress,
     };
     struct json_span *const kept[] = {&wishes->instructions, &wishes->metadata, &wishes->tools,
                                       &wishes->tool_choice, &wishes->format};
@@ -202,6 +206,8 @@ static enum status decode(struct generation *g, const struct generation_source *
     a.builder.default_tokens = SIZE_MAX;
     a.builder.answer_only = true;
     a.builder.no_cache = !a.values.cache_prompt;
+    a.builder.progress =
+        a.values.stream && (a.values.return_progress || a.values.timings_per_token);
     if (status == STATUS_OK)
         status = add_input(&a, g, err);
     asking_end(&a, g, status);
@@ -213,6 +219,33 @@ static enum answer_form form(const struct generation *g, const char *accept)
     (void)accept; /* clients of this API say application/json and read events all the same */
     return g->stream ? ANSWER_SSE : ANSWER_JSON;
 }
+
+/* --- the count of an input's tokens --- */
+
+static size_t count_bound(const struct generation *g)
+{
+    (void)g;
+    return 96;
+}
+
+static size_t count(const struct generation *g, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_name_text(&w, "{", "object", "response.input_tokens");
+    json_name_uint(&w, ",", "input_tokens", g->choices[0].job->n_prompt);
+    json_raw(&w, "}\n");
+    return w.full ? 0 : w.n;
+}
+
+const struct dialect openai_responses_count = {
+    .name = "openai responses count",
+    .fields = &openai_response_fields,
+    .on_pool = true,
+    .decode = decode,
+    .whole_bound = count_bound,
+    .whole = count,
+    .error = json_error,
+};
 
 const struct dialect openai_responses = {
     .name = "openai responses",

@@ -2,6 +2,7 @@
  * the model thought and one for its answer, each added, filled and done, between the response's
  * beginning and its end. Each call writes as many whole events as fit. Loop thread; allocates
  * nothing. */
+#include "api/llama/llama.h"
 #include "api/responses/calls.h"
 #include "api/responses/items.h"
 
@@ -11,7 +12,7 @@ enum { STREAM_NEW, STREAM_CREATED, STREAM_RUNNING }; /* a generation's stage */
 /* A choice's stage: a step of the thought's item, then of the answer's, then STAGE_OVER. */
 enum { STEP_ADD_ITEM, STEP_ADD_PART, STEP_TEXT, STEP_END_PART, STEP_END_ITEM, N_STEPS };
 enum { STAGE_ANSWER = N_STEPS, STAGE_OVER = 2 * N_STEPS };
-enum { ENVELOPE = 384 };
+enum { ENVELOPE = 384 + 2 * LLAMA_TIMINGS_BOUND };
 
 /* An event that did not fit is taken back whole. */
 static bool keep(struct json_writer *w, const struct generation *g, size_t before)
@@ -30,13 +31,22 @@ static void open_event(struct json_writer *w, const struct generation *g, const 
     json_name_uint(w, ",", "sequence_number", responses_wishes(g)->sequence);
 }
 
+/* to: how far the prompt is read, where that is what it tells; NULL: it does not. */
 static bool write_response(struct json_writer *w, const struct generation *g, const char *type,
-                           enum response_status status, const struct reasoning *r)
+                           enum response_status status, const struct reasoning *r,
+                           const struct generation_mark *to)
 {
+    const struct job *job = g->choices[0].job;
     size_t before = w->n;
     open_event(w, g, type);
     json_raw(w, ",\"response\":");
     responses_put(w, g, status, r);
+    if (to != NULL)
+        llama_put_progress(w, job, to);
+    if (to != NULL && responses_wishes(g)->tells_timings)
+        llama_put_timings(w, job, to);
+    if (status == RESPONSE_COMPLETED || status == RESPONSE_INCOMPLETE)
+        responses_put_timings(w, g, true);
     json_raw(w, "}\n\n");
     return keep(w, g, before);
 }
@@ -128,6 +138,7 @@ static bool write_delta(struct json_writer *w, struct generation *g,
         responses_put_logprobs(w, g, wishes->next_token, wishes->next_token + n_tokens);
     json_raw(w, ",\"delta\":");
     json_string(w, text + *begin, end - *begin);
+    responses_put_timings(w, g, false);
     json_raw(w, "}\n\n");
     if (!keep(w, g, before))
         return false;
@@ -240,8 +251,22 @@ static bool write_end(struct json_writer *w, struct generation *g)
     struct choice *choice = &g->choices[0];
     enum response_status status = responses_status(choice->job);
     const struct reasoning *r = status != RESPONSE_FAILED ? &choice->reasoning : NULL;
-    g->complete = choice->sent.done = write_response(w, g, types[status], status, r);
+    g->complete = choice->sent.done = write_response(w, g, types[status], status, r, NULL);
     return false;
+}
+
+/* How far the prompt is read, before there is an answer. */
+static bool write_progress(struct json_writer *w, struct generation *g)
+{
+    struct choice *choice = &g->choices[0];
+    struct generation_mark to;
+    while (generation_progress(choice, &to)) {
+        if (responses_wishes(g)->tells_progress && choice->sent.n_tokens == 0 &&
+            !write_response(w, g, "response.in_progress", RESPONSE_RUNNING, NULL, &to))
+            return false;
+        choice->sent = to;
+    }
+    return true;
 }
 
 /* The next event of what is ready. False: there is none now, or no room for it. */
@@ -253,11 +278,13 @@ static bool write_next(struct json_writer *w, struct generation *g,
     if (g->stage < STREAM_RUNNING) {
         if (!write_response(w, g,
                             g->stage == STREAM_NEW ? "response.created" : "response.in_progress",
-                            RESPONSE_RUNNING, NULL))
+                            RESPONSE_RUNNING, NULL, NULL))
             return false;
         g->stage++;
         return true;
     }
+    if (choice->job->progress && !write_progress(w, g))
+        return false;
     if (g->tools != NULL)
         return responses_write_told(w, g, ready) && ready->finished && write_end(w, g);
     bool over = ready->finished || choice->reasoning.stage == REASONING_OVER;

@@ -25,7 +25,8 @@ struct response_wishes { /* a generation's: what answers repeat of a body, and a
     double temperature, top_p;
     uint64_t max_output_tokens; /* 0: none were named */
     uint64_t top_logprobs;
-    bool logprobs; /* asked for */
+    bool logprobs;                      /* asked for */
+    bool tells_timings, tells_progress; /* of a stream: as llama.cpp's server does */
 
     uint64_t sequence; /* the next event's number */
     size_t n_items;    /* with tools: begun */
@@ -65,6 +66,8 @@ void responses_put_part(struct json_writer *w, const struct generation *g,
 /* ,"logprobs":[...] of tokens; an empty list where none were asked for. */
 void responses_put_logprobs(struct json_writer *w, const struct generation *g, size_t begin,
                             size_t end);
+/* ,"timings":{...} of an event, where the body wants them; finished: the job is. */
+void responses_put_timings(struct json_writer *w, const struct generation *g, bool finished);
 void responses_put_id(struct json_writer *w, const struct generation *g, const char *prefix);
 
 /* Bytes of the object without output, and what output of so much text and so many tokens adds. */

@@ -1,4 +1,4 @@
-/* responses.h - OpenAI's Responses API, without a memory: a row of the dialect table.
+/* responses.h - OpenAI's Responses API, without a memory: rows of the dialect table.
  *
  * POST /v1/responses: every request brings its whole conversation, and nothing is kept. Unknown
  * fields are let be; a known one that cannot be honoured is refused by name. The decoder on any
@@ -10,4 +10,6 @@
 #include "api/json/fields.h"
 
 extern const struct dialect openai_responses;
+/* POST /v1/responses/input_tokens: the same body; it is counted and never submitted. */
+extern const struct dialect openai_responses_count;
 extern const struct field_table openai_response_fields;

@@ -1,5 +1,6 @@
 /* whole.c - a finished response as one JSON object, and the parts that events write like it. Loop
  * thread; allocates nothing. */
+#include "api/llama/llama.h"
 #include "api/responses/items.h"
 
 #include <string.h>
@@ -183,6 +184,19 @@ static void put_error(struct json_writer *w, const struct job *job)
     json_raw(w, "}");
 }
 
+static void put_completed_at(struct json_writer *w, const struct generation *g,
+                             enum response_status status)
+{
+    const struct job *job = g->choices[0].job;
+    if (status != RESPONSE_COMPLETED) {
+        json_raw(w, ",\"completed_at\":null");
+        return;
+    }
+    uint64_t end_ns = job->last_token_ns > job->read_ns ? job->last_token_ns : job->read_ns;
+    uint64_t took_ns = end_ns > job->arrived_ns ? end_ns - job->arrived_ns : 0;
+    json_name_uint(w, ",", "completed_at", g->created + took_ns / 1000000000u);
+}
+
 void responses_put(struct json_writer *w, const struct generation *g, enum response_status status,
                    const struct reasoning *r)
 {
@@ -190,6 +204,7 @@ void responses_put(struct json_writer *w, const struct generation *g, enum respo
     responses_put_id(w, g, "resp");
     json_name_text(w, ",", "object", "response");
     json_name_uint(w, ",", "created_at", g->created);
+    put_completed_at(w, g, status);
     json_name_text(w, ",", "status", status_name(status));
     json_name_text(w, ",", "model", g->model);
     if (status == RESPONSE_FAILED)
@@ -209,6 +224,21 @@ void responses_put(struct json_writer *w, const struct generation *g, enum respo
     else
         json_raw(w, ",\"usage\":null");
     json_raw(w, "}");
+}
+
+void responses_put_timings(struct json_writer *w, const struct generation *g, bool finished)
+{
+    const struct job *job = g->choices[0].job;
+    if (!responses_wishes(g)->tells_timings)
+        return;
+    if (finished) {
+        llama_put_final_timings(w, job);
+    } else {
+        const struct generation_ready ready = generation_ready(job);
+        const struct generation_mark now = {.n_read = (uint32_t)job->n_prompt,
+                                            .n_tokens = (uint32_t)ready.n_tokens};
+        llama_put_timings(w, job, &now);
+    }
 }
 
 size_t responses_bound(const struct generation *g)

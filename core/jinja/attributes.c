@@ -4,6 +4,7 @@
  * is undefined and says why when it is used. */
 #include "jinja/attributes.h"
 
+#include "jinja/evaluate.h"
 #include "jinja/iterate.h"
 #include "jinja/library/strings.h"
 #include "jinja/loop.h"
@@ -211,8 +212,10 @@ static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
         *out = v.cycler->items.items[v.cycler->at];
         return true;
     }
-    if (v.kind == JINJA_MACRO && jinja_is(name, "name")) {
-        *out = jinja_string(jinja_loop_macro_name(v.macro));
+    if (v.kind == JINJA_MACRO)
+        return evaluate_macro_attribute(heap, v.macro, name, out);
+    if (v.kind == JINJA_BIGINT && (jinja_is(name, "real") || jinja_is(name, "numerator"))) {
+        *out = v;
         return true;
     }
     if ((v.kind == JINJA_INT || v.kind == JINJA_BOOL) &&

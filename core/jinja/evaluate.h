@@ -30,7 +30,7 @@ struct jinja_run {
 };
 
 struct jinja_macro {
-    const struct jinja_text *name; /* first: loop.h */
+    const struct jinja_text *name;
     const struct jinja_node *node; /* a MACRO or a CALL_BLOCK */
     struct jinja_scope *scope;     /* it was made in */
 };
@@ -48,6 +48,10 @@ struct jinja_value evaluate_body(struct jinja_run *run, const struct jinja_node 
 void evaluate_set(struct jinja_run *run, const struct jinja_text *name, struct jinja_value value);
 void evaluate_open(struct jinja_run *run, struct jinja_scope *scope); /* zeroed, the caller's */
 void evaluate_close(struct jinja_run *run);
+
+/* What a macro says of itself: its name, its arguments' names, what else it takes. */
+bool evaluate_macro_attribute(struct jinja_heap *heap, const struct jinja_macro *macro,
+                              const struct jinja_text *name, struct jinja_value *out);
 
 /* Functions that every template has; NULL: there is none of that name. */
 const struct jinja_function *functions_find(const struct jinja_text *name);

@@ -49,6 +49,8 @@ static struct jinja_dict *pairs_of(struct jinja_heap *heap, const struct jinja_a
         for (size_t i = 0; i < from->n; i++)
             jinja_dict_set(heap, dict, from->pairs[i].key, from->pairs[i].value);
     } else if (args->n == 1) {
+        if (args->at[0].kind == JINJA_UNDEFINED)
+            jinja_fail_undefined(heap, args->at[0]);
         struct jinja_iter *iter = jinja_iterate(heap, args->at[0]);
         for (struct jinja_value v; jinja_next(iter, &v);) {
             struct jinja_items pair = jinja_collect(heap, v);

@@ -18,7 +18,8 @@ static bool over_chars(struct jinja_iter *iter, struct jinja_value *out)
     if (iter->at >= text->n)
         return false;
     size_t end = iter->at + jinja_char_size(text, iter->at);
-    *out = jinja_string(jinja_part(iter->heap, text, iter->at, end));
+    const struct jinja_text *one = jinja_part(iter->heap, text, iter->at, end);
+    *out = jinja_string(jinja_marked(iter->heap, one, false)); /* as Python's own str has it */
     iter->at = end;
     return true;
 }

@@ -101,8 +101,3 @@ const struct jinja_function jinja_loop_methods[] = {
     {"changed", changed, NULL, 0, "LoopContext"},
 };
 const size_t jinja_loop_n_methods = sizeof jinja_loop_methods / sizeof jinja_loop_methods[0];
-
-const struct jinja_text *jinja_loop_macro_name(const struct jinja_macro *macro)
-{
-    return ((const struct jinja_macro_name *)(const void *)macro)->name;
-}

@@ -4,8 +4,6 @@
 #include "jinja/args.h"
 #include "jinja/iterate.h"
 
-struct jinja_macro;
-
 struct jinja_loop {
     struct jinja_iter *iter;
     struct jinja_value over; /* what is walked through; its length where it has one */
@@ -20,8 +18,3 @@ bool jinja_loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop,
                           const struct jinja_text *name, struct jinja_value *out);
 extern const struct jinja_function jinja_loop_methods[];
 extern const size_t jinja_loop_n_methods;
-
-struct jinja_macro_name { /* the beginning of a macro (evaluate.h) */
-    const struct jinja_text *name;
-};
-const struct jinja_text *jinja_loop_macro_name(const struct jinja_macro *macro);

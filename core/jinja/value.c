@@ -4,6 +4,7 @@
 #include "jinja/text.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct jinja_value jinja_none(void)
@@ -216,11 +217,12 @@ bool jinja_as_int(struct jinja_value v, int64_t *out)
 /* Digits beyond 64 bits as a double; far ones become infinite. */
 static double digits_value(const struct jinja_text *digits)
 {
-    double value = 0;
-    bool negative = digits->n > 0 && digits->bytes[0] == '-';
-    for (size_t i = negative; i < digits->n; i++)
-        value = value * 10 + (digits->bytes[i] - '0');
-    return negative ? -value : value;
+    char copy[400]; /* more digits than any double has before its point */
+    if (digits->n >= sizeof copy)
+        return digits->bytes[0] == '-' ? -INFINITY : INFINITY;
+    memcpy(copy, digits->bytes, digits->n);
+    copy[digits->n] = '\0';
+    return strtod(copy, NULL);
 }
 
 bool jinja_as_double(struct jinja_value v, double *out)

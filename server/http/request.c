@@ -228,7 +228,7 @@ static void count_refusal(struct request *r, unsigned status)
 
 static const struct dialect *dialect_of(const struct request *r)
 {
-    return r->dialect != NULL ? r->dialect : route_dialect(&r->service->routes, r->route);
+    return r->dialect != NULL ? r->dialect : route_dialect(&r->service->routes, r->route, r->path);
 }
 
 /* While the library reads it takes no answers. */

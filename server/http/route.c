@@ -51,7 +51,19 @@ const char *route_label(const struct route *route)
     return route->label != NULL ? route->label : route->path;
 }
 
-const struct dialect *route_dialect(const struct route_table *table, const struct route *route)
+static bool is_within(const char *path, const char *realm)
 {
-    return route != NULL && route->dialect != NULL ? route->dialect : table->dialect;
+    size_t n = strlen(realm);
+    return strncmp(path, realm, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+const struct dialect *route_dialect(const struct route_table *table, const struct route *route,
+                                    const char *path)
+{
+    if (route != NULL)
+        return route->dialect != NULL ? route->dialect : table->dialect;
+    for (size_t i = 0; i < table->n_realms; i++)
+        if (is_within(path, table->realms[i].path))
+            return table->realms[i].dialect;
+    return table->dialect;
 }

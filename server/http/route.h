@@ -32,10 +32,17 @@ struct route {
     const char *label;             /* where another route has the path, too; NULL: the path */
 };
 
+struct route_realm {  /* paths of one API, those that have no route among them */
+    const char *path; /* itself, and all below it */
+    const struct dialect *dialect;
+};
+
 struct route_table {
     const struct route *routes; /* [n] */
     size_t n;
-    const struct dialect *dialect; /* of errors where no route has one */
+    const struct dialect *dialect;    /* of errors where neither route nor realm has one */
+    const struct route_realm *realms; /* [n_realms] */
+    size_t n_realms;
 };
 
 /* Byte by byte; of several with this path the one that allows the method, else the first. NULL:
@@ -49,5 +56,6 @@ bool route_allows(const struct route *route, const char *method);
 /* Its place among the metrics' routes; NULL: one after the last, "other". */
 size_t route_index(const struct route_table *table, const struct route *route);
 const char *route_label(const struct route *route);
-/* The language of its answers, errors included; route NULL: the table's own. */
-const struct dialect *route_dialect(const struct route_table *table, const struct route *route);
+/* The language of its answers, errors included; route NULL: that of the path's realm. */
+const struct dialect *route_dialect(const struct route_table *table, const struct route *route,
+                                    const char *path);

@@ -125,8 +125,8 @@ def page(expected):
         text += f"| test_{name} | {count(name, 'pass')} | {n_all - n_never} | {n_never} |\n"
     for kinds, title in ((("fail",), "Eligible, and do not pass"),
                          (("either",), "Depend on the moment"), (("never",), "Not eligible")):
-        text += f"\n## {title}\n"
         reasons = dict.fromkeys(why for kind, why in expected.values() if kind in kinds)
+        text += f"\n## {title}\n" if reasons else ""
         for reason in reasons:
             tests = [test for test, row in expected.items()
                      if row[0] in kinds and row[1] == reason]

@@ -151,3 +151,20 @@ def test_one_prompt_is_cached_for_all(serve):
         now = service.metrics().value("smallmind_prefix_cache_hit_tokens_total")
         assert now >= hits + 32, ask.__name__
         hits = now
+
+
+def test_errors_below_a_path_have_the_shape_of_its_api(serve):
+    service = serve("--chat-template", "chatml")
+    def shape(path):
+        for method, status in [("POST", 404), ("GET", 404)]:
+            answer = service.request(method, path, {} if method == "POST" else None)
+            assert answer.status == status
+        return answer.json()
+    for path in ["/v1/messages/batches", "/v1/messages/count_tokens/x"]:
+        body = shape(path)
+        assert body["type"] == "error" and body["error"]["type"] == "not_found_error"
+        assert body["request_id"]
+    for path in ["/api", "/api/nothing", "/api/chat/x"]:
+        assert isinstance(shape(path)["error"], str)
+    for path in ["/v1", "/v1/nothing", "/v1/messagesx", "/apix", "/nothing", "/v1/responses/r_1"]:
+        assert shape(path)["error"]["code"] == "not_found"

@@ -160,6 +160,32 @@ def test_the_prompt_echoed_has_logprobs_too(service):
     assert again["logprobs"]["token_logprobs"][:-1] == found["token_logprobs"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_all_answers_of_a_prompt_share_its_logprobs(service, stream):
+    body = dict(prompt=[PROMPT, PROMPT + " a"], max_tokens=3, echo=True, logprobs=1, seed=7)
+    alone = [complete(service, **dict(body, prompt=prompt))["choices"][0]["logprobs"]
+             for prompt in body["prompt"]]
+    found = [{} for _ in range(6)]
+    if stream:
+        for chunk in chunks_of(service, **body, n=3):
+            for choice in chunk["choices"]:
+                for key, values in (choice["logprobs"] or {}).items():
+                    found[choice["index"]].setdefault(key, []).extend(values)
+    else:
+        for choice in complete(service, **body, n=3)["choices"]:
+            found[choice["index"]] = choice["logprobs"]
+    for i, one in enumerate(found):
+        want = alone[i // 3]
+        n = len(want["tokens"]) - 3
+        for key in want:
+            assert one[key][:n] == want[key][:n], (i, key)
+    for n in [2, 3]:
+        none = complete(service, **dict(body, max_tokens=0, logprobs=None), n=n)["choices"]
+        scored = complete(service, **dict(body, max_tokens=0), n=n)["choices"]
+        assert [one["text"] for one in none] == [one["text"] for one in scored]
+        assert all(one["logprobs"]["token_logprobs"][1:] for one in scored)
+
+
 def test_ids_are_echoed_as_text(service):
     ids = service.post("/tokenize", {"text": "café über", "add_special": True}).json()["tokens"]
     body = complete(service, prompt=ids, max_tokens=0, echo=True)

@@ -156,12 +156,48 @@ def test_events_say_what_the_whole_answer_says(shared, fields):
     whole = ask(service, **body)
     streamed = collect(all_events(service, PATH, body))
     for each in (whole, streamed):
-        for key in ("id", "created_at"):
+        for key in ("id", "created_at", "completed_at"):
             each.pop(key)
         each["usage"].pop("input_tokens_details")
         for item in each["output"]:
             item.pop("id")
     assert streamed == whole
+
+
+def test_when_a_response_was_completed_is_said(chat):
+    done = ask(chat, max_output_tokens=1, stop=["a"], temperature=0)
+    ended = ask(chat, temperature=0, stop=[text_of(ask(chat, temperature=0))[:1]])
+    assert done["status"] == "incomplete" and done["completed_at"] is None
+    assert ended["status"] == "completed" and ended["completed_at"] >= ended["created_at"]
+
+
+def test_an_input_is_counted(chat):
+    for path in [PATH + "/input_tokens", "/responses/input_tokens"]:
+        body = {"model": "any", "input": INPUT, "instructions": "Be brief."}
+        counted = chat.post(path, body)
+        assert counted.status == 200 and counted.json() == {
+            "object": "response.input_tokens",
+            "input_tokens": ask(chat, **body)["usage"]["input_tokens"]}
+        assert chat.post(path, {"model": "any"}).error()["param"] == "input"
+
+
+def test_progress_and_timings_are_told_where_they_are_asked_for(shared):
+    service = shared("--chat-template", "chatml", "--context", 4096, "--step-tokens", 64,
+                     model=models.small())
+    body = {"model": "any", "input": "ab " * 90, "max_output_tokens": 6, "ignore_eos": True,
+            "cache_prompt": False}
+    plain = all_events(service, PATH, body)
+    assert not any("timings" in data or "prompt_progress" in data for _, data in plain)
+    told = all_events(service, PATH, {**body, "timings_per_token": True, "return_progress": True})
+    progress = [data["prompt_progress"] for _, data in told if "prompt_progress" in data]
+    n_prompt = plain[-1][1]["response"]["usage"]["input_tokens"]
+    assert [one["processed"] for one in progress] == [*range(0, n_prompt, 64), n_prompt]
+    assert all(one["total"] == n_prompt and one["cache"] == 0 for one in progress)
+    assert {name for name, data in told if "prompt_progress" in data} == {"response.in_progress"}
+    assert all(("timings" in data) == (name == "response.incomplete" or name.endswith(".delta") or
+                                       "prompt_progress" in data) for name, data in told)
+    assert told[-1][1]["timings"]["predicted_n"] == 6
+    assert [data["sequence_number"] for _, data in told] == list(range(len(told)))
 
 
 def test_what_the_model_thinks_is_an_item_of_its_own(serve, tmp_path):

@@ -170,3 +170,22 @@ def test_templates_of_requests_need_the_setting_and_are_bounded(serve):
                            ("\n{% include 'x' %}", "line 2")]:
         status, answer = ask(template)
         assert status in (400, 413) and word in answer["error"]["message"], answer
+
+
+def test_content_that_is_null_or_missing_is_an_empty_text_in_chats(serve, tmp_path):
+    lists_alone = tmp_path / "lists.jinja"
+    lists_alone.write_text("{% for m in messages %}{{ m.role }}{% for p in m.content %}"
+                           "{{ p.text + '' }}{% endfor %};{% endfor %}")
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    for template in ["chatml", lists_alone]:
+        service = serve("--chat-template", template)
+        def n_prompt(**answer):
+            messages = [*TALK, {"role": "assistant", **answer}, *TALK]
+            response = service.post("/v1/chat/completions",
+                                    {"model": "m", "messages": messages, "max_tokens": 1})
+            assert response.status == 200, response.body
+            return response.json()["usage"]["prompt_tokens"]
+        for rest in [{}, {"tool_calls": None}, {"tool_calls": []}, {"tool_calls": [call]},
+                     {"function_call": None, "refusal": "no"}]:
+            want = n_prompt(content="", **rest)
+            assert n_prompt(content=None, **rest) == want == n_prompt(**rest), rest

@@ -104,7 +104,7 @@ static const struct route stub_routes[] = {
     {"/later", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &later, NULL, NULL},
     {"/pool", "POST", "POST", ROUTE_OPEN | ROUTE_BODY, &pool, NULL, NULL},
 };
-static const struct route_table stubs = {stub_routes, 3, &native_dialect};
+static const struct route_table stubs = {.routes = stub_routes, .n = 3, .dialect = &native_dialect};
 
 static char program[] = "smallmind", verb[] = "serve";
 

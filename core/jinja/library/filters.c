@@ -139,19 +139,27 @@ const struct jinja_function *filters_find(const struct jinja_text *name)
     return found != NULL ? found : args_find(own, sizeof own / sizeof own[0], name->bytes, name->n);
 }
 
+/* What is not a text has no name, and what cannot be a key of a dict cannot be asked for. */
+static bool can_be_name(struct jinja_heap *heap, struct jinja_value v)
+{
+    if (v.kind == JINJA_LIST || v.kind == JINJA_DICT)
+        jinja_fail(heap, "unhashable type: '%s'", jinja_type_name(v));
+    return v.kind == JINJA_STRING;
+}
+
 /* `filter` and `test` ask whether there is one of a name. */
 static struct jinja_value is_filter(struct jinja_heap *heap, struct jinja_value self,
                                     const struct jinja_value *a, const struct jinja_args *args)
 {
     (void)a, (void)args;
-    return jinja_bool(filters_find(args_text(heap, self)) != NULL);
+    return jinja_bool(can_be_name(heap, self) && filters_find(self.text) != NULL);
 }
 
 static struct jinja_value is_test(struct jinja_heap *heap, struct jinja_value self,
                                   const struct jinja_value *a, const struct jinja_args *args)
 {
     (void)a, (void)args;
-    return jinja_bool(filters_find_test(args_text(heap, self)) != NULL);
+    return jinja_bool(can_be_name(heap, self) && filters_find_test(self.text) != NULL);
 }
 
 const struct jinja_function *filters_find_test(const struct jinja_text *name)

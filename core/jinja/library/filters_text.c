@@ -171,14 +171,15 @@ FILTER(indent)
 FILTER(truncate_text)
 {
     (void)args;
-    const struct jinja_text *text = args_text(heap, self);
+    size_t n_items = 0;
     struct jinja_value dots = jinja_chars(heap, "...");
     const struct jinja_text *end = is_given(a[2]) ? args_text(heap, a[2]) : dots.text;
     int64_t length = args_int(heap, a[0], 255), leeway = args_int(heap, a[3], 5);
     if (length < (int64_t)end->n_chars || leeway < 0)
         jinja_fail(heap, "truncate needs a length that its end fits into, and no negative leeway");
-    if (text->n_chars <= (uint64_t)length + (uint64_t)leeway)
-        return self;
+    if (jinja_length(self, &n_items) && n_items <= (uint64_t)length + (uint64_t)leeway)
+        return self; /* a list as well */
+    const struct jinja_text *text = args_text(heap, self);
     size_t kept = jinja_char_offset(text, (size_t)length - end->n_chars);
     const struct jinja_text *cut = jinja_part(heap, text, 0, kept);
     if (!args_bool(a[1], false)) {
@@ -244,34 +245,6 @@ FILTER(urlencode)
     return jinja_string(jinja_finish(&b));
 }
 
-FILTER(filesizeformat)
-{
-    static const char *const decimal[] = {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"};
-    static const char *const binary[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
-    (void)args;
-    double bytes = 0, base = args_bool(a[0], false) ? 1024 : 1000, unit = base;
-    char text[64];
-    if (self.kind == JINJA_STRING) {
-        struct jinja_builder digits = {.heap = heap};
-        jinja_add_text(&digits, self.text);
-        jinja_add(&digits, "", 1, false);
-        bytes = numbers_read_double(digits.bytes);
-    } else if (!jinja_as_double(self, &bytes)) {
-        jinja_fail(heap, "filesizeformat needs a number, not '%s'", jinja_type_name(self));
-    }
-    if (bytes < base) {
-        snprintf(text, sizeof text, bytes == 1 ? "1 Byte" : "%.0f Bytes", trunc(bytes));
-        return jinja_chars(heap, text);
-    }
-    size_t i = 0;
-    while (i < 7 && bytes >= unit * base) {
-        unit *= base;
-        i++;
-    }
-    snprintf(text, sizeof text, "%.1f %s", bytes / unit, (base == 1024 ? binary : decimal)[i]);
-    return jinja_chars(heap, text);
-}
-
 /* float() of a text; false: it is not one. */
 static bool read_float(const struct jinja_text *text, double *out)
 {
@@ -298,6 +271,28 @@ static bool read_float(const struct jinja_text *text, double *out)
     char *after;
     *out = strtod(digits, &after);
     return *after == '\0';
+}
+
+FILTER(filesizeformat)
+{
+    static const char *const decimal[] = {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"};
+    static const char *const binary[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};
+    (void)args;
+    double bytes = 0, base = args_bool(a[0], false) ? 1024 : 1000, unit = base;
+    char text[64];
+    if (self.kind == JINJA_STRING ? !read_float(self.text, &bytes) : !jinja_as_double(self, &bytes))
+        jinja_fail(heap, "filesizeformat needs a number, not '%s'", jinja_type_name(self));
+    if (bytes < base) {
+        snprintf(text, sizeof text, bytes == 1 ? "1 Byte" : "%.0f Bytes", trunc(bytes));
+        return jinja_chars(heap, text);
+    }
+    size_t i = 0;
+    while (i < 7 && bytes >= unit * base) {
+        unit *= base;
+        i++;
+    }
+    snprintf(text, sizeof text, "%.1f %s", bytes / unit, (base == 1024 ? binary : decimal)[i]);
+    return jinja_chars(heap, text);
 }
 
 /* int() of a text in a base; false: it is not one. */

@@ -476,7 +476,9 @@ const struct jinja_text *format_percent(struct jinja_heap *heap, const struct ji
         add_percent(&b, value.kind == JINJA_ABSENT ? next_value(heap, &from) : value, &spec);
     }
     bool some_left = v.kind == JINJA_TUPLE ? from.next < v.list->n : from.next == 0;
-    if (!named && some_left && v.kind != JINJA_DICT)
+    bool has_members = v.kind == JINJA_DICT || v.kind == JINJA_LIST || v.kind == JINJA_RANGE ||
+                       v.kind == JINJA_UNDEFINED;
+    if (!named && some_left && !has_members)
         jinja_fail(heap, "not all arguments converted during string formatting");
     return jinja_finish(&b);
 }

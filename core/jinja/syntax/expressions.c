@@ -84,6 +84,8 @@ static struct jinja_node *read_name(struct jinja_parser *p)
         return constant(p, value);
     struct jinja_node *node = syntax_node(p, JINJA_N_NAME, line);
     node->name = name;
+    if (jinja_is(name, "lipsum"))
+        syntax_lacks(p, line, "the function 'lipsum' is not supported");
     if (p->macro != NULL) {
         p->macro->uses_caller = p->macro->uses_caller || jinja_is(name, "caller");
         p->macro->uses_varargs = p->macro->uses_varargs || jinja_is(name, "varargs");
