@@ -4,7 +4,6 @@
  * is undefined and says why when it is used. */
 #include "jinja/attributes.h"
 
-#include "jinja/evaluate.h"
 #include "jinja/iterate.h"
 #include "jinja/library/strings.h"
 #include "jinja/loop.h"
@@ -213,7 +212,7 @@ static bool own_attribute(struct jinja_heap *heap, struct jinja_value v,
         return true;
     }
     if (v.kind == JINJA_MACRO)
-        return evaluate_macro_attribute(heap, v.macro, name, out);
+        return jinja_loop_macro_attribute(heap, v.macro, name, out);
     if (v.kind == JINJA_BIGINT && (jinja_is(name, "real") || jinja_is(name, "numerator"))) {
         *out = v;
         return true;

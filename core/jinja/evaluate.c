@@ -211,28 +211,6 @@ static struct jinja_value call_macro(struct jinja_run *run, const struct jinja_m
     return text;
 }
 
-bool evaluate_macro_attribute(struct jinja_heap *heap, const struct jinja_macro *macro,
-                              const struct jinja_text *name, struct jinja_value *out)
-{
-    const struct jinja_node *node = macro->node;
-    struct jinja_items names = {0};
-    for (const struct jinja_node *p = node->a; p != NULL; p = p->next)
-        jinja_push(heap, &names, jinja_string(p->name));
-    if (jinja_is(name, "name"))
-        *out = jinja_string(macro->name);
-    else if (jinja_is(name, "arguments"))
-        *out = jinja_tuple(heap, names.items, names.n);
-    else if (jinja_is(name, "catch_kwargs"))
-        *out = jinja_bool(node->uses_kwargs);
-    else if (jinja_is(name, "catch_varargs"))
-        *out = jinja_bool(node->uses_varargs);
-    else if (jinja_is(name, "caller"))
-        *out = jinja_bool(node->uses_caller);
-    else
-        return false;
-    return true;
-}
-
 static struct jinja_value call_value(struct jinja_run *run, struct jinja_value v,
                                      const struct jinja_args *args)
 {

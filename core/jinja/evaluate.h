@@ -49,9 +49,5 @@ void evaluate_set(struct jinja_run *run, const struct jinja_text *name, struct j
 void evaluate_open(struct jinja_run *run, struct jinja_scope *scope); /* zeroed, the caller's */
 void evaluate_close(struct jinja_run *run);
 
-/* What a macro says of itself: its name, its arguments' names, what else it takes. */
-bool evaluate_macro_attribute(struct jinja_heap *heap, const struct jinja_macro *macro,
-                              const struct jinja_text *name, struct jinja_value *out);
-
 /* Functions that every template has; NULL: there is none of that name. */
 const struct jinja_function *functions_find(const struct jinja_text *name);

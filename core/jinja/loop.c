@@ -1,6 +1,7 @@
 /* loop.c - what `loop` answers. Looks one item ahead only when it is asked for what comes. */
 #include "jinja/loop.h"
 
+#include "jinja/evaluate.h"
 #include "jinja/text.h"
 
 bool jinja_loop_next(struct jinja_loop *loop)
@@ -101,3 +102,25 @@ const struct jinja_function jinja_loop_methods[] = {
     {"changed", changed, NULL, 0, "LoopContext"},
 };
 const size_t jinja_loop_n_methods = sizeof jinja_loop_methods / sizeof jinja_loop_methods[0];
+
+bool jinja_loop_macro_attribute(struct jinja_heap *heap, const struct jinja_macro *macro,
+                                const struct jinja_text *name, struct jinja_value *out)
+{
+    const struct jinja_node *node = macro->node;
+    struct jinja_items names = {0};
+    for (const struct jinja_node *p = node->a; p != NULL; p = p->next)
+        jinja_push(heap, &names, jinja_string(p->name));
+    if (jinja_is(name, "name"))
+        *out = jinja_string(macro->name);
+    else if (jinja_is(name, "arguments"))
+        *out = jinja_tuple(heap, names.items, names.n);
+    else if (jinja_is(name, "catch_kwargs"))
+        *out = jinja_bool(node->uses_kwargs);
+    else if (jinja_is(name, "catch_varargs"))
+        *out = jinja_bool(node->uses_varargs);
+    else if (jinja_is(name, "caller"))
+        *out = jinja_bool(node->uses_caller);
+    else
+        return false;
+    return true;
+}

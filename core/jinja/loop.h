@@ -1,4 +1,5 @@
-/* loop.h - the `loop` variable: where a for loop stands. In the heap's thread. */
+/* loop.h - the `loop` variable: where a for loop stands; and what macros say of themselves. In the
+ * heap's thread. */
 #pragma once
 
 #include "jinja/args.h"
@@ -18,3 +19,8 @@ bool jinja_loop_attribute(struct jinja_heap *heap, struct jinja_loop *loop,
                           const struct jinja_text *name, struct jinja_value *out);
 extern const struct jinja_function jinja_loop_methods[];
 extern const size_t jinja_loop_n_methods;
+
+struct jinja_macro;
+/* What a macro says of itself: its name, its arguments' names, what else it takes. */
+bool jinja_loop_macro_attribute(struct jinja_heap *heap, const struct jinja_macro *macro,
+                                const struct jinja_text *name, struct jinja_value *out);
