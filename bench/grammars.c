@@ -113,7 +113,7 @@ static void try_masks(struct bench *b, const struct grammar *g)
                 : text >= TEXTS / 2 ? &b->warm
                                     : &b->cold,
                 1e6 * (now() - begin));
-            if (n == 0)
+            if (n == 0 || m->overran)
                 break;
             size_t id = draw(b->bits, n);
             matcher_take(m, b->pieces[id].bytes, b->pieces[id].n);

@@ -108,6 +108,8 @@ static enum status draw_guided(struct worker *w, struct slot *slot, struct sampl
 {
     struct job *job = slot->job;
     const size_t n_left = job->max_tokens - job->n_tokens - 1;
+    if (guide_is_too_ambiguous(job->guide))
+        return STATUS_INVALID;
     for (int i = 0; i < DRAWS; i++) {
         int32_t *id = &slot->sample;
         enum status status =
@@ -147,10 +149,15 @@ static enum status draw(struct worker *w, struct slot *slot, struct sampler *sam
 static void end_without_token(struct slot *slot)
 {
     struct job *job = slot->job;
-    slot->finish = guide_may_end(job->guide) ? FINISH_STOP : FINISH_ERROR;
+    slot->finish = guide_may_end(job->guide) && !guide_is_too_ambiguous(job->guide) ? FINISH_STOP
+                                                                                    : FINISH_ERROR;
     if (slot->finish == FINISH_STOP)
         return;
-    if (guide_is_too_deep(job->guide))
+    if (guide_is_too_ambiguous(job->guide))
+        error_set(&job->error, STATUS_INVALID,
+                  "the grammar is too ambiguous: this text goes along it in so many ways that the "
+                  "tokens that may come next cannot be found in time");
+    else if (guide_is_too_deep(job->guide))
         error_set(&job->error, STATUS_INVALID,
                   "no token can go on with this text in the form that was asked for: it is nested "
                   "as deep as it may be (%d rules inside rules), and logit_bias or the tokens that "

@@ -24,7 +24,8 @@ void lookahead_end(struct lookahead *l)
 static bool take_byte(struct lookahead *l, uint8_t byte)
 {
     l->other.n = 0;
-    l->other.ended = l->other.ambiguous = false;
+    l->other.ended = false;
+    l->other.ambiguous = l->now.ambiguous;
     places_step(l->m, l->now.at, l->now.n, byte, &l->other);
     if (l->other.n == 0 && !l->other.ended)
         return false;
@@ -45,6 +46,11 @@ bool lookahead_take(struct lookahead *l, const char *bytes, size_t n)
 bool lookahead_may_end(const struct lookahead *l)
 {
     return l->now.ended;
+}
+
+bool lookahead_is_exact(const struct lookahead *l)
+{
+    return !l->now.ambiguous;
 }
 
 bool lookahead_must_end(const struct lookahead *l)

@@ -22,6 +22,8 @@ void lookahead_end(struct lookahead *l);
  */
 bool lookahead_take(struct lookahead *l, const char *bytes, size_t n);
 bool lookahead_may_end(const struct lookahead *l);
+/* No place was lost: all that its grammar allows may come, and its distances hold. */
+bool lookahead_is_exact(const struct lookahead *l);
 bool lookahead_must_end(const struct lookahead *l); /* nothing may come any more */
 bool lookahead_may_come(const struct lookahead *l, uint8_t byte);
 uint32_t lookahead_distance(const struct lookahead *l); /* as matcher_distance */

@@ -17,7 +17,14 @@ struct kept_mask {
     size_t n_tails;          /* nodes; 0: none leaves */
     const uint32_t *leavers; /* [n_leavers] nodes of the vocabulary that found no room in there */
     size_t n_leavers;
+    uint64_t work;   /* that its making was */
+    bool overran;    /* which was given up: tokens are missing */
     uint32_t height; /* that stacks have upon the state's, on any of the ways to its tokens */
+};
+
+enum { /* of places and calls: what more takes tells of a grammar with too many ways at once */
+       MAKE_WORK = 1 << 21,
+       FILL_WORK = 1 << 22
 };
 
 struct masks {
@@ -112,16 +119,21 @@ static void make_mask(const struct masks *masks, struct mask_scratch *scratch, u
                           .room = &scratch->room,
                           .bits = scratch->bits,
                           .follow = a->rules[a->states[state].rule].follow,
-                          .found = scratch->found};
+                          .found = scratch->found,
+                          .most_work = MAKE_WORK};
     m->automaton = a;
     m->highest = 0;
+    m->work = 0;
     memset(scratch->bits, 0, n_words * sizeof *scratch->bits);
     const bool has_plain = take_slice(masks, state, scratch->bits);
     if (has_plain)
         (void)stack_holds(m, STACK_BOTTOM, rule_height(a, state));
     walk_place(&w, v, (struct matcher_place){state, STACK_BOTTOM}, has_plain);
     struct kept_mask *made = &scratch->made;
-    *made = (struct kept_mask){.n = count_bits(scratch->bits, n_words), .height = m->highest};
+    *made = (struct kept_mask){.n = count_bits(scratch->bits, n_words),
+                               .work = m->work,
+                               .overran = m->work > MAKE_WORK,
+                               .height = m->highest};
     if (made->n > n_words / 2) {
         made->bits = scratch->bits;
     } else {
@@ -181,9 +193,8 @@ static struct kept_mask *copy_mask(struct masks *masks, const struct kept_mask *
 }
 
 static const struct kept_mask *mask_of(struct masks *masks, struct mask_scratch *scratch,
-                                       uint32_t state)
+                                       uint32_t likeness)
 {
-    const uint32_t likeness = masks->automaton->states[state].likeness;
     _Atomic(struct kept_mask *) *place = &masks->of[likeness];
     struct kept_mask *kept = atomic_load_explicit(place, memory_order_acquire);
     if (kept != NULL)
@@ -201,36 +212,30 @@ static const struct kept_mask *mask_of(struct masks *masks, struct mask_scratch 
 
 /* --- a mask --- */
 
-/* Tokens that leave the rule of a place, by what its stack says. */
+/* Tokens that leave a rule, by where texts stand outside. */
 static void add_leavers(struct tree_walk *w, const struct kept_mask *kept,
-                        const struct vocabulary *v, uint32_t node)
+                        const struct vocabulary *v, const struct matcher_places *outside)
 {
-    const struct stack_node *stack = &w->m->nodes[node];
     const size_t n_nodes = w->m->n_nodes;
     if (kept->n_tails > 0) {
+        struct matcher_places *places = walk_begin(w);
         w->tree = kept->tails;
-        places_add(w->m, walk_begin(w), stack->back, stack->parent);
+        memcpy(places->at, outside->at, outside->n * sizeof *outside->at);
+        places->n = outside->n;
         walk_below(w, 0);
-        matcher_forget(w->m, n_nodes);
     }
-    if (kept->n_leavers == 0)
-        return;
-    struct matcher_place at[MATCHER_PLACES];
-    struct matcher_places outside = {.at = at, .room = MATCHER_PLACES};
-    w->tree = tree_of(v);
-    places_add(w->m, &outside, stack->back, stack->parent);
-    const size_t n_outside = w->m->n_nodes;
+    if (kept->n_leavers > 0)
+        w->tree = tree_of(v);
     for (size_t i = 0; i < kept->n_leavers; i++) {
         const uint32_t leaver = kept->leavers[i];
         struct matcher_places *places = walk_begin(w);
-        places_step(w->m, outside.at, outside.n, v->nodes[leaver].byte, places);
+        places_step(w->m, outside->at, outside->n, v->nodes[leaver].byte, places);
         if (places->n > 0 || places->ended) {
             walk_set(w, leaver);
             walk_below(w, leaver);
         }
-        matcher_forget(w->m, n_outside);
+        matcher_forget(w->m, n_nodes);
     }
-    matcher_forget(w->m, n_nodes);
 }
 
 static void add_inside(const struct kept_mask *kept, uint64_t *bits, size_t n_words)
@@ -241,32 +246,73 @@ static void add_inside(const struct kept_mask *kept, uint64_t *bits, size_t n_wo
         bits[kept->ids[i] / 64] |= (uint64_t)1 << kept->ids[i] % 64;
 }
 
+/* Tokens from the places of one likeness, of which the i-th is the first; false: more than the kept
+ * ones may be set. */
+static bool add_group(struct tree_walk *w, const struct kept_mask *kept, const struct vocabulary *v,
+                      size_t i)
+{
+    struct matcher *m = w->m;
+    const struct automaton *a = m->automaton;
+    const uint32_t likeness = a->states[m->now.at[i].state].likeness;
+    const bool leaves = kept->n_tails > 0 || kept->n_leavers > 0;
+    const size_t n_nodes = m->n_nodes;
+    struct matcher_place at[MATCHER_PLACES];
+    struct matcher_places outside = {.at = at, .room = MATCHER_PLACES};
+    bool has_inside = false, has_deep = false;
+    for (; i < m->now.n; i++) {
+        const struct matcher_place place = m->now.at[i];
+        if (a->states[place.state].likeness != likeness)
+            continue;
+        const struct stack_node stack = m->nodes[place.node];
+        if (stack.depth + kept->height > STACK_DEPTH) { /* what is kept does not hold */
+            walk_place(w, v, place, 0);
+            has_deep = true;
+            continue;
+        }
+        if (!has_inside)
+            add_inside(kept, w->bits, vocabulary_n_words(v));
+        has_inside = true;
+        if (leaves && place.node != STACK_BOTTOM)
+            places_add(m, &outside, stack.back, stack.parent);
+    }
+    if (outside.n > 0)
+        add_leavers(w, kept, v, &outside);
+    matcher_forget(m, n_nodes);
+    return !has_deep && outside.n == 0;
+}
+
 size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
                   uint64_t *bits)
 {
-    const struct vocabulary *v = masks->vocabulary;
-    const size_t n_words = vocabulary_n_words(v);
-    struct tree_walk w = {.m = m, .steady = &masks->steady, .room = &scratch->room, .bits = bits};
-    size_t n = 0;
+    const struct automaton_state *states = masks->automaton->states;
+    const size_t n_words = vocabulary_n_words(masks->vocabulary);
+    struct tree_walk w = {.m = m,
+                          .steady = &masks->steady,
+                          .room = &scratch->room,
+                          .bits = bits,
+                          .most_work = FILL_WORK};
+    uint32_t met[MATCHER_PLACES]; /* likenesses */
+    size_t n = 0, n_met = 0;
     bool exact = true; /* n is what is set */
     m->highest = 0;
+    m->work = 0;
+    m->overran = false;
     memset(bits, 0, n_words * sizeof *bits);
-    for (size_t i = 0; i < m->now.n; i++) {
-        const struct matcher_place place = m->now.at[i];
-        const struct kept_mask *kept = mask_of(masks, scratch, place.state);
-        const bool leaves =
-            place.node != STACK_BOTTOM && (kept->n_tails > 0 || kept->n_leavers > 0);
-        if (m->nodes[place.node].depth + kept->height > STACK_DEPTH) { /* it does not hold */
-            exact = false;
-            walk_place(&w, v, place, 0);
+    for (size_t i = 0; i < m->now.n && m->work <= FILL_WORK; i++) {
+        const uint32_t likeness = states[m->now.at[i].state].likeness;
+        size_t k = 0;
+        while (k < n_met && met[k] != likeness)
+            k++;
+        if (k < n_met)
             continue;
-        }
-        exact = i == 0 && !leaves;
+        met[n_met++] = likeness;
+        const struct kept_mask *kept = mask_of(masks, scratch, likeness);
+        m->work += kept->work; /* as if it had been made here: it may not be kept */
+        m->overran |= kept->overran;
+        exact = add_group(&w, kept, masks->vocabulary, i) && n_met == 1;
         n = kept->n;
-        add_inside(kept, bits, n_words);
-        if (leaves)
-            add_leavers(&w, kept, v, place.node);
     }
+    m->overran |= m->work > FILL_WORK;
     return exact ? n : count_bits(bits, n_words);
 }
 

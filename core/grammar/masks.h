@@ -32,5 +32,7 @@ void mask_scratch_destroy(struct mask_scratch *scratch); /* takes NULL */
  * end a text are the caller's (matcher_may_end), and so are control tokens, whose names are bytes
  * here: vocabulary.control. Returns how many are set. Allocates nothing from
  * the heap. */
+/* Where the grammar is so ambiguous that this would take too long it is given up: m->overran, and
+ * what is set is only a part. */
 size_t masks_fill(struct masks *masks, struct matcher *m, struct mask_scratch *scratch,
                   uint64_t *bits);

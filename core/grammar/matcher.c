@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 4096 };
+enum {
+    BUCKETS = 4096,
+    FEW = 12 /* places that are searched one by one */
+};
+
+_Static_assert(PLACE_SLOTS >= 2 * MATCHER_PLACES, "the index is half empty");
 
 static uint32_t hash_node(uint32_t parent, uint32_t back)
 {
@@ -42,15 +47,64 @@ void matcher_forget(struct matcher *m, size_t n_nodes)
 
 /* --- places --- */
 
-static void add(struct matcher_places *out, uint32_t state, uint32_t node)
+/* The slot of a place, or the free one where it belongs. */
+static size_t slot_of(const struct place_index *index, const struct matcher_places *out,
+                      struct matcher_place place)
 {
+    uint64_t h = ((uint64_t)place.state << 32 | place.node) * 0x9E3779B97F4A7C15u;
+    for (size_t i = (size_t)(h >> 40);; i++) {
+        i %= PLACE_SLOTS;
+        if (index->rounds[i] != index->round)
+            return i;
+        const struct matcher_place *other = &out->at[index->at[i]];
+        if (other->state == place.state && other->node == place.node)
+            return i;
+    }
+}
+
+static void put_in_index(struct place_index *index, const struct matcher_places *out, size_t i)
+{
+    const size_t slot = slot_of(index, out, out->at[i]);
+    index->rounds[slot] = index->round;
+    index->at[slot] = (uint16_t)i;
+}
+
+static void index_all(struct place_index *index, struct matcher_places *out)
+{
+    if (++index->round == 0) {
+        memset(index->rounds, 0, sizeof index->rounds);
+        index->round = 1;
+    }
     for (size_t i = 0; i < out->n; i++)
-        if (out->at[i].state == state && out->at[i].node == node)
-            return;
-    if (out->n == out->room)
+        put_in_index(index, out, i);
+    out->indexed = true;
+}
+
+static bool has(const struct matcher *m, const struct matcher_places *out,
+                struct matcher_place place)
+{
+    if (out->indexed)
+        return m->index->rounds[slot_of(m->index, out, place)] == m->index->round;
+    for (size_t i = 0; i < out->n; i++)
+        if (out->at[i].state == place.state && out->at[i].node == place.node)
+            return true;
+    return false;
+}
+
+static void add(struct matcher *m, struct matcher_places *out, uint32_t state, uint32_t node)
+{
+    const struct matcher_place place = {state, node};
+    if (out->n > FEW && !out->indexed)
+        index_all(m->index, out);
+    if (has(m, out, place))
+        return;
+    if (out->n == out->room) {
         out->ambiguous = true;
-    else
-        out->at[out->n++] = (struct matcher_place){state, node};
+        return;
+    }
+    out->at[out->n++] = place;
+    if (out->indexed)
+        put_in_index(m->index, out, out->n - 1);
 }
 
 /* Adds what the places from begin on reach without reading, and drops those that only led there. */
@@ -63,29 +117,32 @@ static void close_places(struct matcher *m, struct matcher_places *out, size_t b
         if (s->accepts && place.node == STACK_BOTTOM)
             out->ended = true;
         else if (s->accepts)
-            add(out, m->nodes[place.node].back, m->nodes[place.node].parent);
+            add(m, out, m->nodes[place.node].back, m->nodes[place.node].parent);
+        m->work += s->n_calls;
         for (uint32_t k = 0; k < s->n_calls; k++) {
             const struct automaton_call *call = &a->calls[s->first_call + k];
             if (call->height > 0 && !stack_holds(m, place.node, call->height))
                 continue;
             uint32_t node = call->is_last ? place.node : push(m, place.node, call->back);
             if (call->is_last || node != STACK_BOTTOM)
-                add(out, a->rules[call->rule].start, node);
+                add(m, out, a->rules[call->rule].start, node);
             else
                 out->ambiguous = true;
         }
     }
     size_t n = begin;
+    m->work += out->n - begin;
     for (size_t i = begin; i < out->n; i++)
         if (a->states[out->at[i].state].reads)
             out->at[n++] = out->at[i];
     out->n = n;
+    out->indexed = false;
 }
 
 void places_add(struct matcher *m, struct matcher_places *out, uint32_t state, uint32_t node)
 {
     size_t begin = out->n;
-    add(out, state, node);
+    add(m, out, state, node);
     close_places(m, out, begin);
 }
 
@@ -102,8 +159,10 @@ void places_step(struct matcher *m, const struct matcher_place *from, size_t n, 
         if (s->height > 0 && !stack_holds(m, from[i].node, s->height))
             continue;
         closed &= s->reads && !s->accepts && s->n_calls == 0;
-        add(out, to, from[i].node);
+        add(m, out, to, from[i].node);
     }
+    m->work += n;
+    out->indexed = false;
     if (!closed) /* most steps stay inside a rule */
         close_places(m, out, begin);
 }
@@ -125,6 +184,7 @@ uint32_t places_distance(const struct matcher *m, const struct matcher_places *p
 struct matcher_block { /* a matcher and all its memory */
     struct matcher matcher;
     uint32_t buckets[BUCKETS];
+    struct place_index index;
     struct matcher_place now[MATCHER_PLACES], other[MATCHER_PLACES];
     struct stack_node nodes[MATCHER_NODES];
 };
@@ -138,6 +198,7 @@ enum status matcher_create_bare(struct matcher **out, struct error *err)
     *m = (struct matcher){.nodes = block->nodes,
                           .n_nodes = 1,
                           .buckets = block->buckets,
+                          .index = &block->index,
                           .now = {.at = block->now, .room = MATCHER_PLACES},
                           .other = {.at = block->other, .room = MATCHER_PLACES}};
     *out = m;
@@ -194,7 +255,8 @@ bool matcher_take(struct matcher *m, const char *bytes, size_t n)
     memcpy(kept, before.at, before.n * sizeof *kept);
     for (size_t i = 0; i < n; i++) {
         m->other.n = 0;
-        m->other.ended = m->other.ambiguous = false;
+        m->other.ended = false;
+        m->other.ambiguous = m->now.ambiguous;
         places_step(m, m->now.at, m->now.n, (uint8_t)bytes[i], &m->other);
         if (m->other.n == 0 && !m->other.ended) {
             m->now.n = before.n;

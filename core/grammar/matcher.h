@@ -11,8 +11,9 @@
 #include "grammar/automaton.h"
 
 enum {
-    MATCHER_PLACES = 256,  /* at once */
+    MATCHER_PLACES = 1024, /* at once */
     MATCHER_NODES = 16384, /* of the tree of stacks */
+    PLACE_SLOTS = 2048,    /* of the index of places */
     STACK_BOTTOM = 0
 };
 
@@ -31,13 +32,23 @@ struct matcher_places {
     struct matcher_place *at; /* [room] */
     size_t n, room;
     bool ended;     /* the bottom was reached: the whole may end here */
-    bool ambiguous; /* some place found no room */
+    bool ambiguous; /* some place found no room, here or before */
+    bool indexed;   /* while places are added: the matcher's index has them */
+};
+
+struct place_index { /* finds a place among many */
+    uint32_t round;
+    uint32_t rounds[PLACE_SLOTS]; /* a slot holds something where its round is the present one */
+    uint16_t at[PLACE_SLOTS];
 };
 
 struct matcher {
     const struct automaton *automaton; /* borrowed */
     struct stack_node *nodes;          /* [MATCHER_NODES]; the first is the bottom */
     size_t n_nodes;
+    struct place_index *index;
+    uint64_t work;    /* places and calls that were looked at, since this was 0 */
+    bool overran;     /* the last mask was given up: it was too much work */
     uint32_t highest; /* that a stack had to be for a way that was looked at, since this was 0 */
     uint32_t *buckets;
     struct matcher_places now, other; /* other: the room of a step */

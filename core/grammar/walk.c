@@ -109,6 +109,9 @@ void walk_below(struct tree_walk *w, uint32_t node)
         struct walk_level *level = &levels[depth];
         if (w->follow != NULL && depth > 1 && above->places.ended && may_follow(w->follow, at.byte))
             w->found[w->n_found++] = i;
+        w->m->work++;
+        if (w->m->work > w->most_work)
+            break;
         if (!step(w, above, level, at.byte)) {
             i = at.end;
         } else if (w->tree.below != NULL && at.end - i > FEW && allows_below(w, level, i)) {

@@ -39,11 +39,12 @@ struct tree_walk {
     const uint64_t *follow; /* bytes that may come after the rule; NULL: it is not left */
     uint32_t *found;        /* nodes that begin where the rule is left [n_nodes]; unless !follow */
     size_t n_found;
+    uint64_t most_work; /* of the matcher's */
 };
 
 /* Where a walk begins: the caller adds places, then walks. */
 struct matcher_places *walk_begin(struct tree_walk *w);
-/* All below `node`. */
+/* All below `node`, unless that is more than most_work: it is given up then. */
 void walk_below(struct tree_walk *w, uint32_t node);
 /* The tokens that end at this node. */
 void walk_set(const struct tree_walk *w, uint32_t node);

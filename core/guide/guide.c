@@ -242,7 +242,7 @@ static bool can_end_by_bytes(const struct guide *g, struct shortest_end *c, size
 {
     const uint32_t distance = lookahead_distance(&c->l);
     const bool spells_all = g->tokens->spells_all && g->n_biases == 0 && g->stops.n == 0;
-    if (distance == 0 || (spells_all && distance <= n_most))
+    if (distance == 0 || (spells_all && lookahead_is_exact(&c->l) && distance <= n_most))
         return true;
     if (distance / g->tokens->vocabulary->longest > n_most)
         return false;
@@ -326,6 +326,11 @@ bool guide_take(struct guide *g, int32_t id)
         return false;
     g->closed = was_open && guide_may_end(g);
     return true;
+}
+
+bool guide_is_too_ambiguous(const struct guide *g)
+{
+    return g->matcher->overran;
 }
 
 bool guide_is_too_deep(const struct guide *g)

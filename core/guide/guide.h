@@ -55,6 +55,8 @@ int32_t guide_completion(struct guide *guide);
 
 /* A token has come that is not an end. False: it may not come, and nothing has changed. */
 bool guide_take(struct guide *guide, int32_t id);
+/* Whether the last mask is not all that may come: finding it would have taken too long. */
+bool guide_is_too_ambiguous(const struct guide *guide);
 /* Whether the last mask lacks tokens only because the text is nested as deep as it may be. */
 bool guide_is_too_deep(const struct guide *guide);
 bool guide_may_end(const struct guide *guide);

@@ -333,6 +333,20 @@ START_TEST(a_text_that_goes_ever_deeper_has_a_defined_end)
 }
 END_TEST
 
+START_TEST(a_grammar_with_too_many_ways_ends_with_an_error)
+{
+    struct grammar *g = grammar_of(engine, GRAMMAR_GBNF, "root ::= s\ns ::= . s? s? s? s? s? s?");
+    struct request r = guided(g, 60, 4);
+    r.ignore_eos = true;
+    struct job *job = run_request(engine, &r);
+    ck_assert_int_eq(job->finish, FINISH_ERROR);
+    ck_assert_int_eq(job->error.status, STATUS_INVALID);
+    ck_assert_msg(strstr(job->error.text, "too ambiguous") != NULL, "%s", job->error.text);
+    job_destroy(job);
+    grammar_release(g);
+}
+END_TEST
+
 START_TEST(control_tokens_come_only_where_they_are_shown)
 {
     struct grammar *g =
@@ -387,6 +401,7 @@ int main(void)
     tcase_add_test(tests, a_stop_string_cuts_forced_text_too);
     tcase_add_test(tests, bans_that_leave_nothing_have_a_defined_end);
     tcase_add_test(tests, a_text_that_goes_ever_deeper_has_a_defined_end);
+    tcase_add_test(tests, a_grammar_with_too_many_ways_ends_with_an_error);
     tcase_add_test(tests, control_tokens_come_only_where_they_are_shown);
     tcase_add_test(tests, a_cancelled_one_lets_go_of_its_grammar);
     tcase_add_test(tests, nothing_was_allocated_on_the_way);

@@ -3,6 +3,8 @@
  */
 #include "grammar_test.h"
 
+#include "grammar/lookahead.h"
+
 #include <stdio.h>
 
 static const struct {
@@ -28,19 +30,15 @@ static const struct {
 /* What trying each token gives. */
 static void mask_by_trial(struct matcher *m, uint64_t *bits)
 {
+    static struct lookahead l;
     memset(bits, 0, vocabulary_n_words(vocabulary) * sizeof *bits);
-    struct matcher_places kept = m->now;
-    struct matcher_place at[MATCHER_PLACES];
-    size_t n_nodes = m->n_nodes;
-    memcpy(at, kept.at, kept.n * sizeof *at);
     for (size_t id = 0; id < n_pieces; id++) {
-        if (pieces[id].bytes == NULL || !matcher_take(m, pieces[id].bytes, pieces[id].n))
+        if (pieces[id].bytes == NULL)
             continue;
-        bits[id / 64] |= (uint64_t)1 << id % 64;
-        memcpy(m->now.at, at, kept.n * sizeof *at);
-        m->now.n = kept.n;
-        m->now.ended = kept.ended;
-        matcher_forget(m, n_nodes);
+        lookahead_begin(&l, m);
+        if (lookahead_take(&l, pieces[id].bytes, pieces[id].n))
+            bits[id / 64] |= (uint64_t)1 << id % 64;
+        lookahead_end(&l);
     }
 }
 
@@ -274,6 +272,39 @@ START_TEST(a_grammar_that_only_goes_deeper_is_refused)
 }
 END_TEST
 
+/* So many ways at once that finding what may come has to be given up: in bounded work, and what is
+ * set is right. */
+START_TEST(too_many_ways_are_given_up)
+{
+    static const char *const grammars[] = {"root ::= s\ns ::= . s? s? s?",
+                                           "root ::= s+\ns ::= t | t s t\nt ::= .+ s?"};
+    struct grammar *g = compiled(GRAMMAR_GBNF, grammars[_i]);
+    struct mask_scratch *scratch = scratch_of();
+    uint64_t *bits = a_mask(), *right = a_mask();
+    struct matcher *m = matcher_of(g);
+    bool overran = false;
+    random_state = 9;
+    for (int step = 0; step < 40 && !overran; step++) {
+        size_t n = masks_fill(g->masks, m, scratch, bits);
+        ck_assert_uint_lt(m->work, 5000000);
+        ck_assert_uint_gt(n, 0);
+        overran = m->overran;
+        mask_by_trial(m, right);
+        for (size_t i = 0; i < vocabulary_n_words(vocabulary); i++)
+            ck_assert((bits[i] & ~right[i]) == 0 && (overran || bits[i] == right[i]));
+        size_t id = nth_set(bits, random_below((uint32_t)n));
+        ck_assert(matcher_take(m, pieces[id].bytes, pieces[id].n));
+        ck_assert(matcher_may_end(m));
+    }
+    ck_assert(overran);
+    matcher_destroy(m);
+    mask_scratch_destroy(scratch);
+    free(bits);
+    free(right);
+    grammar_release(g);
+}
+END_TEST
+
 START_TEST(a_long_repetition_keeps_few_masks)
 {
     struct grammar *g = compiled(GRAMMAR_REGEX, "\"[a-z ]{0,5000}\"");
@@ -296,6 +327,7 @@ int main(void)
     tcase_add_loop_test(tc, deep_texts_have_masks_by_trial, 0, sizeof deep / sizeof *deep);
     tcase_add_loop_test(tc, kept_masks_owe_nothing_to_who_asked, 0, sizeof deep / sizeof *deep);
     tcase_add_test(tc, a_grammar_that_only_goes_deeper_is_refused);
+    tcase_add_loop_test(tc, too_many_ways_are_given_up, 0, 2);
     tcase_add_test(tc, a_long_repetition_keeps_few_masks);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
