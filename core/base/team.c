@@ -23,9 +23,12 @@
 
 enum {
     LINE = 64,
-    SPIN_PAUSES = 64,      /* between two looks at the clock */
-    IDLE_SPIN_NS = 100000, /* a helper waits this long for the next step before it sleeps */
-    PHASE_SPIN_NS = 20000, /* for a chunk in other hands, before it yields its processor */
+    SPIN_PAUSES = 64,        /* between two looks at the clock */
+    IDLE_SPIN_NS = 100000,   /* a helper waits this long for the next step before it sleeps */
+    PHASE_SPIN_NS = 20000,   /* for a chunk in other hands, before it yields its processor */
+    PHASE_YIELD_NS = 500000, /* and before it sleeps between two looks, as the other thread has lost
+                                its processor: to a CPU quota, which waiting would use up as well */
+    PHASE_NAP_NS = 50000,
 };
 
 #define GATE_CLOSED 0x80000000u
@@ -89,11 +92,22 @@ static bool is_done(struct team *team, uint32_t target)
     return atomic_load_explicit(&team->done.value, memory_order_acquire) >= target;
 }
 
+/* Lets others run: it has waited so long. */
+static void give_way(uint64_t waited_ns)
+{
+    static const struct timespec nap = {.tv_nsec = PHASE_NAP_NS};
+    if (waited_ns < PHASE_SPIN_NS)
+        return;
+    if (waited_ns < PHASE_YIELD_NS)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}
+
 /* Waits until `target` chunks of this step are done. False: the step has ended (for helpers). */
 static bool wait_done(struct team *team, uint32_t target, uint32_t epoch)
 {
-    uint64_t end = 0;
-    bool yield = false;
+    uint64_t begin = 0;
     for (;;) {
         for (int i = 0; i < SPIN_PAUSES; i++) {
             if (is_done(team, target))
@@ -102,14 +116,9 @@ static bool wait_done(struct team *team, uint32_t target, uint32_t epoch)
         }
         if (!epoch_is(team, epoch))
             return false;
-        if (yield) {
-            sched_yield();
-            continue;
-        }
-        uint64_t now = now_ns();
-        if (end == 0)
-            end = now + PHASE_SPIN_NS;
-        yield = now >= end;
+        const uint64_t now = now_ns();
+        begin = begin == 0 ? now : begin;
+        give_way(now - begin);
     }
 }
 
