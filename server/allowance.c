@@ -5,10 +5,16 @@
 #include "config/settings.h"
 #include "engine/engine.h"
 #include "engine/plan.h"
+#include "engine/stats.h"
 #include "server/log.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* Parts of a limit that stay free: one of 20 (5 %) of what is taken ahead of need, and of 50 (2 %)
+ * of all. Memory is short where something waited for it in so many percent of the time; a cache
+ * then gives back one part of 8 at each look. */
+enum { AHEAD_PART = 20, NEED_PART = 50, PRESSURE = 10, PRESSURE_PART = 8 };
 
 /* --- the look, on libuv's pool --- */
 
@@ -54,6 +60,46 @@ void allowance_memory(const struct allowance *a, uint64_t resident_bytes, uint64
     }
 }
 
+/* How far it may go to a limit, a part of which stays free; INT64_MAX: there is none. */
+static int64_t room_before(const struct cgroup_memory *m, uint64_t part)
+{
+    return m->limit > 0 ? m->room - (int64_t)(m->limit / part) : INT64_MAX;
+}
+
+static uint64_t bound_of(int64_t room)
+{
+    return room == INT64_MAX ? UINT64_MAX : room > 0 ? (uint64_t)room : 0;
+}
+
+struct allowance_memory allowance_bounds(const struct cgroup *group, uint64_t kv_bytes)
+{
+    const int64_t soft = room_before(&group->soft, AHEAD_PART);
+    const int64_t hard = room_before(&group->hard, AHEAD_PART);
+    const int64_t ahead = soft < hard ? soft : hard;
+    struct allowance_memory m = {.ahead = bound_of(ahead),
+                                 .need = bound_of(room_before(&group->hard, NEED_PART)),
+                                 .back = ahead < 0 ? (uint64_t)-ahead : 0};
+    if (group->pressure >= PRESSURE) {
+        m.ahead = 0;
+        if (m.back < kv_bytes / PRESSURE_PART)
+            m.back = kv_bytes / PRESSURE_PART;
+    }
+    return m;
+}
+
+static void follow_memory(struct allowance *a)
+{
+    struct engine_stats stats;
+    engine_stats(a->engine, &stats);
+    const uint64_t page = engine_plan(a->engine)->page_bytes;
+    const struct allowance_memory m = allowance_bounds(&a->group, stats.kv.n_there * page);
+    engine_bound_memory(a->engine, m.ahead, m.need, m.back);
+    if (m.back > 0 && !a->short_of_memory)
+        log_line(LOG_INFO, "memory is short (%llu MiB too much): cached prefixes are given back",
+                 (unsigned long long)(m.back >> 20));
+    a->short_of_memory = m.back > 0;
+}
+
 static void follow_processors(struct allowance *a)
 {
     const struct engine_plan *plan = engine_plan(a->engine);
@@ -73,6 +119,12 @@ static void follow_processors(struct allowance *a)
     log_line(LOG_INFO, "the machine gives %s now; %s", found, a->threads_why);
 }
 
+static void follow(struct allowance *a)
+{
+    follow_processors(a);
+    follow_memory(a);
+}
+
 static void on_looked(uv_work_t *work, int status)
 {
     struct allowance *a = work->data;
@@ -86,7 +138,7 @@ static void on_looked(uv_work_t *work, int status)
     a->group = a->found.group;
     a->known = true;
     if (a->engine != NULL)
-        follow_processors(a);
+        follow(a);
     a->settled(a->ctx);
 }
 

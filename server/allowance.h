@@ -28,6 +28,7 @@ struct allowance {
     struct allowance_counts counts;
     char threads_why[200]; /* "": as the engine's plan says */
     bool known;            /* there has been a look */
+    bool short_of_memory;  /* at the last one */
 
     const struct settings *settings;
     struct engine *engine; /* NULL: not there yet */
@@ -51,6 +52,14 @@ void allowance_close(struct allowance *a); /* its timer is closed with the loop 
 /* Adds what a look found to the counts: the growth since the last look in the same place. */
 void allowance_count(struct allowance_counts *counts, const struct cgroup *last,
                      const struct cgroup *now);
+
+struct allowance_memory { /* for engine_bound_memory */
+    uint64_t ahead, need, back;
+};
+/* What follows from a look for the KV cache: it keeps away from the limits, further from the soft
+ * one, and where memory is waited for it takes none ahead and gives a part back. kv_bytes: that it
+ * has. */
+struct allowance_memory allowance_bounds(const struct cgroup *group, uint64_t kv_bytes);
 
 /* The limit that is nearest, and what is used of it; without one the machine's memory and what the
  * process itself has (resident_bytes). */

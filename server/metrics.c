@@ -320,6 +320,9 @@ static void put_engine(struct text *t, const struct engine_stats *s)
     put_histogram(t, "smallmind_step_sequences", "Sequences with a row in a worker's step.",
                   &size_bounds, s->step_sequences, (double)s->step_sequences_sum);
     put_kv(t, &s->kv);
+    put_count(t, "smallmind_kv_given_back_bytes_total", "counter",
+              "Memory of the KV cache that went back to the system, as it was short of it.",
+              s->kv_given_back);
     put_count(t, "smallmind_prefix_cache_query_tokens_total", "counter",
               "Tokens looked up in the prefix cache: prompts, and what preempted generations had.",
               s->kv.query_tokens);

@@ -128,6 +128,31 @@ bool arena_extend(struct arena *arena, size_t n_bytes)
     return true;
 }
 
+void arena_discard(struct arena *arena, size_t begin, size_t n_bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t first = (begin + page - 1) / page * page, end = (begin + n_bytes) / page * page;
+    if (first < end)
+        madvise(arena->base + first, end - first, MADV_DONTNEED);
+}
+
+/* Where the system cannot be asked only these very bytes are touched: those beside them on a page
+ * may be in use. */
+bool arena_refill(struct arena *arena, size_t begin, size_t n_bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t first = begin / page * page, end = (begin + n_bytes + page - 1) / page * page;
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(arena->base + first, end - first, MADV_POPULATE_WRITE) == 0)
+        return true;
+    if (errno == ENOMEM || errno == EFAULT)
+        return false;
+#endif
+    for (size_t i = first; i < end; i += page)
+        *(volatile uint8_t *)(arena->base + (i > begin ? i : begin)) = 0;
+    return true;
+}
+
 struct slice {
     uint8_t *base;
     size_t n_bytes;

@@ -33,6 +33,11 @@ void arena_free(struct arena *arena); /* takes a zeroed one */
 enum status arena_reserve(struct arena *arena, size_t n_bytes, const char *purpose,
                           struct error *err);
 bool arena_extend(struct arena *arena, size_t n_bytes);
+/* Of what is usable: the system may have the memory of these bytes back, as far as they are whole
+ * pages of its own; what was written there is lost. arena_refill faults them in again, before they
+ * are used. False: the system has no more memory. */
+void arena_discard(struct arena *arena, size_t begin, size_t n_bytes);
+bool arena_refill(struct arena *arena, size_t begin, size_t n_bytes);
 /* The same for memory of which little may be used, whatever is reserved: never in huge pages. */
 enum status arena_reserve_small(struct arena *arena, size_t n_bytes, const char *purpose,
                                 struct error *err);

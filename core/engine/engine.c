@@ -7,6 +7,7 @@
 
 #include "base/alloc_count.h"
 #include "base/append.h"
+#include "engine/growth.h"
 #include "engine/plan.h"
 #include "engine/profile.h"
 #include "engine/queue.h"
@@ -200,6 +201,19 @@ void engine_set_threads(struct engine *engine, unsigned n)
     for (unsigned i = 0; i < plan->n_workers; i++)
         worker_set_threads(engine->workers[i], plan_worker_threads(plan, n, i));
     queue_open(&engine->queue, n < plan->n_workers ? n : plan->n_workers);
+}
+
+static uint64_t share_of(uint64_t bytes, unsigned n_workers)
+{
+    return bytes == UINT64_MAX ? bytes : bytes / n_workers;
+}
+
+void engine_bound_memory(struct engine *engine, uint64_t ahead, uint64_t need, uint64_t back)
+{
+    const unsigned n = engine->plan.n_workers;
+    const struct growth_bounds bounds = {share_of(ahead, n), share_of(need, n), back / n};
+    for (unsigned i = 0; i < n; i++)
+        worker_bound_memory(engine->workers[i], &bounds);
 }
 
 /* --- texts inside grammars --- */

@@ -40,6 +40,11 @@ const struct engine_plan *engine_plan(const struct engine *engine);
 void engine_set_threads(struct engine *engine, unsigned n);
 unsigned engine_threads(const struct engine *engine); /* now; any thread */
 
+/* The system's memory is short, or not: until the next call the KV cache takes at most `ahead`
+ * bytes before they are needed and `need` for jobs that wait (UINT64_MAX: no bound), and gives
+ * `back` bytes back that no sequence holds. No bit changes. One caller at a time. */
+void engine_bound_memory(struct engine *engine, uint64_t ahead, uint64_t need, uint64_t back);
+
 /* The model's tokens, as grammars need them: made at the first call, with what the workers need for
  * jobs with a grammar, and kept. Some milliseconds then, so not on a thread that must not wait.
  * STATUS_NO_MEMORY, STATUS_TOO_LARGE. */

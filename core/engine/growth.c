@@ -1,6 +1,6 @@
 /* growth.c - the thread that takes KV memory. See growth.h.
  *
- * It sleeps on a semaphore, takes one step at a time, and ends when all of the budget is there. */
+ * It sleeps on a semaphore, and takes one step at a time. */
 #include "engine/growth.h"
 
 static size_t wanted(struct growth *g, bool some_wait)
@@ -11,13 +11,41 @@ static size_t wanted(struct growth *g, bool some_wait)
     return n;
 }
 
+/* Counts bytes that are taken against a bound; false: it does not allow them. */
+static bool spend(_Atomic uint64_t *bound, uint64_t n_bytes)
+{
+    uint64_t left = atomic_load(bound);
+    do {
+        if (left == UINT64_MAX)
+            return true;
+        if (left < n_bytes)
+            return false;
+    } while (!atomic_compare_exchange_weak(bound, &left, left - n_bytes));
+    return true;
+}
+
+static bool may_take(struct growth *g, size_t n_bytes, bool some_wait)
+{
+    if (!spend(some_wait ? &g->need : &g->ahead, n_bytes))
+        return false;
+    (void)spend(some_wait ? &g->ahead : &g->need, n_bytes);
+    return true;
+}
+
+/* Whether so many pages may be taken ahead of need. */
+static bool allows(const struct growth *g, size_t n_pages)
+{
+    return atomic_load(&g->ahead) >= n_pages * kv_page_size(g->kv);
+}
+
 /* One step. False: none is wanted, or to be had. */
 static bool grow(struct growth *g)
 {
-    size_t n = wanted(g, atomic_exchange(&g->some_wait, false));
-    if (n == 0)
+    const bool some_wait = atomic_exchange(&g->some_wait, false);
+    size_t n = wanted(g, some_wait);
+    if (n == 0 || (!some_wait && !allows(g, n)))
         return false;
-    bool grew = kv_take_memory(g->kv, n);
+    bool grew = may_take(g, n * kv_page_size(g->kv), some_wait) && kv_take_memory(g->kv, n);
     pthread_mutex_lock(g->lock);
     if (grew)
         kv_grow(g->kv, n);
@@ -29,13 +57,28 @@ static bool grow(struct growth *g)
     return grew;
 }
 
+/* Some MiB at a time, as the compute threads want the lock too. */
+static void give_back(struct growth *g)
+{
+    static const uint64_t most = UINT64_C(8) << 20;
+    uint64_t left = atomic_exchange(&g->back, 0), n = 1;
+    while (left > 0 && n > 0 && !atomic_load(&g->stop)) {
+        pthread_mutex_lock(g->lock);
+        n = kv_give_back(g->kv, (size_t)(left < most ? left : most));
+        pthread_mutex_unlock(g->lock);
+        atomic_fetch_add(&g->given_back, n);
+        left -= n < left ? n : left;
+    }
+}
+
 static void *run(void *arg)
 {
     struct growth *g = arg;
-    while (!atomic_load(&g->stop) && wanted(g, true) > 0) {
+    while (!atomic_load(&g->stop)) {
         if (sem_wait(&g->wake) != 0)
             continue; /* a signal */
         atomic_store(&g->asked, false);
+        give_back(g);
         while (!atomic_load(&g->stop) && grow(g))
             ;
     }
@@ -51,14 +94,14 @@ enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
     g->changed = changed;
     g->tried = tried;
     g->ctx = ctx;
+    atomic_store(&g->ahead, UINT64_MAX);
+    atomic_store(&g->need, UINT64_MAX);
     size_t n = wanted(g, true);
     if (!kv_take_memory(kv, n))
         return error_no_memory(err, n * kv_page_size(kv), "the KV cache");
     pthread_mutex_lock(lock);
     kv_grow(kv, n);
     pthread_mutex_unlock(lock);
-    if (wanted(g, true) == 0)
-        return STATUS_OK; /* that was all of it */
     sem_init(&g->wake, 0, 0);
     int number = pthread_create(&g->thread, NULL, run, g);
     if (number != 0) {
@@ -81,9 +124,21 @@ void growth_stop(struct growth *g)
     g->has_thread = false;
 }
 
+void growth_bound(struct growth *g, const struct growth_bounds *bounds)
+{
+    if (!g->has_thread)
+        return;
+    atomic_store(&g->ahead, bounds->ahead);
+    atomic_store(&g->need, bounds->need);
+    atomic_store(&g->back, bounds->back);
+    if (bounds->back > 0)
+        sem_post(&g->wake);
+}
+
 void growth_ask(struct growth *g, bool some_wait)
 {
-    if (!g->has_thread || kv_wants(g->kv, some_wait) == 0)
+    const size_t n = g->has_thread ? kv_wants(g->kv, some_wait) : 0;
+    if (n == 0 || (!some_wait && !allows(g, n)))
         return;
     if (some_wait)
         atomic_store(&g->some_wait, true);

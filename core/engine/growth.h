@@ -3,8 +3,9 @@
  * The thread that takes pages asks (growth_ask); this one then takes and faults in the next step's
  * memory, for which a compute thread waits only when no page is left (growth_wait), and hands the
  * pages over under the worker's lock.
- * Where the system has no more, the cache stays as it is, which is told, and the next question
- * tries again. Knows nothing of jobs.
+ * The same thread gives memory back when it is asked to (growth_bound). Where the system has no
+ * more, the cache stays as it is, which is told, and the next question tries again. Knows nothing
+ * of jobs.
  */
 #pragma once
 
@@ -14,6 +15,13 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+
+/* What a worker may take of the system's memory, and should give back to it. */
+struct growth_bounds {
+    uint64_t ahead; /* bytes that it may take before they are needed; UINT64_MAX: no bound */
+    uint64_t need;  /* and for jobs that wait */
+    uint64_t back;  /* bytes to give back, as far as no sequence holds them */
+};
 
 struct growth { /* the caller's storage, zeroed */
     struct kv *kv;
@@ -26,8 +34,10 @@ struct growth { /* the caller's storage, zeroed */
     bool has_thread;
     sem_t wake;
     _Atomic bool asked, some_wait, stop;
-    uint64_t n_tries; /* under the lock */
-    bool grew;        /* in the last of them, likewise */
+    _Atomic uint64_t ahead, need, back; /* growth_bounds; what is taken counts against them */
+    _Atomic uint64_t given_back;        /* bytes, since the start */
+    uint64_t n_tries;                   /* under the lock */
+    bool grew;                          /* in the last of them, likewise */
 };
 
 /* Takes the first step's memory at once and starts the thread for what may follow.
@@ -36,6 +46,9 @@ enum status growth_start(struct growth *g, struct kv *kv, pthread_mutex_t *lock,
                          pthread_cond_t *changed, void (*tried)(void *ctx, bool grew), void *ctx,
                          struct error *err);
 void growth_stop(struct growth *g); /* joins the thread; takes a zeroed one */
+
+/* Until the next call. Any thread, without the lock; one at a time. */
+void growth_bound(struct growth *g, const struct growth_bounds *bounds);
 
 /* Under the lock, after pages were taken, or when a job finds too few (some_wait): any thread.
  * Costs a comparison, and a signal where memory is wanted. */

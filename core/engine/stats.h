@@ -31,7 +31,8 @@ struct engine_stats { /* summed over the workers; warm-up and calibration are no
     uint64_t step_sequences_sum;
     size_t running, queued;
     struct kv_stats kv;
-    uint64_t allocations; /* alloc_count() */
+    uint64_t kv_given_back; /* bytes of memory that went back to the system */
+    uint64_t allocations;   /* alloc_count() */
     /* CLOCK_MONOTONIC: when a step last ended, or work last began to exist */
     uint64_t last_step_ns;
 };

@@ -241,6 +241,11 @@ void worker_destroy(struct worker *w)
 
 /* --- what others call --- */
 
+void worker_bound_memory(struct worker *w, const struct growth_bounds *bounds)
+{
+    growth_bound(&w->growth, bounds);
+}
+
 void worker_set_threads(struct worker *w, unsigned n)
 {
     atomic_store_explicit(&w->n_working, n > 0 ? n : 1, memory_order_relaxed);
@@ -391,6 +396,7 @@ void worker_add_stats(const struct worker *w, struct engine_stats *out)
     out->recomputed_tokens += get(&c->recomputed);
     for (size_t i = 0; i < 3; i++)
         out->cancelled[i] += get(&c->cancelled[i]);
+    out->kv_given_back += get(&w->growth.given_back);
     out->n_steps += get(&c->n_steps);
     for (size_t i = 0; i <= ENGINE_STEP_BUCKETS; i++)
         out->step_seconds[i] += get(&c->seconds_bucket[i]);

@@ -19,6 +19,8 @@ struct tokenizer;
 struct vocabulary;
 struct worker;
 
+struct growth_bounds;
+
 struct worker_line { /* where its jobs come from; called without the worker's lock */
     void *ctx;
     void (*has_room)(void *ctx); /* a place or pages have become free: waiting jobs may be placed */
@@ -47,6 +49,8 @@ enum status worker_create(struct worker **out, const struct worker_setup *setup,
                           unsigned n_active, struct error *err);
 /* So many work from its next step on; 0: the leader alone does what is left. */
 void worker_set_threads(struct worker *w, unsigned n);
+/* What its KV cache may take of the system's memory from now on, and should give back. */
+void worker_bound_memory(struct worker *w, const struct growth_bounds *bounds);
 /* Until it has its memory and is warm. STATUS_NO_MEMORY, STATUS_IO, STATUS_INTERNAL. */
 enum status worker_wait_started(struct worker *w, struct error *err);
 /* Before its first job: it runs n sequences at once, of the options' max_batch at most. */

@@ -40,9 +40,13 @@ static void reset(struct kv *kv)
 /* So many pages are there, and what belongs to them. */
 static void grow_to(struct kv *kv, size_t n_pages)
 {
+    const size_t windows = kv_windows_at(&kv->map, &kv->division, n_pages);
+    const size_t states = kv_states_at(&kv->division, n_pages);
     pool_grow(&kv->pages, n_pages);
-    pool_grow(&kv->windows, kv_windows_at(&kv->map, &kv->division, n_pages));
-    pool_grow(&kv->states, kv_states_at(&kv->division, n_pages));
+    if (windows > kv->windows.n_there) /* fewer where they were not given back with pages */
+        pool_grow(&kv->windows, windows);
+    if (states > kv->states.n_there)
+        pool_grow(&kv->states, states);
 }
 
 static void carve_pool(struct kv *kv, struct kv_pool *pool, size_t n)
@@ -256,14 +260,29 @@ size_t kv_wants(const struct kv *kv, bool some_wait)
     return left < kv->step_pages ? left : kv->step_pages;
 }
 
+/* Memory for places until n of them are there: of those that are away first, as pool_grow takes
+ * them. */
+static bool take(const struct kv_pool *pool, struct arena *store, size_t bytes, size_t n)
+{
+    if (bytes == 0 || n <= pool->n_there)
+        return true;
+    size_t n_left = n - pool->n_there;
+    for (uint32_t i = pool->first_away; i != KV_NONE && n_left > 0; i = pool->slots[i].newer) {
+        if (!arena_refill(store, i * bytes, bytes))
+            return false;
+        n_left--;
+    }
+    return arena_extend(store, (pool->n_extended + n_left) * bytes);
+}
+
 bool kv_take_memory(struct kv *kv, size_t n_pages)
 {
     const size_t n = kv->pages.n_there + n_pages;
     const size_t windows = kv_windows_at(&kv->map, &kv->division, n);
     const size_t states = kv_states_at(&kv->division, n);
-    return (kv->map.page_bytes == 0 || arena_extend(&kv->page_store, n * kv->map.page_bytes)) &&
-           (windows == 0 || arena_extend(&kv->window_store, windows * kv->map.window_bytes)) &&
-           (states == 0 || arena_extend(&kv->state_store, states * kv->map.state_bytes));
+    return take(&kv->pages, &kv->page_store, kv->map.page_bytes, n) &&
+           take(&kv->windows, &kv->window_store, kv->map.window_bytes, windows) &&
+           take(&kv->states, &kv->state_store, kv->map.state_bytes, states);
 }
 
 void kv_grow(struct kv *kv, size_t n_pages)

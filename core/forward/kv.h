@@ -93,6 +93,11 @@ bool kv_take_memory(struct kv *kv, size_t n_pages);
 /* Then, under the owner's lock: they are pages like all others. */
 void kv_grow(struct kv *kv, size_t n_pages);
 
+/* Under the owner's lock: gives about n_bytes back to the system, as far as no sequence holds or
+ * was promised them and the first step's memory stays; free pages first, then cached ones. Returns
+ * the bytes. They are taken again as others are (kv_wants). Not beside kv_take_memory. */
+size_t kv_give_back(struct kv *kv, size_t n_bytes);
+
 /* The answer that kv_begin would give, changing nothing: for choosing among several caches. */
 bool kv_fits(const struct kv *kv, uint64_t salt, size_t n_shared_max, const int32_t *tokens,
              size_t n_tokens, size_t n_positions_max, size_t *n_cached);

@@ -35,5 +35,8 @@ struct kv {
     _Atomic uint64_t query_tokens, hit_tokens;
 };
 
+/* A kept page will hold something else, or nothing: what belongs to it goes with it, and nothing
+ * finds it any more. */
+void kv_forget_page(struct kv *kv, uint32_t page);
 /* Shows other threads what has changed. */
 void kv_publish(struct kv *kv);

@@ -10,7 +10,7 @@ size_t pool_bytes(size_t n)
 
 void pool_init(struct kv_pool *pool, struct kv_slot *slots, size_t n)
 {
-    *pool = (struct kv_pool){.slots = slots, .n = n};
+    *pool = (struct kv_pool){.slots = slots, .n = n, .first_away = KV_NONE};
     pool_reset(pool);
 }
 
@@ -26,16 +26,47 @@ static void add_free(struct kv_pool *pool, size_t begin, size_t end)
 
 void pool_reset(struct kv_pool *pool)
 {
+    assert(pool->n_extended == pool->n_there);
     pool->first_free = pool->oldest = pool->newest = KV_NONE;
     pool->n_free = pool->n_kept = 0;
     add_free(pool, 0, pool->n_there);
 }
 
+static void set_free(struct kv_pool *pool, uint32_t i)
+{
+    pool->slots[i].newer = pool->first_free;
+    pool->first_free = i;
+    pool->n_free++;
+}
+
 void pool_grow(struct kv_pool *pool, size_t n_there)
 {
     assert(n_there >= pool->n_there && n_there <= pool->n);
-    add_free(pool, pool->n_there, n_there);
+    for (; pool->n_there < n_there && pool->first_away != KV_NONE; pool->n_there++) {
+        const uint32_t i = pool->first_away;
+        pool->first_away = pool->slots[i].newer;
+        pool->slots[i].away = false;
+        set_free(pool, i);
+    }
+    add_free(pool, pool->n_extended, pool->n_extended + n_there - pool->n_there);
+    pool->n_extended += n_there - pool->n_there;
     pool->n_there = n_there;
+}
+
+void pool_put_away(struct kv_pool *pool)
+{
+    for (uint32_t *link = &pool->first_free, i; (i = *link) != KV_NONE;) {
+        struct kv_slot *slot = &pool->slots[i];
+        if (!slot->away) {
+            link = &slot->newer;
+            continue;
+        }
+        *link = slot->newer;
+        slot->newer = pool->first_away;
+        pool->first_away = i;
+        pool->n_free--;
+        pool->n_there--;
+    }
 }
 
 static void keep(struct kv_pool *pool, uint32_t i)
@@ -65,13 +96,6 @@ static void unkeep(struct kv_pool *pool, uint32_t i)
     else
         pool->slots[slot->newer].older = slot->older;
     pool->n_kept--;
-}
-
-static void set_free(struct kv_pool *pool, uint32_t i)
-{
-    pool->slots[i].newer = pool->first_free;
-    pool->first_free = i;
-    pool->n_free++;
 }
 
 uint32_t pool_take(struct kv_pool *pool, bool *given_up)

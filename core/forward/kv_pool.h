@@ -18,14 +18,16 @@
 
 struct kv_slot {
     uint32_t n_refs;
-    uint32_t newer, older; /* when kept; a free one's next is `newer` */
-    bool kept;
+    uint32_t newer, older; /* when kept; a free one's next is `newer`, and of one that is away */
+    uint32_t age;          /* of a kept one: for those that choose whose memory goes */
+    bool kept, away;
 };
 
 struct kv_pool {
     struct kv_slot *slots; /* [n] */
-    size_t n, n_there;     /* those below n_there have memory */
-    uint32_t first_free;
+    size_t n, n_there;     /* of n places, so many have memory */
+    size_t n_extended;     /* those below it have memory, or had some and are away */
+    uint32_t first_free, first_away;
     uint32_t oldest, newest; /* of the kept ones */
     size_t n_free, n_kept;
     size_t n_claimed; /* sum of all claims */
@@ -37,7 +39,10 @@ size_t pool_bytes(size_t n);
 void pool_init(struct kv_pool *pool, struct kv_slot *slots, size_t n);
 /* All there are become free. Claims stay. */
 void pool_reset(struct kv_pool *pool);
-void pool_grow(struct kv_pool *pool, size_t n_there); /* more of them are there */
+/* More of them are there: those that are away first (pool_away), then new ones. */
+void pool_grow(struct kv_pool *pool, size_t n_there);
+/* Free places that were marked as away are there no more. */
+void pool_put_away(struct kv_pool *pool);
 
 /* A free place, else the kept one whose last use is longest ago: *given_up. There must be one. */
 uint32_t pool_take(struct kv_pool *pool, bool *given_up);

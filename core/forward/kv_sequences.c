@@ -198,8 +198,8 @@ static bool is_worth_keeping(const struct kv *kv, const struct kv_seq *seq)
 
 /* --- pages in and out of use --- */
 
-/* What belongs to a page goes with it; none holds any of it. */
-static void strip(struct kv *kv, uint32_t page)
+/* None holds any of what belongs to it. */
+void kv_forget_page(struct kv *kv, uint32_t page)
 {
     const uint32_t window = kv->window_of[page], state = kv->state_of[page];
     if (window != KV_NONE) {
@@ -210,6 +210,7 @@ static void strip(struct kv *kv, uint32_t page)
         pool_drop(&kv->states, state);
         detach_state(kv, state);
     }
+    index_remove(&kv->index, page);
 }
 
 /* A page for new content: a free one, else the one whose last use is longest ago. */
@@ -217,10 +218,8 @@ static uint32_t take_page(struct kv *kv)
 {
     bool given_up;
     uint32_t i = pool_take(&kv->pages, &given_up);
-    if (given_up) {
-        strip(kv, i);
-        index_remove(&kv->index, i);
-    }
+    if (given_up)
+        kv_forget_page(kv, i);
     kv->index.pages[i].generation++;
     return i;
 }

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from control_groups import Group, Tree
-from service import poll
+from service import poll, sanitizer
 
 PROMPT = "Once upon a time there was a little"
 CORES = len(os.sched_getaffinity(0))
@@ -197,3 +197,66 @@ def test_the_systems_own_groups_are_followed(serve, cpu_group):
     cpu_group.quota(None)
     follows(service, 2)
     all_equal(crowd.stop())
+
+
+def fill_cache(service, n=24):
+    """Different prompts, whose pages stay cached; returns what was answered."""
+    return [service.answer(prompt=f"{i} {PROMPT} " * 12, max_tokens=30, seed=i,
+                           ignore_eos=True)["text"] for i in range(n)]
+
+
+def given_back(service):
+    return service.metrics().value("smallmind_kv_given_back_bytes_total")
+
+
+def test_cached_prefixes_are_given_back_where_memory_is_short(serve, tree):
+    tree.memory(high=1 << 30, most=1 << 31, current=100 << 20)
+    service = serve("--cgroup-root", tree.folder)
+    texts = fill_cache(service)
+    before = service.metrics()
+    assert before.value("smallmind_kv_given_back_bytes_total") == 0
+    cached = before.value("smallmind_kv_pages", state="cached")
+    assert cached > 0
+    tree.memory(high=1 << 30, most=1 << 31, current=1040 << 20, level="pod")
+    poll("memory given back", lambda: given_back(service) > 0)
+    assert service.metrics().value("smallmind_kv_pages", state="cached") < cached
+    assert fill_cache(service) == texts  # computed again where it must be
+    tree.memory(level="pod")
+    assert fill_cache(service) == texts
+    assert service.metrics().value("smallmind_engine_allocations_total") == 0
+    assert service.logged("memory is short")
+
+
+def test_a_hard_limit_that_is_reached_still_serves_with_what_is_there(serve, tree):
+    tree.memory(most=1 << 30, current=1000 << 20)
+    service = serve("--cgroup-root", tree.folder)
+    texts = fill_cache(service)
+    assert fill_cache(service) == texts
+
+
+def test_pressure_on_memory_is_felt(serve, tree):
+    tree.memory()
+    service = serve("--cgroup-root", tree.folder)
+    fill_cache(service)
+    tree.group("memory.pressure", "some avg10=35.00 avg60=0.00 avg300=0.00 total=1\n")
+    poll("memory given back", lambda: given_back(service) > 0)
+
+
+@pytest.mark.skipif(sanitizer() is not None, reason="a sanitizer's memory is its own")
+def test_the_systems_own_memory_groups_are_followed(serve):
+    """A service whose soft limit falls below what it uses keeps its weights and little more."""
+    group = Group("memory")
+    try:
+        service = serve("--kv-memory", "400M", preexec_fn=group.enter)
+        texts = fill_cache(service, 40)
+        info = service.info()["machine"]
+        assert info["memory_soft_limit_bytes"] is None
+        used = int(group.read("memory.usage_in_bytes"))
+        group.set("memory.soft_limit_in_bytes", used - (2 << 20))
+        poll("its soft limit", lambda: service.info()["machine"]["memory_soft_limit_bytes"])
+        poll("memory given back", lambda: given_back(service) > 0)
+        poll("less memory", lambda: int(group.read("memory.usage_in_bytes")) < used)
+        assert fill_cache(service, 40) == texts
+        service.stop()
+    finally:
+        group.remove()

@@ -31,6 +31,7 @@ SCALARS = {
     "smallmind_cpu_throttled_seconds_total": "counter",
     "smallmind_memory_limit_bytes": "gauge",
     "smallmind_memory_used_bytes": "gauge",
+    "smallmind_kv_given_back_bytes_total": "counter",
     "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge",
     "process_open_fds": "gauge",

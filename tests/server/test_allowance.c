@@ -43,12 +43,40 @@ START_TEST(the_nearest_limit_of_memory_is_shown)
 }
 END_TEST
 
+/* Away from each limit, further from the soft one; nothing is bounded without one. */
+START_TEST(the_kv_cache_keeps_away_from_limits)
+{
+    const int64_t mib = 1 << 20;
+    struct cgroup group = {.quota = 1};
+    struct allowance_memory m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == UINT64_MAX && m.need == UINT64_MAX && m.back == 0);
+    group.hard = (struct cgroup_memory){.limit = 1000 << 20, .room = 300 * mib};
+    m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == 250 << 20 && m.need == 280 << 20 && m.back == 0);
+    group.soft = (struct cgroup_memory){.limit = 800 << 20, .room = 100 * mib};
+    m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == 60 << 20 && m.need == 280 << 20 && m.back == 0);
+    group.soft.room = -50 * mib; /* jobs that wait still get memory: slowly, but they are served */
+    m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == 0 && m.need == 280 << 20 && m.back == 90 << 20);
+    group.hard.room = 10 * mib;
+    m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == 0 && m.need == 0 && m.back == 90 << 20);
+    group = (struct cgroup){.pressure = 9.9};
+    ck_assert(allowance_bounds(&group, 80).back == 0);
+    group.pressure = 10;
+    m = allowance_bounds(&group, 80);
+    ck_assert(m.ahead == 0 && m.need == UINT64_MAX && m.back == 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("allowance");
     TCase *tc = tcase_create("facts");
     tcase_add_test(tc, counts_grow_by_what_looks_in_one_place_find);
     tcase_add_test(tc, the_nearest_limit_of_memory_is_shown);
+    tcase_add_test(tc, the_kv_cache_keeps_away_from_limits);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

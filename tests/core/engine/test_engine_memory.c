@@ -87,6 +87,47 @@ START_TEST(memory_grows_up_to_its_limit_and_no_further)
 }
 END_TEST
 
+/* While jobs come and go memory is taken away and given again: none is lost, and all have the bits
+ * that they have alone. */
+START_TEST(memory_that_is_short_changes_nothing)
+{
+    struct engine_options o = options_of(1 + (unsigned)_i, 2);
+    struct engine *engine = engine_open(&o);
+    struct job *jobs[JOBS];
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < JOBS; i++) {
+            struct request r = simple(440, 60, 100 + i);
+            jobs[i] = queue_job(engine, &r);
+        }
+        for (size_t i = 0; i < JOBS; i++) {
+            const bool is_short = i % 3 != 0;
+            engine_bound_memory(engine, is_short ? 0 : UINT64_MAX, UINT64_MAX,
+                                is_short ? (uint64_t)o.kv_bytes : 0);
+            wait_finished(engine, jobs[i]);
+            ck_assert_int_eq(jobs[i]->finish, FINISH_LENGTH);
+        }
+        if (round == 2)
+            break;
+        for (size_t i = 0; i < JOBS; i++)
+            job_destroy(jobs[i]);
+    }
+    engine_bound_memory(engine, UINT64_MAX, UINT64_MAX, 0);
+    o.prefix_cache = false;
+    struct engine *other = engine_open(&o);
+    for (uint32_t i = 0; i < JOBS; i += 5) {
+        struct request r = simple(440, 60, 100 + i);
+        struct job *alone = run_request(other, &r);
+        same_answer(alone, jobs[i]);
+        job_destroy(alone);
+    }
+    for (size_t i = 0; i < JOBS; i++)
+        job_destroy(jobs[i]);
+    ck_assert_uint_eq(stats_of(engine).allocations, 0);
+    engine_destroy(other);
+    engine_destroy(engine);
+}
+END_TEST
+
 static struct rlimit no_more_memory(void)
 {
     struct rlimit limit, none;
@@ -178,6 +219,7 @@ int main(void)
     tcase_add_unchecked_fixture(tc, world_open, world_close);
     tcase_add_loop_test(tc, a_fresh_engine_has_taken_a_step_of_its_memory, 0, 2);
     tcase_add_loop_test(tc, more_jobs_than_memory_that_is_there_are_all_served_alike, 0, 2);
+    tcase_add_loop_test(tc, memory_that_is_short_changes_nothing, 0, 2);
     tcase_add_test(tc, memory_grows_up_to_its_limit_and_no_further);
     if (!SANITIZED) /* a sanitizer wants memory of its own */
         tcase_add_loop_test(tc, without_more_memory_whole_contexts_take_turns, 0, 2);

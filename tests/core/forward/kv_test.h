@@ -11,6 +11,7 @@ static unsigned long long hash_mask;
 #include "forward/kv.c"
 #include "forward/kv_index.c"
 #include "forward/kv_sequences.c"
+#include "forward/kv_shrink.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 
 #include <check.h>
@@ -160,30 +161,33 @@ static void check_content(const struct live *l, size_t n)
 /* A pool's books against who really holds its places. */
 static void audit_pool(const struct kv_pool *pool, const size_t *n_refs)
 {
-    size_t n_free = 0, n_kept = 0, n_held = 0;
+    size_t n_free = 0, n_kept = 0, n_held = 0, n_away = 0;
     for (uint32_t i = pool->first_free; i != KV_NONE; i = pool->slots[i].newer, n_free++)
-        ck_assert(pool->slots[i].n_refs == 0 && !pool->slots[i].kept);
+        ck_assert(pool->slots[i].n_refs == 0 && !pool->slots[i].kept && !pool->slots[i].away);
+    for (uint32_t i = pool->first_away; i != KV_NONE; i = pool->slots[i].newer, n_away++)
+        ck_assert(pool->slots[i].n_refs == 0 && !pool->slots[i].kept && pool->slots[i].away);
     for (uint32_t i = pool->oldest; i != KV_NONE; i = pool->slots[i].newer, n_kept++)
         ck_assert(pool->slots[i].n_refs == 0 && pool->slots[i].kept);
-    for (size_t i = 0; i < pool->n_there; i++) {
+    for (size_t i = 0; i < pool->n_extended; i++) {
         ck_assert_uint_eq(pool->slots[i].n_refs, n_refs[i]);
         n_held += n_refs[i] > 0;
     }
     ck_assert_uint_eq(n_free, pool->n_free);
     ck_assert_uint_eq(n_kept, pool->n_kept);
     ck_assert_uint_eq(n_held + n_free + n_kept, pool->n_there);
+    ck_assert_uint_eq(n_away + pool->n_there, pool->n_extended);
     ck_assert_uint_le(pool->n_claimed + pool->n_beyond, pool->n_there);
 }
 
 /* What belongs to a page is known from both sides, and to an indexed page or a held one only. */
 static void audit_links(const uint32_t *of, const uint32_t *page_of, const struct kv_pool *pool)
 {
-    for (uint32_t i = 0; i < pool->n_there; i++)
+    for (uint32_t i = 0; i < pool->n_extended; i++)
         if (page_of[i] != KV_NONE)
             ck_assert_uint_eq(of[page_of[i]], i);
         else
             ck_assert(!pool->slots[i].kept);
-    for (uint32_t p = 0; p < kv->pages.n_there && pool->n_there > 0; p++)
+    for (uint32_t p = 0; p < kv->pages.n_extended && pool->n_there > 0; p++)
         if (of[p] != KV_NONE) {
             ck_assert_uint_eq(page_of[of[p]], p);
             ck_assert(kv->index.pages[p].indexed || pool_is_held(&kv->pages, p));
@@ -255,12 +259,24 @@ static void begin_random(struct live *l, uint64_t *state)
     check_content(l, l->n_cached);
 }
 
+static bool random_takes; /* more memory, before others give way */
+
+static void grow_by(size_t n)
+{
+    ck_assert(kv_take_memory(kv, n));
+    kv_grow(kv, n);
+}
+
 /* Room for n more, for which the youngest others give way. False: it was the youngest itself. */
 static bool grow(struct live *lives, struct live *l, size_t n)
 {
     bool promised = l->seq.n_positions < l->n_prompt;
     while (!kv_extend(kv, &l->seq, n)) {
         ck_assert(!promised);
+        if (random_takes && kv_wants(kv, true) > 0) {
+            grow_by(kv_wants(kv, true));
+            continue;
+        }
         struct live *youngest = l;
         size_t n_live = 0;
         for (size_t i = 0; i < MAX_SEQUENCES; i++) {
@@ -314,23 +330,22 @@ static void advance(struct live *lives, struct live *l, uint64_t *state)
 
 /* --- growth --- */
 
-static void open_growing(enum kind kind, size_t budget_bytes)
+static void open_steps(enum kind kind, size_t budget_bytes, size_t step_bytes)
 {
     struct error err;
     make_model(kind);
     ck_assert_int_eq(
-        kv_create_growing(&kv, &model, KV_F16, budget_bytes, MAX_SEQUENCES, true, 0, &err),
+        kv_create_growing(&kv, &model, KV_F16, budget_bytes, MAX_SEQUENCES, true, step_bytes, &err),
         STATUS_OK);
+}
+
+static void open_growing(enum kind kind, size_t budget_bytes)
+{
+    open_steps(kind, budget_bytes, 0);
 }
 
 static size_t plain_pages(size_t n)
 {
     make_model(PLAIN);
     return n * kv_page_bytes(&model.shape, KV_F16);
-}
-
-static void grow_by(size_t n)
-{
-    ck_assert(kv_take_memory(kv, n));
-    kv_grow(kv, n);
 }

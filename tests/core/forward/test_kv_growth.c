@@ -133,6 +133,97 @@ START_TEST(any_load_keeps_the_promises_and_the_content)
 }
 END_TEST
 
+/* What went back to the system has lost what was written there. */
+static void poison_away(const struct kv_pool *pool, uint64_t *content, size_t n_each)
+{
+    for (uint32_t i = pool->first_away; i != KV_NONE; i = pool->slots[i].newer)
+        memset(content + i * n_each, 0xee, n_each * sizeof *content);
+}
+
+START_TEST(any_load_bears_memory_that_comes_and_goes)
+{
+    static struct live lives[MAX_SEQUENCES];
+    uint64_t state = 500 + (uint64_t)_i;
+    make_model((enum kind)_i);
+    const size_t budget = kv_bytes_for(&model.shape, KV_F16, CONTEXT, 1) * 5 / 2;
+    open_steps((enum kind)_i, budget, 4 * kv_page_bytes(&model.shape, KV_F16));
+    ck_assert_uint_le(kv_n_pages(kv), MOST_PAGES);
+    memset(lives, 0, sizeof lives);
+    random_takes = true;
+    n_preempted = 0;
+    grow_by(kv->step_pages);
+    size_t n_begun = 0, n_given = 0, most_there = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct live *l = &lives[random_below(&state, MAX_SEQUENCES)];
+        const size_t before = stats_now().n_there;
+        if (random_below(&state, 40) == 0) {
+            const size_t n_bytes = random_below(&state, (uint32_t)budget);
+            const bool gives = kv_give_back(kv, n_bytes) > 0;
+            poison_away(&kv->pages, written[0], KV_PAGE);
+            poison_away(&kv->windows, written_windows[0], KV_PAGE);
+            poison_away(&kv->states, written_states, 1);
+            ck_assert(stats_now().n_there >= kv->step_pages);
+            ck_assert(gives || stats_now().n_there == before);
+            n_given += before - stats_now().n_there;
+        } else if (!l->on) {
+            begin_random(l, &state);
+            l->begun = round;
+            n_begun += l->on;
+            if (!l->on && kv_wants(kv, true) > 0)
+                grow_by(kv_wants(kv, true));
+        } else if (random_below(&state, 30) == 0 || l->seq.n_positions == l->n_max) {
+            kv_end(kv, &l->seq);
+            l->on = false;
+        } else {
+            advance(lives, l, &state);
+        }
+        audit(lives);
+        most_there = stats_now().n_there > most_there ? stats_now().n_there : most_there;
+    }
+    random_takes = false;
+    ck_assert_uint_gt(n_begun, ROUNDS / 60);
+    ck_assert_uint_gt(n_given, ROUNDS / 60);
+    ck_assert_uint_eq(most_there, kv_n_pages(kv));
+}
+END_TEST
+
+/* Free pages first, then those whose last use is longest ago; never what is held or promised. */
+START_TEST(memory_goes_back_in_the_order_of_its_use)
+{
+    int32_t tokens[3][320];
+    struct kv_seq live = {0};
+    size_t n_cached;
+    const size_t page = plain_pages(1);
+    open_steps(PLAIN, 64 * page, 2 * page);
+    grow_by(40);
+    for (int i = 0; i < 3; i++) { /* ten pages each */
+        fill(tokens[i], 320, 1000 * i);
+        run_sequence(0, tokens[i], 320);
+    }
+    ck_assert(kv_begin(kv, &live, 0, SIZE_MAX, tokens[0], 320, 320, &n_cached)); /* the oldest */
+    ck_assert_uint_eq(n_cached, 288);
+    ck_assert_uint_eq(kv_give_back(kv, 9 * page), 9 * page); /* 9 are free and not promised */
+    ck_assert_uint_eq(stats_now().n_cached, 21);
+    const size_t given = kv_give_back(kv, 9 * page);
+    ck_assert_uint_eq(given, 9 * page);
+    ck_assert_uint_eq(kv_match(kv, 0, tokens[2], 320), 288); /* used later than the second */
+    ck_assert_uint_lt(kv_match(kv, 0, tokens[1], 320), 288);
+    (void)kv_give_back(kv, SIZE_MAX / 2);
+    ck_assert_uint_eq(stats_now().n_there, 10); /* nine held, one promised */
+    ck_assert_uint_eq(stats_now().n_used, 9);
+    ck_assert(kv_extend(kv, &live, 32));
+    kv_commit(kv, &live, tokens[0], 320);
+    kv_end(kv, &live);
+    (void)kv_give_back(kv, SIZE_MAX / 2);
+    ck_assert_uint_eq(stats_now().n_there, 2); /* the first step's stay */
+    grow_by(62);
+    ck_assert_uint_eq(stats_now().n_there, 64);
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_le(run_sequence(0, tokens[i], 320), 64); /* of the two that stayed */
+    ck_assert_uint_eq(run_sequence(0, tokens[1], 320), 288);
+}
+END_TEST
+
 START_TEST(a_growing_cache_has_what_was_taken_and_no_more)
 {
     int32_t tokens[CONTEXT];
@@ -222,6 +313,8 @@ int main(void)
     tcase_add_test(tc, growth_gives_up_the_prefix_cache_first);
     tcase_add_test(tc, a_sequence_begins_where_all_have_room_to_grow);
     tcase_add_loop_test(tc, any_load_keeps_the_promises_and_the_content, 0, 3 * KINDS);
+    tcase_add_loop_test(tc, any_load_bears_memory_that_comes_and_goes, 0, KINDS);
+    tcase_add_test(tc, memory_goes_back_in_the_order_of_its_use);
     tcase_add_test(tc, a_growing_cache_has_what_was_taken_and_no_more);
     tcase_add_test(tc, windows_and_states_grow_with_the_pages);
     tcase_add_test(tc, memory_is_wanted_ahead_of_need_and_while_a_job_waits);
