@@ -42,6 +42,11 @@ struct dialect {
     /* The form of the answer; accept: the header, or NULL. */
     enum answer_form (*form)(const struct generation *g, const char *accept);
 
+    /* Once it is decoded and has its form: where its client stands, which has had events of it
+     * (the header Last-Event-ID, or NULL). STATUS_INVALID. NULL: its events have no ids, and the
+     * header says nothing. */
+    enum status (*resume)(struct generation *g, const char *last_event_id, struct error *err);
+
     /* ANSWER_JSON: bytes at most, and the answer; 0: no room. Every job is finished, and none has
      * failed. */
     size_t (*whole_bound)(const struct generation *g);

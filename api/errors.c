@@ -22,6 +22,7 @@ struct api_error errors_of_refusal(enum refusal refusal)
         [REFUSAL_NOT_FOUND] = ROW(404, "not_found", invalid_request),
         [REFUSAL_MODEL] = ROW(404, "model_not_found", invalid_request),
         [REFUSAL_METHOD] = ROW(405, "method_not_allowed", invalid_request),
+        [REFUSAL_FINGERPRINT] = ROW(409, "fingerprint_mismatch", invalid_request),
         [REFUSAL_NO_LENGTH] = ROW(411, "length_required", invalid_request),
         [REFUSAL_BODY] = ROW(413, "body_too_large", invalid_request),
         [REFUSAL_ENCODING] = ROW(415, "unsupported_encoding", invalid_request),

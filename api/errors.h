@@ -26,6 +26,7 @@ enum refusal {
     REFUSAL_NOT_FOUND,   /* 404 */
     REFUSAL_MODEL,       /* 404: another model than the one served */
     REFUSAL_METHOD,      /* 405, with Allow */
+    REFUSAL_FINGERPRINT, /* 409: another model, or another arithmetic, than is demanded */
     REFUSAL_NO_LENGTH,   /* 411 */
     REFUSAL_BODY,        /* 413 */
     REFUSAL_ENCODING,    /* 415: a Content-Encoding */

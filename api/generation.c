@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum status generation_add(struct generation *g, struct job *job, struct error *err)
@@ -78,6 +79,27 @@ bool generation_has_news(const struct choice *choice)
     return atomic_load_explicit(&choice->job->n_ready, memory_order_acquire) >
                choice->sent.n_tokens ||
            generation_progress(choice, &to);
+}
+
+bool generation_reach(struct generation *g)
+{
+    struct choice *choice = &g->choices[0];
+    if (!g->resumes || choice->sent.n_tokens >= g->resume_at)
+        return true;
+    struct generation_ready ready = generation_ready(choice->job);
+    if (ready.n_tokens < g->resume_at)
+        return false;
+    choice->sent.n_tokens = g->resume_at;
+    choice->sent.n_text = choice->job->tokens[g->resume_at - 1].text_end;
+    return true;
+}
+
+enum status generation_unreached(const struct generation *g, struct error *err)
+{
+    return error_set_param(err, STATUS_INVALID, "Last-Event-ID",
+                           "Last-Event-ID is %" PRIu32 ", beyond this answer's end: it has %zu "
+                           "tokens",
+                           g->resume_at, g->choices[0].job->n_tokens);
 }
 
 bool generation_progress(const struct choice *choice, struct generation_mark *to)
@@ -156,9 +178,9 @@ void generation_times(const struct job *job, struct generation_times *out)
     out->prefill = span_ms(job->started_ns, job->read_ns);
     out->decode = span_ms(job->first_token_ns, job->last_token_ns);
     out->first_token = job->first_token_ns != 0 ? out->queue + out->prefill : 0;
-    out->tokens_per_second = job->n_completion > 1 && out->decode > 0
-                                 ? (double)(job->n_completion - 1) / (out->decode / 1e3)
-                                 : 0;
+    const size_t n_made = job->n_completion - job_n_resumed(job);
+    out->tokens_per_second =
+        n_made > 1 && out->decode > 0 ? (double)(n_made - 1) / (out->decode / 1e3) : 0;
 }
 
 const char *generation_finish_name(enum finish_reason reason)

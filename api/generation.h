@@ -54,7 +54,7 @@ struct generation_mark { /* how far a job has been sent; zeroed to begin */
     bool begun;      /* what was there of it to begin with has been told */
 };
 
-enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64 };
+enum { GENERATION_MODEL_MAX = 128, GENERATION_FIELD_MAX = 64, GENERATION_PRINT_MAX = 72 };
 
 struct choice { /* one of the answers */
     struct job *job;
@@ -83,6 +83,9 @@ struct generation { /* zeroed first */
     bool chat;                              /* messages, not a prompt */
     bool echo;                              /* the prompt's text comes before the answer's */
     bool include_usage;                     /* a stream says what it cost */
+    bool has_given; /* tokens of the answer came with the request: the job's n_given */
+    char wanted_model[GENERATION_PRINT_MAX];      /* fingerprints without which it is not to be */
+    char wanted_arithmetic[GENERATION_PRINT_MAX]; /* served; "": any */
     bool postponed;         /* decoding has failed, but for want of time alone: again on the pool */
     struct tool_set *tools; /* that may be called, or whose calls are to be told from text; owned;
                                NULL: none */
@@ -91,6 +94,8 @@ struct generation { /* zeroed first */
     /* --- set by the service; borrowed --- */
     const struct dialect *dialect;
     enum answer_form form;
+    bool resumes; /* its client has had so many tokens: events go on after them */
+    uint32_t resume_at;
     const char *id;    /* the request's, [A-Za-z0-9._-] */
     const char *model; /* as it is served */
     uint64_t created;  /* Unix seconds */
@@ -125,6 +130,11 @@ void generation_times(const struct job *job, struct generation_times *out); /* o
 bool generation_finished(const struct generation *g);
 /* Whether a job has more tokens ready, or has told of more of its prompt, than was sent. */
 bool generation_has_news(const struct choice *choice);
+
+/* Whether the choice's job has come to where its client is; then its mark stands there. */
+bool generation_reach(struct generation *g);
+/* What is wrong where it never will: it has ended before. */
+enum status generation_unreached(const struct generation *g, struct error *err);
 
 /* The next thing to be told of how far a prompt is read, as the mark that the choice then has:
  * first what was cached, then every so many tokens, last the whole prompt. So what is told does not

@@ -3,8 +3,11 @@
 
 #include "embed/embed.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The same error, said of this file. */
 static enum status of_file(const char *model, struct error *err)
@@ -70,6 +73,25 @@ static enum status copy_key(char **owned, struct gguf_string *out, const struct 
     return STATUS_OK;
 }
 
+/* The files' own descriptors: what is read of them later is what was loaded, whatever their names
+ * have come to mean. */
+static enum status keep_files(struct loaded *loaded, const struct gguf *gguf, struct error *err)
+{
+    const size_t n = gguf_n_parts(gguf);
+    if (gguf_descriptor(gguf, 0) < 0)
+        return STATUS_OK;
+    loaded->files = malloc(n * sizeof *loaded->files);
+    if (loaded->files == NULL)
+        return error_no_memory(err, n * sizeof *loaded->files, "the model's files");
+    for (size_t i = 0; i < n; i++) {
+        const int file = fcntl(gguf_descriptor(gguf, i), F_DUPFD_CLOEXEC, 3);
+        if (file < 0)
+            return error_errno(err, errno, "the model's file cannot be kept open");
+        loaded->files[loaded->n_files++] = file;
+    }
+    return STATUS_OK;
+}
+
 static enum status load_file(struct loaded *loaded, const struct settings *settings,
                              struct error *err)
 {
@@ -100,6 +122,8 @@ static enum status load_file(struct loaded *loaded, const struct settings *setti
     if (status == STATUS_OK)
         status = copy_key(&loaded->rank_template_text, &loaded->rank_template, gguf,
                           "tokenizer.chat_template.rerank", err);
+    if (status == STATUS_OK && settings->verb == VERB_SERVE)
+        status = keep_files(loaded, gguf, err);
     loaded->has_template = loaded->template.bytes != NULL;
     gguf_close(gguf);
     return status;
@@ -158,6 +182,9 @@ void load_free(struct loaded *loaded)
 {
     model_destroy(loaded->model);
     tokenizer_destroy(loaded->tokenizer);
+    for (size_t i = 0; i < loaded->n_files; i++)
+        close(loaded->files[i]);
+    free(loaded->files);
     free(loaded->template_text);
     free(loaded->tool_template_text);
     free(loaded->rank_template_text);

@@ -25,6 +25,8 @@ struct loaded {
     bool has_template;                                         /* the file has a chat template */
     struct gguf_string template, tool_template, rank_template; /* of the next three; bytes NULL:
                                                                   none */
+    int *files; /* [n_files] those of the model, open; owned, unless taken over. NULL: built in */
+    size_t n_files;
     char *template_text, *tool_template_text, *rank_template_text; /* owned */
 };
 

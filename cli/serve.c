@@ -27,6 +27,8 @@ static enum status load_for_server(void *ctx, struct loaded_model *out, struct e
                                  .tokenizer = serving->loaded.tokenizer,
                                  .kernels = serving->loaded.kernels,
                                  .cpu = &serving->loaded.cpu,
+                                 .files = serving->loaded.files,
+                                 .n_files = serving->loaded.n_files,
                                  .template = serving->loaded.template,
                                  .tool_template = serving->loaded.tool_template,
                                  .rank_template = serving->loaded.rank_template};

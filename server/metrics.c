@@ -127,9 +127,10 @@ void metrics_generation(struct metrics *m, const struct job *job, uint64_t now_n
         add_span(&m->queue, &duration_bounds, job->arrived_ns, job->started_ns);
     if (job->first_token_ns != 0)
         add_span(&m->first_token, &first_token_bounds, job->arrived_ns, job->first_token_ns);
-    if (job->n_completion > 1) {
+    const size_t n_made = job->n_completion - job_n_resumed(job);
+    if (n_made > 1) {
         double decode = (double)(job->last_token_ns - job->first_token_ns) * 1e-9;
-        metrics_observe(&m->per_token, &per_token_bounds, decode / (double)(job->n_completion - 1));
+        metrics_observe(&m->per_token, &per_token_bounds, decode / (double)(n_made - 1));
     }
 }
 

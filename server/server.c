@@ -47,6 +47,7 @@ struct life { /* of one server_run */
         struct loaded_model model;
         struct engine *engine;
         struct chat_template *chat;
+        char template[FINGERPRINT_TEXT]; /* the digest of its text */
         enum status status;
         struct error error;
     } loaded;
@@ -82,7 +83,7 @@ static void on_supervisor(void *ctx)
 
 /* --- loading --- */
 
-static void on_worker(void *ctx)
+static void wake_loop(void *ctx)
 {
     loop_wake(ctx);
 }
@@ -101,6 +102,8 @@ static void load(uv_work_t *work) /* on libuv's pool */
         life->loaded.status =
             error_set_param(err, STATUS_INVALID, "pooling",
                             "pooling is rank; this model's file has no head that gives scores");
+    if (life->loaded.status == STATUS_OK)
+        life->loaded.status = templates_digest(life->loaded.template, s, model, err);
     if (life->loaded.status != STATUS_OK)
         return;
     struct engine_options options = {
@@ -117,7 +120,7 @@ static void load(uv_work_t *work) /* on libuv's pool */
         .max_batch = s->max_batch,
         .max_queue = s->max_queue,
         .max_wait_ms = (uint64_t)s->max_wait_seconds * 1000,
-        .wake = on_worker,
+        .wake = wake_loop,
         .wake_ctx = &life->service.loop,
     };
     life->loaded.status = engine_create(&life->loaded.engine, model->model, model->tokenizer,
@@ -171,6 +174,13 @@ static void on_loaded(uv_work_t *work, int status)
     service->shaping.engine = service->engine;
     service->state = HEALTH_OK;
     allowance_follow(&service->allowance, service->engine);
+    const struct arithmetic arithmetic = {
+        .kv_type = service_kv_type(service),
+        .template = life->loaded.template,
+        .reasoning = service->limits.reasoning,
+    };
+    fingerprint_begin(&service->fingerprint, &service->model, &arithmetic, wake_loop,
+                      &service->loop);
     const struct greeting greeting = {
         .model = service->model.model,
         .tokenizer = service->model.tokenizer,
@@ -360,6 +370,8 @@ static void on_wake(void *ctx)
     if (service->engine == NULL) /* still warming up */
         return;
     metrics_progress(&service->metrics, service->engine, clock_now_ns());
+    if (fingerprint_poll(&service->fingerprint))
+        streams_known(service);
     if (jobs_poll(&service->jobs))
         loop_drive(&service->loop);
 }
@@ -502,6 +514,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
         }
     }
     allowance_close(&service->allowance);
+    fingerprint_end(&service->fingerprint);
     http_stop(&service->http);
     grammar_cache_destroy(service->shaping.cache); /* its grammars have the engine's vocabulary */
     engine_destroy(service->engine);               /* its workers may wake the loop until here */

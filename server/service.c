@@ -15,6 +15,12 @@ bool service_is_alive(const struct service *service)
     return service->engine == NULL || engine_alive(service->engine, clock_now_ns(), stalled_ns);
 }
 
+const char *service_kv_type(const struct service *service)
+{
+    static const char *const names[KV_TYPES] = {[KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
+    return names[engine_plan(service->engine)->kv_type];
+}
+
 uint64_t service_random(uint64_t *state)
 {
     uint64_t z = (*state += 0x9e3779b97f4a7c15u);

@@ -6,6 +6,7 @@
 #include "api/generation.h"
 #include "api/native/info.h"
 #include "server/allowance.h"
+#include "server/fingerprint.h"
 #include "server/http/headers.h"
 #include "server/http/http.h"
 #include "server/http/listen.h"
@@ -41,6 +42,7 @@ struct service {
     struct jobs jobs;       /* what the engine was given */
     struct stream *streams; /* generations; also those whose client has left and whose job runs */
 
+    struct fingerprint fingerprint; /* of the model and of what it is computed with */
     struct machine machine;
     struct allowance allowance;
     struct packs packs;
@@ -59,6 +61,8 @@ void service_settled(struct service *service);
 
 /* Whether process and engine make progress. Loading is progress. */
 bool service_is_alive(const struct service *service);
+
+const char *service_kv_type(const struct service *service); /* "f16"; once it is loaded */
 
 /* A number from a generator whose every state comes once (Steele et al., 2014). */
 uint64_t service_random(uint64_t *state);

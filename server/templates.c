@@ -2,6 +2,7 @@
  * libuv's pool, while the service loads. */
 #include "server/templates.h"
 
+#include "base/digest.h"
 #include "server/log.h"
 
 #include <errno.h>
@@ -38,6 +39,41 @@ static enum status read_file(char **out, size_t *n, const char *path, struct err
     return status;
 }
 
+/* *file: memory of it that the caller frees, or NULL. */
+static enum status find_text(struct gguf_string *out, char **file, const struct settings *settings,
+                             const struct loaded_model *model, struct error *err)
+{
+    *file = NULL;
+    *out = model->template;
+    if (settings->chat_template == NULL)
+        return STATUS_OK;
+    *out = chat_builtin(settings->chat_template);
+    enum status status =
+        out->bytes == NULL ? read_file(file, &out->n, settings->chat_template, err) : STATUS_OK;
+    if (*file != NULL)
+        out->bytes = *file;
+    return status;
+}
+
+enum status templates_digest(char out[65], const struct settings *settings,
+                             const struct loaded_model *model, struct error *err)
+{
+    struct gguf_string text;
+    struct digest digest;
+    char *file;
+    enum status status = find_text(&text, &file, settings, model, err);
+    out[0] = '\0';
+    if (status == STATUS_OK && text.bytes != NULL) {
+        digest_begin(&digest);
+        digest_add(&digest, text.bytes, text.n);
+        if (settings->chat_template == NULL && model->tool_template.bytes != NULL)
+            digest_add(&digest, model->tool_template.bytes, model->tool_template.n);
+        digest_end(&digest, out);
+    }
+    free(file);
+    return status;
+}
+
 enum status templates_load(struct chat_template **out, const struct settings *settings,
                            const struct loaded_model *model, struct error *err)
 {
@@ -49,16 +85,10 @@ enum status templates_load(struct chat_template **out, const struct settings *se
                                             .max_steps = settings->template_steps,
                                             .max_depth = (unsigned)settings->template_depth,
                                             .time_ns = settings->template_ms * 1000000}};
-    char *file = NULL;
-    enum status status = STATUS_OK;
-    if (settings->chat_template != NULL) {
+    char *file;
+    enum status status = find_text(&source.text, &file, settings, model, err);
+    if (settings->chat_template != NULL)
         source.tool_text = (struct gguf_string){NULL, 0};
-        source.text = chat_builtin(settings->chat_template);
-        if (source.text.bytes == NULL)
-            status = read_file(&file, &source.text.n, settings->chat_template, err);
-        if (file != NULL)
-            source.text.bytes = file;
-    }
     if (status == STATUS_OK)
         status = chat_template_create(out, &source, err);
     if (status == STATUS_OK && source.text.bytes != NULL && chat_template_fault(*out) != NULL)

@@ -9,3 +9,6 @@
  * file that --chat-template names; STATUS_NO_MEMORY. */
 enum status templates_load(struct chat_template **out, const struct settings *settings,
                            const struct loaded_model *model, struct error *err);
+/* The SHA-256 of the text of the one that it takes; "": there is none. The same errors. */
+enum status templates_digest(char out[65], const struct settings *settings,
+                             const struct loaded_model *model, struct error *err);

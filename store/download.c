@@ -2,7 +2,7 @@
  */
 #include "store/download.h"
 
-#include "store/digest.h"
+#include "base/digest.h"
 #include "store/shelf.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 
 #include "api/json/json.h"
 #include "base/append.h"
-#include "store/digest.h"
+#include "base/digest.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>

@@ -25,6 +25,7 @@ struct asked {
     const struct cJSON *stream_options, *response_format, *tool_choice, *modalities;
     const struct cJSON *reasoning, *include;
     const struct cJSON *biases, *samplers, *response_fields;
+    const struct cJSON *resume_tokens, *fingerprint;
     /* Shapes of the answer: a dialect's own field, and those that servers add to other APIs. */
     const struct cJSON *format, *structured, *guided_json, *guided_regex, *guided_choice;
     const struct cJSON *guided_grammar, *json_schema, *grammar;

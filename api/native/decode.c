@@ -41,6 +41,8 @@ static const struct field rows[] = {
     {"format", FIELD_ANY, .nullable = true, ASKED(format)},
     {"model", FIELD_ANY, .nullable = true, ASKED(model)},
     {"stream", FIELD_BOOL, ASKED(stream)},
+    {"resume_tokens", FIELD_ANY, ASKED(resume_tokens)},
+    {"fingerprint", FIELD_ANY, .nullable = true, ASKED(fingerprint)},
     {"profile", FIELD_BOOL, ASKED(profile)},
     {"deadline_ms", FIELD_UINT, .min = 1, .max = ASKED_LONGEST, ASKED(deadline_ms)},
 };
@@ -149,6 +151,8 @@ enum status native_decode(struct generation *g, const struct generation_source *
         status = read_format(&a, err);
     if (status == STATUS_OK)
         status = asking_add(&a, g, a.values.prompt, err);
+    if (status == STATUS_OK)
+        status = native_read_resuming(&a, g, err);
     asking_end(&a, g, status);
     return status;
 }
@@ -167,6 +171,7 @@ const struct dialect native_dialect = {
     .keep_alive = ": keep-alive\n\n",
     .decode = native_decode,
     .form = form,
+    .resume = native_resume,
     .whole_bound = native_whole_bound,
     .whole = native_whole,
     .event_min = native_event_min,

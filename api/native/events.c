@@ -7,15 +7,18 @@
 
 /* An event's frame, and the ending of the last one with [DONE] after it, or an error of 384 bytes
  * that are all escaped. */
-enum { EVENT_BOUND = 64, LAST_BOUND = 4352 };
+enum stage { STAGE_SEED, STAGE_TOKENS }; /* the first event is to come, or is sent */
+enum { EVENT_BOUND = 128, LAST_BOUND = 4352 };
 
-/* data: {"text":...,"tokens":...,"logprobs":... of tokens [from, to) and the text between the
- * marks, left open. */
+/* id: N, then data: {"text":...,"tokens":...,"logprobs":... of tokens [from, to) and the text
+ * between the marks, left open. N tokens' text has been sent then: where a client can go on. */
 static void put_event(struct json_writer *w, const struct generation *g,
                       const struct generation_mark *from, const struct generation_mark *to)
 {
     const struct job *job = g->choices[0].job;
-    json_raw(w, "data: {\"text\":");
+    json_raw(w, "id: ");
+    json_uint(w, to->n_tokens);
+    json_raw(w, "\ndata: {\"text\":");
     json_string(w, job->text + from->n_text, to->n_text - from->n_text);
     native_put_tokens(w, job, g->tokenizer, from->n_tokens, to->n_tokens);
 }
@@ -42,8 +45,11 @@ static size_t write_tokens(struct generation *g, size_t n_tokens, char *out, siz
         next.n_tokens += (uint32_t)whole_tokens(choice, n);
         next.n_text = choice->job->tokens[next.n_tokens - 1].text_end;
         put_event(&w, g, &choice->sent, &next);
+        if (g->stage == STAGE_SEED && !g->has_seed) /* without it nothing could go on */
+            json_name_uint(&w, ",", "seed", choice->job->sampling.seed);
         json_raw(&w, "}\n\n");
         if (!w.full) {
+            g->stage = STAGE_TOKENS;
             choice->sent = next;
             return w.n;
         }
@@ -79,6 +85,13 @@ size_t native_event_min(const struct generation *g)
            native_token_bound(tokenizer_max_piece(g->tokenizer), g->choices[0].job->n_logprobs);
 }
 
+static size_t write_failure(struct choice *choice, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    choice->sent.done = json_error_event(&w, json_error_put, choice->job, NULL, "data: ", "\n\n");
+    return w.n;
+}
+
 /* The rest of a finished job: its last event, or its error. */
 static size_t write_ending(struct generation *g, const struct generation_ready *ready, char *out,
                            size_t room)
@@ -89,9 +102,7 @@ static size_t write_ending(struct generation *g, const struct generation_ready *
     if (generation_failed(choice->job)) {
         if (n_left > 0)
             return write_tokens(g, n_left, out, room);
-        choice->sent.done =
-            json_error_event(&w, json_error_put, choice->job, NULL, "data: ", "\n\n");
-        return w.n;
+        return write_failure(choice, out, room);
     }
     struct generation_mark end = {
         .n_tokens = (uint32_t)ready->n_tokens, .n_text = (uint32_t)ready->n_text, .done = true};
@@ -104,6 +115,20 @@ static size_t write_ending(struct generation *g, const struct generation_ready *
     return w.n;
 }
 
+/* The end of a stream whose client was never reached. */
+static size_t write_unreached(struct generation *g, char *out, size_t room)
+{
+    struct choice *choice = &g->choices[0];
+    struct json_writer w = {.out = out, .room = room};
+    struct error err;
+    const struct api_error what = errors_of_status(generation_unreached(g, &err));
+    json_raw(&w, "data: ");
+    json_error_put(&w, &what, err.text, strlen(err.text), err.param);
+    json_raw(&w, "\n\n");
+    choice->sent.done = !w.full;
+    return w.full ? 0 : w.n;
+}
+
 size_t native_event(struct generation *g, char *out, size_t room)
 {
     struct choice *choice = &g->choices[0];
@@ -111,6 +136,10 @@ size_t native_event(struct generation *g, char *out, size_t room)
     size_t n = 0;
     if (choice->sent.done)
         n = 0;
+    else if (!generation_reach(g)) /* looked at after ready: what is finished has all it will */
+        n = !ready.finished                  ? 0
+            : generation_failed(choice->job) ? write_failure(choice, out, room)
+                                             : write_unreached(g, out, room);
     else if (g->form == ANSWER_TEXT)
         n = write_text(choice, out, room);
     else if (ready.finished)

@@ -172,11 +172,25 @@ static void put_machine(struct json_writer *w, const struct info *info)
     json_raw(w, "}");
 }
 
+/* null: its bytes are still being read. */
+static void put_fingerprint(struct json_writer *w, const struct info *info)
+{
+    json_name(w, ",", "fingerprint");
+    json_name(w, "{", "model");
+    if (info->model_print[0] != '\0')
+        json_string(w, info->model_print, strlen(info->model_print));
+    else
+        json_raw(w, "null");
+    json_name_text(w, ",", "arithmetic", info->arithmetic_print);
+    json_raw(w, "}");
+}
+
 static void put_plan(struct json_writer *w, const struct info *info)
 {
     const struct engine_plan *plan = info->plan;
     put_template(w, info->template_fault);
     put_for_others(w, info);
+    put_fingerprint(w, info);
     json_name_text(w, ",", "version", info->version);
     json_name_text(w, ",", "kernels", info->kernels);
     json_name_text(w, ",", "cpu", info->cpu->name);

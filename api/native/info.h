@@ -24,8 +24,9 @@ struct info_limits { /* 0: what the context allows, for the two of tokens; no bo
 
 struct info { /* everything borrowed */
     const char *version;
-    const char *kernels; /* "avx2" */
-    const char *kv_type; /* "f16" */
+    const char *kernels;                        /* "avx2" */
+    const char *kv_type;                        /* "f16" */
+    const char *model_print, *arithmetic_print; /* fingerprints; "": not known yet */
     bool prefix_cache;
     const struct cpu *cpu;
     const char *const *names; /* [n_names]: of the model, the first in answers */

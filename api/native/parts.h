@@ -20,9 +20,14 @@ void native_put_profile(struct json_writer *w, const struct job *job,
 /* Bytes that one token adds to an event at most: its escaped text, its id, its logprobs. */
 size_t native_token_bound(size_t max_piece, int n_logprobs);
 
+struct asking;
+/* resume_tokens and fingerprint, once the job is there. */
+enum status native_read_resuming(const struct asking *a, struct generation *g, struct error *err);
+
 /* The dialect's functions (api/dialect.h); each job is the generation's only one. */
 enum status native_decode(struct generation *g, const struct generation_source *source,
                           struct error *err);
+enum status native_resume(struct generation *g, const char *last_event_id, struct error *err);
 size_t native_whole_bound(const struct generation *g);
 size_t native_whole(const struct generation *g, char *out, size_t room);
 size_t native_event_min(const struct generation *g);

@@ -11,6 +11,7 @@
 #include "engine/plan.h"
 #include "engine/profile.h"
 #include "engine/queue.h"
+#include "engine/resume.h"
 #include "engine/stats.h"
 #include "engine/worker.h"
 #include "guide/guide.h"
@@ -267,6 +268,14 @@ static enum status begin_guide(struct engine *engine, struct job *job, struct er
     return guide_begin(guide, job->max_tokens, err);
 }
 
+enum status engine_resume(struct engine *engine, struct job *job, struct error *err)
+{
+    if (job->n_given == 0)
+        return STATUS_OK;
+    enum status status = job->grammar != NULL ? begin_guide(engine, job, err) : STATUS_OK;
+    return status == STATUS_OK ? resume_take(job, engine->setup.tokenizer, err) : status;
+}
+
 enum status engine_submit_all(struct engine *engine, struct job *const *jobs, size_t n,
                               uint64_t *retry_ms, struct error *err)
 {
@@ -274,8 +283,9 @@ enum status engine_submit_all(struct engine *engine, struct job *const *jobs, si
         if (jobs[i]->pooling == POOLING_NONE)
             return error_set(err, STATUS_UNABLE, "this model makes vectors of texts, not texts");
     for (size_t i = 0; i < n; i++) {
-        enum status status =
-            jobs[i]->grammar != NULL ? begin_guide(engine, jobs[i], err) : STATUS_OK;
+        enum status status = STATUS_OK;
+        if (jobs[i]->grammar != NULL && !jobs[i]->begun)
+            status = begin_guide(engine, jobs[i], err);
         if (status != STATUS_OK)
             return status;
     }

@@ -51,6 +51,12 @@ void engine_bound_memory(struct engine *engine, uint64_t ahead, uint64_t need, u
 enum status engine_vocabulary(struct engine *engine, const struct vocabulary **out,
                               struct error *err);
 
+/* Before it is submitted: takes the tokens of its answer that another run has made (n_given), but
+ * for the last, which is drawn again: where that is another one, the job ends with an error. Any
+ * thread; work for each token, so not on one that must not wait. STATUS_INVALID: no run of it can
+ * have made them; param is the native API's resume_tokens. The job is not to be submitted then. */
+enum status engine_resume(struct engine *engine, struct job *job, struct error *err);
+
 /* Queues the jobs of one request, n >= 1: all of them, or none. STATUS_FULL: there are fewer places
  * than jobs, in the queue and, where none waits, free slots; STATUS_TOO_LATE: its deadline cannot
  * be met, or the predicted wait exceeds max_wait_ms, judged for the last of them (both with

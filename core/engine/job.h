@@ -74,6 +74,8 @@ struct job {
                              (max_tokens is 0) */
     bool ignore_eos;
     bool keep_stop;  /* the stop string that ends the text stays in it */
+    size_t n_given; /* tokens of its answer that another run of it has made: they stand after the
+                       prompt, are read like it, and the last of them is drawn again */
     size_t n_common; /* prompt tokens that others are likely to begin with, as with a system prompt;
                         0: none are known of */
     bool no_cache;   /* the prompt is computed anew, whatever the prefix cache has */
@@ -129,6 +131,7 @@ struct job {
 
     /* --- the engine's own --- */
     struct job *next;    /* in the queue */
+    bool begun;          /* engine_resume has taken the tokens given */
     char *stop_memory;   /* what job_stop_bytes hands out */
     uint64_t ticket;     /* its place in the order of arrival */
     unsigned overtaken;  /* times a later job went first */
@@ -172,6 +175,12 @@ void job_destroy(struct job *job);    /* takes NULL; only when never submitted, 
 int32_t *job_prompt(struct job *job); /* [n_prompt + max_tokens]: the prompt, then its worker's */
 struct logit_bias *job_biases(struct job *job);
 char *job_stop_bytes(struct job *job);
+
+/* Tokens of the answer that are there without having been made by this run. */
+static inline size_t job_n_resumed(const struct job *job)
+{
+    return job->n_given > 0 ? job->n_given - 1 : 0;
+}
 
 /* When the first token is ready or the job final: whether the record of the prompt's token i is
  * there. The first token's never is; in a job that was cut short those not read yet are not. */

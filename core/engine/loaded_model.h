@@ -16,6 +16,8 @@ struct loaded_model {
     const struct tokenizer *tokenizer;
     const struct kernels *kernels;
     const struct cpu *cpu;
+    const int *files; /* [n_files] its own, open, to be read with pread alone; */
+    size_t n_files;   /* 0: built into the program */
     struct gguf_string template, tool_template; /* of chats, as in the file; bytes NULL: none */
     struct gguf_string rank_template;           /* of a query and a document, likewise */
 };

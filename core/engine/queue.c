@@ -180,7 +180,7 @@ static enum status admit_at_once(struct queue *q, struct job *job, uint64_t now,
     *placed = false;
     if (i < 0)
         return STATUS_OK;
-    size_t unread = offer.unread + job->n_prompt - offer.cached_pages * KV_PAGE;
+    size_t unread = offer.unread + job->n_prompt + job->n_tokens - offer.cached_pages * KV_PAGE;
     uint64_t late = waits_late_by(job, now + waits_read_ns(q, (size_t)i, unread));
     if (late > 0)
         return waits_refuse_deadline(q, now, late, retry_ms, err);
@@ -206,7 +206,7 @@ static size_t free_slots(struct queue *q)
 static size_t group_tokens(struct job *const *jobs, size_t n, size_t n_free)
 {
     const struct job *last = jobs[n - 1];
-    size_t sum = last->n_prompt;
+    size_t sum = last->n_prompt + last->n_tokens;
     for (size_t i = 1; i < n && i < n_free; i++) {
         const struct job *job = jobs[n - 1 - i];
         bool same = job->n_prompt == last->n_prompt &&
@@ -300,7 +300,8 @@ enum status queue_submit(struct queue *q, struct job *const *jobs, size_t n, uin
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < n; i++)
-        output_begin(jobs[i]);
+        if (!jobs[i]->begun)
+            output_begin(jobs[i]);
     pthread_mutex_lock(&q->lock);
     status = admit(q, jobs, n, clock_now_ns(), retry_ms, err);
     pthread_mutex_unlock(&q->lock);

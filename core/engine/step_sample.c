@@ -6,6 +6,7 @@
  * wanted, and its positions are computed together in the next step.
  */
 #include "engine/output.h"
+#include "engine/resume.h"
 #include "engine/worker_state.h"
 
 #include <math.h>
@@ -300,10 +301,22 @@ static void take_tokens(struct worker *w, struct slot *slot)
                           memory_order_relaxed);
 }
 
+/* Whether the sample is one that the request gave, as another run had made it. */
+static bool is_given(const struct slot *slot)
+{
+    return slot->job->n_given > 0 && slot->job->n_tokens + 1 == slot->job->n_given;
+}
+
 static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
 {
     struct job *job = slot->job;
     if (slot->finish != FINISH_NONE) {
+        output_end(job);
+        return;
+    }
+    if (is_given(slot) && slot->sample != slot->tokens[slot->n_tokens]) {
+        resume_refuse_last(job, slot->sample);
+        slot->finish = FINISH_ERROR;
         output_end(job);
         return;
     }

@@ -375,6 +375,11 @@ void gguf_close(struct gguf *gguf)
     free(gguf);
 }
 
+int gguf_descriptor(const struct gguf *gguf, size_t i)
+{
+    return i == 0 ? gguf->fd : gguf->others[i - 1]->fd;
+}
+
 /* The file that a tensor lies in. */
 static const struct gguf *part_of(const struct gguf *gguf, const struct gguf_tensor *tensor)
 {

@@ -1,10 +1,8 @@
 /* generate.c - a generation's life. Loop thread; decode_body also runs on libuv's pool. */
 #include "server/handlers/generate.h"
 
-#include "api/dialect.h"
-#include "base/append.h"
 #include "base/clock.h"
-#include "server/service.h"
+#include "server/handlers/stream.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -13,44 +11,8 @@
 #include <time.h>
 
 enum {
-    INLINE_BODY = 4096,  /* bytes that are decoded at once, on the loop thread */
-    SILENCE_MS = 15000,  /* before a comment is sent */
-    READER_BLOCK = 4096, /* the library's buffer for HTTP/1.0; chunks have the connection's */
-};
-
-enum stream_state {                   /* in this order */
-                    STREAM_DECODING,  /* its body, here or on the pool */
-                    STREAM_MEASURING, /* waits for the machine's limits, for its profile */
-                    STREAM_READY,     /* to be queued */
-                    STREAM_REFUSED,   /* answered without a job */
-                    STREAM_WAITING,   /* queued: a whole answer when the job is final */
-                    STREAM_SENDING,   /* queued: headers are out, the reader is at work */
-};
-
-struct choice_reader { /* of one choice's job */
-    struct job_reader base;
-    struct stream *stream;
-    struct choice *choice;
-};
-
-struct stream {
-    struct task task;
-    struct stream *next, *prev;
-    enum stream_state state;
-
-    bool plain, here;   /* the body: is the prompt itself; is decoded on the loop thread */
-    enum status status; /* of decoding, then of submitting */
-    struct error error;
-    struct generation generation;  /* its jobs: owned until they are submitted */
-    struct choice_reader *readers; /* [n_choices] of the jobs, from then on; owned */
-    size_t n_running;              /* jobs that are not final */
-    uint64_t measuring_ns;         /* since when it waits for limits, then how long it did */
-
-    struct generation_profile profile; /* when it was asked for */
-    bool comment;                      /* one is due */
-    uint64_t moved_ms; /* loop time: when the reader was last asked for bytes, or wrote some */
-    char *spill;       /* one event that did not fit the room offered; owned, [spill_room] */
-    size_t n_spill, spill_at, spill_room;
+    INLINE_BODY = 4096, /* bytes that are decoded at once, on the loop thread */
+    SILENCE_MS = 15000, /* before a comment is sent */
 };
 
 /* --- its end --- */
@@ -126,194 +88,6 @@ static void on_end(struct task *task)
     leave_all((struct stream *)task);
 }
 
-/* --- the streaming forms --- */
-
-/* The first job that failed; NULL: none has. All are final. */
-static const struct job *failed_job(const struct generation *g)
-{
-    for (size_t i = 0; i < g->n_choices; i++)
-        if (generation_failed(g->choices[i].job))
-            return g->choices[i].job;
-    return NULL;
-}
-
-static void measure_all(struct stream *s)
-{
-    for (size_t i = 0; i < s->generation.n_choices; i++)
-        metrics_generation(&s->task.service->metrics, s->generation.choices[i].job, clock_now_ns());
-}
-
-/* The answer is complete but for being sent. */
-static void count(struct stream *s)
-{
-    struct request *r = s->task.request;
-    if (r->counted)
-        return;
-    if (!generation_finished(&s->generation)) { /* one failed while others ran */
-        request_count(r, errors_of_refusal(REFUSAL_INTERNAL).http);
-        return;
-    }
-    const struct job *failed = failed_job(&s->generation);
-    if (failed != NULL) {
-        request_count(r, errors_of_job(failed).http);
-        return;
-    }
-    measure_all(s);
-    request_count(r, MHD_HTTP_OK);
-}
-
-static size_t write_form(struct stream *s, char *out, size_t room)
-{
-    struct generation *g = &s->generation;
-    size_t n = g->dialect->event(g, out, room);
-    if (n == 0 && !g->complete && s->comment) {
-        size_t n_comment = strlen(g->dialect->keep_alive);
-        n = n_comment <= room ? n_comment : 0;
-        memcpy(out, g->dialect->keep_alive, n);
-    }
-    return n;
-}
-
-/* Its content has been sent. Most dialects ask for the same room all along. */
-static bool grow_spill(struct stream *s, size_t room)
-{
-    if (s->spill_room >= room)
-        return true;
-    free(s->spill);
-    s->spill = malloc(room);
-    s->spill_room = s->spill != NULL ? room : 0;
-    return s->spill != NULL;
-}
-
-/* Writes what is ready: into the room offered, or where that is short of one event, into memory of
- * our own. */
-static ssize_t write_ready(struct stream *s, char *out, size_t room)
-{
-    size_t least = s->generation.dialect->event_min(&s->generation);
-    size_t n = 0;
-    if (s->spill_at == s->n_spill) {
-        if (room >= least)
-            return (ssize_t)write_form(s, out, room);
-        if (!grow_spill(s, least))
-            return -1;
-        s->spill_at = 0;
-        s->n_spill = write_form(s, s->spill, s->spill_room);
-    }
-    n = s->n_spill - s->spill_at < room ? s->n_spill - s->spill_at : room;
-    memcpy(out, s->spill + s->spill_at, n);
-    s->spill_at += n;
-    return (ssize_t)n;
-}
-
-/* The same, with an eye on the clock where a profile wants to know. */
-static ssize_t write_timed(struct stream *s, char *out, size_t room)
-{
-    if (s->generation.measured == NULL)
-        return write_ready(s, out, room);
-    s->profile.write_begin_ns = clock_now_ns();
-    ssize_t n = write_ready(s, out, room);
-    s->profile.write_ns += clock_now_ns() - s->profile.write_begin_ns;
-    return n;
-}
-
-/* libmicrohttpd asks for bytes. 0 with the connection suspended: later. */
-static ssize_t on_read(void *cls, uint64_t position, char *out, size_t room)
-{
-    struct stream *s = cls;
-    (void)position;
-    s->moved_ms = loop_now_ms(&s->task.service->loop);
-    if (s->task.left)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    ssize_t n = write_timed(s, out, room);
-    s->comment = false;
-    if (n < 0) {
-        task_leave(&s->task);
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    }
-    if (s->generation.complete)
-        count(s);
-    if (n > 0)
-        return n;
-    if (s->generation.complete)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    request_suspend(s->task.request);
-    return 0;
-}
-
-static enum MHD_Result start_stream(struct stream *s)
-{
-    struct request *r = s->task.request;
-    char timing[128];
-    uint64_t parse_ns = clock_now_ns() - r->whole_ns - s->measuring_ns - s->generation.tokenize_ns;
-    size_t n = 0;
-    append_text(timing, sizeof timing, &n, "parse;dur=%.3f, tokenize;dur=%.3f",
-                (double)parse_ns * 1e-6, (double)s->generation.tokenize_ns * 1e-6);
-    if (s->measuring_ns > 0)
-        append_text(timing, sizeof timing, &n, ", measure;dur=%.3f",
-                    (double)s->measuring_ns * 1e-6);
-    struct MHD_Response *response =
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READER_BLOCK, on_read, s, NULL);
-    if (response == NULL)
-        return MHD_NO;
-    if (!response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                         s->generation.dialect->types[s->generation.form]) ||
-        !response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") ||
-        !response_header(response, "X-Accel-Buffering", "no")) {
-        MHD_destroy_response(response);
-        return MHD_NO;
-    }
-    if (r->old)
-        conn_ends(r->conn);
-    s->state = STREAM_SENDING;
-    s->moved_ms = loop_now_ms(&s->task.service->loop);
-    return request_queue(r, MHD_HTTP_OK, response, timing);
-}
-
-/* --- the JSON form --- */
-
-/* Server-Timing, in the order in which it happened. */
-static void put_timing(const struct stream *s, uint64_t write_ns, char *out, size_t room)
-{
-    struct generation_times times;
-    generation_times(s->generation.choices[0].job, &times);
-    size_t n = 0;
-    append_text(out, room, &n, "tokenize;dur=%.3f, ", (double)s->generation.tokenize_ns * 1e-6);
-    if (s->measuring_ns > 0)
-        append_text(out, room, &n, "measure;dur=%.3f, ", (double)s->measuring_ns * 1e-6);
-    append_text(out, room, &n, "queue;dur=%.3f, prefill;dur=%.3f, decode;dur=%.3f, write;dur=%.3f",
-                times.queue, times.prefill, times.decode, (double)write_ns * 1e-6);
-}
-
-static enum MHD_Result answer_json(struct stream *s)
-{
-    struct request *r = s->task.request;
-    const struct job *job = failed_job(&s->generation);
-    if (job != NULL) {
-        struct error why = job->error;
-        if (why.text[0] == '\0')
-            error_set(&why, STATUS_CANCELLED, "the request was cancelled");
-        return request_refuse(r, errors_of_job(job), &why, 0);
-    }
-    struct generation *g = &s->generation;
-    size_t room = g->dialect->whole_bound(g);
-    char *body = malloc(room);
-    if (body == NULL)
-        return MHD_NO;
-    uint64_t begin_ns = clock_now_ns();
-    s->profile.write_begin_ns = begin_ns;
-    size_t n = g->dialect->whole(g, body, room);
-    char *fitted = realloc(body, n > 0 ? n : 1);
-    char timing[192];
-    put_timing(s, clock_now_ns() - begin_ns, timing, sizeof timing);
-    measure_all(s);
-    return request_answer(r, &(struct answer){.status = MHD_HTTP_OK,
-                                              .type = g->dialect->types[ANSWER_JSON],
-                                              .body = fitted != NULL ? fitted : body,
-                                              .n_body = n,
-                                              .memory = BODY_OWNED,
-                                              .timing = timing});
-}
-
 /* --- its beginning --- */
 
 static void decode_body(struct task *task) /* on the pool, where it takes long */
@@ -334,6 +108,10 @@ static void decode_body(struct task *task) /* on the pool, where it takes long *
         s->status = error_set(&s->error, STATUS_UNABLE, "%s", errors_writes_nothing);
     else
         s->status = g->dialect->decode(g, &source, &s->error);
+    if (s->status == STATUS_OK && g->n_choices == 1)
+        s->status = engine_resume(service->engine, g->choices[0].job, &s->error);
+    if (s->status != STATUS_OK)
+        generation_free(g, true);
 }
 
 static struct stream *create(struct request *r)
@@ -423,6 +201,24 @@ static enum status queue_jobs(struct stream *s, uint64_t *retry_ms)
     return status;
 }
 
+/* A stream that goes on begins when its job has come to where its client stands: until then, what
+ * is wrong with it has a status. Not for longer than a client and proxies bear silence. */
+static enum MHD_Result start_where_reached(struct stream *s)
+{
+    struct request *r = s->task.request;
+    const bool ended = s->n_running == 0;
+    struct error err;
+    if (generation_reach(&s->generation) || s->comment)
+        return stream_start(s);
+    if (ended && stream_failed_job(&s->generation) != NULL)
+        return stream_answer(s);
+    if (ended)
+        return request_refuse(r, errors_of_status(generation_unreached(&s->generation, &err)), &err,
+                              0);
+    request_suspend(r);
+    return MHD_YES;
+}
+
 /* Queues the jobs, or answers why not. */
 static enum MHD_Result submit(struct stream *s)
 {
@@ -432,13 +228,15 @@ static enum MHD_Result submit(struct stream *s)
     if (s->generation.profile)
         begin_profile(s);
     complete_jobs(s);
-    s->generation.form = s->generation.dialect->form(&s->generation, r->headers.accept);
     s->status = queue_jobs(s, &retry_ms);
     if (s->status == STATUS_OK) {
         task_hold(&s->task); /* until the jobs are final */
         s->state = STREAM_WAITING;
+        s->moved_ms = loop_now_ms(&service->loop);
+        r->seeded = !s->generation.dialect->vectors;
+        r->seed = s->generation.choices[0].job->sampling.seed;
         if (s->generation.form != ANSWER_JSON)
-            return start_stream(s);
+            return start_where_reached(s);
         request_suspend(r);
         return MHD_YES;
     }
@@ -468,8 +266,42 @@ static enum MHD_Result answer_nothing(struct stream *s)
                                            .memory = BODY_OWNED});
 }
 
-/* Its body is decoded. A request that wants a profile waits for the limits that it is held against,
- * but never one with a deadline. */
+/* A request that wants a profile waits for the limits that it is held against, but never one with a
+ * deadline. */
+static enum MHD_Result measure_and_submit(struct stream *s)
+{
+    if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
+        return submit(s);
+    s->state = STREAM_MEASURING;
+    s->measuring_ns = clock_now_ns();
+    request_suspend(s->task.request);
+    return MHD_YES;
+}
+
+/* The fingerprints that it demands are those that are here. */
+static enum MHD_Result prove(struct stream *s)
+{
+    const struct generation *g = &s->generation;
+    const struct fingerprint *print = &s->task.service->fingerprint;
+    const enum fingerprint_match match =
+        fingerprint_match(print, g->wanted_model, g->wanted_arithmetic);
+    if (match == FINGERPRINT_UNKNOWN && !print->failed) {
+        s->state = STREAM_PROVING;
+        request_suspend(s->task.request);
+        return MHD_YES;
+    }
+    if (match == FINGERPRINT_SAME)
+        return measure_and_submit(s);
+    error_set_param(&s->error, STATUS_INVALID, "fingerprint",
+                    match == FINGERPRINT_UNKNOWN
+                        ? "the model's fingerprint cannot be told: its file cannot be read any more"
+                        : "this server has another model, or computes otherwise, than the "
+                          "fingerprint says: its own is in X-Model-Fingerprint");
+    s->state = STREAM_REFUSED;
+    return request_refuse(s->task.request, errors_of_refusal(REFUSAL_FINGERPRINT), &s->error, 0);
+}
+
+/* Its body is decoded. */
 static enum MHD_Result go_on(struct stream *s)
 {
     task_drop_body(&s->task);
@@ -480,6 +312,7 @@ static enum MHD_Result go_on(struct stream *s)
         log_line(LOG_DEBUG, "request %s: unknown field '%s' ignored", s->task.id,
                  s->generation.ignored);
     const struct service *service = s->task.service;
+    struct generation *g = &s->generation;
     if (names_refuse(&service->names, service->settings->strict_model, s->generation.asked_model,
                      &s->error)) {
         s->state = STREAM_REFUSED;
@@ -487,12 +320,10 @@ static enum MHD_Result go_on(struct stream *s)
     }
     if (s->generation.n_choices == 0)
         return answer_nothing(s);
-    if (!s->generation.profile || s->generation.deadline_ms > 0 || machine_ready(s->task.service))
-        return submit(s);
-    s->state = STREAM_MEASURING;
-    s->measuring_ns = clock_now_ns();
-    request_suspend(s->task.request);
-    return MHD_YES;
+    g->form = g->dialect->form(g, s->task.request->headers.accept);
+    if (g->dialect->resume != NULL)
+        s->status = g->dialect->resume(g, s->task.request->headers.last_event_id, &s->error);
+    return s->status == STATUS_OK ? prove(s) : refuse(s, 0);
 }
 
 static enum MHD_Result begin(struct request *r)
@@ -516,10 +347,14 @@ static enum MHD_Result resume(struct request *r, struct task *task)
     struct stream *s = (struct stream *)task;
     if (s->state == STREAM_DECODING && !task->working)
         return go_on(s);
+    if (s->state == STREAM_PROVING)
+        return prove(s);
     if (s->state == STREAM_READY)
         return submit(s);
+    if (s->state == STREAM_WAITING && s->generation.form != ANSWER_JSON)
+        return start_where_reached(s);
     if (s->state == STREAM_WAITING && s->n_running == 0)
-        return answer_json(s);
+        return stream_answer(s);
     request_suspend(r);
     return MHD_YES;
 }
@@ -538,7 +373,9 @@ static bool on_news(struct job_reader *base)
 {
     const struct choice_reader *reader = (struct choice_reader *)base;
     struct stream *s = reader->stream;
-    if (s->state != STREAM_SENDING || !is_waiting(s) || !generation_has_news(reader->choice))
+    bool due = s->state == STREAM_SENDING && generation_has_news(reader->choice);
+    due |= s->state == STREAM_WAITING && s->generation.resumes && generation_reach(&s->generation);
+    if (!due || !is_waiting(s))
         return false;
     request_resume(s->task.request);
     return true;
@@ -572,12 +409,27 @@ void streams_measured(struct service *service)
         loop_drive(&service->loop);
 }
 
+void streams_known(struct service *service)
+{
+    bool any = false;
+    for (struct stream *s = service->streams; s != NULL; s = s->next) {
+        if (s->state != STREAM_PROVING || s->task.request == NULL)
+            continue;
+        request_resume(s->task.request);
+        any = true;
+    }
+    if (any)
+        loop_drive(&service->loop);
+}
+
 bool streams_beat(struct service *service, uint64_t now_ms)
 {
     uint64_t stall_ms = (uint64_t)service->settings->stall_seconds * 1000;
     bool any = false;
     for (struct stream *s = service->streams; s != NULL; s = s->next) {
-        if (s->state != STREAM_SENDING || s->task.request == NULL || s->task.left)
+        const bool sends =
+            s->state == STREAM_SENDING || (s->state == STREAM_WAITING && s->generation.resumes);
+        if (!sends || s->task.request == NULL || s->task.left)
             continue;
         uint64_t quiet_ms = now_ms - s->moved_ms;
         if (is_waiting(s) && s->generation.form == ANSWER_SSE &&

@@ -17,5 +17,7 @@ extern const struct handler generate_handler; /* POST /generate */
 bool streams_beat(struct service *service, uint64_t now_ms);
 /* The machine's limits are there: those that waited for them go on. */
 void streams_measured(struct service *service);
+/* The model's fingerprint is known, or never will be: likewise. */
+void streams_known(struct service *service);
 /* Ends every stream as if its client had left. The caller drives the loop. */
 void streams_cut(struct service *service);

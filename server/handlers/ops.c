@@ -71,14 +71,14 @@ static enum MHD_Result answer_health(struct request *r)
 
 static enum MHD_Result answer_info(struct request *r)
 {
-    static const char *const kv_names[KV_TYPES] = {
-        [KV_F32] = "f32", [KV_F16] = "f16", [KV_Q8] = "q8"};
     const struct service *service = r->service;
     const struct settings *s = service->settings;
     struct info info = {
         .version = SMALLMIND_VERSION,
         .kernels = service->model.kernels->name,
-        .kv_type = kv_names[engine_plan(service->engine)->kv_type],
+        .kv_type = service_kv_type(service),
+        .model_print = service->fingerprint.model,
+        .arithmetic_print = service->fingerprint.arithmetic,
         .prefix_cache = s->prefix_cache,
         .cpu = service->model.cpu,
         .names = service->names.list,

@@ -31,6 +31,7 @@ static const struct field {
     {"Access-Control-Request-Private-Network", offsetof(struct headers, asked_private), false},
     {"X-Request-Id", offsetof(struct headers, request_id), false},
     {"If-None-Match", offsetof(struct headers, if_none_match), false},
+    {"Last-Event-ID", offsetof(struct headers, last_event_id), true},
 };
 
 /* tchar of RFC 9110, section 5.6.2 */
@@ -109,9 +110,8 @@ bool headers_check(struct headers *h, const char *version, enum refusal *refusal
     } else if (h->padded) {
         *why = "a long header's value must not be followed by blanks";
     } else if (h->twice != NULL) {
-        *why = "Host, Content-Length, Transfer-Encoding, Content-Type, Origin and the headers that "
-               "carry a key must not "
-               "be repeated";
+        *why = "Host, Content-Length, Transfer-Encoding, Content-Type, Origin, Last-Event-ID and "
+               "the headers that carry a key must not be repeated";
     } else if (h->host == NULL && !old) {
         *why = "an HTTP/1.1 request needs a Host header";
     } else if (h->transfer != NULL && h->length != NULL) {

@@ -8,6 +8,7 @@
 #include "server/log.h"
 #include "server/service.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,6 +380,18 @@ static bool ends_connection(const struct request *r)
     return r->last || r->service->handing_over || r->service->state == HEALTH_DRAINING;
 }
 
+/* By which a client can have its answer go on elsewhere. */
+static bool add_generation_headers(const struct request *r, struct MHD_Response *response)
+{
+    const char *print = r->service->fingerprint.header;
+    char seed[24];
+    snprintf(seed, sizeof seed, "%" PRIu64, r->seed);
+    if (print[0] != '\0' && r->route != NULL && r->route->dialect != NULL &&
+        !response_header(response, "X-Model-Fingerprint", print))
+        return false;
+    return !r->seeded || response_header(response, "X-Seed", seed);
+}
+
 static bool add_common_headers(const struct request *r, struct MHD_Response *response,
                                const char *timing)
 {
@@ -389,6 +402,7 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
     bool ok = response_header(response, "X-Request-Id", r->id) &&
               response_header(response, "Server-Timing", text) &&
               (id_header == NULL || response_header(response, id_header, r->id));
+    ok = ok && add_generation_headers(r, response);
     const struct origin_rules *rules = &r->service->origins;
     if (rules->allow_origins != NULL &&
         rules->allow_origins->n > 0) /* what is answered depends on it, even where it is absent */

@@ -49,8 +49,10 @@ struct request {
     const struct dialect *dialect; /* of its answer; NULL: the route's */
     struct error why;
 
-    bool suspended;    /* libmicrohttpd leaves the connection alone until request_resume */
-    bool counted;      /* its status is in the metrics: it is complete but for being sent */
+    bool suspended; /* libmicrohttpd leaves the connection alone until request_resume */
+    bool counted;   /* its status is in the metrics: it is complete but for being sent */
+    bool seeded;    /* its answer is drawn with this seed, which X-Seed tells */
+    uint64_t seed;
     unsigned status;   /* 0: no answer yet */
     struct task *task; /* its handler's; NULL: none */
 };

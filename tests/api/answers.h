@@ -78,8 +78,11 @@ static size_t event_min(int n_logprobs)
 static void setup(void)
 {
     tokenizer = mini_tokenizer(true);
-    ctx = (struct generation){
-        .id = "req-1", .model = "tiny \"one\"", .created = 1700000000, .tokenizer = tokenizer};
+    ctx = (struct generation){.has_seed = true,
+                              .id = "req-1",
+                              .model = "tiny \"one\"",
+                              .created = 1700000000,
+                              .tokenizer = tokenizer};
 }
 
 static void teardown(void)
@@ -166,15 +169,22 @@ struct collected {
     char text[8192];
     size_t n_text;
     int32_t tokens[64];
-    size_t n_tokens, n_events;
+    size_t n_tokens, n_events, n_named; /* tokens that the last event's id names */
     bool last, done, failed;
 };
 
-/* Takes one frame, `data: ...` up to its blank line. */
+/* Takes one frame, `data: ...` up to its blank line, with `id: N` before it where it has tokens. */
 static void take_frame(struct collected *c, const struct job *job, const char *frame, size_t n)
 {
     ck_assert(!c->done && !c->failed);
     ck_assert_uint_gt(n, 8);
+    if (memcmp(frame, "id: ", 4) == 0) {
+        char *end;
+        c->n_named = strtoul(frame + 4, &end, 10);
+        ck_assert_int_eq(*end, '\n');
+        n -= (size_t)(end + 1 - frame);
+        frame = end + 1;
+    }
     ck_assert_mem_eq(frame, "data: ", 6);
     ck_assert_ptr_null(memchr(frame, '\n', n - 2));
     ck_assert_ptr_null(memchr(frame, '\r', n));
@@ -198,6 +208,7 @@ static void take_frame(struct collected *c, const struct job *job, const char *f
     size_t begin = c->n_tokens;
     const cJSON *id;
     cJSON_ArrayForEach(id, get(tree, "tokens")) c->tokens[c->n_tokens++] = id->valueint;
+    ck_assert_uint_eq(c->n_named, c->n_tokens); /* where a client can go on */
     if (job->n_logprobs >= 0)
         check_logprobs(get(tree, "logprobs"), job, begin, c->n_tokens);
     else

@@ -40,7 +40,7 @@ START_TEST(one_event_takes_every_token_that_is_ready)
     mini_step(job, tokenizer, MINI_B);
     mini_step(job, tokenizer, MINI_BYTE + 0xe2); /* half a character: not yet */
     size_t n = event(job, &cursor, out, sizeof out);
-    static const char first[] = "data: {\"text\":\"ab\",\"tokens\":[260,261]}\n\n";
+    static const char first[] = "id: 2\ndata: {\"text\":\"ab\",\"tokens\":[260,261]}\n\n";
     ck_assert_uint_eq(n, sizeof first - 1);
     ck_assert_mem_eq(out, first, n);
     ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
@@ -48,14 +48,16 @@ START_TEST(one_event_takes_every_token_that_is_ready)
     ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
     mini_step(job, tokenizer, MINI_BYTE + 0xac);
     n = event(job, &cursor, out, sizeof out);
-    static const char second[] = "data: {\"text\":\"\xe2\x82\xac\",\"tokens\":[229,133,175]}\n\n";
+    static const char second[] =
+        "id: 5\ndata: {\"text\":\"\xe2\x82\xac\",\"tokens\":[229,133,175]}\n\n";
     ck_assert_uint_eq(n, sizeof second - 1);
     ck_assert_mem_eq(out, second, n);
     ck_assert_uint_eq(event(job, &cursor, out, sizeof out), 0);
     mini_finish(job, false, FINISH_LENGTH);
     n = event(job, &cursor, out, sizeof out);
     static const char last[] =
-        "data: {\"text\":\"\",\"tokens\":[],\"finish_reason\":\"length\",\"seed\":0,\"usage\":{";
+        "id: 5\ndata: "
+        "{\"text\":\"\",\"tokens\":[],\"finish_reason\":\"length\",\"seed\":0,\"usage\":{";
     ck_assert_mem_eq(out, last, sizeof last - 1);
     ck_assert_mem_eq(out + n - 16, "\n\ndata: [DONE]\n\n", 16);
     ck_assert(cursor.done);

@@ -274,6 +274,8 @@ START_TEST(info_and_health_are_described)
                         .version = "0",
                         .kernels = "ref",
                         .kv_type = "f16",
+                        .model_print = "",
+                        .arithmetic_print = "ab",
                         .cpu = &cpu,
                         .model = &model,
                         .tokenizer = tokenizer,

@@ -225,6 +225,8 @@ static void allow(struct info *info)
     info->threads_why = info->plan->threads_why;
     info->allowed = info->cpu;
     info->group = &none;
+    info->model_print = "";
+    info->arithmetic_print = "ab";
 }
 
 START_TEST(info_says_what_was_loaded_and_chosen)

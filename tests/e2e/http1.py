@@ -178,6 +178,7 @@ class Stream:
         self.pending = b""
         self.comments = []
         self.events = []
+        self.ids = []  # the events', where they have some
         self.done = False
         if self.status != 200:
             self.head.body = b"".join(self.parts)
@@ -201,6 +202,9 @@ class Stream:
             if block.startswith(b":"):
                 self.comments.append(block)
                 continue
+            if block.startswith(b"id: "):
+                number, block = block[4:].split(b"\n", 1)
+                self.ids.append(int(number))
             assert block.startswith(b"data: ") and b"\n" not in block, block
             assert not self.done, f"{block!r} after [DONE]"
             if block == b"data: [DONE]":

@@ -182,6 +182,11 @@ class Service:
         assert response.status == 200, response
         return Metrics(response.body.decode("utf-8"))
 
+    def wait_for_fingerprint(self):
+        """Both parts, once the model's bytes have been read."""
+        poll("the model's fingerprint", lambda: self.info()["fingerprint"]["model"])
+        return self.info()["fingerprint"]
+
     def info(self):
         return self.get("/info").json()
 

@@ -1,4 +1,6 @@
 """The three forms of an answer: the same text, byte for byte, and what each adds."""
+import itertools
+
 import pytest
 
 from service import poll
@@ -42,6 +44,8 @@ def test_the_stream_has_events_a_last_one_and_done(service):
         assert stream.done
     for event in events[:-1]:
         assert set(event) == {"text", "tokens"} and event["tokens"]
+    numbers = itertools.accumulate(len(event["tokens"]) for event in events)
+    assert stream.ids == list(numbers)
     assert set(events[-1]) == {"text", "tokens", "finish_reason", "seed", "usage", "timings"}
     whole = service.answer(prompt=STORY, max_tokens=25, seed=1)
     for name in ("text", "tokens", "finish_reason", "seed"):

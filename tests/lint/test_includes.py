@@ -95,7 +95,7 @@ LIBRARIES = {
     "uv.h": ["server", "server/http", "server/handlers"],
     "curl/": ["store"],
     "histedit.h": ["cli/chat"],
-    "nettle/": ["store"],
+    "nettle/": ["core/base"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],
 }
 # libm may reach an output only through sqrt, fma and rint, which math.h declares beside the rest:

@@ -1,5 +1,5 @@
 /* digest.c - SHA-256 in hexadecimal. No state of its own. */
-#include "store/digest.h"
+#include "base/digest.h"
 
 #include <string.h>
 
