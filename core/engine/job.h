@@ -74,8 +74,8 @@ struct job {
                              (max_tokens is 0) */
     bool ignore_eos;
     bool keep_stop;  /* the stop string that ends the text stays in it */
-    size_t n_given; /* tokens of its answer that another run of it has made: they stand after the
-                       prompt, are read like it, and the last of them is drawn again */
+    size_t n_given;  /* tokens of its answer that another run of it has made: they stand after the
+                        prompt, are read like it, and the last of them is drawn again */
     size_t n_common; /* prompt tokens that others are likely to begin with, as with a system prompt;
                         0: none are known of */
     bool no_cache;   /* the prompt is computed anew, whatever the prefix cache has */

@@ -84,8 +84,8 @@ bool gguf_describe(const struct gguf *gguf, void (*add)(void *ctx, const void *b
                    void *ctx);
 
 uint32_t gguf_version(const struct gguf *gguf);
-size_t gguf_size(const struct gguf *gguf);      /* bytes of the file, or of all files */
-size_t gguf_n_parts(const struct gguf *gguf);   /* files; 1: it is whole */
+size_t gguf_size(const struct gguf *gguf);    /* bytes of the file, or of all files */
+size_t gguf_n_parts(const struct gguf *gguf); /* files; 1: it is whole */
 /* The i-th file, open; stays the reader's. -1: it was given as bytes. */
 int gguf_descriptor(const struct gguf *gguf, size_t i);
 size_t gguf_alignment(const struct gguf *gguf); /* of each tensor's data; a power of two */
