@@ -183,7 +183,7 @@ package: all ## the Debian package, build/smallmind_VERSION_ARCH.deb, for the re
 	@cd build && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }
 	@ls build/smallmind_*.deb
 
-test-package: package ## the package on a bare Debian made by debootstrap, and lintian: as root
+test-package: package ## the package on bare Debian 12 and 13 made by debootstrap, and lintian: as root
 	@$(NEED) test package-test
 	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
 		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \

@@ -88,6 +88,7 @@ look() {
             ;;
         package) # the libraries' packages are looked up
             has dpkg-shlibdeps || lacks dpkg-dev
+            has file || lacks file
             ;;
         package-test)
             has lintian || lacks lintian

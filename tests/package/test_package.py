@@ -1,12 +1,16 @@
-"""The Debian package on a bare system: `make test-package`, as root.
+"""The Debian package on bare systems: `make test-package`, as root.
 
 A folder made by debootstrap is the system (kept in build/package-test for the next run): the
 package is installed there with apt, its unit's ExecStart is run as its user, and it is purged. No
-systemd runs there, so that the maintainer scripts are seen to bear that.
+systemd runs there, so that the maintainer scripts are seen to bear that. A package belongs to the
+release that it was made on, whose libraries it names: for another release it is made there first,
+by `make package` from this tree's files, in a system of its own.
 
 SMALLMIND_DEB      the package
-SMALLMIND_SUITE    the release, such as bookworm: the one that the package was built on
+SMALLMIND_SUITE    the release that it was built on, such as bookworm
+SMALLMIND_SUITES   the releases to test, separated by spaces (default: bookworm trixie)
 """
+import contextlib
 import http.client
 import json
 import os
@@ -21,7 +25,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEB = pathlib.Path(os.environ["SMALLMIND_DEB"])
-SUITE = os.environ["SMALLMIND_SUITE"]
+HOME_SUITE = os.environ["SMALLMIND_SUITE"]
+SUITES = os.environ.get("SMALLMIND_SUITES", "bookworm trixie").split()
 PLACE = ROOT / "build" / "package-test"
 LEFT_OUT = ("./proc", "./sys", "./dev", "./tmp", "./var/log", "./var/cache/apt", "./var/lib/apt",
             "./var/lib/dpkg", "./var/cache/debconf", "./var/cache/ldconfig")
@@ -29,8 +34,9 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noni
                "LC_ALL": "C.UTF-8"}
 
 
-def run(*command):
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+def run(*command, timeout=900):
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True,
+                          timeout=timeout)
     assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout
 
@@ -41,8 +47,8 @@ class System:
     def __init__(self, folder):
         self.folder = folder
 
-    def run(self, *command):
-        return run("chroot", str(self.folder), *command)
+    def run(self, *command, **more):
+        return run("chroot", str(self.folder), *command, **more)
 
     def apt(self, *words):
         return self.run("apt-get", "-q", "-y", "--no-install-recommends", *words)
@@ -61,26 +67,69 @@ class System:
         return (self.folder / path).read_text()
 
 
-@pytest.fixture(scope="module")
-def system():
+def base_of(suite):
+    """What debootstrap makes of a release; made once."""
     assert os.geteuid() == 0, "debootstrap and chroot need root"
     PLACE.mkdir(parents=True, exist_ok=True)
-    base, fresh = PLACE / f"{SUITE}.base", PLACE / SUITE
+    base = PLACE / f"{suite}.base"
     if not (base / "etc" / "os-release").exists():
         shutil.rmtree(base, ignore_errors=True)
-        made = PLACE / f"{SUITE}.made"
+        made = PLACE / f"{suite}.made"
         shutil.rmtree(made, ignore_errors=True)
-        run("debootstrap", "--variant=minbase", SUITE, str(made))
+        run("debootstrap", "--variant=minbase", suite, str(made))
         made.rename(base)
+    return base
+
+
+@contextlib.contextmanager
+def copy_of(base, name):
+    """A system like the base, until the end."""
+    fresh = PLACE / name
     shutil.rmtree(fresh, ignore_errors=True)
     run("cp", "-a", str(base), str(fresh))
     shutil.copy("/etc/resolv.conf", fresh / "etc" / "resolv.conf")
     run("mount", "-t", "proc", "proc", str(fresh / "proc"))
-    system = System(fresh)
-    system.apt("update")
-    yield system
-    run("umount", str(fresh / "proc"))
-    shutil.rmtree(fresh)
+    try:
+        system = System(fresh)
+        system.apt("update")
+        yield system
+    finally:
+        run("umount", str(fresh / "proc"))
+        shutil.rmtree(fresh)
+
+
+def make_there(suite):
+    """The package as `make package` makes it on a fresh machine of that release."""
+    with copy_of(base_of(suite), f"{suite}.maker") as system:
+        source = system.folder / "source"
+        source.mkdir()
+        listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True,
+                                check=True).stdout
+        subprocess.run(["tar", "-C", str(ROOT), "--null", "-T", "-", "-cf",
+                        str(system.folder / "source.tar")], input=listed, check=True)
+        run("tar", "-C", str(source), "-xf", str(system.folder / "source.tar"))
+        system.apt("install", "make")
+        system.run("make", "-C", "/source", "package", timeout=3600)
+        made, = (source / "build").glob("smallmind_*.deb")
+        kept = PLACE / f"{suite}.deb"
+        shutil.copy(made, kept)
+        return kept
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def suite(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def deb(suite):
+    return DEB if suite == HOME_SUITE else make_there(suite)
+
+
+@pytest.fixture(scope="module")
+def system(suite):
+    with copy_of(base_of(suite), suite) as fresh:
+        yield fresh
 
 
 def ask(port, method, path, body=None):
@@ -122,17 +171,17 @@ def serve_once(system):
         process.communicate()
 
 
-def test_lintian_says_nothing():
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(DEB)],
+def test_lintian_says_nothing(deb):
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(deb)],
                           capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
 
 
-def test_it_is_installed_serves_and_leaves_nothing(system):
+def test_it_is_installed_serves_and_leaves_nothing(system, deb):
     before = system.files()
     users = system.read("etc/passwd"), system.read("etc/group")
-    shutil.copy(DEB, system.folder / "tmp" / DEB.name)
-    system.apt("install", f"/tmp/{DEB.name}")
+    shutil.copy(deb, system.folder / "tmp" / "smallmind.deb")
+    system.apt("install", "/tmp/smallmind.deb")
     assert "smallmind:" in system.read("etc/passwd")
     wanted = system.folder / "etc/systemd/system/multi-user.target.wants/smallmind.service"
     assert wanted.is_symlink()
@@ -143,7 +192,7 @@ def test_it_is_installed_serves_and_leaves_nothing(system):
     # Settings that were changed survive an update, which asks nothing.
     settings = system.folder / "etc/smallmind/smallmind.ini"
     settings.write_text(settings.read_text() + "\n; mine\n")
-    system.run("dpkg", "-i", f"/tmp/{DEB.name}")
+    system.run("dpkg", "-i", "/tmp/smallmind.deb")
     assert settings.read_text().endswith("; mine\n")
 
     system.apt("remove", "smallmind")
