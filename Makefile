@@ -48,7 +48,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers \
+.PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster \
 	asan tsan torture fuzz \
 	lint fmt bench bench-peers package test-package test-rules install clean help
 
@@ -188,6 +188,10 @@ test-package: package ## the package on bare Debian 12 and 13 made by debootstra
 	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
 		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \
 		unshare --mount $(PYTHON) -m pytest -p no:cacheprovider tests/package $(SMALLMIND_PYTEST_ARGS)
+
+test-cluster: all ## three replicas after HAProxy: killed, drained and full ones, a rolling restart; SMALLMIND_FULL=1: all of it
+	@$(NEED) test cluster
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest -p no:cacheprovider tests/cluster $(SMALLMIND_PYTEST_ARGS)
 
 test-rules: all ## the rules for Prometheus, with promtool
 	@$(NEED) test rules

@@ -86,6 +86,10 @@ look() {
         rules) # promtool
             has promtool || lacks prometheus
             ;;
+        cluster) # a load balancer, and a JavaScript that knows fetch
+            [ -x /usr/sbin/haproxy ] || has haproxy || lacks haproxy
+            has node || lacks nodejs
+            ;;
         package) # the libraries' packages are looked up
             has dpkg-shlibdeps || lacks dpkg-dev
             has file || lacks file
