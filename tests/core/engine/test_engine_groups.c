@@ -1,6 +1,6 @@
 /* test_engine_groups.c - the jobs of one request: admitted all or none, each equal to itself alone.
  */
-#include "engine_test.h"
+#include "guided_test.h"
 
 #include <pthread.h>
 
@@ -30,11 +30,15 @@ static enum status submit_group(struct engine *engine, struct job **jobs, size_t
     return status;
 }
 
+/* Free ones, those inside a grammar, and those with log-probabilities besides. */
 START_TEST(each_choice_equals_itself_alone)
 {
     struct engine_options o = options_of(2, 2);
     struct engine *engine = engine_open(&o);
     struct request r = simple(20, 12, 5);
+    struct grammar *g = _i > 0 ? grammar_of(engine, GRAMMAR_GBNF, list_gbnf) : NULL;
+    r = _i > 0 ? guided(g, 60, 5) : r;
+    r.n_logprobs = _i > 1 ? 3 : r.n_logprobs;
     struct job *together[GROUP], *alone[GROUP];
     struct error err;
     r.temperature = 1.2f;
@@ -55,6 +59,7 @@ START_TEST(each_choice_equals_itself_alone)
     ck_assert_uint_ge(n_other, 1); /* each has draws of its own */
     destroy_group(together, GROUP);
     destroy_group(alone, GROUP);
+    grammar_release(g);
     engine_destroy(engine);
 }
 END_TEST
@@ -359,7 +364,7 @@ int main(void)
     TCase *tcase = tcase_create("groups");
     tcase_add_unchecked_fixture(tcase, world_open, world_close);
     tcase_set_timeout(tcase, 60);
-    tcase_add_test(tcase, each_choice_equals_itself_alone);
+    tcase_add_loop_test(tcase, each_choice_equals_itself_alone, 0, 3);
     tcase_add_test(tcase, none_is_admitted_where_not_all_are);
     tcase_add_test(tcase, an_idle_engine_takes_slots_and_line_together);
     tcase_add_test(tcase, one_that_never_fits_keeps_all_out);
