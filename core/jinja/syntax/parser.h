@@ -35,8 +35,8 @@ enum jinja_node_kind {
     /* statements */
     JINJA_N_DATA,         /* value */
     JINJA_N_OUTPUT,       /* a */
-    JINJA_N_IF,           /* a: condition; b: body; c: elif (an IF) or else (a BLOCK) */
-    JINJA_N_BLOCK,        /* a: body, in the scope it stands in */
+    JINJA_N_IF,           /* a: its branches: IFs (a: condition; b: body), an else (a BLOCK) */
+    JINJA_N_BLOCK,        /* b: body, in the scope it stands in */
     JINJA_N_FOR,          /* a: target; b: over; c: body; d: else; e: condition */
     JINJA_N_SET,          /* a: target; b: value */
     JINJA_N_SET_BLOCK,    /* a: target; b: filters or NULL; c: body */
