@@ -2,6 +2,7 @@
 #include "jinja/library/filters.h"
 
 #include "jinja/iterate.h"
+#include "jinja/library/entities.h"
 #include "jinja/library/format.h"
 #include "jinja/library/letters.h"
 #include "jinja/library/strings.h"
@@ -429,27 +430,41 @@ FILTER(to_json)
     return jinja_string(jinja_finish(&b));
 }
 
+/* Without what stands from each opening to the next end, both included. */
+static const struct jinja_text *cut_out(struct jinja_heap *heap, const struct jinja_text *text,
+                                        const char *opening, const char *end)
+{
+    struct jinja_builder b = {.heap = heap};
+    const size_t n_opening = strlen(opening), n_end = strlen(end);
+    size_t at = 0;
+    for (;;) {
+        const char *from = memmem(text->bytes + at, text->n - at, opening, n_opening);
+        const char *to =
+            from == NULL ? NULL
+                         : memmem(from + n_opening,
+                                  text->n - (size_t)(from - text->bytes) - n_opening, end, n_end);
+        if (to == NULL)
+            break;
+        jinja_add_part(&b, text, at, (size_t)(from - text->bytes));
+        at = (size_t)(to - text->bytes) + n_end;
+    }
+    jinja_add_part(&b, text, at, text->n);
+    jinja_steps(heap, text->n / 16 + 1);
+    return jinja_finish(&b);
+}
+
 FILTER(striptags)
 {
     (void)a, (void)args;
-    const struct jinja_text *text = jinja_print_text(heap, self);
-    struct jinja_builder b = {.heap = heap};
-    for (size_t at = 0; at < text->n;) {
-        size_t from = at;
-        while (at < text->n && text->bytes[at] != '<')
-            at++;
-        const char *end = at < text->n ? memchr(text->bytes + at, '>', text->n - at) : NULL;
-        if (end == NULL)
-            at = text->n;
-        jinja_add_part(&b, text, from, at);
-        at = end == NULL ? at : (size_t)(end - text->bytes) + 1;
-    }
-    /* Runs of white space become one blank. */
-    struct jinja_value whole = jinja_string(jinja_finish(&b));
+    const struct jinja_text *text = cut_out(heap, jinja_print_text(heap, self), "<!--", "-->");
+    struct jinja_value bare =
+        jinja_string(jinja_marked(heap, cut_out(heap, text, "<", ">"), false));
     const struct jinja_function *split = args_find(strings_methods, strings_n_methods, "split", 5);
-    struct jinja_value words = args_call(heap, split, whole, &(struct jinja_args){0});
-    return jinja_string(
-        strings_join(heap, jinja_text_new(heap, " ", 1, false), words.list->items, words.list->n));
+    struct jinja_value words = args_call(heap, split, bare, &(struct jinja_args){0});
+    struct jinja_builder b = {.heap = heap};
+    entities_add(&b, strings_join(heap, jinja_text_new(heap, " ", 1, false), words.list->items,
+                                  words.list->n));
+    return jinja_string(jinja_finish(&b));
 }
 
 const struct jinja_function filters_of_texts[] = {
