@@ -6,7 +6,8 @@ import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 OUT = ROOT / "core" / "jinja" / "library" / "entities_data.h"
-HEAD = """/* entities_data.h - the named character references of HTML 5, in the order of their bytes.
+HEAD = """\
+/* entities_data.h - the named character references of HTML 5, in the order of their bytes.
  *
  * Made by tools/html_entities.py; do not edit.
  */
