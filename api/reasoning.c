@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const struct reasoning_tags known[] = {
-    {"<think>", "</think>"},           {"[THINK]", "[/THINK]"},
-    {"<thinking>", "</thinking>"},     {"<|START_THINKING|>", "<|END_THINKING|>"},
-    {"<seed:think>", "</seed:think>"},
+    {"<think>", "</think>", NULL},           {"[THINK]", "[/THINK]", NULL},
+    {"<thinking>", "</thinking>", NULL},     {"<|START_THINKING|>", "<|END_THINKING|>", NULL},
+    {"<seed:think>", "</seed:think>", NULL}, {"<|channel>thought", "<channel|>", "<|channel>"},
 };
 
 const struct reasoning_tags *reasoning_find(const char *template)

@@ -15,6 +15,7 @@ enum { REASONING_SPACE_MAX = 256 };
 
 struct reasoning_tags {
     const char *open, *close; /* static */
+    const char *mark;         /* the token that open begins with; NULL: all of open may be one */
 };
 
 /* The tags that a template writes; NULL: it knows no reasoning. */

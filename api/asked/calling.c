@@ -172,7 +172,8 @@ void calling_show_tags(const struct asking *a, const struct reasoning_tags *tags
 {
     if (tags == NULL)
         return;
-    const int32_t open = control_token(a->source->tokenizer, tags->open);
+    const int32_t open =
+        control_token(a->source->tokenizer, tags->mark != NULL ? tags->mark : tags->open);
     const int32_t close = control_token(a->source->tokenizer, tags->close);
     for (size_t i = first; i < g->n_choices; i++) {
         show(g->choices[i].job, open);

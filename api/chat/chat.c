@@ -6,8 +6,10 @@
 #include "api/chat/values.h"
 #include "base/utf8.h"
 #include "jinja/jinja.h"
+#include "jinja/print.h"
 #include "jinja/text.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -84,6 +86,46 @@ static void set(struct jinja_heap *heap, struct jinja_dict *variables, const cha
     jinja_dict_set(heap, variables, jinja_chars(heap, name), value);
 }
 
+static bool is_word_letter(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+/* Whether the word stands in the text, as the name of a variable does. */
+static bool has_word(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += n)
+        if ((at == text || !is_word_letter(at[-1])) && !is_word_letter(at[n]))
+            return true;
+    return false;
+}
+
+/* A few templates (Firefunction's) do not know of `tools`: they read the tools as a text of JSON,
+ * `functions`, and a `datetime`. The day is all that they are told: a text that differs at every
+ * second would keep prompts from being found in the cache. */
+static void set_functions(struct jinja_heap *heap, struct jinja_dict *variables, const char *source,
+                          struct jinja_value tools)
+{
+    struct jinja_builder text = {.heap = heap};
+    char day[32];
+    struct tm now;
+    const time_t seconds = time(NULL);
+    if (has_word(source, "tools") || !has_word(source, "functions"))
+        return;
+    if (tools.kind == JINJA_LIST) {
+        const struct jinja_print_json how = {.comma = jinja_chars(heap, ", ").text,
+                                             .colon = jinja_chars(heap, ": ").text};
+        jinja_print_json(&text, tools, &how);
+    }
+    if (jinja_dict_text(heap, variables, "functions", 9) == NULL)
+        set(heap, variables, "functions", jinja_string(jinja_finish(&text)));
+    if (jinja_dict_text(heap, variables, "datetime", 8) == NULL &&
+        gmtime_r(&seconds, &now) != NULL && strftime(day, sizeof day, "%b %d %Y", &now) > 0)
+        set(heap, variables, "datetime",
+            jinja_string(jinja_text_new(heap, day, strlen(day), false)));
+}
+
 static struct jinja_value optional(struct jinja_heap *heap, struct json_span json)
 {
     return json.n == 0 ? jinja_none() : chat_value(heap, json);
@@ -137,7 +179,12 @@ static void build(struct jinja_heap *heap, void *context)
     if (request->join_parts && template->takes_lists != template->takes_strings)
         messages = chat_join_parts(heap, messages, lists_alone);
     set(heap, variables, "messages", messages);
-    set(heap, variables, "tools", optional(heap, request->tools));
+    struct jinja_value tools = optional(heap, request->tools);
+    if (request->join_parts) {
+        tools = chat_tools(heap, tools);
+        set_functions(heap, variables, template->source, tools);
+    }
+    set(heap, variables, "tools", tools);
     set(heap, variables, "documents", optional(heap, request->documents));
     set(heap, variables, "add_generation_prompt", jinja_bool(request->add_generation_prompt));
     what->variables = variables;

@@ -48,7 +48,9 @@ struct chat_request {                          /* borrowed for the call; checked
     bool add_generation_prompt;
     bool continue_final_message; /* the prompt ends where the last message's content ends */
     bool join_parts; /* lists of text parts become one string where the template takes no lists, and
-                        content that is null, or left out, an empty one */
+                        content that is null, or left out, an empty one; so do a tool's
+                        description and parameters; tools go by `functions` too where the template
+                        knows them by that name */
 };
 
 struct chat_prompt { /* chat_prompt_free it */

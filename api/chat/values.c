@@ -299,3 +299,54 @@ struct jinja_value chat_join_parts(struct jinja_heap *heap, struct jinja_value m
     }
     return jinja_list(heap, read.items, read.n);
 }
+
+/* What a tool has always: templates join the description to other texts, and walk the parameters'
+ * properties, without a look whether they are there. */
+static struct jinja_value read_function(struct jinja_heap *heap, struct jinja_value function)
+{
+    static const char *const first[] = {"name", "description", "parameters"};
+    static const char none[] = "{\"type\":\"object\",\"properties\":{}}";
+    struct jinja_dict *whole = jinja_dict_new(heap);
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++) {
+        const struct jinja_value *given = member(heap, function, first[i]);
+        struct jinja_value value;
+        if (given != NULL && given->kind != JINJA_NONE)
+            value = *given;
+        else if (i == 0)
+            continue;
+        else
+            value = i == 1 ? jinja_chars(heap, "")
+                           : chat_value(heap, (struct json_span){none, sizeof none - 1});
+        jinja_dict_set(heap, whole, jinja_chars(heap, first[i]), value);
+    }
+    for (size_t i = 0; i < function.dict->n; i++) {
+        const struct jinja_pair *pair = &function.dict->pairs[i];
+        if (jinja_dict_get(heap, whole, pair->key) == NULL)
+            jinja_dict_set(heap, whole, pair->key, pair->value);
+    }
+    return jinja_dict_value(whole);
+}
+
+static bool is_given(struct jinja_heap *heap, struct jinja_value of, const char *name)
+{
+    const struct jinja_value *value = member(heap, of, name);
+    return value != NULL && value->kind != JINJA_NONE;
+}
+
+struct jinja_value chat_tools(struct jinja_heap *heap, struct jinja_value tools)
+{
+    struct jinja_items read = {0};
+    for (size_t i = 0; tools.kind == JINJA_LIST && i < tools.list->n; i++) {
+        struct jinja_value tool = tools.list->items[i];
+        const struct jinja_value *function = member(heap, tool, "function");
+        if (function != NULL && function->kind == JINJA_DICT) {
+            const struct jinja_value inside = *function;
+            if (!is_given(heap, inside, "description") || !is_given(heap, inside, "parameters"))
+                tool = with_member(heap, tool, "function", read_function(heap, inside));
+            if (!is_given(heap, tool, "type"))
+                tool = with_member(heap, tool, "type", jinja_chars(heap, "function"));
+        }
+        jinja_push(heap, &read, tool);
+    }
+    return tools.kind == JINJA_LIST ? jinja_list(heap, read.items, read.n) : tools;
+}

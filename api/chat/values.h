@@ -19,3 +19,6 @@ struct jinja_value chat_fill_content(struct jinja_heap *heap, struct jinja_value
  * part. */
 struct jinja_value chat_join_parts(struct jinja_heap *heap, struct jinja_value messages,
                                    bool split);
+/* Tools as chat_value() made them, each function with a description (empty) and parameters (of an
+ * object that has none) where the request leaves them out. */
+struct jinja_value chat_tools(struct jinja_heap *heap, struct jinja_value tools);

@@ -89,9 +89,9 @@ static bool end_item(struct json_writer *w, struct generation *g, size_t n_text,
                &p, !call);
     if (call)
         json_name_text(w, ",", "name", p.tool->name);
-    json_raw(w, call                  ? ",\"arguments\":\""
-                : p.kind == ITEM_TEXT ? ",\"logprobs\":[],\"text\":\""
-                                      : ",\"text\":\"");
+    if (p.kind == ITEM_TEXT)
+        responses_put_told_logprobs(w, g, &p);
+    json_raw(w, call ? ",\"arguments\":\"" : ",\"text\":\"");
     responses_put_told(w, g, p.i, n_text, finished);
     json_raw(w, "\"}\n\n");
     if (!call) {
@@ -110,9 +110,31 @@ static bool end_item(struct json_writer *w, struct generation *g, size_t n_text,
     return true;
 }
 
-/* As much of the event's bytes as fits, in whole characters; the rest is told again. */
-static bool write_delta(struct json_writer *w, struct generation *g, const struct tool_event *e)
+/* Tokens from the next one on whose text ends in the event's first bytes, if there are
+ * log-probabilities of them; *n: so many bytes, up to the end of one that adds to the text. */
+static size_t tokens_of(const struct generation *g, const struct tool_event *e, size_t n_tokens,
+                        size_t *n)
 {
+    const struct response_wishes *wishes = responses_wishes(g);
+    const struct job *job = g->choices[0].job;
+    if (!wishes->logprobs || e->kind != TOOL_TEXT)
+        return 0;
+    const size_t from = (size_t)(e->bytes - job->text);
+    size_t at = wishes->next_token;
+    while (at < n_tokens && job->tokens[at].text_end <= from)
+        at++;
+    if (at == n_tokens || job->tokens[at].text_end > from + *n)
+        return 0;
+    *n = job->tokens[at].text_end - from;
+    return at + 1 - wishes->next_token;
+}
+
+/* As much of the event's bytes as fits, in whole characters, or with log-probabilities a token's;
+ * the rest is told again. */
+static bool write_delta(struct json_writer *w, struct generation *g, const struct tool_event *e,
+                        size_t n_tokens)
+{
+    struct response_wishes *wishes = responses_wishes(g);
     const struct response_place p = place_of(g, 0, false);
     const size_t envelope = ENVELOPE + strlen(g->id);
     size_t room = w->room - w->n, before = w->n, n = e->n;
@@ -130,12 +152,16 @@ static bool write_delta(struct json_writer *w, struct generation *g, const struc
                : p.kind == ITEM_THOUGHT ? "response.reasoning_text.delta"
                                         : "response.output_text.delta",
                &p, p.kind != ITEM_CALL);
-    json_raw(w, p.kind == ITEM_TEXT ? ",\"logprobs\":[],\"delta\":" : ",\"delta\":");
+    const size_t n_told = tokens_of(g, e, n_tokens, &n);
+    if (p.kind == ITEM_TEXT)
+        responses_put_logprobs(w, g, wishes->next_token, wishes->next_token + n_told);
+    json_raw(w, ",\"delta\":");
     json_string(w, e->bytes, n);
     responses_put_timings(w, g, false);
     json_raw(w, "}\n\n");
     if (!keep(w, g, before, 1))
         return false;
+    wishes->next_token += n_told;
     if (n < e->n) {
         struct tool_event rest = *e;
         rest.bytes += n;
@@ -146,9 +172,12 @@ static bool write_delta(struct json_writer *w, struct generation *g, const struc
 }
 
 static bool write_event(struct json_writer *w, struct generation *g, const struct tool_event *e,
-                        const struct tool_reader *before, size_t n_text, bool finished)
+                        const struct tool_reader *before, const struct generation_ready *ready,
+                        bool finished)
 {
     struct response_wishes *wishes = responses_wishes(g);
+    const struct job *job = g->choices[0].job;
+    const size_t n_text = ready->n_text;
     if (e->kind == TOOL_CALL_END)
         return end_item(w, g, n_text, finished, "completed");
     if (responses_item_begins(e, (enum response_item)wishes->open)) {
@@ -158,8 +187,11 @@ static bool write_event(struct json_writer *w, struct generation *g, const struc
         g->choices[0].reader = now;
         if (!ended || !begin_item(w, g, responses_item_of(e)))
             return false;
+        while (e->kind == TOOL_TEXT && wishes->next_token < ready->n_tokens &&
+               job->tokens[wishes->next_token].text_end <= (size_t)(e->bytes - job->text))
+            wishes->next_token++;
     }
-    return e->kind == TOOL_CALL || write_delta(w, g, e);
+    return e->kind == TOOL_CALL || write_delta(w, g, e, ready->n_tokens);
 }
 
 bool responses_write_told(struct json_writer *w, struct generation *g,
@@ -170,7 +202,7 @@ bool responses_write_told(struct json_writer *w, struct generation *g,
     struct tool_reader before = choice->reader;
     struct tool_event e;
     while (tool_reader_next(&choice->reader, choice->job->text, ready->n_text, finished, &e)) {
-        if (!write_event(w, g, &e, &before, ready->n_text, finished)) {
+        if (!write_event(w, g, &e, &before, ready, finished)) {
             choice->reader = before;
             return false;
         }
@@ -197,6 +229,8 @@ size_t responses_call_min(const struct generation *g)
                    e.kind != TOOL_CALL_END &&
                    !responses_item_begins(&e, (enum response_item)responses_wishes(g)->open);
     size_t bound = EVENTS + 8 * strlen(g->id);
+    if (responses_wishes(g)->logprobs)
+        bound += ready.n_tokens * json_logprob_bound(g->tokenizer, choice->job);
     if (!goes_on) /* an item ends, and is told again three times */
         bound += 4 * responses_items_bound(g, ready.n_text, finished);
     return bound;

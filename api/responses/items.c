@@ -47,6 +47,46 @@ void responses_put_told(struct json_writer *w, const struct generation *g, size_
     }
 }
 
+/* Tokens from *begin on whose text ends after `from` and not after `to`; the last of them adds to
+ * the text. */
+static size_t tokens_until(const struct job *job, size_t n_tokens, size_t from, size_t to,
+                           size_t *begin)
+{
+    size_t at = 0, end;
+    while (at < n_tokens && job->tokens[at].text_end <= from)
+        at++;
+    *begin = end = at;
+    for (size_t last = from; at < n_tokens && job->tokens[at].text_end <= to; at++) {
+        end = job->tokens[at].text_end > last ? at + 1 : end;
+        last = job->tokens[at].text_end;
+    }
+    return end;
+}
+
+void responses_put_told_logprobs(struct json_writer *w, const struct generation *g,
+                                 const struct response_place *p)
+{
+    const struct choice *choice = &g->choices[0];
+    const struct job *job = choice->job;
+    enum response_item open = ITEM_NONE;
+    struct tool_reader r;
+    struct tool_event e;
+    size_t n = 0, from = SIZE_MAX, to = 0, begin = 0, end = 0;
+    tool_reader_begin(&r, g->tools, &choice->reasoning);
+    while (p->whole && responses_wishes(g)->logprobs && n <= p->i + 1 &&
+           tool_reader_next(&r, job->text, p->n_text, p->finished, &e)) {
+        n += responses_item_begins(&e, open) ? 1 : 0;
+        open = responses_item_of(&e);
+        if (n != p->i + 1 || e.kind != TOOL_TEXT)
+            continue;
+        from = from == SIZE_MAX ? (size_t)(e.bytes - job->text) : from;
+        to = (size_t)(e.bytes - job->text) + e.n;
+    }
+    if (from != SIZE_MAX)
+        end = tokens_until(job, generation_ready(job).n_tokens, from, to, &begin);
+    responses_put_logprobs(w, g, begin, end);
+}
+
 /* The item: text NULL: it begins. */
 void responses_put_kind(struct json_writer *w, const struct generation *g,
                         const struct response_place *p, const char *status)
@@ -76,9 +116,11 @@ void responses_put_kind(struct json_writer *w, const struct generation *g,
 void responses_put_content(struct json_writer *w, const struct generation *g,
                            const struct response_place *p)
 {
-    json_raw(w, p->kind == ITEM_THOUGHT
-                    ? "{\"type\":\"reasoning_text\",\"text\":\""
-                    : "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":\"");
+    json_raw(w, p->kind == ITEM_THOUGHT ? "{\"type\":\"reasoning_text\""
+                                        : "{\"type\":\"output_text\",\"annotations\":[]");
+    if (p->kind == ITEM_TEXT)
+        responses_put_told_logprobs(w, g, p);
+    json_raw(w, ",\"text\":\"");
     if (p->whole)
         responses_put_told(w, g, p->i, p->n_text, p->finished);
     json_raw(w, "\"}");
@@ -128,5 +170,8 @@ size_t responses_items_bound(const struct generation *g, size_t n_text, bool fin
         open = responses_item_of(&e);
         bound += json_string_bound(e.n);
     }
+    if (responses_wishes(g)->logprobs)
+        bound +=
+            generation_ready(choice->job).n_tokens * json_logprob_bound(g->tokenizer, choice->job);
     return bound;
 }

@@ -23,6 +23,9 @@ void responses_put_item_id(struct json_writer *w, const struct generation *g,
 /* The text, or arguments, of item i as the inside of a string. */
 void responses_put_told(struct json_writer *w, const struct generation *g, size_t i, size_t n_text,
                         bool finished);
+/* ,"logprobs":[...] of an item that is text; an empty list where none were asked for. */
+void responses_put_told_logprobs(struct json_writer *w, const struct generation *g,
+                                 const struct response_place *p);
 /* The item, and the content part of one that is no call. */
 void responses_put_kind(struct json_writer *w, const struct generation *g,
                         const struct response_place *p, const char *status);

@@ -115,8 +115,5 @@ enum status responses_read_tools(struct asking *a, struct tool_list *list, struc
          tool = tool->next)
         status = read_tool(set, list, tool, text, i++, err);
     a->tells_calls = true;
-    if (status == STATUS_OK && set->n_tools > 0 && a->builder.n_logprobs >= 0)
-        return error_set_param(err, STATUS_UNSUPPORTED, "include",
-                               "include: log-probabilities beside tools are not supported");
     return status == STATUS_OK ? read_choice(set, v->tool_choice, err) : status;
 }

@@ -87,6 +87,29 @@ START_TEST(long_white_space_is_not_held_back)
 }
 END_TEST
 
+/* The opening of such a channel is more than one token's name. */
+START_TEST(channels_of_thoughts)
+{
+    static const char text[] = "<|channel>thought\nab\n<channel|>cd";
+    const struct reasoning_tags *tags = reasoning_find("{{ '<|channel>thought\n<channel|>' }}");
+    struct reasoning r, opened;
+    ck_assert_ptr_nonnull(tags);
+    ck_assert_str_eq(tags->mark, "<|channel>");
+    reasoning_begin(&r, tags, "<|turn>model\n", 13);
+    for (size_t n = 0; n < sizeof text; n++)
+        reasoning_advance(&r, text, n, n == sizeof text - 1);
+    ck_assert_uint_eq(r.thought[1] - r.thought[0], 2);
+    ck_assert_mem_eq(text + r.thought[0], "ab", 2);
+    ck_assert_uint_eq(r.answer[1] - r.answer[0], 2);
+    ck_assert_mem_eq(text + r.answer[0], "cd", 2);
+    reasoning_begin(&opened, tags, "<|channel>thought\n", 18);
+    ck_assert_int_eq(opened.stage, REASONING_INSIDE);
+    reasoning_begin(&opened, tags, "<|channel>thought\n<channel|>", 28);
+    ck_assert_int_eq(opened.stage, REASONING_UNKNOWN);
+    ck_assert_ptr_null(reasoning_find("<|channel|>analysis<|message|>"));
+}
+END_TEST
+
 START_TEST(without_tags_all_text_is_the_answer)
 {
     static const char text[] = "<think>a</think>b";
@@ -108,6 +131,7 @@ int main(void)
     TCase *tcase = tcase_create("reasoning");
     tcase_add_test(tcase, parts_are_told_apart_however_the_text_comes);
     tcase_add_test(tcase, long_white_space_is_not_held_back);
+    tcase_add_test(tcase, channels_of_thoughts);
     tcase_add_test(tcase, without_tags_all_text_is_the_answer);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -230,7 +230,37 @@ def test_responses_outputs_are_read(tools):
 @pytest.mark.parametrize("fields, param", [
     (dict(tools=[RESPONSES[0], RESPONSES[0]]), "tools[1]"),
     (dict(tools=[], tool_choice="required"), "tool_choice"),
-    (dict(tool_choice={"type": "function", "name": "x"}), "tool_choice"),
-    (dict(top_logprobs=2), "include")])
+    (dict(tool_choice={"type": "function", "name": "x"}), "tool_choice")])
 def test_responses_refusals(tools, fields, param):
     assert respond(tools, 400, **fields)["error"]["param"] == param
+
+
+def parts_of(response):
+    return [part for item in response["output"] if item["type"] == "message"
+            for part in item["content"]]
+
+
+def test_responses_text_has_logprobs_beside_tools(tools):
+    wanted = dict(include=["message.output_text.logprobs"], top_logprobs=2)
+    body = respond(tools, max_output_tokens=20, **wanted)
+    plain = respond(tools, max_output_tokens=20)
+    part, = parts_of(body)
+    assert part["text"] == parts_of(plain)[0]["text"] and parts_of(plain)[0]["logprobs"] == []
+    assert "".join(e["token"] for e in part["logprobs"]) == part["text"]
+    assert all(len(e["top_logprobs"]) == 2 and e["logprob"] <= 0 for e in part["logprobs"])
+    events = all_events(tools, "/v1/responses", {
+        "input": "How is the weather?", "max_output_tokens": 20, "seed": 1, "tools": RESPONSES,
+        **wanted})
+    told = [e for name, data in events if name == "response.output_text.delta"
+            for e in data["logprobs"]]
+    ended, = [data for name, data in events if name == "response.output_text.done"]
+    assert told == ended["logprobs"] == part["logprobs"]
+    assert parts_of(events[-1][1]["response"])[0]["logprobs"] == part["logprobs"]
+
+
+def test_responses_calls_have_no_logprobs(tools):
+    body = respond(tools, tool_choice="required", parallel_tool_calls=False, top_logprobs=1)
+    call, = body["output"]
+    assert call["type"] == "function_call" and "logprobs" not in call
+    last = check_events(tools, tool_choice="required", parallel_tool_calls=False, top_logprobs=1)
+    assert without_ids(last["output"]) == without_ids(body["output"])
