@@ -53,16 +53,6 @@ struct response_part responses_answer(const struct generation *g, const struct r
     return part;
 }
 
-void responses_put_logprobs(struct json_writer *w, const struct generation *g, size_t begin,
-                            size_t end)
-{
-    json_raw(w, ",\"logprobs\":");
-    if (responses_wishes(g)->logprobs)
-        json_logprobs(w, g->tokenizer, g->choices[0].job, begin, end);
-    else
-        json_raw(w, "[]");
-}
-
 void responses_put_part(struct json_writer *w, const struct generation *g,
                         const struct response_part *part)
 {
