@@ -50,7 +50,7 @@ endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster \
 	asan tsan torture fuzz \
-	lint fmt bench bench-peers package test-package test-rules install clean help
+	lint fmt bench bench-peers package test-package test-docker test-rules install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -193,9 +193,15 @@ test-cluster: all build/venv-cluster/ready ## three replicas after HAProxy and a
 	@$(NEED) test cluster
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest -p no:cacheprovider tests/cluster $(SMALLMIND_PYTEST_ARGS)
 
-test-rules: all ## the rules for Prometheus, with promtool
+test-docker: ## the image, built and run by a Docker daemon of its own on a base made by debootstrap: as root
+	@$(NEED) test docker-test
+	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
+		$(PYTHON) -m pytest -p no:cacheprovider tests/docker $(SMALLMIND_PYTEST_ARGS)
+
+test-rules: all ## rules and dashboard: promtool, and a Prometheus that scrapes a service under load
 	@$(NEED) test rules
-	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest tests/e2e/test_rules.py
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest -p no:cacheprovider \
+		tests/e2e/test_rules.py tests/e2e/test_dashboard.py $(SMALLMIND_PYTEST_ARGS)
 
 install: all ## install into PREFIX (/usr/local); DESTDIR is honoured
 	@cmake --install build --prefix $(PREFIX)

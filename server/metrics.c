@@ -426,6 +426,8 @@ static void put_info(struct text *t, const struct metrics_view *view)
     put(t, ",");
     put_label(t, "weights", view->weights);
     put(t, "} 1\n");
+    put_count(t, "smallmind_weight_bytes_per_step", "gauge",
+              "Bytes of weights that one token's step reads.", view->step_weight_bytes);
 }
 
 size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_t now_ns, char *out,

@@ -90,6 +90,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     const char *version,
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
     const char *model, *architecture, *weights;
+    uint64_t step_weight_bytes; /* that one step reads at least */
     unsigned n_threads;
     double cores; /* processors' worth that may be used */
     uint64_t n_periods, n_throttled, throttled_ns;

@@ -2,9 +2,9 @@
 # packages.sh - looks for what building, testing or linting needs, and gets what is missing.
 #
 # usage: packages.sh PURPOSE...: build test venv page node go lint fuzz model bench package
-# package-test rules. On Debian and Ubuntu: prints the apt line, and runs it for root or with
-# SUDO=sudo. Elsewhere it prints what to install. Prints nothing and changes nothing where all is
-# there.
+# package-test docker-test rules. On Debian and Ubuntu: prints the apt line, and runs it for root or
+# with SUDO=sudo. Elsewhere it prints what to install. Prints nothing and changes nothing where all
+# is there.
 set -eu
 
 packages=""
@@ -61,6 +61,7 @@ look() {
             "${PYTHON:-python3}" -c 'import numpy' 2>/dev/null || lacks python3-numpy
             "${PYTHON:-python3}" -c 'import jinja2' 2>/dev/null || lacks python3-jinja2
             "${PYTHON:-python3}" -c 'import jsonschema' 2>/dev/null || lacks python3-jsonschema
+            "${PYTHON:-python3}" -c 'import yaml' 2>/dev/null || lacks python3-yaml
             ;;
         venv)
             "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || lacks python3-venv
@@ -93,6 +94,10 @@ look() {
         package) # the libraries' packages are looked up
             has dpkg-shlibdeps || lacks dpkg-dev
             has file || lacks file
+            ;;
+        docker-test)
+            has dockerd || lacks docker.io
+            has debootstrap || lacks debootstrap
             ;;
         package-test)
             has lintian || lacks lintian

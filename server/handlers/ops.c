@@ -156,6 +156,7 @@ static enum MHD_Result answer_metrics(struct request *r)
         view.model = service->names.list[0];
         view.architecture = loaded->model->shape.arch;
         view.weights = loaded->model->weights;
+        view.step_weight_bytes = loaded->model->bytes_per_token;
         view.n_threads = engine_threads(service->engine);
     }
     fill_allowance(&view, service);

@@ -23,6 +23,7 @@ static const char *scrape(struct metrics *m, const struct engine_stats *stats, c
                                 .model = model,
                                 .architecture = "llama",
                                 .weights = "Q8_0",
+                                .step_weight_bytes = 2924748,
                                 .n_threads = 2,
                                 .stats = stats};
     size_t n = metrics_write(m, &view, m->start_ns + 1000000000u, text, METRICS_ROOM);
@@ -88,6 +89,7 @@ START_TEST(every_promised_series_exists_from_the_start)
         "smallmind_grammar_cache_bytes 0",
         "smallmind_build_info{version=\"1.2.3\",kernels=\"avx2\"} 1",
         "smallmind_model_info{model=\"m\",architecture=\"llama\",weights=\"Q8_0\"} 1",
+        "smallmind_weight_bytes_per_step 2924748",
         "smallmind_threads 2",
     };
     struct metrics m;
