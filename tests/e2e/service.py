@@ -5,6 +5,7 @@ SMALLMIND_TEST_ARGS    flags for every verb that computes, e.g. "--cpu ref"
 SMALLMIND_TEST_SLOW    factor on every time limit, for sanitizer builds and slow machines
 SMALLMIND_FULL=1       the whole matrices instead of their reduced form
 """
+import contextlib
 import functools
 import json
 import os
@@ -12,6 +13,7 @@ import pathlib
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -55,6 +57,27 @@ def poll(what, condition, limit=None):
             return value
         assert time.monotonic() < end, f"not within {limit} s: {what}"
         time.sleep(0.005)
+
+
+PORT_LOCKS = []  # held until this process ends
+
+
+def own_port():
+    """A port for what must be told one before it listens, or listens again on the same: none that
+    the system hands out meanwhile, nor another process of these tests takes."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        first, last = map(int, file.read().split())
+    for port in (*range(20000, first), *range(last + 1, 1 << 16)):
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind(f"\0smallmind-test-port-{port}")
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+            continue
+        PORT_LOCKS.append(lock)
+        return port
+    raise AssertionError(f"no port outside {first} to {last} is free")
 
 
 def run_verb(*args, stdin=b"", env=None, cwd=None, timeout=None):
@@ -176,6 +199,15 @@ class Service:
     def stream(self, headers=None, **fields):
         body = dict(fields, stream=True)
         return http1.Stream(self.connect(), self.build("POST", "/generate", body, headers))
+
+    @contextlib.contextmanager
+    def busy(self, headers=None, **fields):
+        """A stream that outlasts the block, and has its first token when the block begins. What
+        runs, waits or drains is looked at in there, however slow the machine is; with
+        models.slow(), or it may be over before the look."""
+        fields = {"prompt": [5] * 8, "max_tokens": 1900, "ignore_eos": True, **fields}
+        with self.stream(headers, **fields) as stream:
+            yield stream.read_tokens(1)
 
     def metrics(self):
         response = self.get("/metrics")

@@ -240,9 +240,9 @@ def test_a_reader_that_leaves_ends_it():
     process = subprocess.Popen([str(BINARY), "chat", *FLAGS, "--max-tokens", "400", "--ignore-eos"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, env=clean_environment())
-    process.stdout.close()
     process.stdin.write(b"Hello\n" * 50)
     process.stdin.close()
+    process.stdout.close()
     assert process.wait(LIMIT) in (0, 1)
 
 

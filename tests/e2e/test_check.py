@@ -37,12 +37,11 @@ def test_a_key_is_not_needed(serve, tmp_path):
 
 def test_one_that_drains_is_not_ready(serve):
     service = serve("--workers", 1, model=models.slow())
-    stream = service.stream(prompt=[5] * 8, max_tokens=400, ignore_eos=True).read_tokens(1)
-    service.signal()
-    poll("draining", lambda: service.get("/readyz").status == 503)
-    code, out, error = said(run_verb("check", "--port", service.address[1]))
-    assert (code, out) == (1, "") and error.endswith("/readyz: 503 draining")
-    stream.finish()
+    with service.busy():
+        service.signal()
+        poll("draining", lambda: service.get("/readyz").status == 503)
+        code, out, error = said(run_verb("check", "--port", service.address[1]))
+        assert (code, out) == (1, "") and error.endswith("/readyz: 503 draining")
     assert service.wait() == 0
 
 

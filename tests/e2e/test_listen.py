@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import http1
+import models
 from exposition import Metrics
 from service import BINARY, LIMIT, Service, clean_environment, poll, run_verb
 
@@ -263,12 +264,11 @@ def test_too_few_descriptors_for_any_connection_are_told(n_files):
 
 
 def test_metrics_in_the_names_of_another_server(serve):
-    service = serve("--metrics-names", "vllm")
+    service = serve("--metrics-names", "vllm", model=models.slow())
     names = {"vllm:num_requests_running", "vllm:num_requests_waiting",
              "vllm:kv_cache_usage_perc"}
     assert names <= set(service.metrics().types)
-    with service.stream(prompt=[5] * 8, max_tokens=400, ignore_eos=True) as stream:
-        stream.next()
+    with service.busy():
         metrics = service.metrics()
         assert metrics.value("vllm:num_requests_running") == 1
         used = metrics.value("smallmind_kv_usage_ratio")

@@ -76,7 +76,7 @@ def test_the_start_says_what_it_found(serve, tree):
     assert machine["cpu_quota"] == 1 and machine["processors"] == CORES
     assert machine["memory_limit_bytes"] == machine["memory_bytes"] == 1 << 30
     assert machine["memory_soft_limit_bytes"] == 900 << 20
-    assert "a quota of 1.00) and 1024 MiB of memory" in service.log()
+    assert service.logged("a quota of 1.00) and 1024 MiB of memory")
     metrics = service.metrics()
     assert metrics.value("smallmind_cpu_limit_cores") == 1
     assert metrics.value("smallmind_memory_limit_bytes") == 900 << 20
@@ -117,7 +117,7 @@ def test_threads_follow_the_quota_and_no_answer_changes(serve, tree, workers):
     crowd.more(3)
     all_equal(crowd.stop())
     assert service.metrics().value("smallmind_engine_allocations_total") == 0
-    assert len(service.log_lines("the machine gives")) == 4
+    assert len(service.logged("the machine gives", 4)) == 4
 
 
 @two_cores

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import models
 from service import poll
 
 PROMPT = "Once upon a time"
@@ -329,11 +330,9 @@ def test_what_this_server_does_not_do_is_said(service, method, path):
 
 
 def test_a_full_queue_is_429(serve):
-    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1)
-    long = dict(prompt=PROMPT, max_tokens=450, ignore_eos=True)
-    with service.stream(**long) as first:
-        first.read_tokens(1)
-        with service.stream(**long) as second:
+    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1, model=models.slow())
+    with service.busy():
+        with service.stream(prompt=PROMPT, max_tokens=1900, ignore_eos=True) as second:
             assert second.status == 200
             response = service.post("/api/generate", {"model": "any", "prompt": PROMPT})
             assert response.status == 429 and int(response.header("Retry-After")) >= 1
@@ -352,7 +351,7 @@ def test_a_key_is_asked_for(serve, tmp_path):
 # --- leaving, ending ---
 
 def test_a_client_that_leaves_ends_its_text(serve):
-    service = serve("--workers", 1)
+    service = serve("--workers", 1, model=models.slow())
     with Lines(service, prompt=PROMPT, options={"temperature": 0}) as lines:
         assert next(lines)["response"]
     metrics = service.wait_until_idle()
@@ -360,7 +359,7 @@ def test_a_client_that_leaves_ends_its_text(serve):
 
 
 def test_an_error_in_a_stream_is_its_last_line(serve):
-    service = serve("--drain-seconds", 0)
+    service = serve("--drain-seconds", 0, model=models.slow())
     with Lines(service, prompt=PROMPT, options={"temperature": 0}) as lines:
         assert next(lines)["response"]
         service.signal()
@@ -374,9 +373,9 @@ def test_an_error_in_a_stream_is_its_last_line(serve):
 
 def test_what_is_said_of_the_model(service):
     info = service.info()["model"]
-    models = service.get("/api/tags").json()["models"]
+    listed = service.get("/api/tags").json()["models"]
     running = service.get("/api/ps").json()["models"]
-    for model in models + running:
+    for model in listed + running:
         assert model["name"] == model["model"] == info["name"] + ":latest"
         assert model["size"] == info["bytes"]
         assert re.fullmatch("[0-9a-f]{64}", model["digest"])
@@ -389,7 +388,7 @@ def test_what_is_said_of_the_model(service):
         assert facts["general.parameter_count"] == info["parameters"]
         assert facts[info["architecture"] + ".block_count"] == info["layers"]
         assert facts[info["architecture"] + ".context_length"] == info["context_train"]
-        assert shown["capabilities"] == ["completion"] and shown["details"] == models[0]["details"]
+        assert shown["capabilities"] == ["completion"] and shown["details"] == listed[0]["details"]
     refusal(service, "/api/show", 404, model="nope")
     refusal(service, "/api/show", model="")
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import http1
+import models
 from service import poll
 
 PROMPT = "Once upon a time"
@@ -253,11 +254,11 @@ def test_what_asks_for_nothing_is_let_be(service):
 
 
 def test_more_answers_than_there_are_places_are_refused_whole(serve):
-    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 2)
+    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 2,
+                    model=models.slow())
     error = complete(service, 400, prompt="a", n=4, max_tokens=4)
     assert error["param"] == "n"
-    with service.stream(prompt=PROMPT, max_tokens=400, ignore_eos=True) as running:
-        running.read_tokens(1)
+    with service.busy():
         response = service.post("/v1/completions", {"prompt": "a", "n": 3, "max_tokens": 4})
         assert response.status == 429 and int(response.header("Retry-After")) >= 1
         assert service.metrics().value("smallmind_requests_queued") == 0
@@ -266,23 +267,23 @@ def test_more_answers_than_there_are_places_are_refused_whole(serve):
 
 
 def test_a_client_that_leaves_ends_all_its_answers(serve):
-    service = serve("--max-batch", 2, "--workers", 1)
-    body = {"prompt": PROMPT, "n": 4, "max_tokens": 450, "ignore_eos": True, "stream": True}
+    service = serve("--max-batch", 2, "--workers", 1, model=models.slow())
+    body = {"prompt": PROMPT, "n": 4, "max_tokens": 1900, "ignore_eos": True, "stream": True}
     with http1.Stream(service.connect(), service.build("POST", "/v1/completions", body)) as stream:
         assert stream.next() is not None
     metrics = service.wait_until_idle()
-    assert metrics.value("smallmind_generated_tokens_total") < 4 * 450
+    assert metrics.value("smallmind_generated_tokens_total") < 4 * 1900
     phases = ("queued", "prefill", "decode")
     cancelled = sum(metrics.value("smallmind_requests_cancelled_total", phase=p) for p in phases)
     assert cancelled == 4
 
 
 def test_models(service):
-    models = service.get("/v1/models").json()
-    name = models["data"][0]["id"]
-    assert models["object"] == "list" and models["data"][0]["object"] == "model"
+    listed = service.get("/v1/models").json()
+    name = listed["data"][0]["id"]
+    assert listed["object"] == "list" and listed["data"][0]["object"] == "model"
     assert service.get(f"/v1/models/{name}").json()["id"] == name
-    facts = models["data"][0]["meta"]
+    facts = listed["data"][0]["meta"]
     about = service.get("/info").json()["model"]
     assert facts["size"] > 0 and facts["n_params"] == about["parameters"]
     response = service.get("/v1/models/other")
@@ -292,8 +293,8 @@ def test_models(service):
 
 def test_errors_in_a_stream_end_it(serve):
     """A drain that has no more time ends the stream with an error event."""
-    service = serve("--drain-seconds", 0)
-    body = {"prompt": PROMPT, "max_tokens": 450, "ignore_eos": True, "stream": True}
+    service = serve("--drain-seconds", 0, model=models.slow())
+    body = {"prompt": PROMPT, "max_tokens": 1900, "ignore_eos": True, "stream": True}
     stream = http1.Stream(service.connect(), service.build("POST", "/v1/completions", body))
     with stream:
         assert stream.next() is not None

@@ -1,14 +1,13 @@
 """The proxies' recipes in docs/OPERATIONS.md, run as they stand but for ports and folders."""
 import re
 import shutil
-import socket
 import subprocess
 
 import pytest
 
 import http1
 import models
-from service import LIMIT, ROOT, poll
+from service import LIMIT, ROOT, own_port, poll
 
 NAME = "llm.example"
 LANGUAGES = {"nginx": "nginx", "haproxy": "haproxy", "caddy": "caddyfile"}
@@ -24,11 +23,6 @@ def recipe(proxy):
 def replaced(text, old, new):
     assert text.count(old) == 1, f"{old!r} must stand once in the recipe"
     return text.replace(old, new)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def nginx_files(text, port, folder):
@@ -57,7 +51,7 @@ class Proxy:
     """One proxy before one service; requests through it carry its public name."""
 
     def __init__(self, name, service, folder):
-        self.port = free_port()
+        self.port = own_port()
         text = replaced(recipe(name), "127.0.0.1:8080", f"127.0.0.1:{service.address[1]}")
         config, flags = FILES[name](text, self.port, folder)
         path = folder / "config"

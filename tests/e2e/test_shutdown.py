@@ -4,7 +4,7 @@ import signal
 import socket
 
 import models
-from service import LIMIT, poll, Service
+from service import LIMIT, Service, own_port, poll
 
 
 def open_streams(service, n, max_tokens):
@@ -28,22 +28,23 @@ def test_20_streams_end_whole_queued_ones_too(serve):
 
 def test_while_draining_new_work_is_503_and_the_socket_goes_on_listening(serve):
     service = serve("--workers", 1, model=models.slow())
-    stream = service.stream(prompt=[5] * 8, max_tokens=200, ignore_eos=True).read_tokens(1)
+    stream = service.stream(prompt=[6] * 8, max_tokens=200, ignore_eos=True).read_tokens(1)
     before = service.metrics().value("smallmind_requests_rejected_total", reason="draining")
-    service.signal()
-    ready = poll("draining", lambda: (r := service.get("/readyz")).status == 503 and r)
-    assert ready.header("Connection") == "close"
-    assert int(ready.header("Retry-After")) >= 1
-    assert service.get("/health").status == 503
-    assert service.get("/livez").status == 200
-    for fields in ({"stream": True}, {"stream": False}):
-        refused = service.generate(prompt=[5] * 8, max_tokens=2, **fields)
-        assert refused.status == 503, refused
-        assert refused.header("Connection") == "close"
-        assert int(refused.header("Retry-After")) >= 1
-        refused.error()
-    after = service.metrics().value("smallmind_requests_rejected_total", reason="draining")
-    assert after == before + 2
+    with service.busy():
+        service.signal()
+        ready = poll("draining", lambda: (r := service.get("/readyz")).status == 503 and r)
+        assert ready.header("Connection") == "close"
+        assert int(ready.header("Retry-After")) >= 1
+        assert service.get("/health").status == 503
+        assert service.get("/livez").status == 200
+        for fields in ({"stream": True}, {"stream": False}):
+            refused = service.generate(prompt=[5] * 8, max_tokens=2, **fields)
+            assert refused.status == 503, refused
+            assert refused.header("Connection") == "close"
+            assert int(refused.header("Retry-After")) >= 1
+            refused.error()
+        after = service.metrics().value("smallmind_requests_rejected_total", reason="draining")
+        assert after == before + 2
     assert stream.finish()["finish_reason"] == "length"
     assert service.wait() == 0
 
@@ -101,8 +102,8 @@ def test_a_client_that_leaves_while_draining_does_not_hold_it(serve):
 
 
 def test_the_port_can_be_taken_again_at_once(serve):
-    service = serve()
-    port = service.address[1]
+    port = own_port()
+    service = serve("--port", port)
     for _ in range(3):
         with service.stream(prompt="Once", max_tokens=3) as stream:
             stream.finish()

@@ -24,9 +24,10 @@ def test_strays_are_ignored(serve):
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGXCPU])
 def test_others_drain_as_sigterm_does(serve, number):
     service = serve("--workers", 1, model=models.slow())
-    stream = service.stream(prompt=[5] * 8, max_tokens=100, ignore_eos=True).read_tokens(1)
-    service.signal(number)
-    poll("draining", lambda: service.get("/readyz").status == 503)
+    stream = service.stream(prompt=[6] * 8, max_tokens=100, ignore_eos=True).read_tokens(1)
+    with service.busy():
+        service.signal(number)
+        poll("draining", lambda: service.get("/readyz").status == 503)
     assert stream.finish()["finish_reason"] == "length"
     assert service.wait() == 0
     assert service.logged(number.name)

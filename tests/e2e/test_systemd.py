@@ -111,10 +111,13 @@ def test_a_request_on_an_open_connection_is_answered_after_sigterm():
     with listening() as port:
         process = start([port], "--model", models.slow(), "--workers", 1)
         body = {"prompt": [5] * 8, "max_tokens": 100, "ignore_eos": True, "stream": True}
-        stream = http1.Stream(http1.Connection(port.getsockname(), LIMIT),
-                              http1.build_request("POST", "/generate", body, host="localhost"))
-        stream.read_tokens(1)
-        with http1.Connection(port.getsockname(), LIMIT) as held:
+
+        def begin(n):
+            request = http1.build_request("POST", "/generate", {**body, "max_tokens": n},
+                                          host="localhost")
+            return http1.Stream(http1.Connection(port.getsockname(), LIMIT), request)
+        stream = begin(100).read_tokens(1)
+        with begin(1900).read_tokens(1), http1.Connection(port.getsockname(), LIMIT) as held:
             held.send(http1.build_request("GET", "/readyz", host="localhost"))
             assert held.read_response().status == 200
             process.send_signal(signal.SIGTERM)

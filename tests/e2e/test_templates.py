@@ -131,7 +131,7 @@ def test_a_template_that_cannot_be_used_is_said_by_line(serve, tmp_path):
     service = serve(model=model)
     fault = service.get("/info").json()["chat_template"]["fault"]
     assert "line 2" in fault and "nonsense" in fault
-    assert fault in service.log()
+    assert service.logged(fault)
     for path, body in [("/apply-template", {"messages": TALK}),
                        ("/v1/chat/completions", {"model": "m", "messages": TALK})]:
         answer = service.post(path, body)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import http1
+import models
 from service import poll
 
 PROMPT = "Once upon a time"
@@ -242,11 +243,9 @@ def test_what_asks_for_nothing_is_let_be(service):
 
 
 def test_a_full_queue_is_overloaded(serve):
-    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1)
-    long = dict(prompt=PROMPT, max_tokens=450, ignore_eos=True)
-    with service.stream(**long) as first:
-        first.read_tokens(1)
-        with service.stream(**long) as second:
+    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1, model=models.slow())
+    with service.busy():
+        with service.stream(prompt=PROMPT, max_tokens=1900, ignore_eos=True) as second:
             assert second.status == 200
             refusal(service, "/", 429, "overloaded", inputs="a")
             loads = service.get("/v1/loads").json()["loads"][0]
@@ -255,7 +254,7 @@ def test_a_full_queue_is_overloaded(serve):
 
 
 def test_a_client_that_leaves_ends_its_text(serve):
-    service = serve("--workers", 1)
+    service = serve("--workers", 1, model=models.slow())
     with Events(service, max_new_tokens=450) as events:
         assert next(events)["index"] == 1
     metrics = service.wait_until_idle()
@@ -263,7 +262,7 @@ def test_a_client_that_leaves_ends_its_text(serve):
 
 
 def test_an_error_in_a_stream_is_its_last_event(serve):
-    service = serve("--drain-seconds", 0)
+    service = serve("--drain-seconds", 0, model=models.slow())
     with Events(service, max_new_tokens=450) as events:
         next(events)
         service.signal()
