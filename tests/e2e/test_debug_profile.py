@@ -89,7 +89,8 @@ def test_an_idle_service_has_an_empty_report(service):
 
 
 def test_each_profile_begins_anew(serve):
-    service = serve()
+    """One thread in the pool: recording has begun there before it decodes a later request."""
+    service = serve(env={"UV_THREADPOOL_SIZE": "1"})
     service.answer(prompt="Once", max_tokens=20, seed=1, ignore_eos=True)
     assert report(service, 0.1)["steps"] == [], "what came before was not recorded"
     with begin(service, 2) as running:
