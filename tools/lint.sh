@@ -52,7 +52,8 @@ format() {
 }
 tidy() {
     # What is compiled: headers are seen through the sources that include them.
-    sources | grep '\.c$' | xargs -P "$JOBS" -n 4 \
+    # Large files first, so that no process is left with many of them at the end.
+    sources | grep '\.c$' | xargs ls -S | xargs -P "$JOBS" -n 4 \
         "$(tool clang-tidy)" -p build-lint-clang --quiet 2>build-lint-clang/tidy.err ||
         { grep -v 'warnings generated' build-lint-clang/tidy.err; return 1; }
 }
