@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import models
-from service import ROOT, Service, poll
+from service import LIMIT, ROOT, Service, poll
 
 GRAFANA, PROMETHEUS = ROOT / "deploy" / "grafana", ROOT / "deploy" / "prometheus"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "smallmind.json").read_text())
@@ -101,6 +101,17 @@ def test_compose_names_what_is_there():
     assert (folder / own["build"]["context"] / own["build"]["dockerfile"]).is_file()
     scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     assert scraped["scrape_configs"][0]["static_configs"][0]["targets"] == ["smallmind:8080"]
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="there is no docker-compose")
+def test_docker_compose_takes_it():
+    folder = ROOT / "docker"
+    # Debian 12's does not know a project's name yet.
+    text = re.sub(r"^name:.*\n", "", (folder / "compose.yaml").read_text(), flags=re.MULTILINE)
+    done = subprocess.run(["docker-compose", "--file", "-", "--project-directory", folder,
+                           "config", "--quiet"], input=text, capture_output=True, text=True,
+                          timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
 
 
 class Prometheus:
