@@ -26,7 +26,7 @@ static void teardown(void)
     tokenizer_destroy(tokenizer);
 }
 
-static const struct reasoning_tags think = {"<think>", "</think>"};
+static const struct reasoning_tags think = {"<think>", "</think>", NULL};
 
 /* Refused by the dialect with this status and param, and every word (separated by '|'). */
 static void refused(const struct dialect *dialect, const char *body, enum status status,
