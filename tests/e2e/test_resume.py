@@ -102,12 +102,13 @@ def refusal(service, number, fields, status=400):
 
 
 def test_a_drawn_seed_is_told_with_the_first_event_and_before_it(service):
-    with service.stream(prompt=STORY, max_tokens=12) as stream:
+    with service.stream(prompt=STORY, max_tokens=12, ignore_eos=True) as stream:
         seed = int(stream.head.header("X-Seed"))
         answer = stream.finish()
         assert stream.events[0]["seed"] == stream.events[-1]["seed"] == seed
         assert all("seed" not in event for event in stream.events[1:-1])
-    rest, _ = go_on(service, 5, dict(prompt=STORY, max_tokens=12, seed=seed))
+    fields = dict(prompt=STORY, max_tokens=12, seed=seed, ignore_eos=True)
+    rest, _ = go_on(service, 5, fields)
     assert rest["tokens"] == answer["tokens"][5:]
     head = service.generate(prompt=STORY, max_tokens=1, seed=77)
     assert head.header("X-Seed") == "77"

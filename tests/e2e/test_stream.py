@@ -127,7 +127,8 @@ def test_accept_decides_when_it_prefers(service, accept, kind):
 
 def test_stream_true_wins_over_accept(service):
     for accept in ("application/json", "text/plain"):
-        with service.stream({"Accept": accept}, prompt=STORY, max_tokens=2) as stream:
+        with service.stream({"Accept": accept}, prompt=STORY, max_tokens=2,
+                            ignore_eos=True) as stream:
             assert stream.finish()["usage"]["completion_tokens"] == 2
 
 
