@@ -149,6 +149,11 @@ size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
     put_head(&line, format, now_ms, access_level(r));
     put(&line, format == LOG_JSON ? ",\"message\":\"request\"" : "request");
     put_word(&line, format, "id", r->id);
+    if (r->trace.trace_id[0] != '\0') {
+        put_word(&line, format, "trace_id", r->trace.trace_id);
+        put_word(&line, format, "span_id", r->trace.span_id);
+        put_word(&line, format, "parent_span_id", r->trace.parent_id);
+    }
     put_word(&line, format, "method", r->method);
     put_word(&line, format, "route", r->route);
     if (r->path[0] != '\0')

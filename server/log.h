@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "config/settings.h"
+#include "server/http/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +30,7 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 struct log_request {                 /* one finished request; times in ms */
     const char *id, *method, *route; /* route: as the table names it, "other" for unknown paths */
     bool quiet;                      /* a probe that was answered: at debug */
+    struct trace trace;              /* zeroed: in none */
     char client[48];                 /* its address; "": not known */
     char path[128];                  /* of an unknown route; "": as the route, or not known */
     char reason[256];                /* of a refusal; "": none */

@@ -85,6 +85,7 @@ static bool is_quiet(const struct request *r)
 void access_describe(const struct request *r, struct log_request *line)
 {
     line->quiet = is_quiet(r);
+    line->trace = r->trace;
     peer_text(&r->client, line->client);
     memcpy(line->path, r->path, sizeof line->path);
     if (r->refused)

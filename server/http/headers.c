@@ -31,6 +31,7 @@ static const struct field {
     {"Access-Control-Request-Private-Network", offsetof(struct headers, asked_private), false},
     {"X-Request-Id", offsetof(struct headers, request_id), false},
     {"If-None-Match", offsetof(struct headers, if_none_match), false},
+    {"traceparent", offsetof(struct headers, traceparent), false},
     {"Last-Event-ID", offsetof(struct headers, last_event_id), true},
 };
 
@@ -81,6 +82,8 @@ void headers_take(struct headers *h, const char *name, size_t n_name, const char
             *place = value != NULL ? without_blanks(h, value, n_value) : "";
         else if (f->alone)
             h->twice = f->name;
+        else if (place == &h->traceparent)
+            *place = "";
     }
 }
 

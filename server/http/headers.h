@@ -20,6 +20,7 @@ struct headers { /* zero it, take every field, then check; not to be moved. Stri
     const char *host, *origin, *fetch_site, *fetch_mode;
     const char *authorization, *api_key;
     const char *accept, *content_type, *content_encoding, *expect, *request_id;
+    const char *traceparent; /* two of them are as good as none: "" */
     const char *if_none_match, *last_event_id;
     const char *length, *transfer;
     const char *asked_headers, *asked_private; /* by a preflight */

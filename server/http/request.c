@@ -73,6 +73,17 @@ static void set_id(struct request *r)
         draw_id(r->service, r->id);
 }
 
+/* Without a traceparent nothing of it is drawn or written. */
+static void join_trace(struct request *r)
+{
+    uint64_t span = 0;
+    if (r->headers.traceparent == NULL)
+        return;
+    while (span == 0)
+        span = service_random(&r->service->random_ids);
+    trace_join(&r->trace, r->headers.traceparent, span);
+}
+
 /* --- what is wrong with a request --- */
 
 static void refuse_later(struct request *r, enum refusal refusal, const char *param,
@@ -194,6 +205,7 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     enum refusal refusal;
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
+    join_trace(r);
     access_find_client(r);
     r->route = route_find(&r->service->routes, path, r->method);
     if (r->route == NULL || route_is_open(r->route))
@@ -402,6 +414,11 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
     bool ok = response_header(response, "X-Request-Id", r->id) &&
               response_header(response, "Server-Timing", text) &&
               (id_header == NULL || response_header(response, id_header, r->id));
+    if (r->trace.trace_id[0] != '\0') {
+        char place[TRACE_HEADER_MAX + 1];
+        trace_write(&r->trace, place);
+        ok = ok && response_header(response, "traceresponse", place);
+    }
     ok = ok && add_generation_headers(r, response);
     const struct origin_rules *rules = &r->service->origins;
     if (rules->allow_origins != NULL &&

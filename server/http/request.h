@@ -13,6 +13,7 @@
 #include "server/http/headers.h"
 #include "server/http/peer.h"
 #include "server/http/route.h"
+#include "server/http/trace.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -32,6 +33,7 @@ struct request {
     bool old;                  /* HTTP/1.0 */
     struct headers headers;    /* borrowed from the connection's memory */
     char id[REQUEST_ID_MAX + 1];
+    struct trace trace; /* zeroed: it is in none */
     struct peer client; /* whom the log names */
     char path[128];     /* of an unknown route, or of one that ends in '*'; cut */
     uint64_t salt;      /* of its API key; 0 without keys */
