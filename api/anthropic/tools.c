@@ -22,6 +22,9 @@ static enum status read_tool(struct tool_set *set, struct tool_list *list, const
                                "%s: tools of type \"custom\" are supported; give the others as "
                                "such, with their input_schema",
                                path);
+    enum status status = tool_check_description(path, values_member(tool, "description"), err);
+    if (status != STATUS_OK)
+        return status;
     tool_list_add(list, text, "input_schema");
     return tool_set_add(set, path, values_member(tool, "name"), values_member(tool, "input_schema"),
                         err);

@@ -225,6 +225,8 @@ static enum status read_tools(struct asking *a, struct error *err)
             status = error_set_param(err, STATUS_INVALID, path,
                                      "%s must be an object with a name and parameters", path);
         if (status == STATUS_OK)
+            status = tool_check_description(path, values_member(function, "description"), err);
+        if (status == STATUS_OK)
             status = tool_set_add(set, path, values_member(function, "name"),
                                   values_member(function, "parameters"), err);
     }

@@ -34,6 +34,9 @@ static enum status read_tool(struct tool_set *set, const struct cJSON *tool, siz
     snprintf(path, sizeof path, "tools[%zu].function", i);
     if (!cJSON_IsObject(function))
         return wrong(path, "must be an object with a name and parameters", err);
+    enum status status = tool_check_description(path, values_member(function, "description"), err);
+    if (status != STATUS_OK)
+        return status;
     return tool_set_add(set, path, values_member(function, "name"),
                         values_member(function, "parameters"), err);
 }

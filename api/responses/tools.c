@@ -19,6 +19,9 @@ static enum status read_tool(struct tool_set *set, struct tool_list *list, const
     if (!values_is_text(values_member(tool, "type"), "function"))
         return error_set_param(err, STATUS_UNSUPPORTED, path,
                                "%s: only tools of type \"function\" are supported", path);
+    enum status status = tool_check_description(path, values_member(tool, "description"), err);
+    if (status != STATUS_OK)
+        return status;
     tool_list_add(list, text, "parameters");
     return tool_set_add(set, path, values_member(tool, "name"), values_member(tool, "parameters"),
                         err);

@@ -227,6 +227,14 @@ static enum status check(const struct tool_set *set, const char *field, const st
     return STATUS_OK;
 }
 
+enum status tool_check_description(const char *field, const struct cJSON *description,
+                                   struct error *err)
+{
+    if (description == NULL || cJSON_IsString(description) || cJSON_IsNull(description))
+        return STATUS_OK;
+    return error_set_param(err, STATUS_INVALID, field, "%s.description must be a string", field);
+}
+
 /* Arguments are an object, also where the schema does not say so. */
 static bool copy_schema(struct tool *tool, const struct cJSON *parameters)
 {

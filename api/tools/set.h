@@ -62,6 +62,9 @@ struct tool_set { /* zeroed first */
  * STATUS_INVALID (the name, a name twice, parameters that are no object's), STATUS_NO_MEMORY. */
 enum status tool_set_add(struct tool_set *set, const char *field, const struct cJSON *name,
                          const struct cJSON *parameters, struct error *err);
+/* What a tool is for, which templates read: a string, null or left out (NULL). STATUS_INVALID. */
+enum status tool_check_description(const char *field, const struct cJSON *description,
+                                   struct error *err);
 /* The schema of its arguments, a reference followed; NULL: any object. */
 const struct cJSON *tool_schema(const struct tool *tool);
 /* NULL: there is none of that name. */

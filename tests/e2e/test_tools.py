@@ -203,6 +203,8 @@ def test_stop_strings_do_not_cut_calls(tools):
     (dict(tools={"a": 1}), "tools"),
     (dict(tools=[{"type": "function", "function": {"name": ""}}]), "tools[0].function"),
     (dict(tools=[{"type": "retrieval"}]), "tools[0]"),
+    (dict(tools=[{"type": "function", "function": {"name": "f", "description": 7}}]),
+     "tools[0].function"),
     (dict(tools=[{"type": "function", "function": {"name": "f", "parameters": {
         "type": "object", "properties": {"x": {"$ref": "https://example.com/x.json"}}}}}]),
      "tools"),

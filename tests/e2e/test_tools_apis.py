@@ -102,6 +102,7 @@ def test_anthropics_results_are_read(tools):
 
 @pytest.mark.parametrize("fields, param", [
     (dict(tools=[{"name": "a"}, {"name": "a"}]), "tools.1"),
+    (dict(tools=[{"name": "a", "description": ["x"]}]), "tools.0"),
     (dict(tools=[], tool_choice={"type": "any"}), "tool_choice"),
     (dict(tool_choice={"type": "tool", "name": "x"}), "tool_choice.name"),
     (dict(tool_choice={"type": "perhaps"}), "tool_choice.type")])
@@ -127,6 +128,8 @@ def test_ollamas_chats_know_tools(tools):
     assert "".join(line["message"]["content"] for line in found) == whole["message"]["content"]
     assert "another" in ollama(tools, 400, tools=[PING, PING])["error"]
     assert "tools" in ollama(tools, 400, tools=[5])["error"]
+    wrong = {"type": "function", "function": {"name": "f", "description": {}}}
+    assert "tools[0].function.description" in ollama(tools, 400, tools=[wrong])["error"]
 
 
 def test_ollamas_calls_are_whole(shared, tmp_path):
@@ -229,6 +232,7 @@ def test_responses_outputs_are_read(tools):
 
 @pytest.mark.parametrize("fields, param", [
     (dict(tools=[RESPONSES[0], RESPONSES[0]]), "tools[1]"),
+    (dict(tools=[{**RESPONSES[0], "description": 7}]), "tools[0]"),
     (dict(tools=[], tool_choice="required"), "tool_choice"),
     (dict(tool_choice={"type": "function", "name": "x"}), "tool_choice")])
 def test_responses_refusals(tools, fields, param):
