@@ -6,7 +6,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from service import Service  # noqa: E402 (found only now)
+import models  # noqa: E402 (found only now)
+from service import Service  # noqa: E402
 
 CHAT = ("--chat-template", "chatml", "--served-model-name", "tiny,gpt-4o-mini,tiny:latest",
         "--strict-model", "on")
@@ -18,6 +19,7 @@ def service():
     one = Service(*CHAT)
     yield one
     one.stop()
+    models.remove_cache()
 
 
 @pytest.fixture
@@ -32,6 +34,12 @@ def serve():
     yield start
     for one in started:
         one.kill()
+
+
+@pytest.fixture
+def slow_service(serve):
+    """Where a client leaves in the middle of an answer: the built-in model's is soon over."""
+    return serve(*CHAT, model=models.slow())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import anthropic
 import pytest
 
+import models
 from service import poll
 
 TALK = [{"role": "user", "content": "Hello! Tell me of a dog."}]
@@ -148,9 +149,10 @@ def test_keys(serve, tmp_path):
 
 
 def test_a_full_queue_is_a_rate_limit(serve):
-    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1, "--chat-template", "chatml")
+    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1, "--chat-template", "chatml",
+                    model=models.slow())
     client = client_of(service)
-    fields = dict(**{**ASK, "max_tokens": 400}, extra_body={"ignore_eos": True})
+    fields = dict(**{**ASK, "max_tokens": 1900}, extra_body={"ignore_eos": True})
     first = client.messages.create(**fields, stream=True)
     next(iter(first))
     second = client.messages.create(**fields, stream=True)
@@ -163,9 +165,9 @@ def test_a_full_queue_is_a_rate_limit(serve):
 
 
 def test_a_server_that_stops_is_unavailable(serve):
-    service = serve("--workers", 1, "--chat-template", "chatml")
+    service = serve("--workers", 1, "--chat-template", "chatml", model=models.slow())
     client = client_of(service)
-    fields = dict(**{**ASK, "max_tokens": 400}, extra_body={"ignore_eos": True})
+    fields = dict(**{**ASK, "max_tokens": 1900}, extra_body={"ignore_eos": True})
     first = client.messages.create(**fields, stream=True)
     next(iter(first))
     service.signal()
@@ -176,9 +178,10 @@ def test_a_server_that_stops_is_unavailable(serve):
     first.close()
 
 
-def test_a_cancel_in_the_middle_ends_the_work(client, service):
+def test_a_cancel_in_the_middle_ends_the_work(slow_service):
+    service, client = slow_service, client_of(slow_service)
     before = service.wait_until_idle().value("smallmind_requests_cancelled_total", phase="decode")
-    fields = dict(**{**ASK, "max_tokens": 400}, extra_body={"ignore_eos": True})
+    fields = dict(**{**ASK, "max_tokens": 1900}, extra_body={"ignore_eos": True})
     with client.messages.stream(**fields) as stream:
         for _ in stream.text_stream:
             break

@@ -4,6 +4,8 @@ import pytest
 from langchain_core.exceptions import ContextOverflowError
 from langchain_openai import ChatOpenAI, OpenAI
 
+import models
+
 CHAT = [("system", "You tell stories."), ("human", "Hello!")]
 MESSAGES = [{"role": "system", "content": "You tell stories."},
             {"role": "user", "content": "Hello!"}]
@@ -74,14 +76,12 @@ def test_a_wrong_key_and_a_full_queue_are_litellms_own_classes(serve, tmp_path, 
     keys = tmp_path / "keys"
     keys.write_text("right\n")
     service = serve("--api-key-file", keys, "--chat-template", "chatml", "--max-batch", 1,
-                    "--workers", 1, "--max-queue", 1)
+                    "--workers", 1, "--max-queue", 1, model=models.slow())
     url, right = f"http://{service.host}", {"Authorization": "Bearer right"}
     with pytest.raises(litellm.AuthenticationError):
         litellm_ask(url, provider, path, "wrong")
-    long = dict(prompt="Once", max_tokens=450, ignore_eos=True)
-    with service.stream(right, **long) as first:
-        first.read_tokens(1)
-        with service.stream(right, **long):
+    with service.busy(right):
+        with service.stream(right, prompt="Once", max_tokens=1900, ignore_eos=True):
             with pytest.raises(litellm.RateLimitError):
                 litellm_ask(url, provider, path, "right")
 

@@ -5,6 +5,7 @@ import pytest
 from huggingface_hub import AsyncInferenceClient, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, OverloadedError, ValidationError
 
+import models
 from service import poll
 
 PROMPT = "Once upon a time"
@@ -85,7 +86,8 @@ def test_refusals_are_validation_errors(client, fields, word):
 def test_a_wrong_key_and_a_full_queue(serve, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("right\n")
-    service = serve("--api-key-file", keys, "--max-batch", 1, "--workers", 1, "--max-queue", 1)
+    service = serve("--api-key-file", keys, "--max-batch", 1, "--workers", 1, "--max-queue", 1,
+                    model=models.slow())
     url, right = f"http://{service.host}", {"Authorization": "Bearer right"}
     for stream in (False, True):
         with pytest.raises(HfHubHTTPError) as caught:
@@ -94,15 +96,14 @@ def test_a_wrong_key_and_a_full_queue(serve, tmp_path):
         assert caught.value.response.status_code == 401
     client = InferenceClient(base_url=url, api_key="right")
     assert client.text_generation(PROMPT, max_new_tokens=1)
-    long = dict(prompt=PROMPT, max_tokens=450, ignore_eos=True)
-    with service.stream(right, **long) as first:
-        first.read_tokens(1)
-        with service.stream(right, **long):
+    with service.busy(right):
+        with service.stream(right, prompt=PROMPT, max_tokens=1900, ignore_eos=True):
             with pytest.raises(OverloadedError):
                 client.text_generation(PROMPT)
 
 
-def test_a_cancel_in_the_middle_ends_the_work(client, service):
+def test_a_cancel_in_the_middle_ends_the_work(slow_service):
+    service, client = slow_service, InferenceClient(base_url=f"http://{slow_service.host}")
     before = service.wait_until_idle().value("smallmind_requests_cancelled_total", phase="decode")
     stream = client.text_generation(PROMPT, max_new_tokens=450, stream=True)
     assert next(stream)

@@ -5,6 +5,7 @@ import httpx
 import ollama
 import pytest
 
+import models
 from service import poll
 
 CHAT = [{"role": "system", "content": "You tell stories."}, {"role": "user", "content": "Hello!"}]
@@ -125,26 +126,24 @@ def test_errors_of_streams_come_before_them(client):
 def test_keys_and_a_full_queue(serve, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("right\n")
-    service = serve("--api-key-file", keys, "--max-batch", 1, "--workers", 1, "--max-queue", 1)
+    service = serve("--api-key-file", keys, "--max-batch", 1, "--workers", 1, "--max-queue", 1,
+                    model=models.slow())
     url, right = f"http://{service.host}", {"Authorization": "Bearer right"}
     with pytest.raises(ollama.ResponseError) as caught:
         ollama.Client(host=url, headers={"Authorization": "Bearer wrong"}).list()
     assert caught.value.status_code == 401
     client = ollama.Client(host=url, headers=right)
-    long = dict(prompt=PROMPT, max_tokens=450, ignore_eos=True)
-    with service.stream(right, **long) as first:
-        first.read_tokens(1)
-        with service.stream(right, **long):
+    with service.busy(right):
+        with service.stream(right, prompt=PROMPT, max_tokens=1900, ignore_eos=True):
             with pytest.raises(ollama.ResponseError) as caught:
                 client.generate(model="any", prompt=PROMPT)
     assert caught.value.status_code == 429
 
 
 def test_a_drain_is_503(serve):
-    service = serve("--max-batch", 1, "--workers", 1)
+    service = serve("--max-batch", 1, "--workers", 1, model=models.slow())
     client = ollama.Client(host=f"http://{service.host}")
-    with service.stream(prompt=PROMPT, max_tokens=450, ignore_eos=True) as stream:
-        stream.read_tokens(1)
+    with service.busy():
         service.signal()
         poll("it drains", lambda: service.get("/readyz").status == 503)
         with pytest.raises(ollama.ResponseError) as caught:
@@ -152,7 +151,8 @@ def test_a_drain_is_503(serve):
     assert caught.value.status_code == 503
 
 
-def test_a_cancel_in_the_middle_ends_the_work(client, service):
+def test_a_cancel_in_the_middle_ends_the_work(slow_service):
+    service, client = slow_service, ollama.Client(host=f"http://{slow_service.host}")
     before = service.wait_until_idle().value("smallmind_requests_cancelled_total", phase="decode")
     stream = client.generate(model="tiny", prompt=PROMPT, raw=True, stream=True,
                              options={"temperature": 0})

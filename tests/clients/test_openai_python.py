@@ -10,9 +10,13 @@ from service import poll
 CHAT = [{"role": "system", "content": "You tell stories."}, {"role": "user", "content": "Hello!"}]
 
 
+def client_of(service):
+    return openai.OpenAI(base_url=f"http://{service.host}/v1", api_key="none", max_retries=0)
+
+
 @pytest.fixture
-def client(url):
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+def client(service):
+    return client_of(service)
 
 
 def test_models(client):
@@ -121,9 +125,9 @@ def test_keys(serve, tmp_path):
 
 
 def test_a_full_queue_is_a_rate_limit(serve):
-    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1)
-    client = openai.OpenAI(base_url=f"http://{service.host}/v1", api_key="none", max_retries=0)
-    fields = dict(model="any", prompt="Once", max_tokens=400, extra_body={"ignore_eos": True})
+    service = serve("--max-batch", 1, "--workers", 1, "--max-queue", 1, model=models.slow())
+    client = client_of(service)
+    fields = dict(model="any", prompt="Once", max_tokens=1900, extra_body={"ignore_eos": True})
     first = client.completions.create(**fields, stream=True)
     next(iter(first))
     second = client.completions.create(**fields, stream=True)
@@ -134,7 +138,8 @@ def test_a_full_queue_is_a_rate_limit(serve):
     first.close()
 
 
-def test_a_cancel_in_the_middle_ends_the_work(client, service):
+def test_a_cancel_in_the_middle_ends_the_work(slow_service):
+    service, client = slow_service, client_of(slow_service)
     before = service.wait_until_idle().value("smallmind_requests_cancelled_total", phase="decode")
     stream = client.chat.completions.create(model="tiny", messages=CHAT, stream=True,
                                             extra_body={"ignore_eos": True})

@@ -8,11 +8,15 @@ INPUT = "Hello! Tell me of a dog."
 ASK = dict(model="tiny", max_output_tokens=16, input=INPUT)
 
 
-@pytest.fixture
-def client(url):
+def client_of(service):
     """Answers that its types do not describe are errors."""
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0,
+    return openai.OpenAI(base_url=f"http://{service.host}/v1", api_key="none", max_retries=0,
                          _strict_response_validation=True)
+
+
+@pytest.fixture
+def client(service):
+    return client_of(service)
 
 
 def test_a_response(client):
@@ -93,7 +97,8 @@ def test_errors_are_of_the_clients_classes(client, fields, kind):
         assert caught.value.code and caught.value.type and caught.value.body["message"]
 
 
-def test_a_cancel_in_the_middle_ends_the_work(client, service):
+def test_a_cancel_in_the_middle_ends_the_work(slow_service):
+    service, client = slow_service, client_of(slow_service)
     before = service.wait_until_idle().value("smallmind_requests_cancelled_total", phase="decode")
     stream = client.responses.create(model="tiny", input=INPUT, stream=True,
                                      extra_body={"ignore_eos": True})
