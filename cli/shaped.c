@@ -3,6 +3,7 @@
 
 #include "api/asked/shaping.h"
 #include "api/generation.h"
+#include "api/json/json.h"
 #include "base/utf8.h"
 #include "cli/terminal.h"
 #include "engine/engine.h"
@@ -27,6 +28,10 @@ static enum status of_file(struct answer_shape *shape, enum shape_kind kind, con
     if (utf8_check(text, n) < n || memchr(text, '\0', n) != NULL)
         status = error_set_param(err, STATUS_INVALID, flag, "%s is not a text in UTF-8", path);
     const char *const texts[] = {text};
+    struct error why;
+    if (status == STATUS_OK && kind == SHAPE_SCHEMA &&
+        json_check(text, n, limits.max_json_depth, limits.max_json_nodes, &why) != STATUS_OK)
+        status = error_set_param(err, STATUS_INVALID, flag, "%s: %s", path, why.text);
     if (status == STATUS_OK)
         status = shape_set_texts(&reading, kind, texts, 1, err);
     if (status == STATUS_OK)

@@ -528,12 +528,15 @@ def test_generate_draws_what_a_request_draws(service, tmp_path):
 
 
 @pytest.mark.parametrize("flags, words", [
-    (("--schema", "missing.json"), "missing.json"), (("--regex", "("), "--regex"),
+    (("--schema", "missing.json"), "missing.json"), (("--schema", "CUT"), "cut.json: not JSON"),
+    (("--regex", "("), "--regex"),
     (("--regex", "a", "--choice", "b"), "both"), (("--schema", "FILE"), '"uniqueItems"'),
     (("--grammar", "FILE"), "--grammar")])
 def test_generate_says_what_is_wrong_with_a_shape(tmp_path, flags, words):
     (tmp_path / "file").write_text(json.dumps(LACKING))
-    flags = [tmp_path / "file" if flag == "FILE" else flag for flag in flags]
+    (tmp_path / "cut.json").write_text('{"type": "object", ')
+    files = {"FILE": tmp_path / "file", "CUT": tmp_path / "cut.json"}
+    flags = [files.get(flag, flag) for flag in flags]
     done = run_verb("generate", "x", *flags, cwd=tmp_path)
     assert done.returncode in (1, 2) and words in done.stderr.decode(), done
     assert done.stdout == b""
