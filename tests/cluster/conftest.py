@@ -16,22 +16,16 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-from service import LIMIT, Service, poll  # noqa: E402
+from service import LIMIT, Service, own_port, poll  # noqa: E402
 
 HAPROXY = shutil.which("haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
 ADDRESSES = ("10.0.0.11:8080", "10.0.0.12:8080", "10.0.0.13:8080")
 BATCH, QUEUE = 8, 32
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 class Replicas:
     def __init__(self, n=3):
-        self.ports = [free_port() for _ in range(n)]
+        self.ports = [own_port() for _ in range(n)]
         self.services = [self.start(i) for i in range(n)]
 
     def start(self, i):
@@ -62,7 +56,7 @@ class Balancer:
 
     def __init__(self, folder, ports, maxconn=None):
         text = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
-        self.port = free_port()
+        self.port = own_port()
         for address, port in zip(ADDRESSES, ports):
             assert address in text
             text = text.replace(address, f"127.0.0.1:{port}")

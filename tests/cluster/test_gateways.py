@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, free_port
-from service import LIMIT, poll
+from conftest import ROOT
+from service import LIMIT, own_port, poll
 from test_haproxy import run_all
 
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_GATEWAYS", ROOT / "build" / "venv-cluster"))
@@ -17,12 +17,12 @@ COMMANDS = {"smg": ["smg", "launch"]}
 
 class Gateway:
     def __init__(self, name, folder, ports):
-        self.port = free_port()
+        self.port = own_port()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         program, *rest = COMMANDS[name]
         command = [str(FOLDER / "bin" / program), *rest, "--host", "127.0.0.1", "--port",
                    str(self.port), "--worker-urls", *urls, "--policy", "cache_aware",
-                   "--prometheus-port", str(free_port())]
+                   "--prometheus-port", str(own_port())]
         self.log_path = folder / "gateway.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
