@@ -99,7 +99,7 @@ void entities_add(struct jinja_builder *b, const struct jinja_text *text)
 {
     for (size_t at = 0; at < text->n;) {
         const char *sign = memchr(text->bytes + at, '&', text->n - at);
-        size_t begin = sign != NULL ? (size_t)(sign - text->bytes) : text->n, end = begin;
+        size_t begin = sign != NULL ? (size_t)(sign - text->bytes) : text->n;
         uint32_t number = 0;
         size_t entity = 0;
         jinja_add_part(b, text, at, begin);
@@ -107,7 +107,7 @@ void entities_add(struct jinja_builder *b, const struct jinja_text *text)
             return;
         jinja_steps(b->heap, WORK);
         bool numeric = begin + 1 < text->n && sign[1] == '#';
-        end = numeric ? read_number(text, begin, &number) : read_name(text, begin, &entity);
+        size_t end = numeric ? read_number(text, begin, &number) : read_name(text, begin, &entity);
         bool request = jinja_from_request(text, begin, end);
         if (end == begin) {
             jinja_add_part(b, text, begin, begin + 1);
