@@ -224,6 +224,16 @@ class Service:
 
     # --- the process ---
 
+    def of_threads(self, look):
+        """look(thread) by thread, of those that do not end meanwhile."""
+        found = {}
+        for thread in map(int, os.listdir(f"/proc/{self.pid}/task")):
+            try:
+                found[thread] = look(thread)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return found
+
     def count_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

@@ -1,6 +1,6 @@
 """A token costs no heap call: counted from outside, by a library preloaded into the service."""
-import os
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -22,18 +22,16 @@ def read_counts(path):
     return counts
 
 
-def thread_names(pid):
-    names = {}
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/comm") as file:
-            names[int(thread)] = file.read().strip()
-    return names
+def thread_names(service):
+    return service.of_threads(
+        lambda thread: Path(f"/proc/{service.pid}/task/{thread}/comm").read_text().strip())
 
 
 class Counted:
     def __init__(self, service, path):
         self.service, self.path = service, path
-        names = thread_names(service.pid)
+        service.wait_for_fingerprint()  # by a thread that then ends
+        names = thread_names(service)
         self.loop = service.pid
         self.compute = [thread for thread, name in names.items()
                         if name.startswith("sm-") and thread != service.pid]

@@ -150,8 +150,8 @@ def test_threads_follow_the_affinity_of_the_process(serve):
     one = {min(before)}
     os.sched_setaffinity(service.pid, one)  # its first thread's alone
     follows(service, 1)
-    masks = [os.sched_getaffinity(int(t)) for t in os.listdir(f"/proc/{service.pid}/task")]
-    assert all(mask == one for mask in masks)
+    masks = service.of_threads(os.sched_getaffinity)
+    assert all(mask == one for mask in masks.values())
     crowd.more(6)
     os.sched_setaffinity(service.pid, before)
     follows(service, threads_of_cores(service))
