@@ -4,23 +4,7 @@
 #include "engine/output.h"
 #include "guide/guide.h"
 
-#include <math.h>
-
 static const char field[] = "resume_tokens";
-
-static bool is_banned(const struct job *job, int32_t id)
-{
-    const struct sampling *s = &job->sampling;
-    size_t low = 0, high = s->n_biases; /* sorted by id */
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (s->biases[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < s->n_biases && s->biases[low].id == id && isinf(s->biases[low].bias);
-}
 
 /* Whether the token may come next, as far as can be said without the model. */
 static enum status check(const struct job *job, const struct tokenizer *tokenizer, size_t i,
@@ -35,7 +19,7 @@ static enum status check(const struct job *job, const struct tokenizer *tokenize
                                "%s[%zu] is %d, a token that ends the text and is not among an "
                                "answer's tokens",
                                field, i, (int)id);
-    if (is_banned(job, id))
+    if (sampler_bans(job->sampling.biases, job->sampling.n_biases, id))
         return error_set_param(err, STATUS_INVALID, field, "%s[%zu] is %d, which logit_bias bans",
                                field, i, (int)id);
     return STATUS_OK;

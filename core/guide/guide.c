@@ -4,7 +4,6 @@
 #include "grammar/lookahead.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,20 +82,6 @@ void guide_mask(struct guide *g, struct mask_scratch *scratch, bool ban_ends, bo
         set_bit(g, g->stops.ids[i], may_end && !ban_stops, bits);
 }
 
-static int by_id(const void *id, const void *bias)
-{
-    const int32_t a = *(const int32_t *)id, b = ((const struct logit_bias *)bias)->id;
-    return a < b ? -1 : a > b;
-}
-
-static bool is_banned(const struct guide *g, int32_t id)
-{
-    if (g->n_biases == 0)
-        return false;
-    const struct logit_bias *bias = bsearch(&id, g->biases, g->n_biases, sizeof *bias, by_id);
-    return bias != NULL && bias->bias == -INFINITY;
-}
-
 /* The first of the tokens with a node's bytes that may be part of the text; GUIDE_NONE. */
 static int32_t token_at(const struct guide *g, uint32_t node)
 {
@@ -105,7 +90,7 @@ static int32_t token_at(const struct guide *g, uint32_t node)
         const int32_t id = (int32_t)v->tokens[i];
         const bool is_text = bit_of(v->control, id) ? is_in(&g->shown, id) && !guide_is_end(g, id)
                                                     : !is_in(&g->stops, id);
-        if (is_text && !is_banned(g, id))
+        if (is_text && !sampler_bans(g->biases, g->n_biases, id))
             return id;
     }
     return GUIDE_NONE;

@@ -111,6 +111,20 @@ static void put_back(struct sampler *s, float *logits)
     s->n_touched = 0;
 }
 
+static int by_id(const void *id, const void *bias)
+{
+    const int32_t a = *(const int32_t *)id, b = ((const struct logit_bias *)bias)->id;
+    return a < b ? -1 : a > b;
+}
+
+bool sampler_bans(const struct logit_bias *biases, size_t n_biases, int32_t id)
+{
+    if (n_biases == 0)
+        return false;
+    const struct logit_bias *bias = bsearch(&id, biases, n_biases, sizeof *bias, by_id);
+    return bias != NULL && bias->bias == -INFINITY;
+}
+
 static void apply_biases(struct sampler *s, float *logits, const struct sampling *p)
 {
     for (size_t i = 0; i < p->n_biases; i++) {

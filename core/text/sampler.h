@@ -41,6 +41,9 @@ struct sampling { /* one request's parameters, checked by the API; ranges as in 
     size_t n_biases;
 };
 
+/* Whether a bias of -INFINITY keeps the token away. Any thread. */
+bool sampler_bans(const struct logit_bias *biases, size_t n_biases, int32_t id);
+
 struct logprob { /* natural logarithm of the model's own distribution, before everything above */
     int32_t id;
     float logprob;

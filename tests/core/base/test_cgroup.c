@@ -1,47 +1,14 @@
 /* test_cgroup.c - facts about reading control groups: made-up trees of both versions. */
 #include "base/cgroup.h"
 #include "base/cpu.h"
+#include "core/base/made_up_machine.h"
 
 #include <check.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define MIB (INT64_C(1) << 20)
-
-static char root[64]; /* of the made-up machine */
-
-static void setup(void)
-{
-    snprintf(root, sizeof root, "/tmp/smallmind-cgroup-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
-}
-
-static void teardown(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", root);
-    ck_assert_int_eq(system(command), 0);
-}
-
-/* Writes a file under the root, making its folders. */
-static void put(const char *text, const char *name)
-{
-    char path[512];
-    int n = snprintf(path, sizeof path, "%s/", root);
-    snprintf(path + n, sizeof path - (size_t)n, "%s", name);
-    for (char *slash = path + n; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(path, "w");
-    ck_assert_ptr_nonnull(f);
-    fputs(text, f);
-    fclose(f);
-}
 
 static struct cgroup found(void)
 {
@@ -131,11 +98,11 @@ START_TEST(throttling_of_all_levels_and_of_both_versions)
     for (size_t i = 0; i < 2; i++) {
         char name[128];
         snprintf(name, sizeof name, "%s/s/cpu.cfs_quota_us", mounts[i]);
-        put("150000\n", name);
+        put("150000\n", "%s", name);
         snprintf(name, sizeof name, "%s/s/cpu.cfs_period_us", mounts[i]);
-        put("100000\n", name);
+        put("100000\n", "%s", name);
         snprintf(name, sizeof name, "%s/s/cpu.stat", mounts[i]);
-        put("nr_periods 7\nnr_throttled 2\nthrottled_time 900\n", name);
+        put("nr_periods 7\nnr_throttled 2\nthrottled_time 900\n", "%s", name);
     }
     g = found();
     ck_assert(g.quota == 1.5 && g.place != place);
