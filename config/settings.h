@@ -88,8 +88,10 @@ struct settings { /* strings are owned by the settings; NULL: not set */
     int reasoning;             /* enum reasoning_mode */
     bool has_seed;
     uint64_t seed;
-    int log_format, log_level; /* enum log_format, enum log_level */
-    const char *log_file;      /* NULL: standard error */
+    int log_format, log_level;                /* enum log_format, enum log_level */
+    const char *log_file;                     /* NULL: standard error */
+    const char *otlp_endpoint, *otlp_headers; /* NULL: not set; the headers may be keys */
+    float otlp_sample;                        /* 0 to 1 */
 
     /* limits of the service (DESIGN section 7) */
     size_t max_connections, max_header_bytes, max_body_bytes, max_json_depth, max_json_nodes;

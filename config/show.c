@@ -20,6 +20,10 @@ static void print_value(const struct resolved *r, const struct setting *setting,
             fprintf(out, "%-18s = %-24s ; %s\n", name, value_text(s, setting, i, buffer), place);
         return;
     }
+    if (setting->kind == KIND_SECRET && !settings_is_default(s, setting->name)) {
+        fprintf(out, "%-18s = %-24s ; not shown; %s\n", name, "", place);
+        return;
+    }
     bool is_list = setting->kind == KIND_BIASES || setting->kind == KIND_LIST;
     if (!is_list || n < 2) {
         fprintf(out, "%-18s = %-24s ; %s\n", name, n == 0 ? "" : value_text(s, setting, 0, buffer),

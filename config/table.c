@@ -328,6 +328,20 @@ const struct setting settings_table[] = {
      "names of /metrics: smallmind, or vllm for its gauges of load too",
      "vllm for endpoint pickers and autoscalers that know no other names."},
 
+    {"otlp-endpoint", "trace", KIND_TEXT, FIELD(otlp_endpoint), VERB_SERVE, 0, 0, NULL, NULL, "",
+     "URL",
+     "where spans of requests go, as OTLP over HTTP: http://localhost:4318 (default: nowhere, or "
+     "OTEL_EXPORTER_OTLP_ENDPOINT)",
+     "To see requests in Jaeger, Tempo or after an OpenTelemetry collector."},
+    {"otlp-headers", "trace", KIND_SECRET, FIELD(otlp_headers), VERB_SERVE, 0, 0, NULL, NULL, "",
+     "NAME=VALUE,...",
+     "headers for that endpoint, such as keys; never shown (default: OTEL_EXPORTER_OTLP_HEADERS)",
+     "When the endpoint asks for a key; better here or in the environment than on a command line."},
+    {"otlp-sample", "trace", KIND_REAL, FIELD(otlp_sample), VERB_SERVE, 0, 1, NULL, NULL, "1",
+     "PART",
+     "part of the requests without a traceparent that are traced; others do as that says",
+     "Lower it where there are more requests than the endpoint shall keep."},
+
     {"max-tokens", "generate", KIND_NUMBER, FIELD(max_tokens), DRAW, 1, 16777216, "auto",
      NULL, "auto", "N",
      "tokens to generate (auto: 128, or what the context leaves)",

@@ -9,6 +9,7 @@
 
 enum kind {
     KIND_TEXT,
+    KIND_SECRET, /* text that is never shown */
     KIND_NUMBER, /* whole, decimal */
     KIND_BYTES,  /* whole, with K, M, G or T for powers of 1024 */
     KIND_REAL,

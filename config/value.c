@@ -95,6 +95,7 @@ void value_expected(const struct setting *setting, char *out, size_t room)
                  *zero = setting->zero != NULL ? setting->zero : "";
     switch (setting->kind) {
     case KIND_TEXT:
+    case KIND_SECRET:
     case KIND_STOPS:
         snprintf(out, room, "a text that is not empty");
         break;
@@ -393,6 +394,7 @@ enum status value_set(struct resolved *r, const struct setting *setting, const c
         return refuse(setting, text, place, err);
     switch (setting->kind) {
     case KIND_TEXT:
+    case KIND_SECRET:
         status = set_text(r, setting, text, place, err);
         break;
     case KIND_NUMBER:
@@ -493,6 +495,8 @@ const char *value_text(const struct settings *s, const struct setting *setting, 
     bool on;
     buffer[0] = '\0';
     switch (setting->kind) {
+    case KIND_SECRET:
+        return "";
     case KIND_TEXT:
         memcpy(&text, field_const(s, setting), sizeof text);
         return text != NULL ? text : "";

@@ -152,7 +152,8 @@ size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
     if (r->trace.trace_id[0] != '\0') {
         put_word(&line, format, "trace_id", r->trace.trace_id);
         put_word(&line, format, "span_id", r->trace.span_id);
-        put_word(&line, format, "parent_span_id", r->trace.parent_id);
+        if (r->trace.parent_id[0] != '\0')
+            put_word(&line, format, "parent_span_id", r->trace.parent_id);
     }
     put_word(&line, format, "method", r->method);
     put_word(&line, format, "route", r->route);

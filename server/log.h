@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "config/settings.h"
-#include "server/http/trace.h"
+#include "server/trace/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -262,6 +262,18 @@ static void put_connections(struct text *t, const struct metrics_view *view)
               "Lines of the log that could not be written.", view->log_lines_dropped);
 }
 
+static void put_traces(struct text *t, const struct trace_stats *s)
+{
+    put_head(t, "smallmind_spans_total", "counter",
+             "Spans of traces: delivered; given up, as the endpoint did not take them; dropped, as "
+             "there was no room for them to wait.");
+    put_series(t, "smallmind_spans_total", "outcome", "sent", s->n_sent);
+    put_series(t, "smallmind_spans_total", "outcome", "failed", s->n_failed);
+    put_series(t, "smallmind_spans_total", "outcome", "dropped", s->n_dropped);
+    put_count(t, "smallmind_span_export_failures_total", "counter",
+              "Requests to the traces' endpoint that failed, tries again included.", s->n_failures);
+}
+
 static void put_tokens(struct text *t, struct metrics *m, const struct engine_stats *s,
                        uint64_t now_ns)
 {
@@ -437,6 +449,7 @@ size_t metrics_write(struct metrics *m, const struct metrics_view *view, uint64_
     put_tokens(&t, m, view->stats, now_ns);
     put_requests(&t, m, view);
     put_connections(&t, view);
+    put_traces(&t, &view->spans);
     put_engine(&t, view->stats);
     put_grammars(&t, &view->grammars);
     put_times(&t, m);

@@ -10,6 +10,7 @@
 #include "engine/stats.h"
 #include "grammar/cache.h"
 #include "server/process.h"
+#include "server/trace/exporter.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -87,6 +88,7 @@ struct metrics_view {          /* what is known outside of struct metrics; borro
     size_t connections, connections_limit;
     size_t body_bytes, body_bytes_limit;
     uint64_t log_lines_dropped;
+    struct trace_stats spans;
     const char *version,
         *kernels; /* kernels NULL: not loaded yet, and then model, architecture and weights too */
     const char *model, *architecture, *weights;

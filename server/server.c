@@ -13,6 +13,7 @@
 #include "server/signals.h"
 #include "server/supervisor.h"
 #include "server/templates.h"
+#include "server/trace/exporter.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@
 /* After a drain's time is over: for the last events to reach their clients, before connections are
  * cut. */
 enum { FAREWELL_MS = 2000 };
+/* How long the end of the process waits for the last spans to be delivered. */
+enum { LAST_SPANS_MS = 3000 };
 
 /* How far the end has come. */
 enum ending {
@@ -421,6 +424,28 @@ static enum status read_proxies(struct peer_networks *out, const struct setting_
     return STATUS_OK;
 }
 
+static const char *lookup_variable(const char *name)
+{
+    return getenv(name);
+}
+
+/* Where an endpoint is named; else nothing runs for traces. */
+static enum status open_traces(struct service *service, const struct settings *s, struct error *err)
+{
+    const struct trace_wishes wishes = {.endpoint = s->otlp_endpoint,
+                                        .headers = s->otlp_headers,
+                                        .part = (double)s->otlp_sample,
+                                        .part_given = !settings_is_default(s, "otlp-sample")};
+    struct trace_options options;
+    enum status status = trace_options_read(&options, &wishes, lookup_variable, err);
+    if (status != STATUS_OK || options.url == NULL)
+        return status;
+    log_line(LOG_INFO, "traces: spans go to %.*s", (int)strcspn(options.url, "?"), options.url);
+    status = trace_exporter_create(&service->traces, &options, &trace_usual_pace, err);
+    trace_options_free(&options);
+    return status;
+}
+
 /* Those that need more than their value's form. */
 static enum status read_settings(struct service *service, const struct settings *s,
                                  struct error *err)
@@ -436,6 +461,8 @@ static enum status read_settings(struct service *service, const struct settings 
         status = grammar_cache_create(&service->shaping.cache, s->grammar_cache, err);
     if (status == STATUS_OK && s->api_key_file != NULL)
         status = keys_load(&service->keys, s->api_key_file, err);
+    if (status == STATUS_OK)
+        status = open_traces(service, s, err);
     return status;
 }
 
@@ -519,6 +546,7 @@ enum status server_run(const struct settings *settings, server_load_fn *load_fn,
     grammar_cache_destroy(service->shaping.cache); /* its grammars have the engine's vocabulary */
     engine_destroy(service->engine);               /* its workers may wake the loop until here */
     jobs_free(&service->jobs);
+    trace_exporter_destroy(service->traces, LAST_SPANS_MS);
     loop_close(&service->loop);
     supervisor_close(&life->supervisor);
     listener_close(&service->listener);

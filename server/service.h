@@ -21,6 +21,8 @@
 #include "server/packs.h"
 #include "server/server.h"
 
+struct trace_exporter;
+
 struct service {
     const struct settings *settings;
     struct route_table routes;
@@ -46,7 +48,8 @@ struct service {
     struct machine machine;
     struct allowance allowance;
     struct packs packs;
-    struct live *live; /* the profile that is being made; NULL: none */
+    struct trace_exporter *traces; /* where spans go; NULL: nowhere */
+    struct live *live;             /* the profile that is being made; NULL: none */
 
     /* No client is accepted any more: they wait for the next process that gets the sockets. Those
      * that are connected are answered, and each answer ends its connection. */

@@ -4,11 +4,10 @@
 #include "store/web.h"
 
 #include "base/utf8.h"
+#include "net/net.h"
 #include "store/origin.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,18 +36,11 @@ struct web {
     char location[WEB_URL_MAX];
 };
 
-static void init_curl(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 enum status web_create(struct web **out, const struct web_options *options, struct error *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, init_curl);
     struct web *web = calloc(1, sizeof *web);
     if (web != NULL)
-        web->curl = curl_easy_init();
+        web->curl = net_handle_create();
     if (web == NULL || web->curl == NULL) {
         free(web);
         return error_no_memory(err, sizeof *web, "a connection");
@@ -264,36 +256,13 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static void set_protocols(CURL *curl)
-{
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-}
-
-/* Another authority than the system's, as curl itself and OpenSSL's programs take it. */
-static const char *authorities(void)
-{
-    const char *file = getenv("CURL_CA_BUNDLE");
-    if (file == NULL || file[0] == '\0')
-        file = getenv("SSL_CERT_FILE");
-    return file != NULL && file[0] != '\0' ? file : NULL;
-}
-
 static void set_options(struct web *web, const char *url, const struct web_origin *origin,
                         struct curl_slist *headers)
 {
     CURL *curl = web->curl;
-    curl_easy_reset(curl); /* keeps its connections */
-    set_protocols(curl);
+    net_handle_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "smallmind/" SMALLMIND_VERSION);
-    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)LEAST_BYTES_PER_SECOND);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)web->options.stall_seconds);
@@ -306,8 +275,6 @@ static void set_options(struct web *web, const char *url, const struct web_origi
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, web);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, web);
-    if (authorities() != NULL)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, authorities());
     web->loopback_only = !origin->tls;
     if (!origin->tls)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");

@@ -11,7 +11,7 @@ failed=""
 # The first of these commands that is there: formatting and findings differ from release to release,
 # 14 is Debian 12's.
 tool() { command -v "$1-14" || command -v "$1"; }
-rooms="api bench cli config core embed report server store tests"
+rooms="api bench cli config core embed net report server store tests"
 sources() { find $rooms tools -name '*.[ch]' -not -path '*/.*' | sort; }
 step() { # NAME COMMAND...
     name=$1

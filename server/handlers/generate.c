@@ -57,6 +57,8 @@ static void on_free(struct task *task)
 {
     struct stream *s = (struct stream *)task;
     struct service *service = task->service;
+    if (task->spans != NULL)
+        stream_trace(s);
     if (is_submitted(s)) {
         fill_log_line(s);
         detach_all(s);
@@ -188,7 +190,7 @@ static enum status queue_jobs(struct stream *s, uint64_t *retry_ms)
         status = error_no_memory(&s->error, n * sizeof *s->readers, "a request's choices");
     for (size_t i = 0; status == STATUS_OK && i < n; i++) {
         s->readers[i] =
-            (struct choice_reader){{.news = on_news, .end = on_job_end}, s, &g->choices[i]};
+            (struct choice_reader){{.news = on_news, .end = on_job_end}, s, &g->choices[i], 0};
         readers[i] = &s->readers[i].base;
         list[i] = g->choices[i].job;
     }
@@ -383,7 +385,9 @@ static bool on_news(struct job_reader *base)
 
 static bool on_job_end(struct job_reader *base)
 {
-    struct stream *s = ((struct choice_reader *)base)->stream;
+    struct choice_reader *reader = (struct choice_reader *)base;
+    struct stream *s = reader->stream;
+    reader->ended_ns = clock_now_ns();
     s->n_running--;
     bool resumes = is_waiting(s) && (s->n_running == 0 || s->state == STREAM_SENDING);
     if (resumes)

@@ -149,6 +149,7 @@ static enum MHD_Result answer_metrics(struct request *r)
                                 .body_bytes_limit = service->settings->max_body_memory,
                                 .log_lines_dropped = log_dropped(),
                                 .version = SMALLMIND_VERSION};
+    trace_exporter_stats(service->traces, &view.spans);
     grammar_cache_stats(service->shaping.cache, &view.grammars);
     if (service->engine != NULL) {
         engine_stats(service->engine, &stats);

@@ -21,6 +21,7 @@ struct choice_reader { /* of one choice's job */
     struct job_reader base;
     struct stream *stream;
     struct choice *choice;
+    uint64_t ended_ns; /* CLOCK_MONOTONIC: when its job was seen to be final */
 };
 
 struct stream {
@@ -49,3 +50,5 @@ enum MHD_Result stream_start(struct stream *s);
 enum MHD_Result stream_answer(struct stream *s);
 /* The first job that failed; NULL: none has. All are final. */
 const struct job *stream_failed_job(const struct generation *g);
+/* Adds to the record of its spans what its jobs, which are final, and its dialect tell. */
+void stream_trace(struct stream *s);

@@ -3,6 +3,7 @@
 
 #include "server/http/request.h"
 #include "server/service.h"
+#include "server/trace/exporter.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ void task_release(struct task *task)
     if (task->handler->free != NULL)
         task->handler->free(task);
     log_access(&task->line);
+    if (task->spans != NULL)
+        trace_exporter_put(service->traces, task->spans);
     task_drop_body(task);
     free(task);
     service->http.n_tasks--;
@@ -113,10 +116,11 @@ void task_watch(struct task *task)
     uv_poll_start(&task->watch, UV_DISCONNECT, on_watch);
 }
 
-void task_end(struct task *task, const struct log_request *line)
+void task_end(struct task *task, const struct log_request *line, struct trace_record *spans)
 {
     task->request = NULL;
     task->line = *line;
+    task->spans = spans;
     task->left = true; /* work still under way for it is in vain */
     if (task->handler->end != NULL)
         task->handler->end(task);

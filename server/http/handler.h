@@ -20,6 +20,7 @@
 struct request;
 struct service;
 struct task;
+struct trace_record;
 
 struct handler {
     /* The request is whole. What begin and resume return is libmicrohttpd's: MHD_NO closes the
@@ -30,7 +31,8 @@ struct handler {
     void (*left)(
         struct task *task);         /* the client has gone, or is sent away; the request is there */
     void (*end)(struct task *task); /* the request has ended, answered or not */
-    void (*free)(struct task *task); /* every holder has let go; may complete task->line */
+    void (*free)(struct task *task); /* every holder has let go; may complete task->line
+                                         and task->spans */
 };
 
 struct task { /* the first member of a handler's own state */
@@ -41,7 +43,9 @@ struct task { /* the first member of a handler's own state */
     size_t n_body, body_room;
     bool left; /* the client has gone: nothing is to be sent any more */
     char id[REQUEST_ID_MAX + 1];
-    struct log_request line; /* written when the task is freed */
+    struct log_request line;    /* written when the task is freed */
+    struct trace_record *spans; /* of its request, once that has ended; sent likewise; owned; NULL:
+                                   none */
 
     unsigned n_holds;
     bool working; /* on libuv's pool */
@@ -72,5 +76,5 @@ void task_wake(struct task *task);
 void task_leave(struct task *task);
 /* Its request is being suspended: from the first time on, the client's going is noticed. */
 void task_watch(struct task *task);
-/* The request has ended: called once, by request_end. */
-void task_end(struct task *task, const struct log_request *line);
+/* The request has ended: called once, by request_end. Takes the record over; NULL: none. */
+void task_end(struct task *task, const struct log_request *line, struct trace_record *spans);

@@ -5,8 +5,10 @@
 #include "base/append.h"
 #include "base/clock.h"
 #include "server/http/access.h"
+#include "server/http/spans.h"
 #include "server/log.h"
 #include "server/service.h"
+#include "server/trace/exporter.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -71,17 +73,6 @@ static void set_id(struct request *r)
         memcpy(r->id, own, strlen(own) + 1);
     else
         draw_id(r->service, r->id);
-}
-
-/* Without a traceparent nothing of it is drawn or written. */
-static void join_trace(struct request *r)
-{
-    uint64_t span = 0;
-    if (r->headers.traceparent == NULL)
-        return;
-    while (span == 0)
-        span = service_random(&r->service->random_ids);
-    trace_join(&r->trace, r->headers.traceparent, span);
 }
 
 /* --- what is wrong with a request --- */
@@ -205,9 +196,9 @@ enum MHD_Result request_admit(struct request *r, const char *url, const char *ve
     enum refusal refusal;
     MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, take_header, h);
     set_id(r);
-    join_trace(r);
     access_find_client(r);
     r->route = route_find(&r->service->routes, path, r->method);
+    spans_begin(r);
     if (r->route == NULL || route_is_open(r->route))
         snprintf(r->path, sizeof r->path, "%s", path);
     r->old = strcmp(version, "HTTP/1.0") == 0;
@@ -428,7 +419,7 @@ static bool add_common_headers(const struct request *r, struct MHD_Response *res
         ok = ok && response_header(response, "Access-Control-Allow-Origin", r->headers.origin) &&
              response_header(response, "Access-Control-Expose-Headers",
                              "X-Request-Id, X-Seed, X-Model-Fingerprint, Retry-After, "
-                             "Server-Timing");
+                             "Server-Timing, traceresponse");
     if (ends_connection(r))
         ok = ok && response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     return ok;
@@ -534,6 +525,7 @@ enum MHD_Result request_refuse(struct request *r, struct api_error what, const s
                             .body = body,
                             .memory = BODY_COPY,
                             .retry_ms = retry_ms};
+    r->error_code = what.code;
     what.id = r->id;
     what.have = why->have;
     what.most = why->most;
@@ -575,10 +567,14 @@ void request_end(struct request *r)
         .total_ms = ms_since(r->begun_ns),
     };
     access_describe(r, &line);
-    if (r->task != NULL)
-        task_end(r->task, &line);
-    else
+    struct trace_record *record = spans_record(r);
+    if (r->task != NULL) {
+        task_end(r->task, &line, record);
+    } else {
         log_access(&line);
+        if (record != NULL)
+            trace_exporter_put(r->service->traces, record);
+    }
     if (r->whole_ns != 0)
         r->service->http.n_answering--;
     request_drop_body(r);

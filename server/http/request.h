@@ -13,7 +13,7 @@
 #include "server/http/headers.h"
 #include "server/http/peer.h"
 #include "server/http/route.h"
-#include "server/http/trace.h"
+#include "server/trace/trace.h"
 
 #include <microhttpd.h>
 #include <stdbool.h>
@@ -50,6 +50,7 @@ struct request {
     struct api_error refusal;
     const struct dialect *dialect; /* of its answer; NULL: the route's */
     struct error why;
+    const char *error_code; /* the API's, static; NULL: it was not refused */
 
     bool suspended; /* libmicrohttpd leaves the connection alone until request_resume */
     bool counted;   /* its status is in the metrics: it is complete but for being sent */

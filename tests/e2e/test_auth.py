@@ -209,6 +209,7 @@ def test_an_allowed_origin_is_let_in_and_told_so(apps, origin):
         "x-model-fingerprint",
         "retry-after",
         "server-timing",
+        "traceresponse",
     }
     with apps.stream(cors(origin), prompt="x", max_tokens=1) as stream:
         assert stream.head.header("Access-Control-Allow-Origin") == origin

@@ -21,6 +21,7 @@ SCALARS = {
     "smallmind_prefix_cache_hit_tokens_total": "counter",
     "smallmind_prefix_cache_query_tokens_total": "counter",
     "smallmind_engine_allocations_total": "counter",
+    "smallmind_span_export_failures_total": "counter",
     "smallmind_grammar_compiles_total": "counter",
     "smallmind_grammar_cache_hits_total": "counter",
     "smallmind_grammar_cache_bytes": "gauge",
@@ -50,6 +51,7 @@ LABELLED = {
     "smallmind_body_bytes": ("gauge", "state", ["held", "limit"]),
     "smallmind_requests_cancelled_total": ("counter", "phase", ["queued", "prefill", "decode"]),
     "smallmind_kv_pages": ("gauge", "state", ["used", "cached", "free"]),
+    "smallmind_spans_total": ("counter", "outcome", ["sent", "failed", "dropped"]),
     "smallmind_kv_states": ("gauge", "state", ["used", "cached", "free"]),
 }
 HISTOGRAMS = ["smallmind_step_seconds", "smallmind_step_sequences",

@@ -11,8 +11,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The rooms whose circles count; widen it room by room, never with an exception for a file.
-ROOMS = ["api", "cli", "config", "core", "report", "server"]
-ALL = ["api", "cli", "config", "core", "embed", "report", "server"]
+ROOMS = ["api", "cli", "config", "core", "net", "report", "server"]
+ALL = ["api", "cli", "config", "core", "embed", "net", "report", "server"]
 
 SILENT = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
 FUNCTION = re.compile(

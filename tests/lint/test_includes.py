@@ -37,9 +37,10 @@ VECTORS = [*LLAMA, *OLLAMA, *TGI, "api/vectors"]
 DIALECTS = [*VECTORS, *NATIVE, *OPENAI, *ANTHROPIC, *OLLAMA, *RESPONSES, *LLAMA]
 REPORT = [*DIALECTS, "report", "embed"]
 SERVER = [*REPORT, "config", "server"]
-HTTP = [*SERVER, "server/http"]
+TRACE = [*SERVER, "net", "server/trace"]
+HTTP = [*TRACE, "server/http"]
 HANDLERS = [*HTTP, "server/handlers"]
-STORE = [*GGUF, "api/json", "store"]
+STORE = [*GGUF, "api/json", "net", "store"]
 CLI = [*HANDLERS, "store", "cli"]
 
 # The rooms that each room may include besides itself. A folder that is not named belongs to the
@@ -58,6 +59,7 @@ MAY = {
     "core/forward": FORWARD,
     "core/engine": ENGINE,
     "config": BASE,
+    "net": [],
     "embed": [],
     "api": [*ENGINE, "api/tools"],
     "api/json": JSON,
@@ -76,6 +78,7 @@ MAY = {
     "api/vectors": VECTORS,
     "report": REPORT,
     "server": HANDLERS,
+    "server/trace": TRACE,
     "server/http": HTTP,
     "server/handlers": HANDLERS,
     "store": STORE,
@@ -91,9 +94,9 @@ LIBRARIES = {
     "ini.h": ["config"],
     "cjson/": ["api/json", "api/asked", "api/native", "api/openai", "api/anthropic",
                "api/ollama", "api/responses", "api/tgi", "api/llama", "api/schema", "api/tools",
-               "api/vectors", "report", "store"],
+               "api/vectors", "report", "store", "server/trace"],
     "uv.h": ["server", "server/http", "server/handlers"],
-    "curl/": ["store"],
+    "curl/": ["net", "store", "server/trace"],
     "histedit.h": ["cli/chat"],
     "nettle/": ["core/base"],
     "microhttpd.h": ["server/http", "server/handlers", "server"],

@@ -14,7 +14,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILE_LINES, FUNCTION_LINES, COLUMNS, FOLDER_SOURCES = 600, 70, 100, 20
-PRODUCT = ("api", "cli", "config", "core", "embed", "report", "server", "store")
+PRODUCT = ("api", "cli", "config", "core", "embed", "net", "report", "server", "store")
 CODE = (*PRODUCT, "bench", "cmake", "tests", "tools")
 TEXT_SUFFIXES = {".c", ".h", ".py", ".sh", ".cmake"}
 # Made by tools, or words that must not be broken.

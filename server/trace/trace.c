@@ -1,5 +1,5 @@
 /* trace.c - reads and writes W3C Trace Context's traceparent (Level 2). Pure; any thread. */
-#include "server/http/trace.h"
+#include "server/trace/trace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +10,7 @@ enum {
     AT_PARENT = AT_TRACE + TRACE_ID_MAX + 1,
     AT_FLAGS = AT_PARENT + SPAN_ID_MAX + 1
 };
-enum { FLAGS_KNOWN = 3 };
+enum { FLAGS_KNOWN = TRACE_SAMPLED | TRACE_RANDOM };
 
 /* -1: not a lower-case hexadecimal digit */
 static int digit(char c)
@@ -57,6 +57,20 @@ bool trace_join(struct trace *out, const char *traceparent, uint64_t span)
     snprintf(out->span_id, sizeof out->span_id, "%016llx", (unsigned long long)span);
     out->flags = (unsigned)digit(traceparent[AT_FLAGS + 1]) & FLAGS_KNOWN;
     return true;
+}
+
+void trace_begin(struct trace *out, const uint64_t id[2], uint64_t span)
+{
+    *out = (struct trace){.flags = TRACE_SAMPLED | TRACE_RANDOM};
+    snprintf(out->trace_id, sizeof out->trace_id, "%016llx%016llx", (unsigned long long)id[0],
+             (unsigned long long)id[1]);
+    snprintf(out->span_id, sizeof out->span_id, "%016llx", (unsigned long long)span);
+}
+
+bool trace_drawn(const uint64_t id[2], double part)
+{
+    const uint64_t all = (uint64_t)1 << 56, threshold = (uint64_t)((1 - part) * (double)all);
+    return (id[1] & (all - 1)) >= threshold;
 }
 
 void trace_write(const struct trace *trace, char out[TRACE_HEADER_MAX + 1])

@@ -1,5 +1,5 @@
 /* test_trace.c - facts about traceparent: what joins a trace, and what is as good as absent. */
-#include "server/http/trace.h"
+#include "server/trace/trace.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -80,6 +80,39 @@ START_TEST(what_is_not_well_formed_is_as_good_as_absent)
 }
 END_TEST
 
+START_TEST(a_trace_that_is_begun_has_no_parent_and_is_sampled)
+{
+    struct trace trace;
+    char header[TRACE_HEADER_MAX + 1];
+    trace_begin(&trace, (const uint64_t[]){1, 0xab}, 0xcd);
+    ck_assert_str_eq(trace.parent_id, "");
+    trace_write(&trace, header);
+    ck_assert_str_eq(header, "00-000000000000000100000000000000ab-00000000000000cd-03");
+}
+END_TEST
+
+START_TEST(the_part_that_is_sampled_follows_from_the_id)
+{
+    static const struct {
+        uint64_t low;
+        double part;
+        bool drawn;
+    } cases[] = {
+        {0, 1, true},
+        {0, 0.999, false},
+        {UINT64_MAX, 0, false},
+        {UINT64_MAX, 0.001, true},
+        {(uint64_t)1 << 55, 0.5, true},
+        {((uint64_t)1 << 55) - 1, 0.5, false},
+        {(uint64_t)0xff << 56, 0.5, false}, /* the first 8 bits do not count */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        ck_assert_msg(trace_drawn((const uint64_t[]){9, cases[i].low}, cases[i].part) ==
+                          cases[i].drawn,
+                      "%zu", i);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("trace");
@@ -88,6 +121,8 @@ int main(void)
     tcase_add_test(tests, flags_that_are_unknown_are_not_passed_on);
     tcase_add_test(tests, a_later_version_is_read_as_far_as_it_is_known);
     tcase_add_test(tests, what_is_not_well_formed_is_as_good_as_absent);
+    tcase_add_test(tests, a_trace_that_is_begun_has_no_parent_and_is_sampled);
+    tcase_add_test(tests, the_part_that_is_sampled_follows_from_the_id);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
