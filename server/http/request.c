@@ -378,9 +378,11 @@ bool response_header(struct MHD_Response *response, const char *name, const char
     return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/* While it is leaving, so that clients which keep connections come to another server. */
 static bool ends_connection(const struct request *r)
 {
-    return r->last || r->service->handing_over || r->service->state == HEALTH_DRAINING;
+    enum health state = r->service->state;
+    return r->last || state == HEALTH_LEAVING || state == HEALTH_DRAINING;
 }
 
 /* By which a client can have its answer go on elsewhere. */

@@ -187,7 +187,13 @@ def test_in_the_delay_it_is_not_ready_and_works(serve):
     assert int(ready.header("Retry-After")) >= 1
     assert service.get("/health").status == 503 and service.get("/livez").status == 200
     assert service.get("/health").json()["status"] == "draining"
-    assert service.answer(prompt="Once", max_tokens=3)["text"]
+    with service.connect() as connection:  # clients that keep theirs are to come elsewhere
+        body = {"prompt": "Once", "max_tokens": 3}
+        connection.send(service.build("POST", "/generate", body))
+        answer = connection.read_response()
+        assert answer.status == 200 and answer.json()["text"]
+        assert answer.header("Connection") == "close"
+        assert connection.is_ended()
     with service.stream(prompt="Once", max_tokens=3) as stream:
         assert stream.finish()["finish_reason"] in ("length", "stop")
     assert service.is_running()
