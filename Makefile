@@ -50,7 +50,8 @@ endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster \
 	asan tsan torture fuzz \
-	lint fmt bench bench-peers package test-package test-docker test-rules install clean help
+	lint fmt bench bench-peers package test-package test-docker test-rules manifests test-manifests \
+	install clean help
 
 all: ## build build/smallmind
 	@$(NEED) build
@@ -197,6 +198,23 @@ test-docker: ## the image, built and run by a Docker daemon of its own on a base
 	@$(NEED) test docker-test
 	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
 		$(PYTHON) -m pytest -p no:cacheprovider tests/docker $(SMALLMIND_PYTEST_ARGS)
+
+# Helm and kustomize, out of their Go modules.
+build/manifests-bin/ready: tests/manifests/programs.txt
+	@$(NEED) go
+	@mkdir -p build/manifests-bin
+	@while read -r module; do GOBIN=$(CURDIR)/build/manifests-bin go install $$module \
+		>build/manifests-bin/log 2>&1 || { tail -n 2 build/manifests-bin/log; \
+		echo "$$module cannot be built: what needs it is left out"; }; done <$<
+	@touch $@
+
+manifests: build/manifests-bin/ready ## write deploy/kubernetes/base and components anew, out of the chart
+	@$(NEED) test
+	@$(PYTHON) tests/manifests/rendering.py
+
+test-manifests: all build/venv-manifests/ready build/manifests-bin/ready ## deploy/kubernetes: the chart and kustomizations against each other, Kubernetes' schemas, and the program
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-manifests/bin/python -m pytest \
+		-p no:cacheprovider tests/manifests $(SMALLMIND_PYTEST_ARGS)
 
 test-rules: all ## rules and dashboard: promtool, and a Prometheus that scrapes a service under load
 	@$(NEED) test rules
