@@ -14,7 +14,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { BATCH_SPANS = 512, BATCH_TEXT = 1024 * 1024 };
+enum { BATCH_SPANS = 512, BATCH_TEXT = 4 * TRACE_TEXT_MAX };
+enum { TELL_MS = 60000 }; /* between two lines of the log about failures */
 static const uint64_t ms_ns = 1000000;
 
 const struct trace_pace trace_usual_pace = {
@@ -38,10 +39,11 @@ struct trace_exporter {
     struct trace_post *post; /* the thread's, as is all that follows; owned */
     struct trace_text text;  /* [BATCH_TEXT], owned */
     uint64_t random;
-    uint64_t resume_ns; /* before it the endpoint wants no more */
-    bool asked;         /* the endpoint has said so itself */
-    bool over;          /* it fails while all is to end: no more is tried */
-    enum delivery delivery;
+    uint64_t resume_ns;     /* before it the endpoint wants no more */
+    bool asked;             /* the endpoint has said so itself */
+    bool over;              /* it fails while all is to end: no more is tried */
+    enum delivery delivery; /* as the log knows it */
+    uint64_t told_ns;       /* when it said so; 0: never */
 };
 
 /* --- the ring, under the lock --- */
@@ -114,12 +116,19 @@ static int shown_length(const struct trace_exporter *x)
     return (int)strcspn(x->options.url, "?");
 }
 
-/* Says what has changed, and nothing of what goes on as it was. */
+/* Says what has changed, and nothing of what goes on as it was; of an endpoint that changes all the
+ * time, as one does that is near its limits, once in a while. */
 static void note(struct trace_exporter *x, enum delivery delivery, const char *why)
 {
     const char *url = x->options.url;
+    const uint64_t now_ns = clock_now_ns();
     if (delivery == x->delivery)
         return;
+    if (delivery != DELIVERS) {
+        if (x->told_ns != 0 && now_ns - x->told_ns < TELL_MS * ms_ns)
+            return;
+        x->told_ns = now_ns;
+    }
     if (delivery == FAILS)
         log_line(LOG_WARN,
                  "traces: spans cannot be delivered to %.*s: %s; what finds no room to wait is "
@@ -275,6 +284,8 @@ static int start_thread(struct trace_exporter *x)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int number = pthread_create(&x->thread, NULL, run, x);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (number == 0)
+        pthread_setname_np(x->thread, "traces");
     return number;
 }
 
@@ -334,7 +345,7 @@ void trace_exporter_destroy(struct trace_exporter *x, unsigned ms)
         return;
     }
     if (x->stats.n_failed > n_failed)
-        log_line(LOG_WARN, "traces: the last %llu spans could not be delivered",
+        log_line(LOG_WARN, "traces: %llu of the last spans could not be delivered",
                  (unsigned long long)(x->stats.n_failed - n_failed));
     release(x);
 }

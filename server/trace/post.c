@@ -166,7 +166,9 @@ void trace_post_send(struct trace_post *post, const char *body, size_t n,
         read_answer(post, answer);
         return;
     }
-    const char *text = why[0] != '\0' ? why : curl_easy_strerror(code);
+    const char *text = code == CURLE_ABORTED_BY_CALLBACK ? "no answer before the end"
+                       : why[0] != '\0'                  ? why
+                                                         : curl_easy_strerror(code);
     answer->outcome = may_be_tried_again(code) ? TRACE_LATER : TRACE_REFUSED;
     utf8_printable(answer->why, sizeof answer->why, text, strlen(text));
 }

@@ -48,14 +48,21 @@ class Counted:
 
 
 @pytest.fixture
-def counted(serve, tmp_path):
-    if not LIBRARY.is_file():
-        pytest.skip(f"{LIBRARY} is missing: build the tests")
-    path = tmp_path / "counts"
-    service = serve("--threads", 2, "--workers", 1, "--log-level", "warn",
-                    "--chat-template", "chatml", model=models.small(),
-                    env={"MALLOC_COUNT_FILE": str(path)}, preload=LIBRARY)
-    return Counted(service, path)
+def counting(serve, tmp_path):
+    def start(*flags):
+        if not LIBRARY.is_file():
+            pytest.skip(f"{LIBRARY} is missing: build the tests")
+        path = tmp_path / "counts"
+        service = serve("--threads", 2, "--workers", 1, "--log-level", "warn",
+                        "--chat-template", "chatml", *flags, model=models.small(),
+                        env={"MALLOC_COUNT_FILE": str(path)}, preload=LIBRARY)
+        return Counted(service, path)
+    return start
+
+
+@pytest.fixture
+def counted(counting):
+    return counting()
 
 
 def stream(service, **fields):
@@ -82,6 +89,16 @@ def test_1000_tokens_cost_the_loop_what_100_cost_and_compute_threads_nothing(cou
     assert few == many
     assert compute_few == compute_many == 0
     assert service.metrics().value("smallmind_engine_allocations_total") == 0
+
+
+def test_a_traced_token_costs_the_loop_nothing_either(counting):
+    counted = counting("--otlp-endpoint", "http://127.0.0.1:9")  # where nothing listens
+    for n in (100, 1000):
+        stream(counted.service, max_tokens=n, seed=100000)()
+    few, compute_few = counted.calls_of(stream(counted.service, max_tokens=100, seed=100000))
+    many, compute_many = counted.calls_of(stream(counted.service, max_tokens=1000, seed=100000))
+    assert few == many
+    assert compute_few == compute_many == 0
 
 
 CHAT = dict(messages=[{"role": "user", "content": "Tell me of a dog."}])
