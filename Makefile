@@ -190,9 +190,9 @@ test-package: package ## the package on bare Debian 12 and 13 made by debootstra
 		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \
 		unshare --mount $(PYTHON) -m pytest -p no:cacheprovider tests/package $(SMALLMIND_PYTEST_ARGS)
 
-test-cluster: all build/venv-cluster/ready ## three replicas after HAProxy and a gateway: killed, drained and full ones, a rolling restart; SMALLMIND_FULL=1: all of it
+test-cluster: all build/venv-cluster/ready ## three replicas after HAProxy and gateways: killed, drained and full ones, a rolling restart; SMALLMIND_FULL=1: all of it
 	@$(NEED) test cluster
-	@SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest -p no:cacheprovider tests/cluster $(SMALLMIND_PYTEST_ARGS)
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-cluster/bin/python -m pytest -p no:cacheprovider tests/cluster $(SMALLMIND_PYTEST_ARGS)
 
 test-docker: ## the image, built and run by a Docker daemon of its own on a base made by debootstrap: as root
 	@$(NEED) test docker-test

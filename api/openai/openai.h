@@ -1,4 +1,4 @@
-/* openai.h - OpenAI's API: two rows of the dialect table, and its list of models.
+/* openai.h - OpenAI's API: its rows of the dialect table, and its list of models.
  *
  * POST /v1/completions and POST /v1/chat/completions, with the fields that vLLM and llama.cpp's
  * server add to them. Unknown fields are let be, since clients and routers add their own; a known
@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 extern const struct dialect openai_completions, openai_chat;
+/* The tokens of their prompts, as vLLM says them: render.c. */
+extern const struct dialect openai_render_completions, openai_render_chat;
 extern const struct field_table openai_completion_fields, openai_chat_fields;
 
 /* --- for rows of other servers that speak this API and add to it --- */

@@ -120,6 +120,17 @@ size_t served_loads(const struct served *served, char *out, size_t room)
     return end(&w);
 }
 
+size_t served_load(const struct served *served, char *out, size_t room)
+{
+    struct json_writer w = {.out = out, .room = room};
+    json_name_uint(&w, "[{", "dp_rank", 0);
+    json_name_uint(&w, ",", "num_reqs", served->running + served->queued);
+    json_name_uint(&w, ",", "num_waiting_reqs", served->queued);
+    json_name_uint(&w, ",", "num_tokens", served->used_pages * KV_PAGE);
+    json_raw(&w, "}]\n");
+    return end(&w);
+}
+
 size_t served_version(const struct served *served, char *out, size_t room)
 {
     struct json_writer w = {.out = out, .room = room};

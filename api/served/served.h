@@ -31,10 +31,11 @@ struct served {
     uint64_t now;             /* Unix seconds */
 };
 
-/* GET /model_info, /server_info, /v1/loads, /version (and their other names): the bound of each,
- * and the bodies (0: no room). */
+/* GET /model_info, /server_info, /v1/loads, /get_load, /version (and their other names): the bound
+ * of each, and the bodies (0: no room). */
 size_t served_bound(const struct served *served);
 size_t served_model_info(const struct served *served, char *out, size_t room);
 size_t served_server_info(const struct served *served, char *out, size_t room);
 size_t served_loads(const struct served *served, char *out, size_t room);
+size_t served_load(const struct served *served, char *out, size_t room);
 size_t served_version(const struct served *served, char *out, size_t room);

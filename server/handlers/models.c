@@ -103,6 +103,11 @@ static enum MHD_Result answer_loads(struct request *r)
     return answer(r, served_bound, served_loads);
 }
 
+static enum MHD_Result answer_load(struct request *r)
+{
+    return answer(r, served_bound, served_load);
+}
+
 static enum MHD_Result answer_server_version(struct request *r)
 {
     return answer(r, served_bound, served_version);
@@ -159,5 +164,6 @@ const struct handler models_show = {.begin = answer_show};
 const struct handler models_model_info = {.begin = answer_model_info};
 const struct handler models_server_info = {.begin = answer_server_info};
 const struct handler models_loads = {.begin = answer_loads};
+const struct handler models_load = {.begin = answer_load};
 const struct handler models_server_version = {.begin = answer_server_version};
 const struct handler models_unable = {.begin = answer_unable};

@@ -24,24 +24,39 @@ BATCH, QUEUE = 8, 32
 
 
 class Replicas:
-    def __init__(self, n=3):
+    def __init__(self, n=3, batch=BATCH, queue=QUEUE, model="builtin"):
+        self.batch, self.queue, self.model = batch, queue, model
         self.ports = [own_port() for _ in range(n)]
         self.services = [self.start(i) for i in range(n)]
 
     def start(self, i):
-        return Service("--port", self.ports[i], "--max-batch", BATCH, "--max-queue", QUEUE,
-                       "--allow-host", "llm.example", "--threads", 1, "--drain-delay", 5,
-                       "--chat-template", "chatml")
+        return Service("--port", self.ports[i], "--max-batch", self.batch, "--max-queue",
+                       self.queue, "--allow-host", "llm.example", "--threads", 1,
+                       "--drain-delay", 5, "--chat-template", "chatml", model=self.model)
+
+    def total(self, name, **labels):
+        """A metric's sum over those that run."""
+        return sum(one.metrics().value(name, **labels) for one in self.services
+                   if one.is_running())
 
     def kill(self, i):
         self.services[i].process.kill()
         self.services[i].process.wait()
 
-    def restart(self, i):
-        """As a roll-out does it: SIGTERM, its end, and a new one in its place."""
+    def terminate(self, i):
+        """SIGTERM, and its end."""
         self.services[i].process.terminate()
         assert self.services[i].process.wait(timeout=LIMIT) == 0, self.services[i].log()
+
+    def revive(self, i):
+        """A new one in the place of one that has ended."""
+        self.services[i].folder.cleanup()
         self.services[i] = self.start(i)
+
+    def restart(self, i):
+        """As a roll-out does it."""
+        self.terminate(i)
+        self.revive(i)
 
     def close(self):
         for one in self.services:

@@ -1,65 +1,148 @@
 """Gateways that share requests out by what replicas have cached, from PyPI, unmodified."""
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
 import subprocess
+import threading
 
 import pytest
 
-from conftest import ROOT
-from service import LIMIT, own_port, poll
+from conftest import BATCH, ROOT, Replicas
+from models import slow
+from service import FULL, LIMIT, own_port, poll
 from test_haproxy import run_all
 
+openai = pytest.importorskip("openai", reason="openai is not installed (make test-cluster does it)")
+
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_GATEWAYS", ROOT / "build" / "venv-cluster"))
-COMMANDS = {"smg": ["smg", "launch"]}
+# As modules: two of the packages have a script of the same name.
+COMMANDS = {"smg": ["smg", "launch"],
+            "sglang-router": ["sglang_router.launch_router"],
+            "vllm-router": ["vllm_router.launch_router"]}
+# What docs/SCALING.md names, so that a replica that drains for 5 s is left in time.
+HEALTH = ["--health-check-interval-secs", "1", "--health-failure-threshold", "2",
+          "--health-success-threshold", "1", "--worker-startup-check-interval", "1"]
+# A replica with so many more than another gets no more of what begins alike: the batch.
+BALANCE = ["--balance-abs-threshold", str(BATCH)]
+# They look for tokenizers on the web when they start, and do without.
+OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 
 
 class Gateway:
-    def __init__(self, name, folder, ports):
-        self.port = own_port()
+    def __init__(self, name, folder, ports, policy="cache_aware"):
+        module = COMMANDS[name][0].split(".")[0]
+        if not list(FOLDER.glob(f"lib/python3*/site-packages/{module}")):
+            pytest.skip(f"{name} is not installed in {FOLDER} (make test-cluster does it)")
+        self.name, self.model, self.port = name, None, own_port()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
-        program, *rest = COMMANDS[name]
-        command = [str(FOLDER / "bin" / program), *rest, "--host", "127.0.0.1", "--port",
-                   str(self.port), "--worker-urls", *urls, "--policy", "cache_aware",
+        command = [str(FOLDER / "bin" / "python"), "-m", *COMMANDS[name], "--host", "127.0.0.1",
+                   "--port", str(self.port), "--policy", policy, *HEALTH, *BALANCE,
+                   "--worker-urls", *urls,
                    "--prometheus-port", str(own_port())]
-        self.log_path = folder / "gateway.log"
+        self.log_path = folder / f"{name}-{policy}.log"
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        poll("the gateway's workers", lambda: self.n_workers() == len(ports), 3 * LIMIT)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log,
+                                            env={**os.environ, **OFFLINE})
+        try:
+            poll("the gateway's workers", lambda: self.n_workers() == len(ports), 3 * LIMIT)
+            self.model = json.loads(self.request("GET", "/v1/models")[1])["data"][0]["id"]
+            # Nothing but the gateway may send a request again.
+            self.client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none",
+                                        max_retries=0, timeout=4 * LIMIT)
+        except BaseException:
+            self.close()
+            raise
 
     def request(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=4 * LIMIT)
-        try:
+        with contextlib.closing(connection):
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read()
-        finally:
-            connection.close()
 
-    def n_workers(self):
-        """Those that it takes for healthy, and whose model it knows."""
+    def workers(self):
         assert self.process.poll() is None, self.log_path.read_text()[-2000:]
         try:
             status, body = self.request("GET", "/workers")
         except (OSError, http.client.HTTPException):
-            return 0
-        workers = json.loads(body)["workers"] if status == 200 else []
-        return sum(bool(w["is_healthy"] and w["model_id"] == "smallmind-tiny") for w in workers)
+            return []
+        return json.loads(body)["workers"] if status == 200 else []
+
+    def n_workers(self):
+        """Those that it takes for healthy."""
+        return sum(bool(worker["is_healthy"]) for worker in self.workers())
+
+    def complete(self, body):
+        """A completion's text, in one piece or as the pieces of a stream. A stream that is cut is
+        seen to be cut, and asked for again: its text so far is the beginning of the whole one."""
+        if not body.get("stream"):
+            return self.client.completions.create(**body).choices[0].text
+        begun = ""
+        for _ in range(3):
+            text, ended = self.read_stream(body)
+            assert text.startswith(begun) or begun.startswith(text), (begun, text)
+            if ended:
+                return text
+            begun = max(begun, text, key=len)
+        raise AssertionError(f"cut three times: {begun!r}")
+
+    def read_stream(self, body):
+        """Its text, and whether it came to its end."""
+        text, ended = "", False
+        with self.client.completions.create(**body) as stream:
+            try:
+                for event in stream:
+                    for choice in event.choices:
+                        text += choice.text
+                        ended = ended or choice.finish_reason is not None
+            except (openai.APIError, OSError) as error:
+                assert not ended, error
+            except Exception as error:  # of the HTTP library below the client, whichever it is
+                assert "httpx" in type(error).__module__ or "httpcore" in type(error).__module__, \
+                    error
+        return text, ended
 
     def close(self):
         self.process.kill()
         self.process.wait()
 
 
-@pytest.fixture(params=COMMANDS)
-def gateway(request, replicas, tmp_path):
-    if not (FOLDER / "bin" / COMMANDS[request.param][0]).is_file():
-        pytest.skip(f"{request.param} is not installed in {FOLDER} (make test-cluster does it)")
-    one = Gateway(request.param, tmp_path, replicas.ports)
-    yield one
-    one.close()
+class Cluster:
+    """Replicas and a gateway, which the tests of a module leave as they found them."""
+
+    def __init__(self, name, folder, **kind):
+        self.replicas = Replicas(**kind)
+        try:
+            self.gateway = Gateway(name, folder, self.replicas.ports)
+        except BaseException:
+            self.replicas.close()
+            raise
+
+    def revive(self, i):
+        self.replicas.revive(i)
+        poll("the gateway sees it again", lambda: self.gateway.n_workers() == 3, 3 * LIMIT)
+
+    def close(self):
+        self.gateway.close()
+        self.replicas.close()
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def cluster(request, tmp_path_factory):
+    with contextlib.closing(Cluster(request.param, tmp_path_factory.mktemp("gateway"))) as one:
+        yield one
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def slow_cluster(request, tmp_path_factory):
+    """Of replicas with two places, and answers that last as long as the test wants."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with contextlib.closing(Cluster(request.param, folder, batch=1, queue=1, model=slow())) as one:
+        yield one
 
 
 def completion(i, **fields):
@@ -67,34 +150,152 @@ def completion(i, **fields):
                  "seed": i, "max_tokens": 24, "temperature": 0.8}, **fields)
 
 
-def read_text(answer):
-    return json.loads(answer[1])["choices"][0]["text"] if answer[0] == 200 else answer
+def whole_text(service, body):
+    answer = service.post("/v1/completions", {k: v for k, v in body.items() if k != "stream"})
+    return answer.json()["choices"][0]["text"]
 
 
-def test_answers_outlive_a_killed_replica(replicas, gateway):
-    many = [completion(i) for i in range(200)]
-    texts = [replicas.services[0].post("/v1/completions", body).json()["choices"][0]["text"]
-             for body in many]
-    results = run_all(lambda body: read_text(gateway.request("POST", "/v1/completions", body)),
-                      many, 16, (40, lambda: replicas.kill(0)))
-    wrong = [(i, r) for i, (r, text) in enumerate(zip(results, texts)) if r != text]
-    assert not wrong, f"{len(wrong)} of {len(many)}: {wrong[:2]}"
+def judge(results, texts):
+    wrong = [(i, r, text) for i, (r, text) in enumerate(zip(results, texts)) if r != text]
+    assert not wrong, f"{len(wrong)} of {len(texts)}: {wrong[:2]}"
 
 
-def test_streams_come_through_and_what_is_cached_is_found(replicas, gateway):
-    def hits():
-        return sum(one.metrics().value("smallmind_prefix_cache_hit_tokens_total")
-                   for one in replicas.services)
+def test_the_model_is_known(cluster):
+    assert cluster.gateway.model == "smallmind-tiny"
+    known = {worker["model_id"] for worker in cluster.gateway.workers()}
+    # vLLM's router knows models by names only where it is told of several.
+    unnamed = cluster.gateway.name == "vllm-router"
+    assert known == {"unknown" if unnamed else "smallmind-tiny"}
 
-    many = [completion(i, prompt="The sea was calm. " * 12 + str(i)) for i in range(6)]
-    texts, before = [], hits()
-    for body in many:
-        status, data = gateway.request("POST", "/v1/completions", dict(body, stream=True))
-        assert status == 200
-        events = [block[6:] for block in data.decode("utf-8").split("\n\n") if block]
-        assert events[-1] == "[DONE]"
-        texts.append("".join(json.loads(e)["choices"][0]["text"] for e in events[:-1]))
-    assert hits() > before
-    for body, text in zip(many, texts):
-        whole = replicas.services[0].post("/v1/completions", body).json()
-        assert text == whole["choices"][0]["text"]
+
+def test_chats_come_through(cluster):
+    def chat(i, **fields):
+        messages = [{"role": "system", "content": "You tell stories."},
+                    {"role": "user", "content": f"Story {i}"}]
+        return dict({"model": "smallmind-tiny", "messages": messages, "seed": i,
+                     "max_tokens": 24}, **fields)
+
+    chats = cluster.gateway.client.chat.completions
+    for i in range(4):
+        whole = cluster.replicas.services[0].post("/v1/chat/completions", chat(i)).json()
+        text = whole["choices"][0]["message"]["content"]
+        assert chats.create(**chat(i)).choices[0].message.content == text
+        with chats.create(**chat(i, stream=True)) as stream:
+            events = [event.choices[0] for event in stream]
+        assert "".join(event.delta.content or "" for event in events) == text
+        assert events[-1].finish_reason == whole["choices"][0]["finish_reason"]
+
+
+def test_what_is_cached_is_found_more_often_than_in_turn(cluster, tmp_path):
+    """Seven beginnings, six requests with each, one after the other: sent around in turn, every
+    replica computes each beginning."""
+    def computed(gateway, policy):
+        before = cluster.replicas.total("smallmind_prompt_tokens_total", source="computed")
+        for i, j in itertools.product(range(6), range(7)):
+            prompt = f"{j} {policy} " + f"The sea was calm on day {j}. " * 12 + str(i)
+            gateway.complete(completion(i, prompt=prompt, max_tokens=1))
+        return cluster.replicas.total("smallmind_prompt_tokens_total", source="computed") - before
+
+    name = cluster.gateway.name
+    by_cache = computed(cluster.gateway, "cache_aware")
+    other = Gateway(name, tmp_path, cluster.replicas.ports, "round_robin")
+    with contextlib.closing(other):
+        in_turn = computed(other, "round_robin")
+    print(f"\n{name}: prompt tokens computed, in turn {in_turn:.0f}, by cache {by_cache:.0f}")
+    assert by_cache < 0.75 * in_turn
+
+
+def test_a_popular_beginning_fills_no_replica(cluster):
+    """Of 100 requests at once that begin alike, one replica would hold 40."""
+    many = [completion(i, prompt="The same " * 40 + str(i), max_tokens=16) for i in range(100)]
+    texts = [whole_text(cluster.replicas.services[0], body) for body in many]
+    judge(run_all(cluster.gateway.complete, many, 100), texts)
+    assert cluster.replicas.total("smallmind_requests_rejected_total", reason="queue_full") == 0
+
+
+def test_answers_outlive_a_killed_replica(cluster):
+    """Every second one is a stream."""
+    many = [completion(i, stream=i % 2 == 0) for i in range(1000 if FULL else 200)]
+    texts = [whole_text(cluster.replicas.services[0], body) for body in many]
+    try:
+        judge(run_all(cluster.gateway.complete, many, 16,
+                      (40, lambda: cluster.replicas.kill(0))), texts)
+    finally:
+        cluster.revive(0)
+
+
+def test_a_drained_replica_loses_nothing(cluster):
+    """Clients ask from before its SIGTERM until its successor is known to be healthy."""
+    few = [completion(i, max_tokens=8, stream=i % 4 == 0) for i in range(100)]
+    texts = [whole_text(cluster.replicas.services[0], body) for body in few]
+    done, begun, wrong, numbers = threading.Event(), threading.Event(), [], itertools.count()
+
+    def client():
+        while not done.is_set():
+            i = next(numbers)
+            if i > 32:
+                begun.set()
+            try:
+                text = cluster.gateway.complete(few[i % len(few)])
+            except Exception as error:  # a request that is lost
+                text = error
+            if text != texts[i % len(few)]:
+                wrong.append((i, text))
+
+    threads = [threading.Thread(target=client) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert begun.wait(4 * LIMIT)
+        for i in range(3) if FULL else (1,):
+            cluster.replicas.terminate(i)
+            cluster.revive(i)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong, f"{len(wrong)} of {next(numbers)}: {wrong[:3]}"
+
+
+def test_a_full_replica_costs_no_answer(slow_cluster):
+    """What others keep full is refused there, and sent elsewhere; vLLM's router passes the refusal
+    on, with the time after which to come again."""
+    full, gateway = slow_cluster.replicas.services[0], slow_cluster.gateway
+    endless = {"prompt": [5] * 8, "max_tokens": 1900, "ignore_eos": True}
+
+    def refused():
+        return full.metrics().value("smallmind_requests_rejected_total", reason="queue_full")
+
+    def ask(i):
+        body = completion(i, model=gateway.model, prompt=f"{i} {'animal ' * (i % 40)}",
+                          max_tokens=2)
+        try:
+            return gateway.client.completions.create(**body).choices[0].finish_reason is not None
+        except openai.RateLimitError as error:
+            assert gateway.name == "vllm-router", error
+            return int(error.response.headers["Retry-After"]) >= 1
+
+    with full.stream(**endless) as running:
+        running.read_tokens(1)
+        with full.stream(**endless):
+            poll("one waits", lambda: full.metrics().value("smallmind_requests_queued") == 1)
+            for i in range(0, 300, 30):
+                results = run_all(ask, range(i, i + 30), 3)
+                assert results == [True] * 30
+                if refused() > 0:
+                    break
+            assert refused() > 0, "nothing was sent to the full replica: the test shows nothing"
+    poll("it is empty", lambda: full.metrics().value("smallmind_requests_running") == 0)
+
+
+def test_a_stream_comes_as_it_is_made_and_ends_with_its_client(slow_cluster):
+    def cancelled():
+        return slow_cluster.replicas.total("smallmind_requests_cancelled_total", phase="decode")
+
+    body = completion(1, model=slow_cluster.gateway.model, max_tokens=1900, stream=True,
+                      extra_body={"ignore_eos": True})
+    before = cancelled()
+    with slow_cluster.gateway.client.completions.create(**body) as stream:
+        assert next(stream).choices[0].finish_reason is None
+        assert slow_cluster.replicas.total("smallmind_requests_running") == 1
+    poll("it is cancelled", lambda: cancelled() == before + 1)

@@ -337,6 +337,54 @@ def test_loads_are_sums_over_one(service):
         assert 0 <= one["token_usage"] <= 1 and 0 <= one["cache_hit_rate"] <= 1
 
 
+def test_one_load_counts_what_runs_and_waits(service, shared):
+    service.wait_until_idle()
+    idle = service.get("/get_load").json()
+    assert idle == [{"dp_rank": 0, "num_reqs": 0, "num_waiting_reqs": 0, "num_tokens": 0}]
+    other = shared("--workers", 1, "--max-batch", 1, "--max-queue", 4, model=models.slow())
+    with other.busy(), other.stream(prompt=[5] * 8, max_tokens=1):
+        def load():
+            one, = other.get("/get_load").json()
+            return one if one["num_waiting_reqs"] == 1 else None
+        one = poll("one waits", load)
+        assert one["num_reqs"] == 2 and one["num_tokens"] > 0
+
+
+def test_health_has_the_name_that_sglang_has(service):
+    assert service.get("/health_generate").json()["status"] == "ok"
+
+
+def test_rendered_prompts_are_what_is_computed(service):
+    """For routers that follow prompts by their tokens: vLLM's words, and any body of the route."""
+    ids = service.post("/tokenize", {"text": "Once upon", "add_special": True}).json()["tokens"]
+
+    def render(prompt, **fields):
+        body = dict({"model": "any", "prompt": prompt, "max_tokens": 4}, **fields)
+        answer = service.post("/v1/completions/render", body)
+        assert answer.status == 200, answer
+        return answer.json()
+
+    assert render("Once upon") == render("Once upon", stream=True, n=3) == [{"token_ids": ids}]
+    both = render(["Once upon", ids[1:]], n=2, unknown_field=1)
+    assert both == [{"token_ids": ids}, {"token_ids": ids[1:]}]
+    assert service.metrics().value("smallmind_requests_running") == 0
+    for body in ({"prompt": 3}, {"prompt": [5] * (service.info()["context"] + 1)}):
+        refused = service.post("/v1/completions/render", body)
+        assert refused.status == 400 and refused.error()["message"]
+
+
+def test_a_rendered_chat_is_what_is_computed(shared):
+    service = shared("--chat-template", "chatml")
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+    rendered = service.post("/v1/chat/completions/render", body).json()
+    prompt = service.post("/apply-template", {"messages": body["messages"]}).json()["prompt"]
+    ids = service.post("/tokenize", {"text": prompt, "add_special": True,
+                                     "parse_special": True}).json()["tokens"]
+    assert rendered == {"token_ids": ids}
+    usage = service.post("/v1/chat/completions", body).json()["usage"]
+    assert usage["prompt_tokens"] == len(ids)
+
+
 def test_info_has_the_keys_of_text_generation_inference(service):
     info = service.info()
     assert info["model_id"] == info["model"]["name"]
