@@ -324,6 +324,10 @@ static void put_vllm(struct text *t, const struct engine_stats *s)
     put_count(t, "vllm:num_requests_waiting", "gauge", "Generations waiting.", s->queued);
     put_value(t, "vllm:kv_cache_usage_perc", "gauge",
               "Part of the KV cache that live sequences hold, from 0 to 1.", kv_usage(&s->kv));
+    put_head(t, "vllm:cache_config_info", "gauge",
+             "Positions of a page of the KV cache, and how many pages there are.");
+    put(t, "vllm:cache_config_info{block_size=\"%d\",num_gpu_blocks=\"%zu\"} 1\n", KV_PAGE,
+        s->kv.n_pages);
 }
 
 static void put_engine(struct text *t, const struct engine_stats *s)

@@ -266,8 +266,11 @@ def test_too_few_descriptors_for_any_connection_are_told(n_files):
 def test_metrics_in_the_names_of_another_server(serve):
     service = serve("--metrics-names", "vllm", model=models.slow())
     names = {"vllm:num_requests_running", "vllm:num_requests_waiting",
-             "vllm:kv_cache_usage_perc"}
-    assert names <= set(service.metrics().types)
+             "vllm:kv_cache_usage_perc", "vllm:cache_config_info"}
+    metrics, kv = service.metrics(), service.info()["kv"]
+    assert names <= set(metrics.types)
+    assert metrics.value("vllm:cache_config_info", block_size=str(kv["page_positions"]),
+                         num_gpu_blocks=str(kv["pages"])) == 1
     with service.busy():
         metrics = service.metrics()
         assert metrics.value("vllm:num_requests_running") == 1
