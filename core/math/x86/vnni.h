@@ -72,13 +72,21 @@ ALWAYS_INLINE vec_i dot(vec_i start, const vec_i *w, const int8_t *q, size_t n)
     return start;
 }
 
-/* Vectors of rows that pass the tokens together: bytes of their panels, offset to their lanes
- * included, and where their results go. */
+/* Vectors of rows that pass the tokens together: their panels, and where their results go. Weights
+ * are asked for as far ahead as AHEAD says, in the order in which they will be read: from block
+ * `turn` on that is the next vectors'. */
 struct rows {
     const uint8_t *panel[TOGETHER];
     size_t lane[TOGETHER]; /* the first, 0 or 8 */
     float *y[TOGETHER];    /* of the tile's first token */
+    size_t turn;
+    ptrdiff_t ahead, jump; /* bytes from a block to the one that is asked for, before and after */
 };
+
+ALWAYS_INLINE ptrdiff_t ahead_of(const struct rows *rows, size_t b)
+{
+    return b < rows->turn ? rows->ahead : rows->jump;
+}
 
 ALWAYS_INLINE void load_chains(vec_f acc[TOGETHER][TILE], const struct rows *rows, size_t n_vectors,
                                size_t n_tokens, bool first, size_t y_stride)
@@ -115,7 +123,7 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
                 rows->panel[v] + paired_scales(type, b) + quant_scale_bytes(type) * rows->lane[v];
             const uint8_t *lines = rows->panel[v] + paired_quants(type, b) + 4 * rows->lane[v];
             if (rows->lane[v] == 0)
-                prefetch(lines + AHEAD, panel_quants_bytes(type) / LINE + 1);
+                prefetch(lines + ahead_of(rows, b), panel_quants_bytes(type) / LINE + 1);
             unpack_paired(type, lines, w[v]);
             d[v] = load_block_scales(type, scales);
             if (quant_has_min(type))
@@ -186,7 +194,7 @@ ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, si
                 const uint8_t *scales = block + SUPER_SCALES + i * PANEL_ROWS + rows->lane[v];
                 const size_t share = super_bytes(type) / LINE / 8;
                 if (rows->lane[v] == 0)
-                    prefetch(block + AHEAD + j * share * LINE, share + 1);
+                    prefetch(block + ahead_of(rows, b) + j * share * LINE, share + 1);
                 unpack_super(type, block + super_low(type) + 4 * rows->lane[v],
                              block + super_high(type) + 4 * rows->lane[v], j, w[v]);
                 s0[v] = load_scales(scales, is_signed);
@@ -217,17 +225,59 @@ ALWAYS_INLINE void rows_super(enum weight_type type, const struct rows *rows, si
 
 /* --- loops --- */
 
-/* Vectors [v, v + n) of rows, counted over all panels. */
-ALWAYS_INLINE struct rows rows_at(const struct matrix *w, size_t v, size_t n, float *y)
+/* Where block b lies in a panel. */
+ALWAYS_INLINE ptrdiff_t place_paired(enum weight_type type, size_t b)
 {
-    struct rows rows;
-    for (size_t i = 0; i < n; i++) {
-        rows.panel[i] = w->panels + (v + i) / VECTORS * w->panel_bytes;
-        rows.lane[i] = (v + i) % VECTORS * LANES;
-        rows.y[i] = y + (v + i) * LANES;
-    }
-    return rows;
+    return (ptrdiff_t)paired_quants(type, b);
 }
+
+ALWAYS_INLINE ptrdiff_t place_super(enum weight_type type, size_t b)
+{
+    return (ptrdiff_t)(b * super_bytes(type));
+}
+
+/* Blocks that n_bytes take at least; even, as pairs of them may share a head. */
+ALWAYS_INLINE size_t blocks_of(size_t n_bytes, ptrdiff_t pair_bytes)
+{
+    return (n_bytes + (size_t)pair_bytes - 1) / (size_t)pair_bytes * 2;
+}
+
+/* Panels [p0, p1) as a tile goes through them: for a chunk of blocks, vector by vector. */
+struct panel_walk {
+    const struct matrix *w;
+    size_t p0, p1;
+    size_t b, n_blocks; /* the chunk */
+    bool is_last;       /* chunk */
+    size_t ahead;       /* bytes */
+};
+
+/* Vectors [v, v + n) of rows, counted over all panels. After them come the next ones, then the
+ * first ones' next chunk, then what another call begins with. */
+#define DEFINE_ROWS_AT(shape)                                                                      \
+    ALWAYS_INLINE struct rows rows_at_##shape(                                                     \
+        enum weight_type type, const struct panel_walk *walk, size_t v, size_t n, float *y)        \
+    {                                                                                              \
+        const size_t bytes = walk->w->panel_bytes, end = walk->b + walk->n_blocks;                 \
+        const size_t whole =                                                                       \
+            blocks_of(walk->ahead, place_##shape(type, 2) - place_##shape(type, 0));               \
+        const size_t distance = whole < walk->n_blocks ? whole : walk->n_blocks;                   \
+        const bool on = v + n < walk->p1 * VECTORS;                                                \
+        const size_t next = on || walk->is_last ? (v + n) / VECTORS : walk->p0;                    \
+        const size_t next_b = on ? walk->b : walk->is_last ? 0 : end;                              \
+        struct rows rows = {.turn = end - distance};                                               \
+        rows.ahead = place_##shape(type, distance) - place_##shape(type, 0);                       \
+        rows.jump = ((ptrdiff_t)next - (ptrdiff_t)(v / VECTORS)) * (ptrdiff_t)bytes +              \
+                    place_##shape(type, next_b) - place_##shape(type, rows.turn);                  \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            rows.panel[i] = walk->w->panels + (v + i) / VECTORS * bytes;                           \
+            rows.lane[i] = (v + i) % VECTORS * LANES;                                              \
+            rows.y[i] = y + (v + i) * LANES;                                                       \
+        }                                                                                          \
+        return rows;                                                                               \
+    }
+
+DEFINE_ROWS_AT(paired)
+DEFINE_ROWS_AT(super)
 
 /* Panels [p0, p1) for tokens [t0, t0 + n_tokens): chunks of blocks outside, rows inside. One token,
  * whose chains then stay in registers, is compiled by itself. */
@@ -241,17 +291,19 @@ ALWAYS_INLINE struct rows rows_at(const struct matrix *w, size_t v, size_t n, fl
         const size_t step = sizeof records / sizeof records[0] / n_tokens;                         \
         for (size_t b = 0; b < n_blocks; b += step) {                                              \
             const size_t n = n_blocks - b < step ? n_blocks - b : step;                            \
+            const struct panel_walk walk = {                                                       \
+                w, p0, p1, b, n, b + n == n_blocks, n_tokens > 1 ? 2 * AHEAD : AHEAD};             \
             for (size_t i = 0; i < n; i++) {                                                       \
                 for (size_t t = 0; t < n_tokens; t++)                                              \
                     lay_##shape(type, x, t0 + t, b + i, &records[i * n_tokens + t]);               \
             }                                                                                      \
             size_t v = p0 * VECTORS;                                                               \
             for (; n_tokens > 1 && v + TOGETHER <= end; v += TOGETHER) {                           \
-                struct rows rows = rows_at(w, v, TOGETHER, y);                                     \
+                struct rows rows = rows_at_##shape(type, &walk, v, TOGETHER, y);                   \
                 rows_##shape(type, &rows, TOGETHER, b, n, records, n_tokens, b == 0, y_stride);    \
             }                                                                                      \
             for (; v < end; v++) {                                                                 \
-                struct rows rows = rows_at(w, v, 1, y);                                            \
+                struct rows rows = rows_at_##shape(type, &walk, v, 1, y);                          \
                 rows_##shape(type, &rows, 1, b, n, records, n_tokens, b == 0, y_stride);           \
             }                                                                                      \
         }                                                                                          \
