@@ -50,7 +50,7 @@ endef
 
 .PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster \
 	asan tsan torture fuzz \
-	lint fmt bench bench-peers package test-package test-docker test-rules manifests test-manifests \
+	lint fmt bench bench-peers scaling package test-package test-docker test-rules manifests test-manifests \
 	install clean help
 
 all: ## build build/smallmind
@@ -177,6 +177,12 @@ bench-peers: ## the same files side by side with llama.cpp, built for it; CELLS=
 	@$(call build,build,smallmind http_load)
 	@$(if $(findstring --before,$(ARGS)),,JOBS=$(JOBS) ./bench/peers_build.sh build/peers)
 	@$(PYTHON) bench/peers.py --cells "$(CELLS)" $(ARGS)
+
+scaling: ## sizes, real replicas against simulated ones, up to 1,000 of them: renews docs/SCALING.md; ARGS="--parts curve"
+	@$(NEED) build bench cluster
+	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
+	@$(call build,build,smallmind)
+	@$(PYTHON) bench/scaling/scaling.py --render docs/SCALING.md $(ARGS)
 
 package: all ## the Debian package, build/smallmind_VERSION_ARCH.deb, for the release that it is made on
 	@$(NEED) package

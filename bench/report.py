@@ -128,6 +128,29 @@ def table(results, order):
     return "\n".join([head, *rows])
 
 
+STYLE = (
+    "text{font:12px sans-serif;fill:#333}.t{font-weight:bold}"
+    ".v{fill:#555;font-size:11px}.g{fill:#3a7d44}"
+    ".b{fill:#b5523b}.l{stroke:#ddd}.o{stroke:#333}"
+)
+
+
+def picture(width, height, title, parts):
+    """An SVG file of our pictures' look; parts: its elements, as text."""
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}">',
+            f"<style>{STYLE}</style>",
+            '<rect width="100%" height="100%" fill="#fff"/>',
+            f'<text x="8" y="12" class="t">{html.escape(title)}</text>',
+            *parts,
+            "</svg>",
+            "",
+        ]
+    )
+
+
 # --- the picture: how many times the peer's figure, on a logarithmic scale ---
 
 ROW, LEFT, WIDTH, RIGHT = 18, 250, 430, 150
@@ -184,26 +207,9 @@ def svg(results, order):
             f'<text x="{x(tick):.1f}" y="26" text-anchor="middle">{tick:g}</text>'
         )
         tick *= 2
-    style = (
-        "text{font:12px sans-serif;fill:#333}.t{font-weight:bold}"
-        ".v{fill:#555;font-size:11px}.g{fill:#3a7d44}"
-        ".b{fill:#b5523b}.l{stroke:#ddd}.o{stroke:#333}"
-    )
     machine = f"{results['cpu']}, {results['threads']} threads"
     title = f"SmallMind against llama.cpp (1 = as fast), {results['date']}, {machine}"
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
-            f'width="{LEFT + WIDTH + RIGHT}" height="{height}">',
-            f"<style>{style}</style>",
-            f'<rect width="100%" height="100%" fill="#fff"/>',
-            f'<text x="8" y="12" class="t">{html.escape(title)}</text>',
-            *ticks,
-            *out,
-            "</svg>",
-            "",
-        ]
-    )
+    return picture(LEFT + WIDTH + RIGHT, height, title, [*ticks, *out])
 
 
 def render(results, order, path):

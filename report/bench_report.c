@@ -18,13 +18,13 @@ const char *const bench_kind_names[BENCH_KINDS] = {
     [BENCH_KERNEL] = "kernel",
 };
 
-/* The names of a unit's rate and limit. */
+/* The names of a unit's rate, limit and median. */
 static const struct {
-    const char *rate, *limit;
+    const char *rate, *limit, *median;
 } unit_names[BENCH_UNITS] = {
-    [BENCH_TOKENS] = {"tokens_per_second", "limit_tokens_per_second"},
-    [BENCH_GMAC] = {"gmac_s", "limit_gmac_s"},
-    [BENCH_GB] = {"gb_s", "limit_gb_s"},
+    [BENCH_TOKENS] = {"tokens_per_second", "limit_tokens_per_second", "median_tokens_per_second"},
+    [BENCH_GMAC] = {"gmac_s", "limit_gmac_s", "median_gmac_s"},
+    [BENCH_GB] = {"gb_s", "limit_gb_s", "median_gb_s"},
 };
 
 /* --- writing --- */
@@ -45,6 +45,8 @@ static void put_result(struct json_writer *w, const struct bench_result *r)
     json_name_uint(w, ",", "context", r->context);
     json_name_uint(w, ",", "threads", r->threads);
     put_real(w, ",", unit_names[r->unit].rate, r->rate);
+    if (r->median > 0)
+        put_real(w, ",", unit_names[r->unit].median, r->median);
     put_real(w, ",", unit_names[r->unit].limit, r->limit);
     put_real(w, ",", "fraction", bench_fraction(r));
     json_raw(w, "}");
@@ -139,6 +141,7 @@ static enum status read_result(struct bench_result *out, const cJSON *row, struc
     if (r.kind == BENCH_KINDS || r.unit == BENCH_UNITS)
         return error_set(err, STATUS_FORMAT, "\"%s\": a result of an unknown kind or unit", r.name);
     r.rate = get_number(row, unit_names[r.unit].rate);
+    r.median = get_number(row, unit_names[r.unit].median);
     r.limit = get_number(row, unit_names[r.unit].limit);
     r.tokens = get_count(row, "tokens");
     r.batch = get_count(row, "batch");

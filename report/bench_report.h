@@ -24,6 +24,7 @@ struct bench_result {
     size_t tokens, batch, context; /* batch: sequences; context: positions before the first */
     unsigned threads;              /* that worked on it */
     double rate, limit;            /* units a second; tokens, 1e9 multiply-adds, 1e9 bytes */
+    double median;                 /* of the rounds of which `rate` is the best; 0: not told */
 };
 
 struct bench_report {

@@ -34,6 +34,11 @@ struct round { /* of jobs that ran together; seconds */
     double begin, first, last;
 };
 
+struct round_rates { /* of a cell's rounds, the highest first */
+    double of[MAX_ROUNDS];
+    size_t n;
+};
+
 static double seconds(uint64_t ns)
 {
     return (double)ns * 1e-9;
@@ -298,6 +303,23 @@ static enum status run_round(struct bench *bench, size_t n_jobs, size_t n_prompt
 
 /* --- the cells --- */
 
+static void rates_add(struct round_rates *rates, double rate)
+{
+    size_t i = rates->n++;
+    for (; i > 0 && rates->of[i - 1] < rate; i--)
+        rates->of[i] = rates->of[i - 1];
+    rates->of[i] = rate;
+}
+
+/* The best round is what the machine can do; the median one what it did beside everything else. */
+static void take_rates(struct bench_result *result, const struct round_rates *rates)
+{
+    if (rates->n == 0)
+        return;
+    result->rate = rates->of[0];
+    result->median = rates->of[rates->n / 2];
+}
+
 static double cell_seconds(const struct bench *bench)
 {
     return bench->settings->quick ? 0.1 : 1.5;
@@ -320,16 +342,18 @@ static enum status run_prefill(struct bench *bench, const struct cell *cell, str
     result.threads = n_threads;
     prefill_demand(bench, n, &demand);
     enum status status = demand_prepare(bench, &demand, n_threads, err);
+    struct round_rates rates = {0};
     double start = seconds_now();
     for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
         struct round round;
         /* A salt of its own: nothing of it is in the prefix cache. */
         status = run_round(bench, 1, n, 1, 1000 + 100 * n + i, &round, err);
-        double rate = status == STATUS_OK ? (double)n / (round.first - round.begin) : 0;
-        result.rate = rate > result.rate ? rate : result.rate;
+        if (status == STATUS_OK)
+            rates_add(&rates, (double)n / (round.first - round.begin));
         if (i + 1 >= least_rounds(bench) && seconds_now() - start > cell_seconds(bench))
             break;
     }
+    take_rates(&result, &rates);
     return status == STATUS_OK ? demand_add(bench, &result, &demand, err) : status;
 }
 
@@ -348,6 +372,7 @@ static enum status run_decode(struct bench *bench, const struct cell *cell, stru
     cell_name(cell, result.name);
     decode_demand(bench, batch, (double)n_prompt + (double)most / 2, n_workers, &demand);
     enum status status = demand_prepare(bench, &demand, result.threads, err);
+    struct round_rates rates = {0};
     double start = seconds_now();
     for (size_t i = 0; status == STATUS_OK && i < MAX_ROUNDS; i++) {
         struct round round;
@@ -355,9 +380,10 @@ static enum status run_decode(struct bench *bench, const struct cell *cell, stru
         if (status != STATUS_OK)
             break;
         double rate = (double)(batch * (n_tokens - 1)) / (round.last - round.first);
-        if (i > 0 && rate > result.rate) {
-            result.rate = rate;
-            result.tokens = batch * (n_tokens - 1);
+        if (i > 0) {
+            rates_add(&rates, rate);
+            if (rate >= rates.of[0])
+                result.tokens = batch * (n_tokens - 1);
         }
         /* The first, short round says how many tokens fill a round's time. */
         double wanted = cell_seconds(bench) / 3 * rate / (double)batch;
@@ -366,6 +392,7 @@ static enum status run_decode(struct bench *bench, const struct cell *cell, stru
         if (i >= least_rounds(bench) && seconds_now() - start > cell_seconds(bench))
             break;
     }
+    take_rates(&result, &rates);
     return status == STATUS_OK ? demand_add(bench, &result, &demand, err) : status;
 }
 

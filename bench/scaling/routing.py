@@ -1,0 +1,193 @@
+"""Which replica a request goes to. One class for each way that balancers have of choosing.
+
+A balancer knows what it has sent and what has come back, nothing of what goes on inside a replica.
+`choose` names a replica that has a place left, or None; `sent` and `ended` keep the books.
+"""
+import hashlib
+import heapq
+import math
+
+
+class Loads:
+    """How many requests each replica has, and who has the fewest: the one for longest first."""
+
+    def __init__(self, n, places):
+        self.places = places
+        self.counts = [0] * n
+        self.buckets = [dict.fromkeys(range(n))]
+        self.total, self.low, self.high, self.alive = 0, 0, 0, n
+
+    def move(self, i, by):
+        count = self.counts[i]
+        del self.buckets[count][i]
+        self.total += by
+        self.counts[i] = count = count + by
+        while len(self.buckets) <= count:
+            self.buckets.append({})
+        self.buckets[count][i] = None
+        self.settle(count)
+
+    def settle(self, count):
+        self.low, self.high = min(self.low, count), max(self.high, count)
+        while self.low < self.high and not self.buckets[self.low]:
+            self.low += 1
+        while self.high > self.low and not self.buckets[self.high]:
+            self.high -= 1
+
+    def remove(self, i):
+        count = self.counts[i]
+        del self.buckets[count][i]
+        self.total -= count
+        self.counts[i] = self.places  # looks full
+        self.alive -= 1
+        self.settle(self.high)
+
+    def add(self, i):
+        self.counts[i] = 0
+        self.buckets[0][i] = None
+        self.alive += 1
+        self.settle(0)
+
+    def fewest(self):
+        bucket = self.buckets[self.low]
+        return next(iter(bucket)) if bucket and self.low < self.places else None
+
+    def has_place(self, i):
+        return self.counts[i] < self.places
+
+
+class Router:
+    def __init__(self, n, places, draw):
+        self.loads, self.draw, self.n = Loads(n, places), draw, n
+
+    def sent(self, i, request):
+        self.loads.move(i, 1)
+
+    def ended(self, i, request):
+        self.loads.move(i, -1)
+
+    def lost(self, i):
+        self.loads.remove(i)
+
+    def back(self, i):
+        self.loads.add(i)
+
+
+class Random(Router):
+    def choose(self, request):
+        if self.loads.fewest() is None:
+            return None
+        for _ in range(8 * self.n):
+            i = self.draw.randrange(self.n)
+            if self.loads.has_place(i):
+                return i
+        return self.loads.fewest()
+
+
+class LeastConnections(Router):
+    def choose(self, request):
+        return self.loads.fewest()
+
+
+class PrefixHash(Router):
+    """Consistent hashing of the prompt's beginning with bounded loads, as HAProxy's
+    `hash-type consistent` with `hash-balance-factor`."""
+
+    POINTS = 64  # of each replica on the ring
+    FACTOR = 1.5  # times the mean, at most
+
+    def __init__(self, n, places, draw):
+        super().__init__(n, places, draw)
+        self.ring = sorted((self.hashed(f"replica {i}, {k}"), i)
+                           for i in range(n) for k in range(self.POINTS))
+        self.starts = {}
+
+    @staticmethod
+    def hashed(text):
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+    def start(self, group):
+        found = self.starts.get(group)
+        if found is None:
+            point, low, high = self.hashed(f"prefix {group}"), 0, len(self.ring)
+            while low < high:
+                middle = (low + high) // 2
+                low, high = (middle + 1, high) if self.ring[middle][0] < point else (low, middle)
+            found = self.starts[group] = low
+        return found
+
+    def choose(self, request):
+        if self.loads.fewest() is None:
+            return None
+        most = math.ceil(self.FACTOR * (self.loads.total + 1) / self.loads.alive)
+        at, counts, n = self.start(request.group), self.loads.counts, len(self.ring)
+        most = min(most, self.loads.places)
+        for k in range(n):
+            i = self.ring[(at + k) % n][1]
+            if counts[i] < most:
+                return i
+        return self.loads.fewest()
+
+
+class CacheAware(Router):
+    """As gateways that remember which replica has had which prompt: the one that had most of it,
+    unless loads have come apart; what none has had goes to the one that was given the least."""
+
+    APART, TIMES = 32, 1.5
+    SHARE = 0.3  # of a prompt that must be known
+
+    def __init__(self, n, places, draw):
+        super().__init__(n, places, draw)
+        self.known = {}  # group: {replica: None}, the one that had it last at the end
+        self.given = [0] * n
+        self.least = [(0, i) for i in range(n)]
+        self.gone = set()
+
+    def choose(self, request):
+        fewest = self.loads.fewest()
+        if fewest is None:
+            return None
+        low, high = self.loads.low, self.loads.high
+        if high - low > self.APART and high > self.TIMES * low:
+            return fewest
+        if request.shared >= self.SHARE * request.prompt:
+            for i in reversed(self.known.get(request.group, ())):
+                if self.loads.has_place(i):
+                    return i
+        while self.least:
+            given, i = self.least[0]
+            if i in self.gone or given != self.given[i]:
+                heapq.heappop(self.least)
+            elif self.loads.has_place(i):
+                return i
+            else:
+                break
+        return fewest
+
+    def sent(self, i, request):
+        super().sent(i, request)
+        holders = self.known.setdefault(request.group, {})
+        fresh = request.prompt - (request.shared if i in holders else 0)
+        holders.pop(i, None)
+        holders[i] = None
+        self.given[i] += fresh
+        heapq.heappush(self.least, (self.given[i], i))
+
+    def lost(self, i):
+        super().lost(i)
+        self.gone.add(i)
+        for holders in self.known.values():
+            holders.pop(i, None)
+
+    def back(self, i):
+        super().back(i)
+        self.gone.discard(i)
+        heapq.heappush(self.least, (self.given[i], i))
+
+
+ROUTERS = {
+    "random": Random,
+    "least connections": LeastConnections,
+    "prefix hash": PrefixHash,
+    "cache-aware": CacheAware,
+}
