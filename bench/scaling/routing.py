@@ -57,8 +57,10 @@ class Loads:
 
 
 class Router:
-    def __init__(self, n, places, draw):
-        self.loads, self.draw, self.n = Loads(n, places), draw, n
+    """batch: sequences that a replica runs at once; places: of those and of its line."""
+
+    def __init__(self, n, places, draw, batch=8):
+        self.loads, self.draw, self.n, self.batch = Loads(n, places), draw, n, batch
 
     def sent(self, i, request):
         self.loads.move(i, 1)
@@ -96,8 +98,8 @@ class PrefixHash(Router):
     POINTS = 64  # of each replica on the ring
     FACTOR = 1.5  # times the mean, at most
 
-    def __init__(self, n, places, draw):
-        super().__init__(n, places, draw)
+    def __init__(self, n, places, draw, batch=8):
+        super().__init__(n, places, draw, batch)
         self.ring = sorted((self.hashed(f"replica {i}, {k}"), i)
                            for i in range(n) for k in range(self.POINTS))
         self.starts = {}
@@ -131,13 +133,14 @@ class PrefixHash(Router):
 
 class CacheAware(Router):
     """As gateways that remember which replica has had which prompt: the one that had most of it,
-    unless loads have come apart; what none has had goes to the one that was given the least."""
+    unless loads have come apart by a batch (--balance-abs-threshold); what none has had goes to the
+    one that was given the least."""
 
-    APART, TIMES = 32, 1.5
+    TIMES = 1.5
     SHARE = 0.3  # of a prompt that must be known
 
-    def __init__(self, n, places, draw):
-        super().__init__(n, places, draw)
+    def __init__(self, n, places, draw, batch=8):
+        super().__init__(n, places, draw, batch)
         self.known = {}  # group: {replica: None}, the one that had it last at the end
         self.given = [0] * n
         self.least = [(0, i) for i in range(n)]
@@ -148,7 +151,7 @@ class CacheAware(Router):
         if fewest is None:
             return None
         low, high = self.loads.low, self.loads.high
-        if high - low > self.APART and high > self.TIMES * low:
+        if high - low > self.batch and high > self.TIMES * low:
             return fewest
         if request.shared >= self.SHARE * request.prompt:
             for i in reversed(self.known.get(request.group, ())):

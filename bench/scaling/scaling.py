@@ -102,7 +102,7 @@ def alike(asked):
 def plan_points(rates, o):
     """(name, requests, clients): at the curve's load, at a higher one, and with full batches."""
     mix, places = mix_of(o, o.n), o.n * o.max_batch
-    full = o.n * rates.capacity(o.mix, o.max_batch, HIT)
+    full = o.n * rates.workers * rates.capacity(o.mix, o.max_batch, HIT)
     points = []
     for load in (o.load, 0.9):
         n = max(20, round(o.seconds * load * full))
@@ -110,6 +110,11 @@ def plan_points(rates, o):
     n = 4 * round(o.seconds * full)
     points.append((f"{places} clients without a pause", requests(mix, n, None, o.seed), places))
     return points
+
+
+def plan_rate(rates, o):
+    """Requests a second of the first point, for each replica."""
+    return o.load * rates.workers * rates.capacity(o.mix, o.max_batch, HIT)
 
 
 def measured_point(real, name, asked, clients, o):
@@ -155,8 +160,8 @@ def points(o):
         real.close()
     return {"replicas": o.n, "model": o.model, "how": real.how, "kv_tokens": o.kv_tokens,
             "overhead": min(overheads), "rates": rates_of.from_bench(reports).as_dict(),
-            "points": out, "machine": reports[0]["machine"], "load_average": load_average,
-            "date": datetime.date.today().isoformat()}
+            "points": out, "rate": plan_rate(rough, o), "machine": reports[0]["machine"],
+            "load_average": load_average, "date": datetime.date.today().isoformat()}
 
 
 def print_points(found):
@@ -277,6 +282,7 @@ def main():
         results = merge(o, points=found)
     if "points" in results:
         o.kv_tokens, o.overhead = results["points"]["kv_tokens"], results["points"]["overhead"]
+        o.rate = o.rate or results["points"].get("rate")  # so that the first point is on the curve
         rates = rates_of.from_dict(results["points"]["rates"])
         counts = [n for n in CURVE if n <= 30] if o.quick else CURVE
         if "curve" in wanted:

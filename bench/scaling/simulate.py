@@ -192,7 +192,8 @@ class Simulation:
         self.rates, self.setup, self.requests = rates, setup, requests
         self.replicas = [Replica(i, setup, rates.workers) for i in range(setup.replicas)]
         places = setup.max_batch * rates.workers + setup.max_queue
-        self.router = routing.ROUTERS[setup.routing](setup.replicas, places, random.Random(seed))
+        self.router = routing.ROUTERS[setup.routing](
+            setup.replicas, places, random.Random(seed), setup.max_batch * rates.workers)
         self.waiting = collections.deque()  # at the balancer
         self.events, self.n_events, self.now = [], 0, 0.0
         self.coming = iter(requests)
@@ -371,7 +372,7 @@ def figures(requests, begin, end):
         "first_p99": share(first, 0.99),
         "gap_p50": share(gaps, 0.5),
         "hit": sum(r.cached for r in answered) / prompts if prompts else 0.0,
-        "resumed": sum(r.resumed > 0 for r in came),
+        "resumed": sum(r.resumed > 0 for r in requests),
     }
 
 

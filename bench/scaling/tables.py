@@ -2,6 +2,7 @@
 import html
 import math
 import re
+import textwrap
 
 import report
 
@@ -78,9 +79,10 @@ def measured(found):
             "first token p50", "simulated", "p99", "simulated", "prefix hits", "simulated",
             "refused", "simulated"]
     p = found
-    return (f"{p['date']}, {p['machine']['cpu']}, {p['model']}; {p['how']}; load average "
-            f"{p['load_average']:.1f} before it began (other programs on the same processors: the "
-            f"nearer to 0, the more a comparison says).\n\n{table(head, rows)}")
+    said = (f"{p['date']}, {p['machine']['cpu']}, {p['model']}; {p['how']}; load average "
+            f"{p['load_average']:.1f} before it began (what other programs wanted of the same "
+            "processors: the nearer to 0, the more the comparison says).")
+    return f"{textwrap.fill(said, 100)}\n\n{table(head, rows)}"
 
 
 def curve(found):
