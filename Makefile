@@ -48,7 +48,7 @@ $(if $(filter on,$(E2E)),SMALLMIND_BIN=$(CURDIR)/$(1)/smallmind SMALLMIND_TEST_S
 	$(PYTHON) -m pytest $(SIDE_BY_SIDE) tests/e2e $(SMALLMIND_PYTEST_ARGS))
 endef
 
-.PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster \
+.PHONY: all serve real-model test test-clients test-api test-compat test-page test-tokenizers test-cluster test-traces \
 	asan tsan torture fuzz \
 	lint fmt bench bench-peers scaling package test-package test-docker test-rules manifests test-manifests \
 	install clean help
@@ -124,6 +124,19 @@ build/clients-go/ready: $(wildcard tests/clients/go/*/*)
 test-clients: all build/venv-clients/ready build/clients-js/ready build/clients-go/ready ## the official clients of other APIs, unmodified, against the service
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-clients/bin/python -m pytest \
 		-p no:cacheprovider -p no:warnings tests/clients $(SMALLMIND_PYTEST_ARGS)
+
+# Its modules need a newer Go than Debian 12 has.
+build/otelcol: $(wildcard tests/traces/collector/*)
+	@$(NEED) go
+	@mkdir -p build
+	@( cd tests/traces/collector && go build -o $(CURDIR)/build/otelcol . ) >build/otelcol.log 2>&1 || \
+		{ tail -n 2 build/otelcol.log; echo "no collector can be built: it is left out"; }
+
+test-traces: all build/venv-traces/ready build/otelcol ## spans at a real OpenTelemetry collector, and read by OTLP's official messages
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-traces/bin/python -m pytest \
+		-p no:cacheprovider tests/traces $(SMALLMIND_PYTEST_ARGS)
+	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-traces/bin/python -m pytest \
+		-p no:cacheprovider tests/e2e/test_traces.py $(SMALLMIND_PYTEST_ARGS)
 
 test-compat: all build/venv-compat/ready ## llama.cpp's own tests of its server, fetched, against the service; writes docs/COMPATIBILITY.md
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-compat/bin/python tests/compat/run.py
