@@ -69,10 +69,13 @@ static void note_jobs(struct stream *s)
         note_choice(&record->choices[i], s, i);
     for (size_t i = 0; i < g->n_choices; i++) {
         const struct job *job = g->choices[i].job;
-        if (job->finish == FINISH_ERROR)
-            record->failed = true;
-        else if (job->finish != FINISH_CANCELLED)
+        if (job->finish != FINISH_ERROR && job->finish != FINISH_CANCELLED)
             continue;
+        if (job->finish == FINISH_ERROR && !record->failed) {
+            record->failed = true;
+            if (record->reason[0] == '\0')
+                snprintf(record->reason, sizeof record->reason, "%.255s", job->error.text);
+        }
         if (record->error == NULL)
             record->error = job->finish == FINISH_CANCELLED ? "cancelled" : errors_of_job(job).code;
     }

@@ -199,7 +199,9 @@ static bool set_attribute(struct trace_options *out, const char *name, const cha
         free(name_copy);
         return false;
     }
-    out->resource[out->n_resource++] = (struct trace_attribute){name_copy, copy};
+    struct trace_attribute *added = &out->resource[out->n_resource++];
+    added->name = name_copy;
+    added->value = copy;
     return true;
 }
 

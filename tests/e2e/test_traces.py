@@ -8,7 +8,7 @@ import pytest
 
 import models
 import otlp_server
-from otlp_server import Endpoint, cut, refuse, reject
+from otlp_server import Endpoint, Tree, cut, refuse, reject
 from service import Service, own_port, poll, run_verb, sanitizer
 
 PHASES = ["queue", "prefill", "decode"]
@@ -181,6 +181,21 @@ def test_one_whose_client_leaves_was_cancelled(narrow, endpoint):
         assert tree.root["http.response.status_code"] == 499
         assert tree.root["gen_ai.response.finish_reasons"] == ["cancelled"]
         assert tree.root.end >= max(span.end for span in tree.spans)
+
+
+def test_one_that_the_service_ends_is_an_error_of_its_own(serve):
+    parent = Parent()
+    with Endpoint() as endpoint:
+        service = serve("--otlp-endpoint", endpoint.url, "--drain-seconds", "0",
+                        model=models.slow())
+        with service.busy(parent.headers):
+            service.signal()
+            service.wait()
+        tree = Tree(endpoint.of(parent.trace))  # delivered before the end
+        assert tree.names() == PHASES
+        assert tree.root["gen_ai.response.finish_reasons"] == ["error"]
+        assert tree.root.status["code"] == 2 and tree.root.status["message"]
+        assert tree.root["error.type"] not in ("", "cancelled")
 
 
 # --- who is traced ---
