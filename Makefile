@@ -233,7 +233,7 @@ manifests: build/manifests-bin/ready ## write deploy/kubernetes/base and compone
 
 test-manifests: all build/venv-manifests/ready build/manifests-bin/ready ## deploy/kubernetes: the chart and kustomizations against each other, Kubernetes' schemas, and the program
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-manifests/bin/python -m pytest \
-		-p no:cacheprovider tests/manifests $(SMALLMIND_PYTEST_ARGS)
+		-p no:cacheprovider -rs tests/manifests $(SMALLMIND_PYTEST_ARGS)
 
 test-rules: all ## rules and dashboard: promtool, and a Prometheus that scrapes a service under load
 	@$(NEED) test rules

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from conftest import ADDRESSES, ROOT
+from conftest import ADDRESSES, BATCH, QUEUE, ROOT
 from service import FULL, LIMIT, own_port, poll
 from test_haproxy import ask, bodies, expected, judge, python_client, run_all
 
@@ -36,6 +36,7 @@ class Envoy:
         for address, port in zip(ADDRESSES, ports):
             host, number = address.split(":")
             places[f"{host}, port_value: {number}}}"] = f"127.0.0.1, port_value: {port}}}"
+        assert f"max_connections: {BATCH + QUEUE}}}" in text
         for place, ours in places.items():
             assert text.count(place) == 1, place
             text = text.replace(place, ours)

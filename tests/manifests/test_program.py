@@ -2,6 +2,7 @@
 the end of a pod, and each metric by name that an autoscaler or the endpoint picker reads.
 """
 import re
+import shutil
 import signal
 
 import pytest
@@ -167,6 +168,30 @@ def adapters_names():
         pattern = re.search(r'__name__=~"([^"]+)"', rule["seriesQuery"]).group(1)
         assert rule["metricsQuery"].count("<<.Series>>") == 1
         yield re.compile(pattern)
+
+
+def test_prometheus_takes_every_query(all_objects, tmp_path):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not there (Debian's package prometheus)")
+    rules = yaml.safe_load((KUBERNETES / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
+    places = {"<<.Series>>": "smallmind_requests_queued", "<<.GroupBy>>": "pod",
+              "<<.LabelMatchers>>": 'namespace="llm",pod=~"a|b"'}
+    queries = [rule["seriesQuery"] for rule in rules]
+    for query in (rule["metricsQuery"] for rule in rules):
+        for place, text in places.items():
+            assert query.count(place) == 1
+            query = query.replace(place, text)
+        queries.append(query)
+    queries += [trigger["metadata"]["query"] for objects in all_objects.values()
+                for item in objects if item["kind"] == "ScaledObject"
+                for trigger in item["spec"]["triggers"]]
+    assert len(queries) >= 5
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": [
+        {"record": f"query:{i}", "expr": query} for i, query in enumerate(queries)]}]}))
+    done = rendering.run(promtool, "check", "rules", path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def picker_specs():
