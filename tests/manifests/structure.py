@@ -3,6 +3,7 @@
 A structural schema drops fields that it does not name; here such a field is an error, as it is a
 word that was meant to do something.
 """
+import functools
 import json
 import pathlib
 import shutil
@@ -53,17 +54,22 @@ class Loader(yaml.SafeLoader):
 Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)
 
 
+@functools.lru_cache
+def module_folder(module):
+    """Where its files lie, or None where it cannot be had."""
+    if shutil.which("go") is None:
+        return None
+    done = subprocess.run(["go", "mod", "download", "-json", module], cwd="/", capture_output=True,
+                          text=True)
+    return pathlib.Path(json.loads(done.stdout)["Dir"]) if done.returncode == 0 else None
+
+
 def files():
     """(module, path or None) of each definition, out of the modules' own files."""
     for line in LIST.read_text().splitlines():
         module, inside = line.split()
-        path = None
-        if shutil.which("go"):
-            done = subprocess.run(["go", "mod", "download", "-json", module], cwd="/",
-                                  capture_output=True, text=True)
-            if done.returncode == 0:
-                path = pathlib.Path(json.loads(done.stdout)["Dir"]) / inside
-        yield module, path
+        folder = module_folder(module)
+        yield module, folder and folder / inside
 
 
 def definitions():

@@ -132,6 +132,28 @@ def test_the_gateways_names_meet(objects):
         assert yaml.safe_load(text) == yaml.safe_load((CHART / "files" / "picker.yaml").read_text())
 
 
+def test_the_picker_knows_every_word():
+    """Its kinds of plugins, and an engine's fields, in the sources of the very version."""
+    image = yaml.safe_load((CHART / "values.yaml").read_text())["gateway"]["picker"]["image"]
+    module = "sigs.k8s.io/gateway-api-inference-extension@" + image.split(":")[-1]
+    assert module in structure.LIST.read_text()
+    folder = structure.module_folder(module)
+    if folder is None:
+        pytest.skip(f"{module} cannot be had")
+    source = "".join(path.read_text() for path in (folder / "pkg" / "epp").rglob("*.go")
+                     if not path.name.endswith("_test.go"))
+    config = yaml.safe_load((CHART / "files" / "picker.yaml").read_text())
+    for plugin in config["plugins"]:
+        assert f'= "{plugin["type"]}"' in source
+        for name, value in plugin.get("parameters", {}).items():
+            assert f'`json:"{name}' in source
+            for engine in value if name == "engineConfigs" else []:
+                assert all(f'`json:"{field}' in source for field in engine)
+    types = {plugin["type"] for plugin in config["plugins"]}
+    for profile in config["schedulingProfiles"]:
+        assert {use["pluginRef"] for use in profile["plugins"]} <= types
+
+
 def test_pods_are_confined(objects):
     for item, spec in pods(objects):
         user = 10001 if item is the(objects, "Deployment") else 65532
