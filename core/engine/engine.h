@@ -52,7 +52,7 @@ enum status engine_vocabulary(struct engine *engine, const struct vocabulary **o
                               struct error *err);
 
 /* Before it is submitted: takes the tokens of its answer that another run has made (n_given), but
- * for the last, which is drawn again: where that is another one, the job ends with an error. Any
+ * for the last. Each is drawn again: where another one comes, the job ends with an error. Any
  * thread; work for each token, so not on one that must not wait. STATUS_INVALID: no run of it can
  * have made them; param is the native API's resume_tokens. The job is not to be submitted then. */
 enum status engine_resume(struct engine *engine, struct job *job, struct error *err);

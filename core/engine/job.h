@@ -75,7 +75,7 @@ struct job {
     bool ignore_eos;
     bool keep_stop;  /* the stop string that ends the text stays in it */
     size_t n_given;  /* tokens of its answer that another run of it has made: they stand after the
-                        prompt, are read like it, and the last of them is drawn again */
+                        prompt and are read like it, and each must be what is drawn there */
     size_t n_common; /* prompt tokens that others are likely to begin with, as with a system prompt;
                         0: none are known of */
     bool no_cache;   /* the prompt is computed anew, whatever the prefix cache has */
@@ -132,6 +132,7 @@ struct job {
     /* --- the engine's own --- */
     struct job *next;    /* in the queue */
     bool begun;          /* engine_resume has taken the tokens given */
+    size_t n_checked;    /* of those taken: this run has drawn them too */
     char *stop_memory;   /* what job_stop_bytes hands out */
     uint64_t ticket;     /* its place in the order of arrival */
     unsigned overtaken;  /* times a later job went first */
@@ -180,6 +181,17 @@ char *job_stop_bytes(struct job *job);
 static inline size_t job_n_resumed(const struct job *job)
 {
     return job->n_given > 0 ? job->n_given - 1 : 0;
+}
+
+/* The first position whose next token was given and is yet to be drawn; SIZE_MAX: there is none. */
+static inline size_t job_check_from(const struct job *job)
+{
+    return job->n_checked < job_n_resumed(job) ? job->n_prompt - 1 + job->n_checked : SIZE_MAX;
+}
+
+static inline bool job_checks(const struct job *job, size_t position)
+{
+    return position >= job_check_from(job) && position + 1 < job->n_prompt + job_n_resumed(job);
 }
 
 /* When the first token is ready or the job final: whether the record of the prompt's token i is

@@ -25,13 +25,10 @@ static enum status check(const struct job *job, const struct tokenizer *tokenize
     return STATUS_OK;
 }
 
-enum status resume_take(struct job *job, const struct tokenizer *tokenizer, struct error *err)
+/* guide: at the beginning of the text; NULL: any text will do. */
+static enum status take(struct job *job, const struct tokenizer *tokenizer, struct guide *guide,
+                        struct error *err)
 {
-    if (job->n_given > job->max_tokens)
-        return error_set_param(err, STATUS_INVALID, field,
-                               "%s holds %zu tokens, and the answer may have %zu", field,
-                               job->n_given, job->max_tokens);
-    output_begin(job);
     for (size_t i = 0; i < job->n_given; i++) {
         const int32_t id = job->prompt[job->n_prompt + i];
         enum status status = check(job, tokenizer, i, err);
@@ -39,7 +36,7 @@ enum status resume_take(struct job *job, const struct tokenizer *tokenizer, stru
             return status;
         if (i + 1 == job->n_given)
             break;
-        if (job->grammar != NULL && (guide_must_end(job->guide) || !guide_take(job->guide, id)))
+        if (guide != NULL && (guide_must_end(guide) || !guide_take(guide, id)))
             return error_set_param(err, STATUS_INVALID, field,
                                    "%s[%zu] is %d, which cannot come there in the form that was "
                                    "asked for",
@@ -50,17 +47,42 @@ enum status resume_take(struct job *job, const struct tokenizer *tokenizer, stru
                                    "%s[%zu]",
                                    field, field, i);
     }
+    return STATUS_OK;
+}
+
+enum status resume_take(struct job *job, const struct tokenizer *tokenizer, struct error *err)
+{
+    if (job->n_given > job->max_tokens)
+        return error_set_param(err, STATUS_INVALID, field,
+                               "%s holds %zu tokens, and the answer may have %zu", field,
+                               job->n_given, job->max_tokens);
+    /* The job's own stays at the beginning: the worker follows the tokens with it once more. */
+    struct guide *guide = NULL;
+    enum status status =
+        job->grammar != NULL ? guide_create_like(&guide, job->guide, err) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
+    output_begin(job);
+    status = take(job, tokenizer, guide, err);
+    guide_destroy(guide);
+    if (status != STATUS_OK)
+        return status;
     job->n_completion = job->n_tokens;
     atomic_store_explicit(&job->n_ready, output_n_ready(job), memory_order_relaxed);
     job->begun = true;
     return STATUS_OK;
 }
 
-void resume_refuse_last(struct job *job, int32_t sample)
+void resume_refuse(struct job *job, size_t i, int32_t drawn)
 {
-    const size_t i = job->n_given - 1;
-    error_set_param(&job->error, STATUS_INVALID, field,
-                    "%s[%zu] is %d, and this request's answer has %d there: they are another "
-                    "request's, another model's, or changed",
-                    field, i, (int)job->prompt[job->n_prompt + i], (int)sample);
+    static const char why[] = "they are another request's, another model's, or changed";
+    const int given = (int)job->prompt[job->n_prompt + i];
+    if (drawn == TOKEN_NONE)
+        error_set_param(&job->error, STATUS_INVALID, field,
+                        "%s[%zu] is %d, and this request's answer ends before it: %s", field, i,
+                        given, why);
+    else
+        error_set_param(&job->error, STATUS_INVALID, field,
+                        "%s[%zu] is %d, and this request's answer has %d there: %s", field, i,
+                        given, (int)drawn, why);
 }

@@ -135,8 +135,9 @@ struct step_tokens { /* of one step */
     size_t n_forced; /* besides the one of each decoding sequence: what grammars go on with */
 };
 
-/* The positions are there already. The logits that are asked for: to draw the next token, and of
- * the prompt from n_known on, whose next tokens' log-probabilities are wanted; likewise vectors. */
+/* The positions are there already. The logits that are asked for: to draw the next token, or a
+ * given one again, and of the prompt from n_known on, whose next tokens' log-probabilities are
+ * wanted; likewise vectors. */
 static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_known)
 {
     const size_t first = slot->kv.n_positions;
@@ -145,7 +146,8 @@ static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_kno
     const bool encoder = w->setup->model->shape.encoder;
     slot->n_rows = n;
     for (size_t i = first; i < first + n; i++) {
-        bool wants = i + 1 == slot->n_tokens || (i >= n_known && i + 1 < slot->job->n_prompt);
+        bool wants = i + 1 == slot->n_tokens || job_checks(slot->job, i) ||
+                     (i >= n_known && i + 1 < slot->job->n_prompt);
         struct row row = {.token = slot->tokens[i],
                           .position = (uint32_t)i,
                           .length = encoder ? (uint32_t)slot->n_tokens : 0,
@@ -154,7 +156,7 @@ static void add_rows(struct worker *w, struct slot *slot, size_t n, size_t n_kno
                           .wants_vector = vector && i >= n_known && step_wants_vector(w, slot, i)};
         w->rows[w->n_rows++] = row;
         if (row.wants_logits)
-            w->wanted[w->n_wanted++] = (struct wanted){number, (uint32_t)i};
+            w->wanted[w->n_wanted++] = (struct wanted){number, (uint32_t)i, TOKEN_NONE};
         if (row.wants_vector)
             w->pooled[w->n_pooled++] = (struct pooled){number};
     }
@@ -223,6 +225,15 @@ static size_t count_new(struct job *job, size_t n_positions)
     return n_new;
 }
 
+/* The first position from which on a job wants the logits of every row that it reads; SIZE_MAX:
+ * only the last one's. */
+static size_t logits_from(const struct job *job)
+{
+    const size_t score_from = job_wants_prompt_logprobs(job) ? job->n_counted : SIZE_MAX;
+    const size_t check_from = job_check_from(job);
+    return score_from < check_from ? score_from : check_from;
+}
+
 /* The next of the tokens that sequence i was placed with, at most so many; returns how many, for
  * the counters. */
 static struct step_tokens read_given(struct worker *w, size_t i, size_t most, uint64_t now)
@@ -237,11 +248,11 @@ static struct step_tokens read_given(struct worker *w, size_t i, size_t most, ui
     count(&w->counters.prompt_cached, n_found);
     job->n_cached += n_found;
     size_t left = slot->n_given - slot->kv.n_positions, n = left < most ? left : most;
-    size_t n_known = job->pooling != POOLING_NONE ? job->n_counted : job->n_prompt;
-    if (job_wants_prompt_logprobs(job)) {
-        n_known = job->n_counted;
-        size_t n_again = n_known > slot->kv.n_positions ? n_known - slot->kv.n_positions : 0;
-        size_t n_most = n_again + logits_left(w, i);
+    const bool scores = job_wants_prompt_logprobs(job) || job->pooling != POOLING_NONE;
+    const size_t n_known = scores ? job->n_counted : job->n_prompt, first = logits_from(job);
+    if (first != SIZE_MAX) {
+        size_t n_before = first > slot->kv.n_positions ? first - slot->kv.n_positions : 0;
+        size_t n_most = n_before + logits_left(w, i);
         n = n < n_most ? n : n_most;
     }
     n = kv_room(w->kv, &slot->kv, n);

@@ -3,7 +3,9 @@
  * First the masks of those whose texts keep to a grammar, then all draws: any thread of the team,
  * with its own sampler and scratch. Taking: the worker's thread. What a grammar leaves no choice
  * about is not drawn; it comes as one token after the other, at once where no log-probabilities are
- * wanted, and its positions are computed together in the next step.
+ * wanted, and its positions are computed together in the next step. Tokens that were given with a
+ * request are drawn again, many in one step: in any order, but for texts that keep to a grammar,
+ * which one thread follows from token to token.
  */
 #include "engine/output.h"
 #include "engine/resume.h"
@@ -42,23 +44,36 @@ static bool wants_logprobs(const struct job *job)
 
 /* --- masks --- */
 
-/* The token that must come, or a mask of those that may. */
-static void guide(struct worker *w, struct slot *slot, unsigned rank)
+/* The token that must come after n of the answer; GUIDE_NONE: a mask of those that may. */
+static int32_t guide(struct worker *w, struct slot *slot, size_t n, unsigned rank)
 {
     struct job *job = slot->job;
-    const bool too_early = job->n_completion < job->min_tokens;
-    slot->sample = guide_forced(job->guide);
-    slot->certain = slot->sample != GUIDE_NONE;
-    if (!slot->certain)
+    const bool too_early = n < job->min_tokens;
+    const int32_t forced = guide_forced(job->guide);
+    if (forced == GUIDE_NONE)
         guide_mask(job->guide, w->masks.scratch[rank], too_early || job->ignore_eos, too_early,
                    worker_mask(w, slot));
+    return forced;
+}
+
+static void guide_sample(struct worker *w, struct slot *slot, unsigned rank)
+{
+    slot->sample = guide(w, slot, slot->job->n_tokens, rank);
+    slot->certain = slot->sample != GUIDE_NONE;
 }
 
 static void guide_chunk(void *arg, size_t phase, size_t i, unsigned rank)
 {
     struct worker *w = arg;
     (void)phase;
-    guide(w, &w->slots[w->masks.guided[i]], rank);
+    guide_sample(w, &w->slots[w->masks.guided[i]], rank);
+}
+
+/* Whether the draws of a text depend on each other in this step: its grammar follows given tokens.
+ */
+static bool is_in_order(const struct job *job)
+{
+    return job->grammar != NULL && job_check_from(job) != SIZE_MAX;
 }
 
 /* The wait is the recorder's own. */
@@ -90,7 +105,8 @@ void step_mask(struct worker *w)
     size_t n = 0;
     for (size_t i = 0; i < w->n_wanted; i++) {
         struct slot *slot = &w->slots[w->wanted[i].slot];
-        if (slot->job->grammar != NULL && is_sample(w, &w->wanted[i]) && draws(slot))
+        if (slot->job->grammar != NULL && !is_in_order(slot->job) && is_sample(w, &w->wanted[i]) &&
+            draws(slot))
             w->masks.guided[n++] = w->wanted[i].slot;
     }
     if (n == 0)
@@ -102,48 +118,55 @@ void step_mask(struct worker *w)
 
 /* --- the draws --- */
 
+struct draw {        /* of a text's next token */
+    size_t n_before; /* tokens of the answer */
+    int32_t id;      /* the result */
+    bool certain;    /* the grammar left no choice about it; set before where that is known */
+    struct error *err;
+};
+
 /* Until what comes leaves room for the rest of the text; after some tries that rest, in its
  * shortest form. STATUS_INVALID: nothing may come any more, or nothing completes the text. */
 static enum status draw_guided(struct worker *w, struct slot *slot, struct sampler *sampler,
-                               const float *logits)
+                               const float *logits, struct draw *d)
 {
     struct job *job = slot->job;
-    const size_t n_left = job->max_tokens - job->n_tokens - 1;
+    const size_t n_left = job->max_tokens - d->n_before - 1;
     if (guide_is_too_ambiguous(job->guide))
         return STATUS_INVALID;
     for (int i = 0; i < DRAWS; i++) {
-        int32_t *id = &slot->sample;
         enum status status =
-            sampler_draw_among(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens,
-                               worker_mask(w, slot), id, &job->error);
+            sampler_draw_among(sampler, logits, &job->sampling, slot->tokens,
+                               job->n_prompt + d->n_before, worker_mask(w, slot), &d->id, d->err);
         if (status == STATUS_INVALID && i > 0)
             break;
-        if (status != STATUS_OK || guide_is_end(job->guide, *id) ||
-            guide_fits(job->guide, *id, n_left))
+        if (status != STATUS_OK || guide_is_end(job->guide, d->id) ||
+            guide_fits(job->guide, d->id, n_left))
             return status;
-        worker_mask(w, slot)[*id / 64] &= ~((uint64_t)1 << *id % 64);
+        worker_mask(w, slot)[d->id / 64] &= ~((uint64_t)1 << d->id % 64);
     }
     if (guide_may_end(job->guide))
         return STATUS_INVALID;
     const int32_t next = guide_completion(job->guide);
     if (next == GUIDE_NONE)
         return STATUS_INVALID;
-    slot->sample = next;
-    slot->certain = true;
+    d->id = next;
+    d->certain = true;
     return STATUS_OK;
 }
 
-static enum status draw(struct worker *w, struct slot *slot, struct sampler *sampler, float *logits)
+static enum status draw(struct worker *w, struct slot *slot, struct sampler *sampler, float *logits,
+                        struct draw *d)
 {
     struct job *job = slot->job;
     if (job->grammar != NULL)
-        return slot->certain ? sampler_check(sampler, logits, &job->error)
-                             : draw_guided(w, slot, sampler, logits);
+        return d->certain ? sampler_check(sampler, logits, d->err)
+                          : draw_guided(w, slot, sampler, logits, d);
     const struct sampler_ids ends[] = {{w->setup->end_ids, w->setup->n_end_ids},
                                        {job->stop_ids, job->n_stop_ids}};
-    size_t n_banned = job->n_completion < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
-    return sampler_draw(sampler, logits, &job->sampling, slot->tokens, slot->n_tokens, ends,
-                        n_banned, &slot->sample, &job->error);
+    size_t n_banned = d->n_before < job->min_tokens ? 2 : job->ignore_eos ? 1 : 0;
+    return sampler_draw(sampler, logits, &job->sampling, slot->tokens, job->n_prompt + d->n_before,
+                        ends, n_banned, &d->id, d->err);
 }
 
 /* Nothing may come any more: the end, where the text may end there. */
@@ -227,25 +250,40 @@ static void record_prompt(struct worker *w, struct slot *slot, size_t next, stru
         record->logprob = NAN; /* step_take_samples ends the sequence */
 }
 
-/* The i-th logits that are wanted; any thread of the team, with its own sampler. */
-static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
+/* What comes at the place of a token that was given. False: another one. */
+static bool check_given(struct worker *w, struct wanted *wanted, unsigned rank, float *logits)
 {
-    struct worker *w = arg;
-    struct sampler *sampler = w->samplers[rank];
-    const struct wanted *wanted = &w->wanted[i];
     struct slot *slot = &w->slots[wanted->slot];
     struct job *job = slot->job;
-    float *logits = forward_logits(w->forward, i);
-    (void)phase;
-    if (!is_sample(w, wanted)) {
-        record_prompt(w, slot, wanted->position + 1, sampler, logits);
-        return;
+    const int32_t given = slot->tokens[wanted->position + 1];
+    struct error ignored;
+    struct draw d = {.n_before = wanted->position + 1 - job->n_prompt, .err = &ignored};
+    if (job->grammar != NULL) {
+        d.id = guide(w, slot, d.n_before, rank);
+        d.certain = d.id != GUIDE_NONE;
     }
+    enum status status = draw(w, slot, w->samplers[rank], logits, &d);
+    wanted->drawn = status == STATUS_OK ? d.id : TOKEN_NONE;
+    return wanted->drawn == given && (job->grammar == NULL || guide_take(job->guide, given));
+}
+
+static void draw_sample(struct worker *w, struct slot *slot, unsigned rank, float *logits)
+{
+    struct job *job = slot->job;
+    struct sampler *sampler = w->samplers[rank];
     slot->sampled = false;
     slot->n_followers = 0;
     if (!draws(slot))
         return;
-    enum status status = draw(w, slot, sampler, logits);
+    if (is_in_order(job))
+        guide_sample(w, slot, rank);
+    struct draw d = {.n_before = job->n_tokens,
+                     .id = slot->sample,
+                     .certain = job->grammar != NULL && slot->certain,
+                     .err = &job->error};
+    enum status status = draw(w, slot, sampler, logits, &d);
+    slot->sample = d.id;
+    slot->certain = d.certain;
     slot->sampled = status == STATUS_OK;
     if (status != STATUS_OK) {
         slot->finish = FINISH_ERROR;
@@ -257,6 +295,35 @@ static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
         record_sample(w, slot, sampler, logits);
     if (job->grammar != NULL)
         follow(slot);
+}
+
+/* What the i-th logits are wanted for. False: nothing after it can come to the same text. */
+static bool use_logits(struct worker *w, size_t i, unsigned rank)
+{
+    struct wanted *wanted = &w->wanted[i];
+    struct slot *slot = &w->slots[wanted->slot];
+    float *logits = forward_logits(w->forward, i);
+    if (is_sample(w, wanted))
+        draw_sample(w, slot, rank, logits);
+    else if (job_checks(slot->job, wanted->position))
+        return check_given(w, wanted, rank, logits);
+    else
+        record_prompt(w, slot, wanted->position + 1, w->samplers[rank], logits);
+    return true;
+}
+
+/* The i-th logits that are wanted, or all of a text whose draws depend on each other; any thread of
+ * the team, with its own sampler. */
+static void sample_chunk(void *arg, size_t phase, size_t i, unsigned rank)
+{
+    struct worker *w = arg;
+    const uint32_t slot = w->wanted[i].slot;
+    const bool in_order = is_in_order(w->slots[slot].job);
+    (void)phase;
+    if (in_order && i > 0 && w->wanted[i - 1].slot == slot)
+        return; /* with the first of them */
+    while (use_logits(w, i++, rank) && in_order && i < w->n_wanted && w->wanted[i].slot == slot)
+        continue;
 }
 
 void step_sample(struct worker *w)
@@ -301,10 +368,38 @@ static void take_tokens(struct worker *w, struct slot *slot)
                           memory_order_relaxed);
 }
 
-/* Whether the sample is one that the request gave, as another run had made it. */
+/* The sample stands for the last of the tokens that the request gave. */
 static bool is_given(const struct slot *slot)
 {
     return slot->job->n_given > 0 && slot->job->n_tokens + 1 == slot->job->n_given;
+}
+
+static void refuse_given(struct slot *slot, size_t i, int32_t drawn)
+{
+    resume_refuse(slot->job, i, drawn);
+    slot->finish = FINISH_ERROR;
+    output_end(slot->job);
+}
+
+/* One of the tokens given before the last: the text goes on with it only where it is drawn here. */
+static void take_check(struct worker *w, struct slot *slot, size_t i)
+{
+    struct job *job = slot->job;
+    const struct wanted *wanted = &w->wanted[i];
+    const size_t k = wanted->position + 1 - job->n_prompt;
+    if (slot->finish != FINISH_NONE)
+        return;
+    if (wanted->drawn == slot->tokens[wanted->position + 1]) {
+        job->n_checked = k + 1;
+        return;
+    }
+    if (wanted->drawn == TOKEN_NONE &&
+        sampler_check(w->samplers[0], forward_logits(w->forward, i), &job->error) != STATUS_OK) {
+        slot->finish = FINISH_ERROR;
+        output_end(job);
+        return;
+    }
+    refuse_given(slot, k, wanted->drawn);
 }
 
 static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
@@ -315,9 +410,7 @@ static void take_sample(struct worker *w, struct slot *slot, uint64_t now)
         return;
     }
     if (is_given(slot) && slot->sample != slot->tokens[slot->n_tokens]) {
-        resume_refuse_last(job, slot->sample);
-        slot->finish = FINISH_ERROR;
-        output_end(job);
+        refuse_given(slot, job->n_tokens, slot->sample);
         return;
     }
     if (job->read_ns == 0)
@@ -349,6 +442,8 @@ void step_take_samples(struct worker *w, uint64_t now)
         size_t next = w->wanted[i].position + 1;
         if (is_sample(w, &w->wanted[i]))
             take_sample(w, slot, now);
+        else if (next >= slot->job->n_prompt)
+            take_check(w, slot, i);
         else if (slot->finish == FINISH_NONE && isnan(slot->job->prompt_logprobs[next].logprob) &&
                  sampler_check(w->samplers[0], forward_logits(w->forward, i), &slot->job->error))
             slot->finish = FINISH_ERROR;

@@ -264,11 +264,13 @@ static size_t given_of(const struct job *job)
 }
 
 /* How many of them the prefix cache may give. Where all of the prompt must be computed for the job,
- * those it was before a preemption. */
+ * those it was before a preemption; and none from which a given token is yet to be drawn. */
 static size_t shared_max(const struct job *job)
 {
-    bool anew = job->no_cache || job_wants_prompt_logprobs(job) || job_pools_all(job);
-    return anew && job->n_counted < job->n_prompt ? job->n_counted : SIZE_MAX;
+    const bool anew = job->no_cache || job_wants_prompt_logprobs(job) || job_pools_all(job);
+    const size_t n = anew && job->n_counted < job->n_prompt ? job->n_counted : SIZE_MAX;
+    const size_t check_from = job_check_from(job);
+    return n < check_from ? n : check_from;
 }
 
 void worker_limit(struct worker *w, size_t n)

@@ -39,9 +39,10 @@ struct slot { /* the place of one running sequence */
         left_tokens; /* still to read, still to make at most; for forecasts */
 };
 
-struct wanted { /* logits of one row of this step: a sample, or the log-probability of the prompt's
-                   next token */
+struct wanted { /* logits of one row of this step: a sample, what a given token is compared with, or
+                   the log-probability of the prompt's next token */
     uint32_t slot, position;
+    int32_t drawn; /* instead of a given token; TOKEN_NONE: none can be */
 };
 
 struct pooled { /* the vector of one row of this step */

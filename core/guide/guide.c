@@ -45,6 +45,20 @@ enum status guide_create(struct guide **out, const struct grammar *grammar, stru
     return STATUS_OK;
 }
 
+enum status guide_create_like(struct guide **out, const struct guide *other, struct error *err)
+{
+    struct guide *g;
+    enum status status = guide_create(&g, other->grammar, err);
+    if (status != STATUS_OK)
+        return status;
+    struct matcher *own = g->matcher;
+    *g = *other;
+    g->matcher = own;
+    g->closed = false;
+    *out = g;
+    return STATUS_OK;
+}
+
 void guide_destroy(struct guide *g)
 {
     if (g == NULL)

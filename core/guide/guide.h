@@ -36,6 +36,8 @@ enum { GUIDE_SHOWN_MAX = 64, GUIDE_NONE = TOKEN_NONE };
 
 /* STATUS_NO_MEMORY. */
 enum status guide_create(struct guide **out, const struct grammar *grammar, struct error *err);
+/* Another one of the same text, that stands at its beginning; other has begun. */
+enum status guide_create_like(struct guide **out, const struct guide *other, struct error *err);
 void guide_destroy(struct guide *guide); /* takes NULL */
 
 /* Before the first token: the text has so many at most. STATUS_INVALID: no token can begin it. */

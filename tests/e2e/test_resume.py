@@ -149,6 +149,24 @@ def test_tokens_that_are_not_the_requests_are_found_out(service):
         assert f"resume_tokens[{n - 1}]" in error["message"]
 
 
+@pytest.mark.parametrize("kind", ["plain", "greedy", "penalties", "schema"])
+def test_a_changed_token_is_found_wherever_it_stands(replicas, kind):
+    first, other = replicas
+    fields = dict(dict(prompt=STORY, max_tokens=24), **KINDS[kind])
+    tokens = whole(first, **fields)[0]["tokens"]
+    n_drawn = 0
+    for i, token in enumerate(tokens):
+        given = tokens[:i] + [token + 1 if token < 300 else 262] + tokens[i + 1:]
+        for replica in replicas:  # the first one's cache has the right ones
+            error = refusal(replica, str(len(tokens)), dict(fields, resume_tokens=given))
+            assert error["param"] == "resume_tokens"
+            # A form may show a token after it that cannot follow any more.
+            place = int(error["message"].split("[")[1].split("]")[0])
+            assert place == i or (kind == "schema" and place > i), error
+            n_drawn += "this request's answer has" in error["message"]
+    assert n_drawn == 2 * len(tokens) or kind == "schema"
+
+
 def test_another_model_or_arithmetic_is_409(serve):
     service, other = serve(), serve("--kv-type", "f32")
     print_of = service.wait_for_fingerprint()
