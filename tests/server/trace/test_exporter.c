@@ -71,17 +71,23 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static void open_endpoint(const char *const *script)
+/* A port that refuses connections until it is listened on. */
+static void take_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof address;
     memset(&endpoint, 0, sizeof endpoint);
-    endpoint.script = script;
     endpoint.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(endpoint.fd, (struct sockaddr *)&address, n), 0);
     ck_assert_int_eq(getsockname(endpoint.fd, (struct sockaddr *)&address, &n), 0);
-    ck_assert_int_eq(listen(endpoint.fd, 8), 0);
     endpoint.port = ntohs(address.sin_port);
+}
+
+static void open_endpoint(const char *const *script)
+{
+    take_port();
+    endpoint.script = script;
+    ck_assert_int_eq(listen(endpoint.fd, 8), 0);
     ck_assert_int_eq(pthread_create(&endpoint.thread, NULL, serve, NULL), 0);
 }
 
@@ -291,15 +297,14 @@ START_TEST(the_end_does_not_wait_for_who_is_not_there)
 {
     const struct trace_pace slow = {
         .backoff_ms = 3600000, .backoff_max_ms = 3600000, .give_up_ms = 3600000};
-    open_endpoint((const char *const[]){NULL});
-    const unsigned port = endpoint.port;
-    close_endpoint();
-    struct trace_exporter *x = open_exporter(port, &slow);
+    take_port();
+    struct trace_exporter *x = open_exporter(endpoint.port, &slow);
     trace_exporter_put(x, make(0));
     settled(x, 0, 1); /* it waits for an hour now */
     for (int i = 0; i < 600; i++)
         trace_exporter_put(x, make(0));
     trace_exporter_destroy(x, 3600000);
+    close(endpoint.fd);
 }
 END_TEST
 
