@@ -1,6 +1,8 @@
 """What manifests ask of the program, asked of the program: its flags, the routes that are probed,
 the end of a pod, and each metric by name that an autoscaler or the endpoint picker reads.
 """
+import ctypes
+import os
 import re
 import shutil
 import signal
@@ -10,6 +12,7 @@ import yaml
 
 import models
 import rendering
+from pull_server import File, Server
 from rendering import CHART, KUBERNETES, OVERLAYS, VALUES, read, template
 from service import Service, poll, run_verb
 
@@ -74,6 +77,52 @@ def test_the_program_takes_every_flag(all_objects, tmp_path):
                                                   "SMALLMIND_MODELS_DIR": str(tmp_path)})
             # Its name is understood; what is not here is the network.
             assert done.returncode == 1, (name, done.stderr)
+
+
+def read_only(folder):
+    """For Popen: the folder is mounted so that not even root may write, as a pod's volume is."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    place, private, bind, read = str(folder).encode(), 1 << 18 | 1 << 14, 1 << 12, 1 << 5 | 1
+
+    def before():
+        for call in (lambda: libc.unshare(0x20000),
+                     lambda: libc.mount(b"none", b"/", None, private, None),
+                     lambda: libc.mount(place, place, None, bind, None),
+                     lambda: libc.mount(b"none", place, None, bind | read, None)):
+            if call() != 0:
+                raise OSError(ctypes.get_errno(), "mount")
+
+    return before
+
+
+@pytest.mark.parametrize("reference", ("hf:own/repo/sub/model-Q4_0.gguf", "hf:own/repo:Q4_0"))
+def test_what_an_init_container_pulls_is_served(kustomize, tmp_path, reference):
+    """Out of a volume that the server may only read, and without the network."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a mount that is read-only")
+    spec = pod_of(read(kustomize(KUBERNETES / "overlays" / "pulled")))
+    init, main = spec["initContainers"][0], spec["containers"][0]
+    data, path = models.fixture("llama256.Q4_0.gguf").read_bytes(), "sub/model-Q4_0.gguf"
+    hub, volume = Server(), tmp_path / "volume"
+    volume.mkdir()
+    try:
+        hub.put_tree({path: File(data)})
+        hub.put_hub(path, File(data))
+        env = {"SMALLMIND_MODELS_DIR": str(volume), "HF_ENDPOINT": hub.url, "HF_TOKEN": ""}
+        for said in (b"got whole", b"there already"):  # a container that is started again
+            done = run_verb(init["args"][0], reference, env=env)
+            assert done.returncode == 0 and said in done.stderr, done.stderr
+    finally:
+        hub.close()
+    flags = [flag for flag in main["args"][1:]
+             if not flag.startswith(("--model=", "--api-key-file="))]
+    service = Service(*flags, model=reference, env=env, preexec_fn=read_only(volume))
+    try:
+        assert service.answer(prompt="Once", max_tokens=3)["text"] is not None
+        with pytest.raises(OSError):
+            open(f"/proc/{service.pid}/root{volume}/x", "w")
+    finally:
+        service.kill()
 
 
 class Pod(Service):

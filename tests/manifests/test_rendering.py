@@ -89,6 +89,17 @@ def test_kustomize_and_helm_make_the_same(helm, kustomize, folder):
         assert ours[key] == charts[key], key
 
 
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_kubectls_own_kustomize_makes_the_same(folder):
+    """It is an older one, and what `kubectl apply -k` uses."""
+    alone, part = rendering.program("kustomize"), rendering.program("kubectl")
+    if alone is None or part is None:
+        pytest.skip("needs kustomize and kubectl both")
+    ours = rendering.run(part, "kustomize", KUBERNETES / folder)
+    assert ours.returncode == 0, ours.stderr
+    assert read(ours.stdout) == read(rendering.kustomize(KUBERNETES / folder))
+
+
 def test_the_namespace_of_an_overlay_reaches_its_queries(kustomize, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
