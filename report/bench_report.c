@@ -18,6 +18,12 @@ const char *const bench_kind_names[BENCH_KINDS] = {
     [BENCH_KERNEL] = "kernel",
 };
 
+static const char *const bound_names[BOUNDS] = {
+    [BOUND_UNSAID] = "",
+    [BOUND_BANDWIDTH] = "bandwidth",
+    [BOUND_ARITHMETIC] = "arithmetic",
+};
+
 /* The names of a unit's rate, limit and median. */
 static const struct {
     const char *rate, *limit, *median;
@@ -49,6 +55,8 @@ static void put_result(struct json_writer *w, const struct bench_result *r)
         put_real(w, ",", unit_names[r->unit].median, r->median);
     put_real(w, ",", unit_names[r->unit].limit, r->limit);
     put_real(w, ",", "fraction", bench_fraction(r));
+    if (r->bound != BOUND_UNSAID)
+        json_name_text(w, ",", "bound", bound_names[r->bound]);
     json_raw(w, "}");
 }
 
@@ -125,13 +133,17 @@ static size_t get_count(const cJSON *object, const char *name)
 
 static enum status read_result(struct bench_result *out, const cJSON *row, struct error *err)
 {
-    char kind[16];
+    char kind[16], bound[16] = "";
     struct bench_result r = {.kind = BENCH_KINDS, .unit = BENCH_UNITS};
     if (!get_text(row, "kind", kind, sizeof kind))
         return lacks("kind", err);
     if (!get_text(row, "name", r.name, sizeof r.name))
         return lacks("name", err);
     get_text(row, "shape", r.shape, sizeof r.shape);
+    get_text(row, "bound", bound, sizeof bound);
+    for (int i = 0; i < BOUNDS; i++)
+        if (strcmp(bound, bound_names[i]) == 0)
+            r.bound = (enum bench_bound)i;
     for (int i = 0; i < BENCH_KINDS; i++)
         if (strcmp(kind, bench_kind_names[i]) == 0)
             r.kind = (enum bench_kind)i;

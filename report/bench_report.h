@@ -14,6 +14,10 @@ enum bench_kind { BENCH_PREFILL, BENCH_DECODE, BENCH_BATCH, BENCH_KERNEL, BENCH_
 /* The unit that a cell counts in. */
 enum bench_unit { BENCH_TOKENS, BENCH_GMAC, BENCH_GB, BENCH_UNITS };
 
+/* What a cell's limit is made of: bytes that must be read, or multiply-adds. Reports of earlier
+ * versions do not say. */
+enum bench_bound { BOUND_UNSAID, BOUND_BANDWIDTH, BOUND_ARITHMETIC, BOUNDS };
+
 extern const char *const bench_kind_names[BENCH_KINDS]; /* "prefill" */
 
 struct bench_result {
@@ -25,6 +29,7 @@ struct bench_result {
     unsigned threads;              /* that worked on it */
     double rate, limit;            /* units a second; tokens, 1e9 multiply-adds, 1e9 bytes */
     double median;                 /* of the rounds of which `rate` is the best; 0: not told */
+    enum bench_bound bound;        /* of the limit */
 };
 
 struct bench_report {

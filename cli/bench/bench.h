@@ -62,6 +62,8 @@ static inline double seconds_now(void) /* seconds, monotonic */
 
 /* Is a cell of this name asked for: does it begin with one of --cells, to the end of a word? */
 bool wanted_cell(const struct bench *bench, const char *name);
+/* Is it one of --cells itself? */
+bool wanted_whole(const struct bench *bench, const char *name);
 /* --cells word by word: moves *words on; false: there are no more. */
 bool wanted_next(const char **words, const char **word, size_t *n);
 /* Does the name begin with these n bytes, to the end of a word? */

@@ -25,6 +25,9 @@ enum {
     FAR_ROOM = 160, /* positions left for decoding at the end of the context */
 };
 
+/* Seconds after which a prompt is not read again. */
+#define LONG_ROUND 3.0
+
 struct cell {
     enum bench_kind kind;
     size_t n; /* prompt tokens, positions before, or sequences */
@@ -59,27 +62,52 @@ static size_t add_cell(struct cell *cells, size_t n_cells, enum bench_kind kind,
     return n_cells + 1;
 }
 
+/* Which runs measure a cell that --cells does not name by its whole name. */
+enum tier { TIER_QUICK, TIER_USUAL, TIER_NAMED };
+
+struct tiered {
+    size_t n;
+    enum tier tier;
+};
+
+/* Is this cell one of such a run, or asked for by its whole name? */
+static bool is_chosen(const struct bench *bench, enum bench_kind kind, const struct tiered *choice)
+{
+    char name[BENCH_NAME];
+    const enum tier most = bench->settings->quick ? TIER_QUICK : TIER_USUAL;
+    const struct cell cell = {kind, choice->n};
+    cell_name(&cell, name);
+    return choice->tier <= most || wanted_whole(bench, name);
+}
+
 /* cells: [MAX_CELLS]. As far as the model's context goes. */
 static size_t all_cells(const struct bench *bench, struct cell *cells)
 {
-    static const size_t prompts[] = {16, 32, 64, 128, 256, 512};
-    static const size_t contexts[] = {0, 512, 2048};
-    static const size_t batches[] = {2, 4, 5, 6, 7, 8, 9, 16, 32, 64};
+    static const struct tiered prompts[] = {
+        {16, TIER_QUICK},  {32, TIER_USUAL},  {64, TIER_QUICK},   {128, TIER_USUAL},
+        {256, TIER_USUAL}, {512, TIER_USUAL}, {1024, TIER_NAMED}, {2048, TIER_NAMED}};
+    static const struct tiered contexts[] = {
+        {0, TIER_QUICK}, {512, TIER_USUAL}, {2048, TIER_USUAL}, {4096, TIER_NAMED}};
+    static const struct tiered batches[] = {{2, TIER_QUICK},  {4, TIER_USUAL},  {5, TIER_USUAL},
+                                            {6, TIER_USUAL},  {7, TIER_USUAL},  {8, TIER_QUICK},
+                                            {9, TIER_USUAL},  {12, TIER_USUAL}, {16, TIER_USUAL},
+                                            {24, TIER_USUAL}, {32, TIER_USUAL}, {64, TIER_USUAL}};
     size_t n = 0, room = bench->loaded.model->n_context;
-    bool quick = bench->settings->quick;
     for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
-        if (prompts[i] < room && (!quick || prompts[i] == 16 || prompts[i] == 64))
-            n = add_cell(cells, n, BENCH_PREFILL, prompts[i]);
+        if (prompts[i].n < room && is_chosen(bench, BENCH_PREFILL, &prompts[i]))
+            n = add_cell(cells, n, BENCH_PREFILL, prompts[i].n);
     for (size_t i = 0, previous = 0; i < sizeof contexts / sizeof *contexts; i++) {
         size_t far = room > FAR_ROOM ? room - FAR_ROOM : 0;
-        size_t context = contexts[i] < far ? contexts[i] : far;
-        if (i == 0 || (context > previous && !quick))
+        size_t context = contexts[i].n < far ? contexts[i].n : far;
+        if (i > 0 && context <= previous)
+            continue;
+        if (is_chosen(bench, BENCH_DECODE, &contexts[i]))
             n = add_cell(cells, n, BENCH_DECODE, context);
         previous = context;
     }
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
-        if (!quick || batches[i] == 2 || batches[i] == 8)
-            n = add_cell(cells, n, BENCH_BATCH, batches[i]);
+        if (is_chosen(bench, BENCH_BATCH, &batches[i]))
+            n = add_cell(cells, n, BENCH_BATCH, batches[i].n);
     return n;
 }
 
@@ -331,7 +359,7 @@ static size_t least_rounds(const struct bench *bench)
 }
 
 /* The first round of a kind costs what the first touch of its memory costs; it counts like the
- * others, the best of which is the result. */
+ * others, the best of which is the result. One that takes LONG_ROUND hardly notices. */
 static enum status run_prefill(struct bench *bench, const struct cell *cell, struct error *err)
 {
     size_t n = cell->n;
@@ -350,7 +378,8 @@ static enum status run_prefill(struct bench *bench, const struct cell *cell, str
         status = run_round(bench, 1, n, 1, 1000 + 100 * n + i, &round, err);
         if (status == STATUS_OK)
             rates_add(&rates, (double)n / (round.first - round.begin));
-        if (i + 1 >= least_rounds(bench) && seconds_now() - start > cell_seconds(bench))
+        double took = seconds_now() - start;
+        if ((i + 1 >= least_rounds(bench) && took > cell_seconds(bench)) || took > LONG_ROUND)
             break;
     }
     take_rates(&result, &rates);

@@ -101,14 +101,17 @@ enum status demand_prepare(struct bench *bench, const struct bench_demand *deman
     return status;
 }
 
-static double limit_of(struct bench *bench, const struct bench_demand *demand, unsigned n_threads)
+static void set_limit(struct bench *bench, const struct bench_demand *demand,
+                      struct bench_result *result)
 {
+    const unsigned n_threads = result->threads;
     double compute = 0, memory = 0;
     for (int chain = 0; chain < LIMIT_CHAINS; chain++)
         if (demand->macs[chain] > 0)
             compute += demand->macs[chain] / *chain_rate(bench, (enum limit_chain)chain, n_threads);
     memory = demand->bytes / *read_rate(bench, demand->working_set, n_threads);
-    return demand->units / (memory > compute ? memory : compute);
+    result->limit = demand->units / (memory > compute ? memory : compute);
+    result->bound = memory > compute ? BOUND_BANDWIDTH : BOUND_ARITHMETIC;
 }
 
 /* Beyond every cache: four times the last one, within reason. */
@@ -146,7 +149,7 @@ enum status demand_settle(struct bench *bench, struct error *err)
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < report->n_results; i++)
-        report->results[i].limit = limit_of(bench, &bench->demands[i], report->results[i].threads);
+        set_limit(bench, &bench->demands[i], &report->results[i]);
     report->cache_gb_s = *read_rate(bench, cache_set(cpu, n_threads), n_threads) * 1e-9;
     report->dram_gb_s = *read_rate(bench, memory_set(cpu), n_threads) * 1e-9;
     report->fma_gflop_s = *chain_rate(bench, LIMIT_FMA, n_threads) * 2e-9;

@@ -35,3 +35,13 @@ bool wanted_cell(const struct bench *bench, const char *name)
             return true;
     return false;
 }
+
+bool wanted_whole(const struct bench *bench, const char *name)
+{
+    const char *words = bench->settings->cells, *word;
+    size_t n;
+    while (words != NULL && wanted_next(&words, &word, &n))
+        if (strlen(name) == n && strncmp(name, word, n) == 0)
+            return true;
+    return false;
+}

@@ -50,6 +50,7 @@ def test_every_cell_comes_with_its_limit_of_the_same_run(quick):
         assert positive(cell[unit]) and positive(cell[f"limit_{unit}"]), cell
         if cell["kind"] != "kernel":  # the best of some rounds, and the one in their middle
             assert 0 < cell[f"median_{unit}"] <= cell[unit], cell
+        assert cell["bound"] in ("bandwidth", "arithmetic")
         fraction = cell[unit] / cell[f"limit_{unit}"]
         assert cell["fraction"] == pytest.approx(fraction, rel=0.01, abs=1e-3)
 
@@ -66,6 +67,16 @@ def test_contexts_go_as_far_as_the_model(tmp_path):
     names = [cell["name"] for cell in report["results"]]
     assert names == ["prefill 256", "decode at 0", "decode at 240", "batch 6"]
     assert [cell["context"] for cell in report["results"]] == [0, 0, 240, 0]
+
+
+def test_long_cells_are_measured_when_they_are_named(tmp_path):
+    model = models.random_model("long")
+    cells = "prefill 1024,prefill 2048,decode at 4096,batch 12"
+    report = json.loads(
+        bench("--json", "--quick", "--context", "4400", "--cells", cells, "--model", model))
+    assert [cell["name"] for cell in report["results"]] == cells.split(",")
+    report = json.loads(bench("--json", "--quick", "--cells", "prefill", "--model", model))
+    assert [cell["name"] for cell in report["results"]] == ["prefill 16", "prefill 64"]
 
 
 def test_without_json_it_is_a_table():

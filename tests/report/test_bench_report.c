@@ -9,11 +9,13 @@
 #include <string.h>
 
 static struct bench_result results[] = {
-    {BENCH_PREFILL, BENCH_TOKENS, "prefill 128", "", 128, 1, 0, 2, 1234.5, 2469, 1200.5},
-    {BENCH_DECODE, BENCH_TOKENS, "decode at 512", "", 96, 1, 512, 2, 100, 400, 99},
-    {BENCH_BATCH, BENCH_TOKENS, "batch 8", "", 640, 8, 0, 2, 800, 1600, 0},
-    {BENCH_KERNEL, BENCH_GMAC, "matmul Q4_0", "576x1536x8", 8, 8, 0, 1, 40, 80, 0},
-    {BENCH_KERNEL, BENCH_GB, "softmax", "512", 1, 1, 0, 1, 5, 50, 0},
+    {BENCH_PREFILL, BENCH_TOKENS, "prefill 128", "", 128, 1, 0, 2, 1234.5, 2469, 1200.5,
+     BOUND_ARITHMETIC},
+    {BENCH_DECODE, BENCH_TOKENS, "decode at 512", "", 96, 1, 512, 2, 100, 400, 99, BOUND_BANDWIDTH},
+    {BENCH_BATCH, BENCH_TOKENS, "batch 8", "", 640, 8, 0, 2, 800, 1600, 0, BOUND_UNSAID},
+    {BENCH_KERNEL, BENCH_GMAC, "matmul Q4_0", "576x1536x8", 8, 8, 0, 1, 40, 80, 0,
+     BOUND_ARITHMETIC},
+    {BENCH_KERNEL, BENCH_GB, "softmax", "512", 1, 1, 0, 1, 5, 50, 0, BOUND_BANDWIDTH},
 };
 
 static const struct bench_report report = {
@@ -75,6 +77,8 @@ START_TEST(what_is_written_is_json_with_the_promised_names)
                                         "\"limit_tokens_per_second\"",
                                         "\"median_tokens_per_second\":1200.5000",
                                         "\"fraction\":0.5000",
+                                        "\"bound\":\"bandwidth\"",
+                                        "\"bound\":\"arithmetic\"",
                                         "\"shape\":\"576x1536x8\"",
                                         "\"gmac_s\":40.0000",
                                         "\"gb_s\":5.0000"};
@@ -108,6 +112,7 @@ START_TEST(a_report_comes_back_as_it_was)
         ck_assert_uint_eq(a->batch, b->batch);
         ck_assert_uint_eq(a->context, b->context);
         ck_assert_uint_eq(a->threads, b->threads);
+        ck_assert_int_eq(a->bound, b->bound);
         ck_assert(fabs(a->rate - b->rate) < 1e-3 && fabs(a->limit - b->limit) < 1e-3);
         ck_assert(fabs(a->median - b->median) < 1e-3);
     }
