@@ -184,7 +184,15 @@ fmt: ## format the C sources in place
 bench: all ## measure the model and the kernels against this machine's limits; ARGS="--model x.gguf --json"
 	@build/smallmind bench $(ARGS)
 
-bench-peers: ## the same files side by side with llama.cpp, built for it; CELLS="decode http/smol135.Q4_0", ARGS=--quick
+# OpenVINO GenAI, from the Python package index; where it cannot be had, its cells say so.
+build/venv-openvino/ready:
+	@$(NEED) venv
+	@rm -rf build/venv-openvino
+	@$(PYTHON) -m venv build/venv-openvino
+	@if build/venv-openvino/bin/pip install --disable-pip-version-check --quiet \
+		'openvino-genai>=2026.4'; then touch $@; else rm -rf build/venv-openvino; fi
+
+bench-peers: $(if $(findstring --before,$(ARGS)),,build/venv-openvino/ready) ## the same files side by side with llama.cpp and OpenVINO, made for it; CELLS="decode http/smol135.Q4_0", ARGS="--quick --budget 1500"
 	@$(NEED) build bench
 	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
 	@$(call build,build,smallmind http_load)

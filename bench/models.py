@@ -11,11 +11,14 @@ python3-numpy).
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench" / "models"
+# Positions of the shapes that long prompts are measured with, whatever the real ones were made for.
+CONTEXT = {"smol135": 8192, "qwen05": 8192, "tiny1b": 8192}
 # The name of a shape, the type it is made in before any other (none: each by itself), and its
 # vocabulary's kind.
 SOURCES = {
@@ -33,6 +36,7 @@ LIST = [
     "smol135.Q4_K_M",
     "qwen05.Q8_0",
     "qwen05.Q4_0",
+    "qwen05.Q4_K_M",
     "tiny1b.Q8_0",
     "tiny1b.Q4_0",
     "tiny1b.Q4_K_M",
@@ -53,11 +57,23 @@ def stored(name):
     return path if name == "stories260K" and path.is_file() else None
 
 
+def context_of(path):
+    """Positions that a file's model was made for; 0: it does not say so at its beginning."""
+    with path.open("rb") as file:
+        found = re.search(rb"\.context_length\x04\0\0\0(.{4})", file.read(1 << 16), re.DOTALL)
+    return int.from_bytes(found[1], "little") if found else 0
+
+
+def is_good(path, shape):
+    """There, and not made for a shorter context by an earlier version of this."""
+    return path.is_file() and context_of(path) >= CONTEXT.get(shape, 0)
+
+
 def source(shape, folder, wanted):
     kind, vocabulary = SOURCES[shape]
     kind = kind or wanted
     path = folder / f"{shape}.{kind}.gguf"
-    if not path.is_file():
+    if not is_good(path, shape):
         part = path.with_suffix(".part")
         subprocess.run(
             [
@@ -69,6 +85,7 @@ def source(shape, folder, wanted):
                 kind,
                 "--vocab-kind",
                 vocabulary,
+                *(["--context", str(CONTEXT[shape])] if shape in CONTEXT else []),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -83,7 +100,7 @@ def model(name, folder=FOLDER, smallmind=ROOT / "build" / "smallmind"):
         return stored(name)
     shape, kind = name.split(".", 1)
     path = pathlib.Path(folder) / f"{name}.gguf"
-    if path.is_file():
+    if is_good(path, shape):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     made = source(shape, path.parent, kind)

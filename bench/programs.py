@@ -1,12 +1,15 @@
-"""The programs that bench/peers.py measures: ours and llama.cpp's, started, waited for, read out.
+"""The programs that bench/peers.py measures: ours, llama.cpp's and OpenVINO's, started, waited for,
+read out.
 
 Each function returns plain numbers; what goes wrong is a Failure with the program's last words.
 """
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -19,7 +22,20 @@ class Failure(Exception):
     pass
 
 
-def run(command, timeout=300):
+class CannotRead(Failure):
+    """A peer does not know such a file: that is a result, too."""
+
+
+# Whatever was started and has not been stopped: ended at the end, however that comes.
+RUNNING = set()
+
+
+def stop_all():
+    for program in list(RUNNING):
+        program.stop()
+
+
+def run(command, timeout=900):
     """A program's standard output."""
     try:
         done = subprocess.run([str(c) for c in command], capture_output=True, timeout=timeout)
@@ -48,59 +64,48 @@ def busy(n):
 # --- programs that measure themselves: the best of their own rounds ---
 
 
-def our_bench(program, model, cell, threads):
-    """(rate, limit) of one cell of `smallmind bench`."""
-    flags = ["--threads", threads] if threads else []
-    report = json.loads(
-        run([program, "bench", "--json", "--model", model, "--cells", cell, *flags])
-    )
-    result = next(r for r in report["results"] if r["name"] == cell)
-    return result["tokens_per_second"], result["limit_tokens_per_second"]
+def our_bench(program, model, cells, flags=()):
+    """Cells of `smallmind bench` by their names: each a row of its report, and the report's
+    machine."""
+    out = run([program, "bench", "--json", "--model", model, "--cells", ",".join(cells), *flags])
+    report = json.loads(out)
+    found = {r["name"]: r for r in report["results"]}
+    missing = [c for c in cells if c not in found]
+    if missing:
+        raise Failure(f"smallmind bench: no {', '.join(missing)}")
+    return found, report["machine"]
 
 
-def llama_bench(folder, model, threads, prompt, tokens, rounds):
-    out = run(
-        [
-            folder / "llama-bench",
-            "-m",
-            model,
-            "-t",
-            threads,
-            "-p",
-            prompt,
-            "-n",
-            tokens,
-            "-r",
-            rounds,
-            "-o",
-            "json",
-        ]
-    )
-    return max(json.loads(out)[0]["samples_ts"])
+def bench_rates(text):
+    """llama-bench's JSON: the best rate of each (tokens read, tokens made, tokens before)."""
+    found = {}
+    for row in json.loads(text):
+        key = row["n_prompt"], row["n_gen"], row.get("n_depth", 0)
+        found[key] = max(found.get(key, 0), *row["samples_ts"])
+    return found
 
 
-def llama_batched_bench(folder, model, threads, batch, tokens):
-    out = run(
-        [
-            folder / "llama-batched-bench",
-            "-m",
-            model,
-            "-t",
-            threads,
-            "-c",
-            batch * (16 + tokens),
-            "-npp",
-            16,
-            "-ntg",
-            tokens,
-            "-npl",
-            batch,
-            "--output-format",
-            "jsonl",
-        ]
-    )
-    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    return max(line["speed_tg"] for line in lines)
+def llama_bench(folder, model, threads, rounds, flags):
+    """As bench_rates gives it. Several rounds need none before them that counts nothing."""
+    command = [folder / "llama-bench", "-m", model, "-t", threads, "-r", rounds, "-o", "json"]
+    return bench_rates(run([*command, *(["--no-warmup"] if rounds > 1 else []), *flags]))
+
+
+def batched_rates(text):
+    """llama-batched-bench's lines: the rate of each number of sequences."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("{"):
+            row = json.loads(line)
+            found[row["pl"]] = max(found.get(row["pl"], 0), row["speed_tg"])
+    return found
+
+
+def llama_batched_bench(folder, model, threads, batches, tokens):
+    command = [folder / "llama-batched-bench", "-m", model, "-t", threads]
+    command += ["-c", max(batches) * (16 + tokens), "-npp", 16, "-ntg", tokens]
+    command += ["-npl", ",".join(map(str, batches)), "--output-format", "jsonl"]
+    return batched_rates(run(command))
 
 
 # --- servers ---
@@ -128,6 +133,7 @@ class Server:
             )
         except OSError as error:
             raise Failure(f"{command[0]}: {error}") from error
+        RUNNING.add(self)
         try:
             while not self.answers(ready_path):
                 if self.process.poll() is not None:
@@ -170,17 +176,22 @@ class Server:
         return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) * 1024
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        RUNNING.discard(self)
+        end(self.process)
+        self.log.close()
 
 
-def our_server(program, model, threads):
-    flags = ["--threads", threads] if threads else []
+def end(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def our_server(program, model, flags=()):
     return Server(
         [program, "serve", "--model", model, "--log-level", "warn", *flags], "/readyz", False
     )
@@ -206,9 +217,10 @@ def llama_server(folder, model, threads, slots, context, flags=()):
     )
 
 
-def load(http_load, server, clients, tokens, seconds, warm, ids=0):
-    """http_load's counts."""
+def load(http_load, server, clients, tokens, seconds, warm, ids=0, beside=0):
+    """http_load's counts; beside: tokens of prompts that are read beside the streams."""
     what = ["--ids", ids] if ids else ["--prompt", "Once upon a time there was"]
+    what += ["--beside", beside] if beside else []
     found = json.loads(
         run(
             [
@@ -258,3 +270,72 @@ def our_allocations(server):
         int(float(re.search(rf"^smallmind_{name} (\S+)", text, re.MULTILINE)[1]))
         for name in ("engine_allocations_total", "generated_tokens_total")
     )
+
+
+# --- OpenVINO GenAI, in a process of its own that answers questions (openvino_driver.py) ---
+
+DRIVER = pathlib.Path(__file__).with_name("openvino_driver.py")
+
+
+class OpenVino:
+    """A model in it, loaded and warm; `seconds` is what that took, `facts` what it says."""
+
+    def __init__(self, python, model, threads, flags=()):
+        command = [python, DRIVER, "--model", model, "--threads", threads, *flags]
+        if not pathlib.Path(python).is_file():
+            raise Failure("OpenVINO GenAI is not installed (make bench-peers does it)")
+        self.log, self.came = tempfile.TemporaryFile(), b""
+        begin = time.monotonic()
+        self.process = subprocess.Popen(
+            [str(c) for c in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+        )
+        RUNNING.add(self)
+        try:
+            self.facts = self.answer(600)
+        except BaseException:
+            self.stop()
+            raise
+        self.seconds = time.monotonic() - begin
+        if "error" in self.facts:
+            self.stop()
+            raise CannotRead(self.facts["error"])
+
+    def answer(self, timeout):
+        """The next line that is JSON; the library may say things, too."""
+        pipe, until = self.process.stdout.fileno(), time.monotonic() + timeout
+        while True:
+            line, newline, rest = self.came.partition(b"\n")
+            if newline:
+                self.came = rest
+                if line.startswith(b"{"):
+                    return json.loads(line)
+                continue
+            if not select.select([pipe], [], [], max(0, until - time.monotonic()))[0]:
+                raise Failure(f"OpenVINO GenAI: no answer after {timeout} s")
+            more = os.read(pipe, 1 << 16)  # not through a buffer, which select does not see
+            if not more:
+                raise Failure(f"OpenVINO GenAI ended with {self.process.wait()}: {self.words()}")
+            self.came += more
+
+    def words(self):
+        self.log.seek(0)
+        text = self.log.read().decode(errors="replace")
+        return " / ".join(text.strip().splitlines()[-2:])
+
+    def ask(self, **question):
+        try:
+            self.process.stdin.write(json.dumps(question).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise Failure(f"OpenVINO GenAI: {error}: {self.words()}") from error
+        return self.answer(900)
+
+    def stop(self):
+        RUNNING.discard(self)
+        end(self.process)
+        for file in (self.process.stdin, self.process.stdout, self.log):
+            with contextlib.suppress(OSError):  # what was written to a process that ended
+                file.close()
