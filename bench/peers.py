@@ -185,7 +185,7 @@ def measure(group, o):
         print(f"{group.cells[0].name}: skipped, there is no model {group.model}")
         return True
     names = " ".join(c.name for c in group.cells)
-    print(f"{names} ({report.UNITS[group.kind][0]})", flush=True)
+    print(f"{names} ({report.UNITS[group.cells[0].kind][0]})", flush=True)
     run = Run(group, o)
     try:
         made = sides.of_group(group, path, o)

@@ -248,9 +248,13 @@ def load(http_load, server, clients, tokens, seconds, warm, ids=0, beside=0):
 
 
 def our_overhead(server, model):
-    """Resident bytes beyond the weights and the KV memory."""
-    info = json.loads(server.get("/info")[1])
-    return server.resident() - pathlib.Path(model).stat().st_size - info["kv"]["bytes"]
+    """Resident bytes beyond the weights and the keys and values that are kept: KV memory is taken
+    as it is needed, and what was taken ahead counts as ours."""
+    page = json.loads(server.get("/info")[1])["kv"]["page_bytes"]
+    text = server.get("/metrics")[1]
+    pages = re.findall(r'smallmind_kv_pages\{.*state="(?:used|cached)".*\} (\S+)', text)
+    kept = page * sum(map(float, pages))
+    return server.resident() - pathlib.Path(model).stat().st_size - int(kept)
 
 
 def llama_overhead(server, _model):

@@ -162,6 +162,18 @@ class Outputs(unittest.TestCase):
         text = 'some text\n{"pl": 2, "speed_tg": 5.0}\n{"pl": 8, "speed_tg": 9.5}\n\nmore'
         self.assertEqual(programs.batched_rates(text), {2: 5.0, 8: 9.5})
 
+    def test_memory_beyond_weights_and_what_is_kept(self):
+        texts = {
+            "/info": json.dumps({"kv": {"page_bytes": 100, "bytes": 10**9}}),
+            "/metrics": 'smallmind_kv_pages{state="used"} 2\nsmallmind_kv_pages{state="cached"} 5\n'
+            'smallmind_kv_pages{state="free"} 93\nsmallmind_kv_pages_total 100\n',
+        }
+        server = types.SimpleNamespace(get=lambda p: (200, texts[p]), resident=lambda: 5000)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"x" * 1000)
+            file.flush()
+            self.assertEqual(programs.our_overhead(server, file.name), 5000 - 1000 - 700)
+
     def test_a_program_that_fails_is_a_failure_with_its_last_words(self):
         command = [sys.executable, "-c", "import sys; sys.exit('at the end')"]
         with self.assertRaisesRegex(programs.Failure, "exit 1: at the end"):
