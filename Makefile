@@ -224,7 +224,7 @@ test-cluster: all build/venv-cluster/ready ## three replicas after HAProxy and g
 test-docker: ## the image, built and run by a Docker daemon of its own on a base made by debootstrap: as root
 	@$(NEED) test docker-test
 	@. /etc/os-release && SMALLMIND_SUITE=$$VERSION_CODENAME \
-		$(PYTHON) -m pytest -p no:cacheprovider tests/docker $(SMALLMIND_PYTEST_ARGS)
+		$(PYTHON) -m pytest -rP -p no:cacheprovider tests/docker $(SMALLMIND_PYTEST_ARGS)
 
 # Helm and kustomize, out of their Go modules.
 build/manifests-bin/ready: tests/manifests/programs.txt

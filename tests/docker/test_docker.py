@@ -1,91 +1,24 @@
-"""The image, built and run by a real Docker: `make test-docker`, as root.
-
-The base is a folder made by debootstrap (kept in build/docker-test), so that no registry is asked
-for images. SMALLMIND_SUITE: the release, such as bookworm.
-"""
+"""The image, built and run by a real Docker: `make test-docker`, as root."""
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import threading
+import time
 
 import pytest
 
-from daemon import PLACE, ROOT, Container, Daemon, wait_for
+from asking import ask, metric, ready
+from daemon import PLACE, wait_for
+from images import BASE, IMAGE, LOCKED
 
-SUITE = os.environ.get("SMALLMIND_SUITE", "bookworm")
-IMAGE, BASE = "smallmind:test", f"smallmind-base:{SUITE}"
 MOST_BYTES = 40_000_000  # above the base
-LOCKED = ["--cpus", "0.5", "--memory", "512m", "--read-only", "--cap-drop", "ALL",
-          "--security-opt", "no-new-privileges"]
 SHELLS = [word for path in ("/usr/bin/sh", "/usr/bin/dash", "/usr/bin/bash")
           for word in ("--volume", f"/dev/null:{path}:ro")]
 SBOM = "/usr/share/doc/smallmind/sbom.spdx.json"
-
-
-@pytest.fixture(scope="module")
-def docker():
-    assert os.geteuid() == 0, "dockerd and debootstrap need root"
-    daemon = Daemon()
-    yield daemon
-    daemon.stop()
-
-
-def make_base(docker):
-    if docker.try_run("image", "inspect", BASE).returncode == 0:
-        return
-    folder = PLACE / f"{SUITE}.made"
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run(["debootstrap", "--variant=minbase", SUITE, str(folder)], check=True,
-                   capture_output=True, timeout=1200)
-    with subprocess.Popen(["tar", "-C", str(folder), "-c", "."], stdout=subprocess.PIPE) as tar:
-        docker.run("import", "-", BASE, stdin=tar.stdout)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def image(docker):
-    make_base(docker)
-    docker.run("build", "--network", "host", "--build-arg", f"BASE={BASE}", "--build-arg",
-               f"BUILD_BASE={BASE}", "--file", ROOT / "docker" / "Dockerfile", "--tag", IMAGE,
-               ROOT, timeout=3600)
-    return IMAGE
-
-
-@pytest.fixture
-def start(docker, image):
-    started = []
-
-    def start(*options, flags=()):
-        started.append(Container(docker, image, *options, flags=flags))
-        return started[-1]
-    yield start
-    for container in started:
-        container.remove()
-
-
-def ask(container, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=60)
-    try:
-        connection.request("POST" if body else "GET", path, body and json.dumps(body))
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    except OSError:
-        return 0, ""
-    finally:
-        connection.close()
-
-
-def ready(container):
-    assert container.state()["Running"], container.logs()
-    return ask(container, "/readyz")[0] == 200
-
-
-def metric(text, name):
-    return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])
 
 
 def test_it_adds_little_to_its_base(docker, image):
@@ -148,11 +81,9 @@ def test_stop_lets_streams_end(docker, start):
     assert container.state()["ExitCode"] == 0, container.logs()
 
 
-def test_a_halved_quota_is_followed_and_no_request_lost(docker, start):
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("one processor has no whole half")
-    container = start("--cpus", "2", *LOCKED[2:])
-    wait_for("ready", lambda: ready(container))
+@contextlib.contextmanager
+def load(container):
+    """More clients than there are processors, who ask until the end; then each has an answer."""
     ended, statuses = threading.Event(), []
 
     def client():
@@ -160,23 +91,79 @@ def test_a_halved_quota_is_followed_and_no_request_lost(docker, start):
             statuses.append(ask(container, "/generate", {
                 "prompt": "Once upon a time", "max_tokens": 64, "ignore_eos": True})[0])
 
-    def sees(cores, threads):
-        text = ask(container, "/metrics")[1]
-        return (metric(text, "smallmind_cpu_limit_cores") == cores
-                and metric(text, "smallmind_threads") == threads)
-
     clients = [threading.Thread(target=client) for _ in range(8)]
     for thread in clients:
         thread.start()
     try:
-        for cores in (2, 1, 0.5, 2):
-            docker.run("update", "--cpus", cores, container.name)
-            wait_for(f"{cores} processors", lambda n=cores: sees(n, max(1, n)))
+        yield
     finally:
         ended.set()
         for thread in clients:
             thread.join()
     assert set(statuses) == {200}, {status: statuses.count(status) for status in set(statuses)}
+
+
+def give(container, cores):
+    """Another quota while it runs; threads follow."""
+    def sees():
+        text = ask(container, "/metrics")[1]
+        return (metric(text, "smallmind_cpu_limit_cores") == cores
+                and metric(text, "smallmind_threads") == max(1, cores))
+    container.daemon.run("update", "--cpus", cores, container.name)
+    wait_for(f"{cores} processors", sees)
+
+
+def test_a_halved_quota_is_followed_and_no_request_lost(start):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor has no whole half")
+    container = start("--cpus", "2", *LOCKED[2:])
+    wait_for("ready", lambda: ready(container))
+    with load(container):
+        for cores in (2, 1, 0.5, 2):
+            give(container, cores)
+
+
+class Used:
+    """What some intervals took of the clock and of processors, and what they made."""
+
+    def __init__(self):
+        self.wall = self.cpu = self.tokens = self.n = 0
+
+    def measure(self, container, cpu_seconds):
+        """Until so much of processors is used, however long that takes."""
+        begin, used = time.monotonic(), container.cpu_seconds()
+        made = metric(ask(container, "/metrics")[1], "smallmind_generated_tokens_total")
+        wait_for(f"{cpu_seconds} s of processors",
+                 lambda: container.cpu_seconds() - used >= cpu_seconds)
+        text = ask(container, "/metrics")[1]
+        self.tokens += metric(text, "smallmind_generated_tokens_total") - made
+        self.cpu += container.cpu_seconds() - used
+        self.wall += time.monotonic() - begin
+        self.n += 1
+
+    def __str__(self):
+        return (f"{self.tokens / self.wall:.0f} tokens/s, {self.cpu / self.wall:.2f} processors, "
+                f"{self.tokens / self.cpu:.0f} tokens per second of a processor")
+
+
+def test_half_the_quota_gives_half_the_rate(start):
+    """Half of the processors' time, and in each second of it as many tokens as with all of it: by
+    the kernel's account, so that what else runs here makes no difference. The quotas take turns."""
+    container = start("--cpus", "1", *LOCKED[2:])
+    wait_for("ready", lambda: ready(container))
+    used = {1: Used(), 0.5: Used()}
+    with load(container):
+        for _ in range(4):
+            for cores, one in used.items():
+                give(container, cores)
+                one.measure(container, 1)
+    for cores, one in used.items():
+        print(f"{cores} of a processor: {one}")
+        # The quota of a period may be spent at each end of an interval.
+        assert one.cpu <= 1.1 * cores * (one.wall + 0.2 * one.n), str(one)
+        assert one.tokens > 0
+    ratio = used[0.5].tokens / used[0.5].cpu / (used[1].tokens / used[1].cpu)
+    assert 0.4 < ratio < 2.5, ratio
 
 
 def test_flags_come_after_the_image(docker, start):
