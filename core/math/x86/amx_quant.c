@@ -3,8 +3,9 @@
  *
  * One instruction multiplies 16 tokens by 16 rows over 32 or 64 inputs and adds in 32 bits,
  * exactly; a panel's lines are the form it wants, and so are rows of activations. The sums of a
- * block come back as a vector of rows for each token, and go on in the order of kernels_ref.c. What
- * few tokens are left over take the way without tiles. (Intel SDM volume 1, chapter 18.)
+ * block come back as a vector of rows for each token, and go on in the order of kernels_ref.c.
+ * Tokens that fill no tile have a lower one; very few take the way without tiles. (Intel SDM volume
+ * 1, chapter 18.)
  */
 #include "math/kernels_tables.h"
 
@@ -17,20 +18,25 @@
 
 enum {
     TOKENS = 16,        /* of a tile */
+    LEAST_ALONE = 9,    /* tokens that are worth a tile: storing few sums takes as long as many */
+    LEAST_REST = 3,     /* beside whole tiles, which have unpacked the weights */
     MOST_TOKENS = 128,  /* that share an unpacked chunk of weights */
     CHUNK_INPUTS = 512, /* of a panel and of those tokens, in the form of tiles at a time */
     CHUNK_BLOCKS = CHUNK_INPUTS / 32,
     GROUP_BYTES = 1 << 18, /* of panels, beside them in a second-level cache */
 };
 
-/* --- tiles: 0 tokens, 2 and 3 weights, 4 and 5 sums --- */
+/* --- tiles: 0 tokens, 1 the rest of them, 2 and 3 weights, 4 and 5 sums, 6 and 7 the rest's --- */
 
-/* For products over n_inputs of 16 tokens. */
-static void configure(size_t n_inputs)
+/* For products over n_inputs of 16 tokens, and of n_rest (0: there is none). */
+static void configure(size_t n_inputs, size_t n_rest)
 {
     struct tile_config config = {.palette = 1};
+    const uint8_t rest = (uint8_t)(n_rest > 0 ? n_rest : TOKENS);
+    const uint8_t rows[8] = {
+        TOKENS, rest, (uint8_t)(n_inputs / 4), (uint8_t)(n_inputs / 4), TOKENS, TOKENS, rest, rest};
     for (size_t i = 0; i < 8; i++) {
-        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : TOKENS);
+        config.n_rows[i] = rows[i];
         config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
     }
     tiles_configure(&config);
@@ -56,6 +62,16 @@ ALWAYS_INLINE void lay_tiles(const int8_t *q, size_t q_stride, size_t t0, size_t
     }
 }
 
+/* Bytes from the last panel's chunk at `at` to what comes after it: the first panel's next chunk,
+ * or after the last chunk what the next call is likely to begin with. */
+ALWAYS_INLINE ptrdiff_t next_chunk(const struct matrix *w, size_t p0, size_t p1, bool is_last,
+                                   ptrdiff_t at, ptrdiff_t next_at)
+{
+    if (is_last)
+        return (ptrdiff_t)w->panel_bytes - at;
+    return next_at - at - (ptrdiff_t)((p1 - 1 - p0) * w->panel_bytes);
+}
+
 /* --- blocks of 32 --- */
 
 struct chunk_paired {
@@ -64,12 +80,11 @@ struct chunk_paired {
     const uint8_t *scales[CHUNK_BLOCKS]; /* minimums LINE bytes later */
 };
 
-ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t panel_bytes,
-                                size_t b0, size_t n, struct chunk_paired *out)
+ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t b0, size_t n,
+                                struct chunk_paired *out)
 {
     for (size_t b = 0; b < n; b++) {
         const uint8_t *lines = panel + paired_quants(type, b0 + b);
-        prefetch(lines + panel_bytes, panel_quants_bytes(type) / LINE + 1); /* the next panel's */
         out->scales[b] = panel + paired_scales(type, b0 + b);
         out->lines[b] = type == WEIGHT_Q8_0 ? lines : out->unpacked[b];
         if (type == WEIGHT_Q8_0)
@@ -83,12 +98,18 @@ ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, siz
     }
 }
 
-ALWAYS_INLINE void product_32(const int8_t *q, const uint8_t *lines)
+ALWAYS_INLINE void product_32(const int8_t *q, const uint8_t *lines, bool rest)
 {
-    _tile_loadd(0, q, 32);
     _tile_loadd(2, lines, LINE);
-    _tile_zero(4);
-    _tile_dpbssd(4, 0, 2);
+    if (rest) {
+        _tile_loadd(1, q, 32);
+        _tile_zero(6);
+        _tile_dpbssd(6, 1, 2);
+    } else {
+        _tile_loadd(0, q, 32);
+        _tile_zero(4);
+        _tile_dpbssd(4, 0, 2);
+    }
 }
 
 ALWAYS_INLINE void add_paired(enum weight_type type, const uint8_t *scales, const struct act *x,
@@ -105,31 +126,37 @@ ALWAYS_INLINE void add_paired(enum weight_type type, const uint8_t *scales, cons
     *acc = y;
 }
 
-/* Tokens from t0 on, in tiles q, by a panel's blocks [b0, b0 + n_blocks). */
+/* n tokens from t0 on, in tiles q, by a panel's blocks [b0, b0 + n_blocks): TOKENS, a constant, or
+ * the rest. What lies at next is asked for meanwhile. */
 ALWAYS_INLINE void tokens_paired(enum weight_type type, const struct chunk_paired *w, size_t b0,
-                                 size_t n_blocks, const struct act *x, size_t t0, const int8_t *q,
-                                 float *y, size_t y_stride)
+                                 size_t n_blocks, const struct act *x, size_t t0, size_t n,
+                                 const int8_t *q, const uint8_t *next, float *y, size_t y_stride)
 {
     _Alignas(LINE) int32_t sums[TOKENS][PANEL_ROWS];
     __m512 acc[TOKENS];
+    const bool rest = n < TOKENS;
 #pragma GCC unroll 16
     for (size_t t = 0; t < TOKENS; t++)
-        acc[t] = b0 == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(y + t * y_stride);
-    product_32(q, w->lines[0]);
+        acc[t] = b0 == 0 || t >= n ? _mm512_setzero_ps() : _mm512_loadu_ps(y + t * y_stride);
+    product_32(q, w->lines[0], rest);
     for (size_t b = 0; b < n_blocks; b++) {
-        _tile_stored(4, sums, LINE);
+        prefetch(next + paired_quants(type, b), panel_quants_bytes(type) / LINE + 1);
+        if (rest)
+            _tile_stored(6, sums, LINE);
+        else
+            _tile_stored(4, sums, LINE);
         if (b + 1 < n_blocks) /* while the sums are used */
-            product_32(q + (b + 1) * TOKENS * 32, w->lines[b + 1]);
+            product_32(q + (b + 1) * TOKENS * 32, w->lines[b + 1], rest);
 #pragma GCC unroll 16
-        for (size_t t = 0; t < TOKENS; t++)
+        for (size_t t = 0; t < n; t++)
             add_paired(type, w->scales[b], x, t0 + t, b0 + b, sums[t], &acc[t]);
     }
 #pragma GCC unroll 16
-    for (size_t t = 0; t < TOKENS; t++)
+    for (size_t t = 0; t < n; t++)
         _mm512_storeu_ps(y + t * y_stride, acc[t]);
 }
 
-/* Panels [p0, p1), tokens [t0, t1): whole tiles. */
+/* Panels [p0, p1), tokens [t0, t1): whole tiles, then what is left. */
 ALWAYS_INLINE void panels_paired(enum weight_type type, const struct matrix *w, size_t p0,
                                  size_t p1, const struct act *x, size_t t0, size_t t1, float *y,
                                  size_t y_stride)
@@ -137,17 +164,29 @@ ALWAYS_INLINE void panels_paired(enum weight_type type, const struct matrix *w, 
     struct chunk_paired chunk;
     _Alignas(LINE) int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS];
     const size_t n_blocks = w->n_cols / 32;
-    configure(32);
+    configure(32, (t1 - t0) % TOKENS);
     for (size_t b = 0; b < n_blocks; b += CHUNK_BLOCKS) {
         const size_t n_now = n_blocks - b < CHUNK_BLOCKS ? n_blocks - b : CHUNK_BLOCKS;
         lay_tiles(x->q8, x->q_stride, t0, t1, b * 32, n_now * 32, 32, tiles);
         compiler_barrier();
+        const ptrdiff_t on =
+            next_chunk(w, p0, p1, b + n_now == n_blocks, (ptrdiff_t)paired_quants(type, b),
+                       (ptrdiff_t)paired_quants(type, b + n_now));
         for (size_t p = p0; p < p1; p++) {
-            unpack_chunk(type, w->panels + p * w->panel_bytes, w->panel_bytes, b, n_now, &chunk);
+            const uint8_t *panel = w->panels + p * w->panel_bytes;
+            unpack_chunk(type, panel, b, n_now, &chunk);
             compiler_barrier();
-            for (size_t t = t0; t < t1; t += TOKENS)
-                tokens_paired(type, &chunk, b, n_now, x, t, tiles[(t - t0) / TOKENS],
-                              y + t * y_stride + p * PANEL_ROWS, y_stride);
+            const uint8_t *here = panel + paired_quants(type, b) - paired_quants(type, 0);
+            const uint8_t *next = here + (p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on);
+            for (size_t t = t0; t < t1; t += TOKENS) {
+                const int8_t *q = tiles[(t - t0) / TOKENS];
+                float *to = y + t * y_stride + p * PANEL_ROWS;
+                if (t1 - t >= TOKENS)
+                    tokens_paired(type, &chunk, b, n_now, x, t, TOKENS, q, next, to, y_stride);
+                else
+                    tokens_paired(type, &chunk, b, n_now, x, t, t1 - t, q, next, to, y_stride);
+                next = here; /* once is enough */
+            }
         }
     }
 }
@@ -168,13 +207,13 @@ ALWAYS_INLINE __m512i twice(__m512i v)
     return _mm512_or_si512(v, _mm512_slli_epi32(v, 16));
 }
 
-ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, size_t panel_bytes,
+ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptrdiff_t next,
                                 struct chunk_super *out)
 {
     const size_t share = super_bytes(type) / LINE / 8;
     out->block = block;
     for (size_t j = 0; j < 8; j++) {
-        prefetch(block + panel_bytes + j * share * LINE, share + 1); /* the next panel's */
+        prefetch(block + next + j * share * LINE, share + 1);
         __m512i w[GROUPS], s = load_scales(block + SUPER_SCALES + j * PANEL_ROWS, false);
         const __m512i low = twice(_mm512_and_si512(s, _mm512_set1_epi32(7))),
                       high = twice(_mm512_srli_epi32(s, 3));
@@ -207,6 +246,21 @@ ALWAYS_INLINE void product_256(const int8_t *q, const struct chunk_super *w)
     }
 }
 
+/* The same for the tokens that fill no tile. */
+ALWAYS_INLINE void product_256_rest(const int8_t *q, const struct chunk_super *w)
+{
+    _tile_zero(6);
+    _tile_zero(7);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        _tile_loadd(1, q + TOKENS * 64 * i, 64);
+        _tile_loadd(2, w->digits[0][16 * i], LINE);
+        _tile_loadd(3, w->digits[1][16 * i], LINE);
+        _tile_dpbsud(6, 1, 2);
+        _tile_dpbsud(7, 1, 3);
+    }
+}
+
 /* A token's chain through block b. */
 ALWAYS_INLINE void add_super(const struct chunk_super *w, const struct act *x, size_t t, size_t b,
                              const int32_t *low, const int32_t *high, float *y)
@@ -233,13 +287,22 @@ ALWAYS_INLINE void tokens_super(const struct chunk_super *w, size_t b, size_t i,
                                 size_t y_stride)
 {
     _Alignas(LINE) int32_t low[TOKENS][PANEL_ROWS], high[TOKENS][PANEL_ROWS];
-    product_256(tiles[0] + i * TOKENS * 256, w);
+    const size_t whole = t0 + (t1 - t0) / TOKENS * TOKENS;
+    if (whole > t0)
+        product_256(tiles[0] + i * TOKENS * 256, w);
     for (size_t t = t0; t < t1; t += TOKENS) {
-        _tile_stored(4, low, LINE);
-        _tile_stored(5, high, LINE);
-        if (t + TOKENS < t1)
+        if (t < whole) {
+            _tile_stored(4, low, LINE);
+            _tile_stored(5, high, LINE);
+        } else {
+            product_256_rest(tiles[(t - t0) / TOKENS] + i * TOKENS * 256, w);
+            _tile_stored(6, low, LINE);
+            _tile_stored(7, high, LINE);
+        }
+        if (t + TOKENS < whole)
             product_256(tiles[(t - t0) / TOKENS + 1] + i * TOKENS * 256, w);
-        for (size_t j = 0; j < TOKENS; j++)
+        const size_t n = t1 - t < TOKENS ? t1 - t : TOKENS;
+        for (size_t j = 0; j < n; j++)
             add_super(w, x, t + j, b, low[j], high[j], y + (t + j) * y_stride);
     }
 }
@@ -251,14 +314,17 @@ ALWAYS_INLINE void panels_super(enum weight_type type, const struct matrix *w, s
     struct chunk_super chunk;
     _Alignas(LINE) int8_t tiles[MOST_TOKENS / TOKENS][TOKENS * CHUNK_INPUTS];
     const size_t n_blocks = w->n_cols / 256, step = CHUNK_INPUTS / 256;
-    configure(64);
+    configure(64, (t1 - t0) % TOKENS);
     for (size_t b0 = 0; b0 < n_blocks; b0 += step) {
         const size_t end = n_blocks - b0 < step ? n_blocks : b0 + step;
         lay_tiles(x->q8k, x->q_stride, t0, t1, b0 * 256, (end - b0) * 256, 64, tiles);
+        const ptrdiff_t on =
+            next_chunk(w, p0, p1, end == n_blocks, (ptrdiff_t)(b0 * super_bytes(type)),
+                       (ptrdiff_t)(end * super_bytes(type)));
         for (size_t p = p0; p < p1; p++) {
             for (size_t b = b0; b < end; b++) {
                 unpack_block(type, w->panels + p * w->panel_bytes + b * super_bytes(type),
-                             w->panel_bytes, &chunk);
+                             p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on, &chunk);
                 compiler_barrier();
                 tokens_super(&chunk, b, b - b0, x, t0, t1, tiles, y + p * PANEL_ROWS, y_stride);
             }
@@ -288,14 +354,15 @@ static struct act from_token(enum weight_type type, const struct act *x, size_t 
     return rest;
 }
 
-/* Whole tiles, the rest without; groups of panels stay in the second-level cache between them. */
+/* Tiles, and what few tokens are left without; groups of panels stay in the second-level cache
+ * between them. */
 static void matmul(panels_function *tiles, matmul_function *few, const struct matrix *w, size_t p0,
                    size_t p1, const struct act *x, size_t n_tokens, float *y, size_t y_stride)
 {
     const size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
     for (size_t t = 0, n; t < n_tokens; t += n) {
         n = n_tokens - t < MOST_TOKENS ? n_tokens - t : MOST_TOKENS;
-        const size_t whole = t + n / TOKENS * TOKENS, rest = n % TOKENS;
+        const size_t rest = n % TOKENS < LEAST_REST ? n % TOKENS : 0, whole = t + n - rest;
         const struct act x_rest = from_token(w->type, x, whole);
         for (size_t p = p0; p < p1; p += group) {
             const size_t end = p1 - p < group ? p1 : p + group;
@@ -317,7 +384,7 @@ static void matmul(panels_function *tiles, matmul_function *few, const struct ma
     void amx_matmul_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,      \
                            size_t n_tokens, float *y, size_t y_stride)                             \
     {                                                                                              \
-        if (n_tokens < TOKENS)                                                                     \
+        if (n_tokens < LEAST_ALONE)                                                                \
             avx512_matmul_##name(w, p0, p1, x, n_tokens, y, y_stride);                             \
         else                                                                                       \
             matmul(tiles_##name, avx512_matmul_##name, w, p0, p1, x, n_tokens, y, y_stride);       \
