@@ -146,11 +146,12 @@ class Cluster:
         draw = random.Random(seed)
         probe = self.text(draw, 2000, 1)
         per_token = 2000 / self.n_tokens(probe)
-        groups, texts = {}, []
+        groups, texts, self.keys = {}, [], {}
         for r in requests:
             if r.group not in groups:
                 text = self.text(draw, r.shared, per_token)
                 groups[r.group] = (text, self.n_tokens(text))
+                self.keys[r.group] = text[:256].encode()  # as deploy/haproxy reads it
             text, shared = groups[r.group]
             text += " " + self.text(draw, r.prompt - r.shared, per_token)
             r.shared, r.prompt = shared, self.n_tokens(text)

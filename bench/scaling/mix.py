@@ -44,9 +44,10 @@ class Request:
         self.client = self.busy = None
 
 
-def requests(mix, n, rate, seed):
+def requests(mix, n, rate, seed, each_once=False):
     """n requests, arriving as a Poisson process of `rate` a second (None: all at 0, for clients
-    that ask again after each answer)."""
+    that ask again after each answer). each_once: the first of them have each beginning once, so
+    that those after them find caches as they are later on."""
     draw = random.Random(seed)
     weights = list(itertools.accumulate((i + 1) ** -mix.skew for i in range(mix.prefixes)))
 
@@ -60,6 +61,7 @@ def requests(mix, n, rate, seed):
         if rate is not None:
             now += draw.expovariate(rate)
         group = bisect.bisect(weights, draw.random() * weights[-1])
+        group = number if each_once and number < mix.prefixes else group
         prompt = mix.prefix_tokens + length(mix.own_tokens)
         found.append(Request(number, now, min(group, mix.prefixes - 1), mix.prefix_tokens, prompt,
                              length(mix.answer_tokens)))

@@ -3,9 +3,8 @@
 A balancer knows what it has sent and what has come back, nothing of what goes on inside a replica.
 `choose` names a replica that has a place left, or None; `sent` and `ended` keep the books.
 """
-import hashlib
+import bisect
 import heapq
-import math
 
 
 class Loads:
@@ -57,9 +56,11 @@ class Loads:
 
 
 class Router:
-    """batch: sequences that a replica runs at once; places: of those and of its line."""
+    """batch: sequences that a replica runs at once; places: of those and of its line. keys: {group:
+    bytes}, what a balancer reads of a prompt; without them a name."""
 
-    def __init__(self, n, places, draw, batch=8):
+    def __init__(self, n, places, draw, batch=8, keys=None):
+        self.keys = keys or {}
         self.loads, self.draw, self.n, self.batch = Loads(n, places), draw, n, batch
 
     def sent(self, i, request):
@@ -92,43 +93,67 @@ class LeastConnections(Router):
 
 
 class PrefixHash(Router):
-    """Consistent hashing of the prompt's beginning with bounded loads, as HAProxy's
-    `hash-type consistent` with `hash-balance-factor`."""
+    """HAProxy's `balance hash` of the prompt's beginning with `hash-type consistent sdbm avalanche`
+    and `hash-balance-factor 150`: the very ring, so that a key comes to the replica that HAProxy
+    would choose."""
 
-    POINTS = 64  # of each replica on the ring
-    FACTOR = 1.5  # times the mean, at most
+    POINTS = 16  # of each server of weight 1 on the ring
+    STRIDE = 4096  # from one server's numbers to the next one's
+    FACTOR = 150  # percent of the mean, at most
 
-    def __init__(self, n, places, draw, batch=8):
-        super().__init__(n, places, draw, batch)
-        self.ring = sorted((self.hashed(f"replica {i}, {k}"), i)
+    def __init__(self, n, places, draw, batch=8, keys=None):
+        super().__init__(n, places, draw, batch, keys)
+        self.ring = sorted((avalanche((i + 1) * self.STRIDE + k), i)
                            for i in range(n) for k in range(self.POINTS))
+        self.points = [point for point, _ in self.ring]
         self.starts = {}
 
-    @staticmethod
-    def hashed(text):
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
     def start(self, group):
+        """The nearest point of the ring."""
         found = self.starts.get(group)
         if found is None:
-            point, low, high = self.hashed(f"prefix {group}"), 0, len(self.ring)
-            while low < high:
-                middle = (low + high) // 2
-                low, high = (middle + 1, high) if self.ring[middle][0] < point else (low, middle)
-            found = self.starts[group] = low
+            hashed = avalanche(sdbm(self.keys.get(group) or f"prefix {group}".encode()))
+            after = bisect.bisect_left(self.points, hashed) % len(self.ring)
+            before = (after - 1) % len(self.ring)
+            to_before = (hashed - self.points[before]) % 2**32
+            to_after = (self.points[after] - hashed) % 2**32
+            found = self.starts[group] = before if to_before <= to_after else after
         return found
+
+    def has_slot(self, i):
+        """All slots are the load times the factor, shared out evenly; one at least."""
+        loads = self.loads
+        slots = -(-(loads.total + 1) * self.FACTOR // 100)
+        k, n = i % loads.alive, loads.alive
+        return loads.counts[i] < min(loads.places, max(1, slots * (k + 1) // n - slots * k // n))
 
     def choose(self, request):
         if self.loads.fewest() is None:
             return None
-        most = math.ceil(self.FACTOR * (self.loads.total + 1) / self.loads.alive)
-        at, counts, n = self.start(request.group), self.loads.counts, len(self.ring)
-        most = min(most, self.loads.places)
+        at, n = self.start(request.group), len(self.ring)
         for k in range(n):
             i = self.ring[(at + k) % n][1]
-            if counts[i] < most:
+            if self.has_slot(i):
                 return i
         return self.loads.fewest()
+
+
+def sdbm(key):
+    hashed = 0
+    for byte in key:
+        hashed = (byte + (hashed << 6) + (hashed << 16) - hashed) % 2**32
+    return hashed
+
+
+def avalanche(a):
+    """Bob Jenkins' mix of 32 bits with six shifts, times a prime near 3/4 of 2^32."""
+    a = (a + 0x7ED55D16 + (a << 12)) % 2**32
+    a = (a ^ 0xC761C23C) ^ (a >> 19)
+    a = (a + 0x165667B1 + (a << 5)) % 2**32
+    a = ((a + 0xD3A2646C) ^ (a << 9)) % 2**32
+    a = (a + 0xFD7046C5 + (a << 3)) % 2**32
+    a = (a ^ 0xB55A4F09) ^ (a >> 16)
+    return a * 3221225473 % 2**32
 
 
 class CacheAware(Router):
@@ -139,8 +164,8 @@ class CacheAware(Router):
     TIMES = 1.5
     SHARE = 0.3  # of a prompt that must be known
 
-    def __init__(self, n, places, draw, batch=8):
-        super().__init__(n, places, draw, batch)
+    def __init__(self, n, places, draw, batch=8, keys=None):
+        super().__init__(n, places, draw, batch, keys)
         self.known = {}  # group: {replica: None}, the one that had it last at the end
         self.given = [0] * n
         self.least = [(0, i) for i in range(n)]

@@ -19,6 +19,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -37,7 +38,7 @@ from mix import Mix, Request, requests  # noqa: E402
 ROOT = FOLDER.parents[1]
 PARTS = ("sizes", "points", "curve", "losses")
 SIZED = ("builtin", "smol135.Q4_0", "tiny1b.Q4_0")
-CURVE = (1, 2, 3, 5, 10, 30, 100, 300, 1000)
+CURVE = (1, 3, 10, 30, 100, 300, 1000)
 LOSSES = (3, 10, 100)
 HIT = 0.7  # of the shared beginnings, assumed where a load is chosen
 LOST_FOR = 30.0  # seconds
@@ -56,15 +57,15 @@ def simulated(rates, o, n, way, **more):
     mix = mix_of(o, n)
     rate = o.rate * n if o.rate else o.load * n * rates.workers * rates.capacity(
         o.mix, o.max_batch, HIT)
-    asked = requests(mix, max(o.requests * n, 1500), rate, o.seed)
+    asked = requests(mix, mix.prefixes + max(o.requests * n, 1000), rate, o.seed, each_once=True)
     setup = simulate.Setup(replicas=n, routing=way, max_batch=o.max_batch, max_queue=o.max_queue,
                            kv_tokens=o.kv_tokens, overhead=o.overhead, patience=o.patience, **more)
-    last = asked[-1].arrival
+    begin, last = asked[mix.prefixes].arrival, asked[-1].arrival
     if not more:
-        return simulate.run(rates, setup, asked, last * 0.4, last, o.seed)
-    setup = dataclasses.replace(setup, lose_at=last * 0.5)
-    return simulate.run(rates, setup, asked, last * 0.5,
-                        min(last, last * 0.5 + setup.lose_for), o.seed)
+        return simulate.run(rates, setup, asked, begin, last, o.seed)
+    half = (begin + last) / 2
+    setup = dataclasses.replace(setup, lose_at=half)
+    return simulate.run(rates, setup, asked, half, min(last, half + setup.lose_for), o.seed)
 
 
 def one_of_curve(job):
@@ -105,10 +106,12 @@ def plan_points(rates, o):
     full = o.n * rates.workers * rates.capacity(o.mix, o.max_batch, HIT)
     points = []
     for load in (o.load, 0.9):
-        n = max(20, round(o.seconds * load * full))
-        points.append((f"{100 * load:.0f} % load", requests(mix, n, load * full, o.seed), 0))
-    n = 4 * round(o.seconds * full)
-    points.append((f"{places} clients without a pause", requests(mix, n, None, o.seed), places))
+        n = mix.prefixes + max(20, round(o.seconds * load * full))
+        points.append((f"{100 * load:.0f} % load",
+                       requests(mix, n, load * full, o.seed, each_once=True), 0))
+    n = mix.prefixes + 4 * round(o.seconds * full)
+    points.append((f"{places} clients without a pause",
+                   requests(mix, n, None, o.seed, each_once=True), places))
     return points
 
 
@@ -121,14 +124,16 @@ def measured_point(real, name, asked, clients, o):
     texts = real.prompts(asked, o.seed)
     sent = copy.deepcopy(asked)
     before = real.work()
-    done = real.play(sent, texts, clients, o.seconds)
-    end = o.seconds if clients else asked[-1].arrival
-    found = simulate.figures(done, o.warm * end, end)
+    seconds = o.seconds + 15  # clients read the beginnings first
+    done = real.play(sent, texts, clients, seconds)
+    begin = 15.0 if clients else asked[o.n * o.mix.prefixes].arrival
+    end = seconds if clients else asked[-1].arrival
+    found = simulate.figures(done, begin, end)
     done_work = [b - a for a, b in zip(before, real.work())]
     found.update(simulate.work(*done_work, o.n * max(r.end for r in done)))
     print(f"  {name}: {found['tokens_per_second']:.1f} tokens/s, first token p50 "
           f"{1e3 * found['first_p50']:.0f} ms, {len(done)} requests", flush=True)
-    return found, end
+    return found, begin, end
 
 
 def points(o):
@@ -147,15 +152,16 @@ def points(o):
             kv = real.info["kv"]
             o.kv_tokens = kv["pages"] * kv["page_positions"]
             overheads.append(real.overhead(rates_of.from_bench(before)))
-            found, end = measured_point(real, name, asked, clients, o)
+            found, begin, end = measured_point(real, name, asked, clients, o)
             real.stop()
             reports += real.bench()
             setup = simulate.Setup(
                 replicas=o.n, routing="prefix hash", max_batch=o.max_batch, max_queue=o.max_queue,
-                kv_tokens=o.kv_tokens, overhead=overheads[-1], clients=clients, seconds=end)
+                kv_tokens=o.kv_tokens, overhead=overheads[-1], clients=clients, seconds=end,
+                keys=real.keys)
             out.append({"name": name, "replicas": o.n, "measured": found, "simulated": simulate.run(
-                rates_of.from_bench(before + reports[-o.n:]), setup, alike(asked), o.warm * end,
-                end, o.seed)})
+                rates_of.from_bench(before + reports[-o.n:]), setup, alike(asked), begin, end,
+                o.seed)})
     finally:
         real.close()
     return {"replicas": o.n, "model": o.model, "how": real.how, "kv_tokens": o.kv_tokens,
@@ -186,7 +192,7 @@ def options():
     add("--routing", default="", help="with --rates, one of: " + ", ".join(routing.ROUTERS))
     add("--load", type=float, default=0.7, help="of what the replicas can do")
     add("--rate", type=float, help="requests a second for each replica, instead of --load")
-    add("--requests", type=int, default=100, help="to simulate for each replica")
+    add("--requests", type=int, default=60, help="to simulate for each replica")
     mix = Mix(prefix_tokens=256, own_tokens=32, answer_tokens=48)
     for field in dataclasses.fields(Mix):
         if field.name not in ("fixed", "longest"):
@@ -219,7 +225,6 @@ def options():
         parser.error(f"--routing: one of {', '.join(routing.ROUTERS)}")
     o.numbers = [int(n) for n in o.replicas.split(",")] if o.replicas else []
     o.n = o.numbers[0] if o.numbers and o.rates is None else 3
-    o.warm = 0.25
     if o.quick:
         o.seconds, o.requests = min(o.seconds, 10.0), min(o.requests, 30)
     return o
@@ -270,6 +275,7 @@ def render(results, o):
 
 def main():
     o = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     if o.rates is not None:
         simulate_own(o)
         return

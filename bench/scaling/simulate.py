@@ -32,6 +32,7 @@ class Setup:
     lose: int = 0  # replicas that die at `lose_at`, for `lose_for` seconds
     lose_at: float = 0.0
     lose_for: float = math.inf
+    keys: dict = None  # {group: bytes}: what the balancer reads
 
 
 class Sequence:
@@ -193,7 +194,8 @@ class Simulation:
         self.replicas = [Replica(i, setup, rates.workers) for i in range(setup.replicas)]
         places = setup.max_batch * rates.workers + setup.max_queue
         self.router = routing.ROUTERS[setup.routing](
-            setup.replicas, places, random.Random(seed), setup.max_batch * rates.workers)
+            setup.replicas, places, random.Random(seed), setup.max_batch * rates.workers,
+            setup.keys)
         self.waiting = collections.deque()  # at the balancer
         self.events, self.n_events, self.now = [], 0, 0.0
         self.coming = iter(requests)
