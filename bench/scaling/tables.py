@@ -82,7 +82,12 @@ def measured(found):
     said = (f"{p['date']}, {p['machine']['cpu']}, {p['model']}; {p['how']}; load average "
             f"{p['load_average']:.1f} before it began (what other programs wanted of the same "
             "processors: the nearer to 0, the more the comparison says).")
-    return f"{textwrap.fill(said, 100)}\n\n{table(head, rows)}"
+    a, b = p["points"][0]["measured"], p["points"][0]["simulated"]
+    first = (f"In the first line, the load that one should plan for, the simulation is off by "
+             f"{error(a['tokens_per_second'], b['tokens_per_second'])} in tokens/s, "
+             f"{error(a['first_p50'], b['first_p50'])} in the first token's p50 and "
+             f"{error(a['first_p99'], b['first_p99'])} in its p99.")
+    return f"{textwrap.fill(said, 100)}\n\n{table(head, rows)}\n\n{textwrap.fill(first, 100)}"
 
 
 def curve(found):
@@ -133,9 +138,14 @@ def tick_text(value, unit):
     return f"{value:,.0f}".replace(",", " ")
 
 
-def panel(left, title, curves, dot, unit, x_scale):
-    """curves: {name: [(replicas, value)]}; dot: (replicas, value), measured."""
-    values = [v for points in curves.values() for _, v in points] + ([dot[1]] if dot else [])
+def circle(x, y, is_measured):
+    look = 'r="5" fill="#fff" stroke="#000" stroke-width="2"' if is_measured else 'r="3.5"'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" {look}/>'
+
+
+def panel(left, title, curves, dots, unit, x_scale):
+    """curves: {name: [(replicas, value)]}; dots: [(replicas, value, whether it was measured)]."""
+    values = [v for points in [*curves.values(), [d[:2] for d in dots]] for _, v in points]
     is_log = unit != "%"
     low, high = decades([max(v, 1e-3) for v in values]) if is_log else (0, 1)
     y = Scale(low, high, TOP + HEIGHT, -HEIGHT, is_log)
@@ -155,10 +165,7 @@ def panel(left, title, curves, dot, unit, x_scale):
         line = " ".join(f"{left + x_scale(n):.1f},{y(v):.1f}" for n, v in points)
         out.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS[name]}" '
                    'stroke-width="2"/>')
-    if dot:
-        out.append(f'<circle cx="{left + x_scale(dot[0]):.1f}" cy="{y(dot[1]):.1f}" r="5" '
-                   'fill="#fff" stroke="#000" stroke-width="2"/>')
-    return out
+    return out + [circle(left + x_scale(n), y(v), is_measured) for n, v, is_measured in dots]
 
 
 def svg(found, point, subtitle):
@@ -171,8 +178,9 @@ def svg(found, point, subtitle):
               ("Prefix hits", "hit", "%"))
     for i, (title, key, unit) in enumerate(panels):
         curves = {n: [(c["replicas"], c[key]) for c in found if c["routing"] == n] for n in names}
-        dot = (point["replicas"], point["measured"][key]) if point else None
-        out += panel(LEFT + i * (WIDTH + GAP), title, curves, dot, unit, x_scale)
+        dots = [(point["replicas"], point[side][key], side == "measured")
+                for side in ("measured", "simulated")] if point else []
+        out += panel(LEFT + i * (WIDTH + GAP), title, curves, dots, unit, x_scale)
     y = TOP + HEIGHT + 38
     for i, name in enumerate(names):
         out.append(f'<rect x="{LEFT + i * 160}" y="{y - 9}" width="20" height="5" '
@@ -180,13 +188,11 @@ def svg(found, point, subtitle):
                    f'{html.escape(name)}</text>')
     x = LEFT + len(names) * 160
     if point:
-        out.append(f'<circle cx="{x + 8}" cy="{y - 6}" r="5" fill="#fff" stroke="#000" '
-                   f'stroke-width="2"/><text x="{x + 20}" y="{y - 2}">measured, '
-                   f'{point["replicas"]} replicas, prefix hash</text>')
+        out += [circle(x + 8, y - 6, True), circle(x + 260, y - 6, False)]
+        out.append(f'<text x="{x + 20}" y="{y - 2}">measured: {point["replicas"]} replicas, prefix '
+                   f'hash</text><text x="{x + 270}" y="{y - 2}">these very ones, simulated</text>')
     right = LEFT + 4 * (WIDTH + GAP)
-    out.append(f'<text x="{right - GAP}" y="{y - 2}" text-anchor="end" class="v">over the number '
-               'of replicas</text>')
-    return report.picture(right, y + 12, subtitle, out)
+    return report.picture(right, y + 12, f"Over the number of replicas: {subtitle}", out)
 
 
 def fill(path, parts):

@@ -282,7 +282,7 @@ def curve():
 
 
 def test_the_picture_has_a_line_for_each_routing_and_the_measured_point():
-    point = {"replicas": 3, "measured": curve()[4]}
+    point = {"replicas": 3, "measured": curve()[4], "simulated": curve()[4]}
     root = xml.etree.ElementTree.fromstring(tables.svg(curve(), point, "3 <replicas>"))
     space = "{http://www.w3.org/2000/svg}"
     lines = list(root.iter(space + "polyline"))
@@ -291,7 +291,8 @@ def test_the_picture_has_a_line_for_each_routing_and_the_measured_point():
     assert [x for x, _ in first] == sorted(x for x, _ in first)
     assert [y for _, y in first] == sorted((y for _, y in first), reverse=True)
     dots = [(float(c.get("cx")), float(c.get("cy"))) for c in root.iter(space + "circle")]
-    assert len(dots) == 5 and dots[0] == pytest.approx(first[1], abs=0.2)  # one in the legend
+    assert len(dots) == 2 * 4 + 2  # two in the legend
+    assert dots[0] == dots[1] == pytest.approx(first[1], abs=0.2)
 
 
 def test_tables_are_put_between_their_marks(tmp_path):
