@@ -217,7 +217,17 @@ test-package: package ## the package on bare Debian 12 and 13 made by debootstra
 		SMALLMIND_DEB=$$(ls $(CURDIR)/build/smallmind_*.deb) \
 		unshare --mount $(PYTHON) -m pytest -p no:cacheprovider tests/package $(SMALLMIND_PYTEST_ARGS)
 
-test-cluster: all build/venv-cluster/ready ## three replicas after HAProxy and gateways: killed, drained and full ones, a rolling restart; SMALLMIND_FULL=1: all of it
+# Large, and compiled, as its processes wait only so long for each other's start.
+build/venv-ray/ready: tests/cluster/ray.txt
+	@$(NEED) venv
+	@rm -rf build/venv-ray
+	@$(PYTHON) -m venv build/venv-ray
+	@echo "Ray is installed: some minutes, once"
+	@build/venv-ray/bin/pip install --disable-pip-version-check --quiet -r $< || { \
+		echo "Ray cannot be installed: its tests are left out"; rm -rf build/venv-ray/bin/ray; }
+	@touch $@
+
+test-cluster: all build/venv-cluster/ready build/venv-ray/ready ## three replicas after HAProxy, gateways, Envoy and Ray Serve: killed, drained and full ones, a rolling restart; SMALLMIND_FULL=1: all of it
 	@$(NEED) test cluster
 	@SMALLMIND_BIN=$(CURDIR)/build/smallmind build/venv-cluster/bin/python -m pytest -p no:cacheprovider tests/cluster $(SMALLMIND_PYTEST_ARGS)
 

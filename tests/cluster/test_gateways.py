@@ -10,12 +10,11 @@ import threading
 
 import pytest
 
+from asking import Asking, completion, judge, openai, whole_text
 from conftest import BATCH, ROOT, Replicas
 from models import slow
 from service import FULL, LIMIT, own_port, poll
 from test_haproxy import run_all
-
-openai = pytest.importorskip("openai", reason="openai is not installed (make test-cluster does it)")
 
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_GATEWAYS", ROOT / "build" / "venv-cluster"))
 # As modules: two of the packages have a script of the same name.
@@ -31,17 +30,17 @@ BALANCE = ["--balance-abs-threshold", str(BATCH)]
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 
 
-class Gateway:
+class Gateway(Asking):
     def __init__(self, name, folder, ports, policy="cache_aware"):
         module = COMMANDS[name][0].split(".")[0]
         if not list(FOLDER.glob(f"lib/python3*/site-packages/{module}")):
             pytest.skip(f"{name} is not installed in {FOLDER} (make test-cluster does it)")
-        self.name, self.model, self.port = name, None, own_port()
+        super().__init__(own_port())
+        self.name, self.model = name, None
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         command = [str(FOLDER / "bin" / "python"), "-m", *COMMANDS[name], "--host", "127.0.0.1",
                    "--port", str(self.port), "--policy", policy, *HEALTH, *BALANCE,
-                   "--worker-urls", *urls,
-                   "--prometheus-port", str(own_port())]
+                   "--worker-urls", *urls, "--prometheus-port", str(own_port())]
         self.log_path = folder / f"{name}-{policy}.log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log,
@@ -49,9 +48,6 @@ class Gateway:
         try:
             poll("the gateway's workers", lambda: self.n_workers() == len(ports), 3 * LIMIT)
             self.model = json.loads(self.request("GET", "/v1/models")[1])["data"][0]["id"]
-            # Nothing but the gateway may send a request again.
-            self.client = openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none",
-                                        max_retries=0, timeout=4 * LIMIT)
         except BaseException:
             self.close()
             raise
@@ -75,36 +71,6 @@ class Gateway:
     def n_workers(self):
         """Those that it takes for healthy."""
         return sum(bool(worker["is_healthy"]) for worker in self.workers())
-
-    def complete(self, body):
-        """A completion's text, in one piece or as the pieces of a stream. A stream that is cut is
-        seen to be cut, and asked for again: its text so far is the beginning of the whole one."""
-        if not body.get("stream"):
-            return self.client.completions.create(**body).choices[0].text
-        begun = ""
-        for _ in range(3):
-            text, ended = self.read_stream(body)
-            assert text.startswith(begun) or begun.startswith(text), (begun, text)
-            if ended:
-                return text
-            begun = max(begun, text, key=len)
-        raise AssertionError(f"cut three times: {begun!r}")
-
-    def read_stream(self, body):
-        """Its text, and whether it came to its end."""
-        text, ended = "", False
-        with self.client.completions.create(**body) as stream:
-            try:
-                for event in stream:
-                    for choice in event.choices:
-                        text += choice.text
-                        ended = ended or choice.finish_reason is not None
-            except (openai.APIError, OSError) as error:
-                assert not ended, error
-            except Exception as error:  # of the HTTP library below the client, whichever it is
-                assert "httpx" in type(error).__module__ or "httpcore" in type(error).__module__, \
-                    error
-        return text, ended
 
     def close(self):
         self.process.kill()
@@ -143,21 +109,6 @@ def slow_cluster(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gateway")
     with contextlib.closing(Cluster(request.param, folder, batch=1, queue=1, model=slow())) as one:
         yield one
-
-
-def completion(i, **fields):
-    return dict({"model": "smallmind-tiny", "prompt": f"Once upon a time, number {i % 20}",
-                 "seed": i, "max_tokens": 24, "temperature": 0.8}, **fields)
-
-
-def whole_text(service, body):
-    answer = service.post("/v1/completions", {k: v for k, v in body.items() if k != "stream"})
-    return answer.json()["choices"][0]["text"]
-
-
-def judge(results, texts):
-    wrong = [(i, r, text) for i, (r, text) in enumerate(zip(results, texts)) if r != text]
-    assert not wrong, f"{len(wrong)} of {len(texts)}: {wrong[:2]}"
 
 
 def test_the_model_is_known(cluster):
