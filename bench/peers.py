@@ -44,6 +44,10 @@ class OutOfTime(Exception):
     """The budget is spent."""
 
 
+class NoRoom(OutOfTime):
+    """One more sample would outlast the budget; what takes less time may still fit."""
+
+
 @contextlib.contextmanager
 def whole():
     """The budget's end waits until this is done."""
@@ -164,7 +168,7 @@ class Run:
         for _ in range(self.o.rounds):
             for side in list(active):
                 if self.o.left() < took.get(side, 0):
-                    raise OutOfTime
+                    raise NoRoom
                 time.sleep(0 if self.o.quick else 0.2)  # a server's threads spin for a moment
                 begin = time.monotonic()
                 try:
@@ -179,11 +183,13 @@ class Run:
 
 
 def measure(group, o):
-    """Whether it was measured; what was found is in the results in any case."""
+    """What was found is in the results however this ends."""
+    if o.left() <= 0:
+        raise OutOfTime
     path = models.model(group.model, o.models, o.ours)
     if path is None:
         print(f"{group.cells[0].name}: skipped, there is no model {group.model}")
-        return True
+        return
     names = " ".join(c.name for c in group.cells)
     print(f"{names} ({report.UNITS[group.cells[0].kind][0]})", flush=True)
     run = Run(group, o)
@@ -197,7 +203,6 @@ def measure(group, o):
     finally:
         with whole():
             finish(run.found(), o)
-    return True
 
 
 def finish(found, o):
@@ -218,17 +223,21 @@ def finish(found, o):
 
 def measure_all(groups, o):
     """True when all went well. What the budget does not reach is named."""
-    well = True
+    well, short = True, []
     for i, group in enumerate(groups):
         try:
             measure(group, o)
+        except NoRoom:
+            short.append(group)
         except OutOfTime:
-            left = [c.name for g in groups[i:] for c in g.cells]
-            print(f"the budget is spent; not (wholly) measured: {len(left)} cells, {left[0]} first")
-            return well
+            short += groups[i:]
+            break
         except programs.Failure as failure:
             print(f"    failed: {failure}", flush=True)
             well = False
+    if short:
+        names = [c.name for g in short for c in g.cells]
+        print(f"the budget is spent; not, or not wholly, measured: {' '.join(names)}")
     return well
 
 

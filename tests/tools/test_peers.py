@@ -370,9 +370,30 @@ class Turns(unittest.TestCase):
     def test_no_sample_begins_that_the_budget_has_no_room_for(self):
         self.options.left = lambda: -1.0
         run, measure = self.run_of(self.side("ours", [3.0]))
-        with self.assertRaises(peers.OutOfTime):
+        with self.assertRaises(peers.NoRoom):
             measure()
         self.assertEqual((self.order, run.found()), ([], {}))
+
+    def test_a_group_without_room_leaves_the_budget_to_those_that_follow(self):
+        ended = {"decode": peers.NoRoom, "batch": None, "prefill": peers.OutOfTime}
+        measured = []
+
+        def measure(group, _):
+            measured.append(group.kind)
+            if ended.get(group.kind):
+                raise ended[group.kind]
+
+        kinds = ("decode", "batch", "prefill", "memory")
+        groups = [
+            cells.Group(k, "m", "", 1, [cells.Cell(f"{k}/m", k, "m", 0, "", 1)]) for k in kinds
+        ]
+        known, peers.measure = peers.measure, measure
+        self.addCleanup(setattr, peers, "measure", known)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            self.assertTrue(peers.measure_all(groups, self.options))
+        self.assertEqual(measured, ["decode", "batch", "prefill"])
+        self.assertIn("decode/m prefill/m memory/m", said.getvalue())
 
     def test_only_and_refusals(self):
         only = argparse.Namespace
