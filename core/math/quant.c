@@ -75,19 +75,19 @@ float f16_to_f32(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
     uint32_t exponent = h >> 10 & 0x1f, fraction = h & 0x3ffu;
-    uint32_t bits;
+    union { /* not memcpy: a sanitizer watches each variable whose address is taken */
+        uint32_t bits;
+        float f;
+    } out;
     if (exponent == 0x1f) { /* a NaN becomes quiet, as the hardware does it */
-        bits = sign | 0x7f800000u | fraction << 13 | (fraction != 0 ? 0x400000u : 0);
+        out.bits = sign | 0x7f800000u | fraction << 13 | (fraction != 0 ? 0x400000u : 0);
     } else if (exponent != 0) {
-        bits = sign | (exponent + 112) << 23 | fraction << 13;
+        out.bits = sign | (exponent + 112) << 23 | fraction << 13;
     } else { /* subnormal: fraction * 2^-24, exact in F32 */
-        float magnitude = (float)fraction * 0x1p-24f;
-        memcpy(&bits, &magnitude, sizeof bits);
-        bits |= sign;
+        out.f = (float)fraction * 0x1p-24f;
+        out.bits |= sign;
     }
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
+    return out.f;
 }
 
 uint16_t f32_to_f16(float f)
