@@ -98,6 +98,7 @@ look() {
         docker-test)
             has dockerd || lacks docker.io
             has debootstrap || lacks debootstrap
+            has qemu-aarch64-static || lacks qemu-user-static
             ;;
         package-test)
             has lintian || lacks lintian
