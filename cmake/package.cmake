@@ -47,8 +47,9 @@ add_custom_command(OUTPUT ${package_folder}/changelog.gz
   DEPENDS ${package_folder}/changelog VERBATIM)
 add_custom_target(package_files ALL DEPENDS ${package_folder}/changelog.gz)
 install(FILES config/smallmind.ini DESTINATION /etc/smallmind COMPONENT system EXCLUDE_FROM_ALL)
+# Not /lib, which is a link to /usr/lib since Debian 12.
 install(FILES deploy/systemd/smallmind.service deploy/systemd/smallmind.socket
-  DESTINATION /lib/systemd/system COMPONENT system EXCLUDE_FROM_ALL)
+  DESTINATION /usr/lib/systemd/system COMPONENT system EXCLUDE_FROM_ALL)
 install(FILES ${package_folder}/changelog.gz ${package_folder}/copyright
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/smallmind COMPONENT system EXCLUDE_FROM_ALL)
 

@@ -101,7 +101,6 @@ look() {
             has qemu-aarch64-static || lacks qemu-user-static
             ;;
         package-test)
-            has lintian || lacks lintian
             has debootstrap || lacks debootstrap
             ;;
         fuzz)

@@ -151,7 +151,7 @@ def wait_for(what, condition):
 
 def serve_once(system):
     """The unit's ExecStart as its user, with the folders that systemd makes for it."""
-    unit = system.read("lib/systemd/system/smallmind.service")
+    unit = system.read("usr/lib/systemd/system/smallmind.service")
     command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1].split()
     system.run("install", "-d", "-o", "smallmind", "-g", "smallmind", "/run/smallmind",
                "/var/cache/smallmind")
@@ -171,10 +171,14 @@ def serve_once(system):
         process.communicate()
 
 
-def test_lintian_says_nothing(deb):
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning", str(deb)],
-                          capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
+def test_lintian_says_nothing(suite, deb):
+    """The release's own: what is right on one may be a fault on the next."""
+    with copy_of(base_of(suite), f"{suite}.lintian") as system:
+        system.apt("install", "lintian")
+        shutil.copy(deb, system.folder / "tmp" / "smallmind.deb")
+        said = system.run("lintian", "--allow-root", "--fail-on", "error,warning",
+                          "/tmp/smallmind.deb")
+        assert not said, said
 
 
 def test_it_is_installed_serves_and_leaves_nothing(system, deb):
