@@ -125,7 +125,8 @@ def side_text(side):
 
 
 def kind_title(kind, cpu):
-    return TITLES[kind] + (f", both with {cpu.upper().replace('AVX', 'AVX-')} alone" if cpu else "")
+    kept = {"avx2": ", both with AVX2 alone", "avx512": ", both with AVX-512 and without AMX"}
+    return TITLES[kind] + kept.get(cpu, "")
 
 
 def row(name, cell):
