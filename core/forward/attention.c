@@ -341,6 +341,20 @@ static void attend_whole_span(const struct attention *a, const struct attention_
     }
 }
 
+/* The block that is read after a span of the row: the same head's next one, or the next head's
+ * first. */
+static const uint8_t *block_after(const struct attention *a, const struct attention_layer *l,
+                                  const struct row *row, size_t kv_head, size_t span)
+{
+    size_t position = (span + 1) * ATTEND_SPAN;
+    if (position > row->position) {
+        if (++kv_head == a->model->shape.layers[l->layer].n_kv_heads)
+            return NULL;
+        position = first_seen(row, a->model->shape.layers[l->layer].window);
+    }
+    return kv_block(a->kv, row->seq->pages[position / KV_PAGE], l->layer, kv_head);
+}
+
 /* One span of a tile, for the rows that see any of it. */
 static void attend_span(const struct attention *a, const struct attention_layer *l,
                         const struct tile *tile, size_t kv_head, size_t span,
@@ -378,6 +392,7 @@ static void attend_span(const struct attention *a, const struct attention_layer 
         .n_heads = a->group,
         .head_dim = head_dim,
         .blocks = blocks,
+        .next = block_after(a, l, &a->rows[t], kv_head, span),
         .n_positions = n_positions,
         .has_window = window > 0,
         .n_hidden = n_hidden,

@@ -82,6 +82,7 @@ struct attend {
     size_t head_dim; /* D */
     /* the span's blocks in ascending order, as many as the last row sees */
     const uint8_t *const *blocks;
+    const uint8_t *next; /* the block that is probably read after them, to ask for it; or NULL */
     /* of this span, that the first row sees, 1..ATTEND_SPAN; each further row sees one more, up to
      * ATTEND_SPAN */
     size_t n_positions;

@@ -46,7 +46,7 @@ struct queries {
     const float *q;               /* [D][n] */
     size_t n, head_dim;
     float softcap;   /* 0: none */
-    ptrdiff_t ahead; /* bytes to the next block, for prefetching; 0 at the last */
+    ptrdiff_t ahead; /* bytes to the next block, for prefetching; 0: none is known */
 };
 
 ALWAYS_INLINE size_t number_bytes(enum kv_type type)
@@ -328,7 +328,8 @@ ALWAYS_INLINE void attend_part(const struct attend *a, enum kv_type type, size_t
     const ptrdiff_t n_hidden = attend_hidden(a, row);
     for (size_t begin = first_seen(n_hidden) / KV_PAGE * KV_PAGE; begin < seen; begin += KV_PAGE) {
         const uint8_t *block = a->blocks[begin / KV_PAGE];
-        s.ahead = begin + KV_PAGE < seen ? a->blocks[begin / KV_PAGE + 1] - block : 0;
+        const uint8_t *next = begin + KV_PAGE < seen ? a->blocks[begin / KV_PAGE + 1] : a->next;
+        s.ahead = next != NULL ? next - block : 0;
         attend_block(&s, type, block, (ptrdiff_t)n_positions - (ptrdiff_t)begin,
                      n_hidden - (ptrdiff_t)begin, n_rows, n_heads);
     }
