@@ -7,6 +7,7 @@ folder. A test that is judged by its share of the machine is marked `whole_machi
 import fcntl
 import json
 import pathlib
+import signal
 
 import pytest
 
@@ -17,6 +18,7 @@ from service import Service
 
 
 def pytest_configure(config):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup's children would ignore it too
     if not program.BINARY.is_file():
         pytest.exit(f"{program.BINARY} is missing: run `make` first, or set SMALLMIND_BIN", 2)
 
