@@ -71,10 +71,8 @@ test: ## build everything and run the unit and end-to-end tests; E2E=off, SMALLM
 	@$(call build,build)
 	$(call run_suite,build,1)
 
-test-page: ## the page in a headless Chromium, with axe-core from npm; SMALLMIND_PYTEST_ARGS="-k key"
-	@$(NEED) build test page
-	@$(call configure,release,-DSMALLMIND_TESTS=OFF)
-	@$(call build,build,smallmind)
+test-page: all ## the page in a headless Chromium, with axe-core from npm; SMALLMIND_PYTEST_ARGS="-k key"
+	@$(NEED) test page
 	@mkdir -p build/test-page && cp tests/page/package*.json build/test-page
 	@npm ci --prefix build/test-page --ignore-scripts --no-audit --no-fund --silent
 	SMALLMIND_BIN=$(CURDIR)/build/smallmind $(PYTHON) -m pytest $(SIDE_BY_SIDE) \
