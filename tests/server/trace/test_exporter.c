@@ -205,13 +205,17 @@ END_TEST
 
 START_TEST(retry_after_is_kept_by_later_records_too)
 {
-    const struct trace_pace hasty = {.backoff_ms = 1, .backoff_max_ms = 1, .give_up_ms = 1};
+    /* All but full batches wait for the end, which alone has patience. */
+    const struct trace_pace hasty = {
+        .linger_ms = 3600000, .backoff_ms = 1, .backoff_max_ms = 1, .give_up_ms = 1};
+    enum { FULL = 4, ITS_SPANS = FULL * (1 + 64 + 64) };
     open_endpoint(
         (const char *const[]){EMPTY("503 Service Unavailable", "Retry-After: 2\r\n"), NULL});
     struct trace_exporter *x = open_exporter(endpoint.port, &hasty);
-    trace_exporter_put(x, make(0)); /* given up: its time is over before the endpoint's */
-    struct trace_stats stats = settled(x, 1, 1);
-    ck_assert_uint_eq(stats.n_failed, 1);
+    for (size_t i = 0; i < FULL; i++)
+        trace_exporter_put(x, make(64)); /* given up: their time is over before the endpoint's */
+    struct trace_stats stats = settled(x, ITS_SPANS, 1);
+    ck_assert_uint_eq(stats.n_failed, ITS_SPANS);
     trace_exporter_put(x, make(0));
     trace_exporter_destroy(x, 60000); /* which waits that long, too */
     ck_assert_uint_eq(atomic_load(&endpoint.n_asked), 2);
