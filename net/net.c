@@ -1,8 +1,11 @@
 /* net.c - the start of libcurl, and the options that all its handles share. Any thread. */
 #include "net/net.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 static void start(void)
 {
@@ -14,6 +17,23 @@ CURL *net_handle_create(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start);
     return curl_easy_init();
+}
+
+bool net_names_loopback(const char *host)
+{
+    static const char name[] = "localhost";
+    struct in_addr in;
+    size_t n = strlen(host);
+    if (n > 0 && host[n - 1] == '.')
+        n--;
+    if (n == sizeof name - 1 && strncasecmp(host, name, n) == 0)
+        return true;
+    if (n > sizeof name && host[n - sizeof name] == '.' &&
+        strncasecmp(host + n - (sizeof name - 1), name, sizeof name - 1) == 0)
+        return true;
+    if (inet_pton(AF_INET, host, &in) == 1)
+        return ntohl(in.s_addr) >> 24 == 127;
+    return strcmp(host, "[::1]") == 0;
 }
 
 static void set_protocols(CURL *handle)

@@ -2,6 +2,7 @@
  * format and writer are set before other threads exist. */
 #include "server/log.h"
 
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "server/log_writer.h"
 
@@ -181,13 +182,6 @@ size_t log_format_access(char *out, enum log_format format, uint64_t now_ms,
     return line.n;
 }
 
-static uint64_t unix_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void emit(const char *line, size_t n)
 {
     if (log_state.writer != NULL) {
@@ -207,7 +201,7 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    emit(line, log_format_line(line, log_state.format, unix_ms(), level, text));
+    emit(line, log_format_line(line, log_state.format, clock_unix_ns() / 1000000, level, text));
 }
 
 void log_access(const struct log_request *request)
@@ -215,7 +209,7 @@ void log_access(const struct log_request *request)
     if (access_level(request) < log_state.level)
         return;
     char line[LOG_LINE_MAX];
-    emit(line, log_format_access(line, log_state.format, unix_ms(), request));
+    emit(line, log_format_access(line, log_state.format, clock_unix_ns() / 1000000, request));
 }
 
 /* --- where lines go --- */
@@ -225,7 +219,7 @@ static size_t say_dropped(char *out, uint64_t n_dropped)
     char text[LOG_LINE_MAX];
     snprintf(text, sizeof text, "%llu log line%s dropped: the log could not be written",
              (unsigned long long)n_dropped, n_dropped == 1 ? " was" : "s were");
-    return log_format_line(out, log_state.format, unix_ms(), LOG_WARN, text);
+    return log_format_line(out, log_state.format, clock_unix_ns() / 1000000, LOG_WARN, text);
 }
 
 enum status log_open(const char *path, struct error *err)

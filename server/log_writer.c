@@ -3,13 +3,13 @@
 #include "server/log_writer.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,17 +247,6 @@ static void release(struct log_writer *w)
     free(w);
 }
 
-/* Signals are for the thread that expects them. */
-static int start_thread(struct log_writer *w)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return number;
-}
-
 enum status log_writer_create(struct log_writer **out, const char *path, log_dropped_fn *dropped,
                               struct error *err)
 {
@@ -277,7 +266,7 @@ enum status log_writer_create(struct log_writer **out, const char *path, log_dro
         status = error_errno(err, errno, "--log-file %s", path);
     else if (w->wake < 0)
         status = error_errno(err, number, "the log");
-    else if ((number = start_thread(w)) != 0)
+    else if ((number = thread_start(&w->thread, run, w)) != 0)
         status = error_errno(err, number, "the log's thread");
     if (status == STATUS_OK)
         *out = w;
@@ -319,13 +308,7 @@ void log_writer_destroy(struct log_writer *w, unsigned ms)
     w->stop_ns = clock_now_ns() + ms * (uint64_t)1000000;
     wake_thread(w);
     pthread_mutex_unlock(&w->lock);
-    struct timespec end; /* somewhat later: a thread that can end does so by itself */
-    clock_gettime(CLOCK_REALTIME, &end);
-    uint64_t ns = (uint64_t)end.tv_nsec + (ms + 100) * (uint64_t)1000000;
-    end.tv_sec += (time_t)(ns / 1000000000);
-    end.tv_nsec = (long)(ns % 1000000000);
-    if (pthread_timedjoin_np(w->thread, NULL, &end) == 0)
+    /* Somewhat later: a thread that can end does so by itself. */
+    if (thread_join_within(w->thread, ms + 100) == 0)
         release(w);
-    else
-        pthread_detach(w->thread);
 }

@@ -1,9 +1,9 @@
 /* origin.c - takes URLs apart as libcurl itself does, so that both see the same host. No state. */
 #include "store/origin.h"
 
-#include <arpa/inet.h>
+#include "net/net.h"
+
 #include <ctype.h>
-#include <curl/curl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,23 +24,6 @@ bool origin_is_loopback(const struct sockaddr *address)
     const uint8_t *b = in6.sin6_addr.s6_addr;
     return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
            (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && b[12] == 127);
-}
-
-static bool names_loopback(const char *host)
-{
-    static const char name[] = "localhost";
-    struct in_addr in;
-    size_t n = strlen(host);
-    if (n > 0 && host[n - 1] == '.')
-        n--;
-    if (n == sizeof name - 1 && memcmp(host, name, n) == 0)
-        return true;
-    if (n > sizeof name && host[n - sizeof name] == '.' &&
-        memcmp(host + n - (sizeof name - 1), name, sizeof name - 1) == 0)
-        return true;
-    if (inet_pton(AF_INET, host, &in) == 1)
-        return ntohl(in.s_addr) >> 24 == 127;
-    return strcmp(host, "[::1]") == 0;
 }
 
 static bool take_part(CURLU *url, CURLUPart part, unsigned flags, char *out, size_t room)
@@ -73,7 +56,7 @@ static enum status judge(struct web_origin *out, CURLU *parts, const char *url, 
     }
     o.port = (unsigned)strtoul(port, NULL, 10);
     o.tls = strcmp(scheme, "https") == 0;
-    o.is_loopback = names_loopback(o.host);
+    o.is_loopback = net_names_loopback(o.host);
     if (!o.tls && strcmp(scheme, "http") != 0)
         return error_set(err, STATUS_INVALID, "%.*s: only https:// is asked", n, url);
     if (!o.tls && !o.is_loopback)

@@ -569,7 +569,7 @@ void request_end(struct request *r)
         .total_ms = ms_since(r->begun_ns),
     };
     access_describe(r, &line);
-    struct trace_record *record = spans_record(r);
+    struct trace_record *record = spans_record(r, &line);
     if (r->task != NULL) {
         task_end(r->task, &line, record);
     } else {

@@ -2,14 +2,12 @@
 #include "server/http/spans.h"
 
 #include "base/clock.h"
-#include "server/http/access.h"
 #include "server/http/request.h"
 #include "server/service.h"
 #include "server/trace/exporter.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static uint64_t draw(struct service *service)
 {
@@ -69,14 +67,7 @@ static void copy_host(struct trace_record *record, const struct headers *h)
     copy(record->host, sizeof record->host, text, n);
 }
 
-static uint64_t unix_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-struct trace_record *spans_record(const struct request *r)
+struct trace_record *spans_record(const struct request *r, const struct log_request *line)
 {
     struct service *service = r->service;
     if (service->traces == NULL || r->trace.trace_id[0] == '\0' ||
@@ -87,21 +78,19 @@ struct trace_record *spans_record(const struct request *r)
         trace_exporter_put(service->traces, NULL);
         return NULL;
     }
-    struct log_request line = {.status = r->status};
-    access_describe(r, &line);
     record->trace = r->trace;
     record->begun_ns = r->begun_ns;
     record->ended_ns = clock_now_ns();
-    record->unix_ns = unix_now_ns();
+    record->unix_ns = clock_unix_ns();
     record->method = r->method;
     record->route = r->route != NULL ? r->route->path : NULL;
     record->status = r->status;
     record->old = r->old;
     record->error = r->status == CODE_CLIENT_LEFT ? "cancelled" : r->error_code;
     copy_host(record, &r->headers);
-    copy(record->client, sizeof record->client, line.client, strlen(line.client));
-    copy(record->path, sizeof record->path, line.path, strlen(line.path));
-    copy(record->reason, sizeof record->reason, line.reason, strlen(line.reason));
+    copy(record->client, sizeof record->client, line->client, strlen(line->client));
+    copy(record->path, sizeof record->path, line->path, strlen(line->path));
+    copy(record->reason, sizeof record->reason, line->reason, strlen(line->reason));
     copy(record->id, sizeof record->id, r->id, strlen(r->id));
     return record;
 }

@@ -3,12 +3,12 @@
 #include "server/trace/exporter.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "server/log.h"
 #include "server/trace/post.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -276,19 +276,6 @@ static void release(struct trace_exporter *x)
     free(x);
 }
 
-/* Signals are for the thread that expects them. */
-static int start_thread(struct trace_exporter *x)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int number = pthread_create(&x->thread, NULL, run, x);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (number == 0)
-        pthread_setname_np(x->thread, "traces");
-    return number;
-}
-
 enum status trace_exporter_create(struct trace_exporter **out, struct trace_options *options,
                                   const struct trace_pace *pace, struct error *err)
 {
@@ -312,9 +299,10 @@ enum status trace_exporter_create(struct trace_exporter **out, struct trace_opti
         status = error_no_memory(err, BATCH_TEXT, "traces");
     else if (getrandom(&x->random, sizeof x->random, 0) < 0)
         status = error_set(err, STATUS_IO, "the system has no random numbers");
-    else if ((number = start_thread(x)) != 0)
+    else if ((number = thread_start(&x->thread, run, x)) != 0)
         status = error_errno(err, number, "the traces' thread");
     if (status == STATUS_OK) {
+        pthread_setname_np(x->thread, "traces");
         *options = (struct trace_options){.url = NULL};
         *out = x;
     } else {
@@ -334,14 +322,8 @@ void trace_exporter_destroy(struct trace_exporter *x, unsigned ms)
     atomic_store(&x->end_ns, clock_now_ns() + ms * ms_ns);
     pthread_cond_signal(&x->changed);
     pthread_mutex_unlock(&x->lock);
-    struct timespec end; /* libcurl looks at the end once a second */
-    clock_gettime(CLOCK_REALTIME, &end);
-    uint64_t ns = (uint64_t)end.tv_nsec + (ms + 1500) * ms_ns;
-    end.tv_sec += (time_t)(ns / 1000000000);
-    end.tv_nsec = (long)(ns % 1000000000);
-    if (pthread_timedjoin_np(x->thread, NULL, &end) != 0) {
+    if (thread_join_within(x->thread, ms + 1500) != 0) { /* libcurl looks at the end each second */
         log_line(LOG_WARN, "traces: the last spans could not be delivered in time");
-        pthread_detach(x->thread);
         return;
     }
     if (x->stats.n_failed > n_failed)

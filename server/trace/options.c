@@ -2,8 +2,9 @@
  * ones, an empty one as absent, lists with percent signs. Main thread. */
 #include "server/trace/options.h"
 
+#include "net/net.h"
+
 #include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,10 @@ static enum status read_url(struct trace_options *out, const char *text, const c
     good = good && curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK;
     out->url = good ? strdup(whole) : NULL;
     curl_free(whole);
+    char *host = NULL;
+    out->is_local =
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK && net_names_loopback(host);
+    curl_free(host);
     curl_url_cleanup(url);
     if (!good) /* without the text: a key may have been put there */
         return error_set_param(err, STATUS_INVALID, name,

@@ -21,7 +21,8 @@ struct trace_wishes {               /* the program's settings */
 };
 
 struct trace_options {
-    char *url; /* owned; NULL: nothing is traced */
+    char *url;     /* owned; NULL: nothing is traced */
+    bool is_local; /* it is this machine's */
     double part;
     unsigned timeout_ms;           /* of one request to the endpoint */
     char *headers[TRACE_LIST_MAX]; /* [n_headers] "Name: value", owned */

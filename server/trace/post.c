@@ -77,16 +77,6 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     return clock_now_ns() >= atomic_load(post->end_ns);
 }
 
-/* A proxy is not asked the way to this very machine. */
-static bool is_local(const char *url)
-{
-    static const char *const hosts[] = {"://localhost", "://127.", "://[::1]"};
-    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
-        if (strstr(url, hosts[i]) != NULL)
-            return true;
-    return false;
-}
-
 static void set_options(struct trace_post *post, const char *body, size_t n)
 {
     CURL *curl = post->curl;
@@ -102,7 +92,7 @@ static void set_options(struct trace_post *post, const char *body, size_t n)
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, post);
-    if (is_local(post->options->url))
+    if (post->options->is_local) /* no proxy is asked the way to this very machine */
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 }
 

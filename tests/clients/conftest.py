@@ -7,7 +7,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 import models  # noqa: E402 (found only now)
-from service import Service  # noqa: E402
+from service import Service, services  # noqa: E402
 
 CHAT = ("--chat-template", "chatml", "--served-model-name", "tiny,gpt-4o-mini,tiny:latest",
         "--strict-model", "on")
@@ -25,15 +25,8 @@ def service():
 @pytest.fixture
 def serve():
     """serve(*flags): a service of the test's own."""
-    started = []
-
-    def start(*flags, **kwargs):
-        started.append(Service(*flags, **kwargs))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.kill()
+    with services() as start:
+        yield start
 
 
 @pytest.fixture

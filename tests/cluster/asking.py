@@ -7,11 +7,13 @@ openai = pytest.importorskip("openai", reason="openai is not installed (make tes
 
 
 class Asking:
-    def __init__(self, port):
+    def __init__(self, port, host=None):
+        """host: another Host header than the port's own."""
         self.port = port
         # Nothing but what is tested may send a request again.
         self.client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none",
-                                    max_retries=0, timeout=4 * LIMIT)
+                                    max_retries=0, timeout=4 * LIMIT,
+                                    default_headers={"Host": host} if host else None)
 
     def complete(self, body):
         """A completion's text, in one piece or as the pieces of a stream. A stream that is cut is

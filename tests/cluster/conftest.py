@@ -39,6 +39,15 @@ class Replicas:
         return sum(one.metrics().value(name, **labels) for one in self.services
                    if one.is_running())
 
+    def answered(self, route):
+        """How often each has answered there with 200."""
+        return [one.metrics().value("smallmind_requests_total", route=route, code="200")
+                for one in self.services]
+
+    def running(self):
+        """Requests that run at each."""
+        return [one.metrics().value("smallmind_requests_running") for one in self.services]
+
     def kill(self, i):
         self.services[i].process.kill()
         self.services[i].process.wait()

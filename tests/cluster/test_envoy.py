@@ -1,18 +1,17 @@
 """Three replicas after Envoy (deploy/envoy/envoy.yaml, from PyPI): as after HAProxy, and what is
 refused by one replica is asked of another."""
 import http.client
-import itertools
 import json
 import os
 import pathlib
 import subprocess
-import threading
 
 import pytest
 
 from conftest import ADDRESSES, BATCH, QUEUE, ROOT
+from load import (HITS, ask, bodies, expected, judge, python_client, roll, run_all,
+                  streams_through_a_kill)
 from service import FULL, LIMIT, own_port, poll
-from test_haproxy import ask, bodies, expected, judge, python_client, run_all
 
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_GATEWAYS", ROOT / "build" / "venv-cluster"))
 
@@ -86,10 +85,6 @@ def envoy(replicas, tmp_path):
     assert "script log" not in one.log_path.read_text()  # a fault of the file's Lua
 
 
-def running(replicas):
-    return [one.metrics().value("smallmind_requests_running") for one in replicas.services]
-
-
 def test_more_than_fits_waits_or_goes_elsewhere(replicas, envoy):
     many = bodies(120, max_tokens=16)
     texts = expected(replicas.services[0], many)
@@ -120,72 +115,30 @@ def test_json_answers_outlive_a_killed_replica(replicas, envoy):
 
 def test_what_begins_alike_comes_to_one_replica(replicas, envoy):
     """But for what a check that was missed sends elsewhere."""
-    def served(route):
-        return [one.metrics().value("smallmind_requests_total", route=route, code="200")
-                for one in replicas.services]
-
-    def hits():
-        return sum(one.metrics().value("smallmind_prefix_cache_hit_tokens_total")
-                   for one in replicas.services)
-
     # Spaces, another order of fields, other fields: the same prompt.
     for i in range(8):
         body = {"prompt": "The same " * 40 + str(i), "max_tokens": 1}
         if i % 2:
             body = {"max_tokens": 1, "seed": i, **body}
         assert ask(envoy, body)[0] == 200
-    assert max(served("/generate")) > 4
+    assert max(replicas.answered("/generate")) > 4
     system = {"role": "system", "content": 'You tell "stories" of the sea. ' * 12}
-    before = hits()
+    before = replicas.total(HITS)
     for i in range(8):
         body = {"messages": [system, {"role": "user", "content": f"Story {i}"}], "max_tokens": 1}
         status, answer = ask(envoy, body, "/v1/chat/completions")
         assert status == 200, answer
-    assert max(served("/v1/chat/completions")) > 4
-    assert hits() > before
+    assert max(replicas.answered("/v1/chat/completions")) > 4
+    assert replicas.total(HITS) > before
     # And prompts that differ do not all come to one.
     for i in range(32):
         assert ask(envoy, {"prompt": f"{i} apples lay in a basket", "max_tokens": 1})[0] == 200
-    assert sum(n > 0 for n in served("/generate")) > 1
+    assert sum(n > 0 for n in replicas.answered("/generate")) > 1
 
 
 def test_a_rolling_restart_loses_nothing(replicas, envoy):
-    """32 clients ask from before the first replica's end until the last one is back."""
-    most = 4000 if FULL else 200
-    few = bodies(100, max_tokens=8)
-    texts = expected(replicas.services[0], few)
-    rolled, begun, lock, wrong = threading.Event(), threading.Event(), threading.Lock(), []
-    numbers = itertools.count()
-
-    def client():
-        while True:
-            with lock:
-                i = next(numbers)
-            if i >= most and rolled.is_set():
-                return
-            if i > 32:
-                begun.set()
-            try:
-                status, answer = ask(envoy, few[i % len(few)])
-                right = status == 200 and answer["text"] == texts[i % len(few)]
-            except Exception as error:  # a request that is lost
-                right, answer = False, error
-            if not right:
-                wrong.append((i, answer))
-
-    threads = [threading.Thread(target=client) for _ in range(32)]
-    for thread in threads:
-        thread.start()
-    try:
-        assert begun.wait(4 * LIMIT)
-        for i in range(3):
-            replicas.restart(i)
-            poll("Envoy sees it again", lambda i=i: envoy.up(replicas.ports[i]))
-    finally:
-        rolled.set()
-        for thread in threads:
-            thread.join()
-    assert not wrong, f"{len(wrong)} of {next(numbers)}: {wrong[:3]}"
+    roll(replicas, envoy, lambda i: envoy.up(replicas.ports[i]), clients=32,
+         most=4000 if FULL else 200, several=bodies(100, max_tokens=8))
 
 
 def test_streams_come_as_they_are_made_and_a_client_that_leaves_is_seen(replicas, envoy):
@@ -198,65 +151,18 @@ def test_streams_come_as_they_are_made_and_a_client_that_leaves_is_seen(replicas
     assert all(parts)
     connection.close()
     answer.close()
-    poll("none runs", lambda: not any(running(replicas)))
+    poll("none runs", lambda: not any(replicas.running()))
 
 
 def test_streams_outlive_a_killed_replica(replicas, envoy):
-    n = 50 if FULL else 24
-    run, many = python_client(), bodies(n, max_tokens=120)
-    for i, body in enumerate(many):
-        body["prompt"] = f"{i} animals lived in a wood"
-    texts = expected(replicas.services[0], many)
-    begun, lock, enough = set(), threading.Lock(), threading.Event()
-
-    def stream(numbered):
-        number, body = numbered
-
-        def seen(_):
-            with lock:
-                begun.add(number)
-                if len(begun) >= n // 3:
-                    enough.set()
-
-        return "".join(run(envoy.url + "/generate", body, seen))
-
-    def killer():
-        assert enough.wait(4 * LIMIT)
-        now = running(replicas)
-        replicas.kill(now.index(max(now)))
-
-    results = run_all(stream, list(enumerate(many)), n, (0, killer))
-    wrong = [(i, r) for i, (r, text) in enumerate(zip(results, texts)) if r != text]
-    assert not wrong, f"{len(wrong)} of {n}: {wrong[:2]}"
+    streams_through_a_kill(replicas, envoy, 50 if FULL else 24, python_client())
 
 
 def test_openais_client_outlives_a_killed_replica(replicas, envoy):
-    """200 requests, every fourth a stream; a stream that is cut is asked for again."""
-    openai = pytest.importorskip("openai", reason="openai is not installed (make test-cluster)")
-    client = openai.OpenAI(base_url=envoy.url + "/v1", api_key="none", max_retries=0,
-                           timeout=4 * LIMIT, default_headers={"Host": "llm.example"})
-
-    def body_of(i):
-        return {"model": "smallmind-tiny", "prompt": f"Once upon a time, number {i % 20}",
-                "seed": i, "max_tokens": 24, "temperature": 0.8}
-
-    def complete(i):
-        if i % 4:
-            return client.completions.create(**body_of(i)).choices[0].text
-        for _ in range(3):
-            text = ""
-            try:
-                for event in client.completions.create(**body_of(i), stream=True):
-                    for choice in event.choices:
-                        text += choice.text
-                        if choice.finish_reason is not None:
-                            return text
-            except Exception as error:  # the HTTP library's own, for a stream that is cut
-                assert not isinstance(error, openai.APIStatusError), error
-        raise AssertionError("cut three times")
-
-    texts = [replicas.services[0].post("/v1/completions", body_of(i)).json()["choices"][0]["text"]
-             for i in range(200)]
-    results = run_all(complete, list(range(200)), 16, (40, lambda: replicas.kill(0)))
-    wrong = [(i, r) for i, (r, text) in enumerate(zip(results, texts)) if r != text]
-    assert not wrong, f"{len(wrong)} of 200: {wrong[:2]}"
+    """200 requests, every fourth a stream."""
+    from asking import Asking, completion, judge, whole_text  # skips where the client is missing
+    openai = Asking(envoy.port, "llm.example")
+    many = [completion(i, stream=i % 4 == 0) for i in range(200)]
+    texts = [whole_text(replicas.services[0], body) for body in many]
+    results = run_all(openai.complete, many, 16, (40, lambda: replicas.kill(0)))
+    judge(results, texts)

@@ -12,9 +12,9 @@ import pytest
 
 from asking import Asking, completion, judge, openai, whole_text
 from conftest import BATCH, ROOT, Replicas
+from load import run_all
 from models import slow
 from service import FULL, LIMIT, own_port, poll
-from test_haproxy import run_all
 
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_GATEWAYS", ROOT / "build" / "venv-cluster"))
 # As modules: two of the packages have a script of the same name.

@@ -15,9 +15,9 @@ import http1
 from asking import Asking, completion, judge, whole_text
 from conftest import BATCH, ROOT
 from exposition import Metrics
+from load import run_all
 from models import slow
 from service import BINARY, FULL, LIMIT, Service, clean_environment, own_port, poll
-from test_haproxy import run_all
 
 FOLDER = pathlib.Path(os.environ.get("SMALLMIND_RAY", ROOT / "build" / "venv-ray"))
 

@@ -88,6 +88,22 @@ def run_verb(*args, stdin=b"", env=None, cwd=None, timeout=None):
     return done
 
 
+@contextlib.contextmanager
+def services():
+    """A function that starts services as Service does; all are killed at the end."""
+    started = []
+
+    def start(*flags, **kwargs):
+        started.append(Service(*flags, **kwargs))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for one in started:
+            one.kill()
+
+
 class Service:
     """`smallmind serve` with its log and port file in a folder of its own."""
 

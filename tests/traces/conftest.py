@@ -6,18 +6,11 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from service import Service  # noqa: E402 (found only now)
+from service import services  # noqa: E402 (found only now)
 
 
 @pytest.fixture
 def serve():
     """serve(*flags): a service of the test's own."""
-    started = []
-
-    def start(*flags, **kwargs):
-        started.append(Service(*flags, **kwargs))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.kill()
+    with services() as start:
+        yield start
