@@ -15,10 +15,10 @@
 #include <stdbool.h>
 
 enum {
-    PROMPT_STEP_NS = 50000000, /* of prompts alone: a client that leaves is noticed within it */
-    BESIDE_TENTHS = 25,        /* of a decode step, for a prompt's part in it */
-    PROMPT_STEPS = 8,          /* or the times of a token's step: what reading all weights costs is
-                                * shared by enough tokens */
+    PROMPT_STEP_NS = 100000000, /* of prompts alone: who comes or leaves meanwhile waits for it */
+    BESIDE_TENTHS = 25,         /* of a decode step, for a prompt's part in it */
+    PROMPT_STEPS = 8,           /* or the times of a token's step: what reading all weights costs is
+                                 * shared by enough tokens */
 };
 
 static uint64_t get(const _Atomic uint64_t *value)

@@ -27,23 +27,30 @@ static void norm_attention(struct forward *f, size_t layer, struct range r, unsi
     make_qkv_input(f, layer, &f->inputs[INPUT_NORMED], r);
 }
 
-static size_t qkv_items(const struct forward *f, size_t layer)
+enum { QKV_PARTS = 4 };
+
+static void qkv_parts(const struct forward *f, size_t layer, struct product parts[QKV_PARTS])
 {
     const struct layer *l = &f->model->layers[layer];
-    return matrix_n_panels(&l->q.w) + matrix_n_panels(&l->k.w) + matrix_n_panels(&l->v.w) +
-           matrix_n_panels(&l->q_gate.w);
+    parts[0] = (struct product){&l->q, f->q, f->q_stride};
+    parts[1] = (struct product){&l->k, f->k, f->kv_stride};
+    parts[2] = (struct product){&l->v, f->v, f->kv_stride};
+    parts[3] = (struct product){&l->q_gate, f->gate, f->gate_stride};
 }
 
-/* Items are the panels of all of them, one after the other. */
+static size_t qkv_items(const struct forward *f, size_t layer)
+{
+    struct product parts[QKV_PARTS];
+    qkv_parts(f, layer, parts);
+    return parts_items(f, parts, QKV_PARTS, f->n_rows);
+}
+
 static void project_qkv(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    const struct layer *l = &f->model->layers[layer];
-    const struct product parts[] = {{&l->q, f->q, f->q_stride},
-                                    {&l->k, f->k, f->kv_stride},
-                                    {&l->v, f->v, f->kv_stride},
-                                    {&l->q_gate, f->gate, f->gate_stride}};
+    struct product parts[QKV_PARTS];
+    qkv_parts(f, layer, parts);
     const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_rows, make_qkv_input, rank);
-    project_parts(f, parts, sizeof parts / sizeof *parts, r, x, f->n_rows);
+    project_parts(f, parts, QKV_PARTS, r, x, f->n_rows);
 }
 
 /* --- norms of queries and keys over all heads --- */

@@ -206,12 +206,13 @@ size_t attention_merge_items(const struct attention *a, bool last)
 
 /* --- tasks --- */
 
-/* A task's tile and KV head. All tiles of a head follow each other, the rows that see most first:
- * what is left for the end is small. */
-static const struct tile *task_tile(const struct list *list, size_t task, size_t *kv_head)
+/* A task's tile and KV head. All heads of a tile follow each other: its rows are those that the
+ * thread has made the queries of, see next_piece. */
+static const struct tile *task_tile(const struct attention *a, const struct list *list, size_t task,
+                                    size_t *kv_head)
 {
-    *kv_head = task / list->n_tiles;
-    return &list->tiles[list->n_tiles - 1 - task % list->n_tiles];
+    *kv_head = task % a->model->shape.n_kv_heads;
+    return &list->tiles[task / a->model->shape.n_kv_heads];
 }
 
 bool attention_is_by_row(const struct attention *a)
@@ -221,7 +222,7 @@ bool attention_is_by_row(const struct attention *a)
 
 size_t attention_item_row(const struct attention *a, size_t item, size_t *kv_head)
 {
-    return task_tile(&a->lists[0], item, kv_head)->first;
+    return task_tile(a, &a->lists[0], item, kv_head)->first;
 }
 
 static struct part part_at(const struct attention *a, size_t first_row, size_t n_rows)
@@ -434,7 +435,7 @@ void attention_run(struct attention *a, const struct attention_layer *l, size_t 
     const struct list *list = &a->lists[l->last];
     for (size_t i = begin; i < end; i++) {
         size_t task = list->split ? i / list->n_spans : i, kv_head;
-        const struct tile *tile = task_tile(list, task, &kv_head);
+        const struct tile *tile = task_tile(a, list, task, &kv_head);
         struct part part = list->split ? split_part(a, task) : own_part(a, rank);
         if (list->split) {
             attend_span(a, l, tile, kv_head, i % list->n_spans, &part, rank);
@@ -452,7 +453,7 @@ void attention_merge(const struct attention *a, const struct attention_layer *l,
     const struct list *list = &a->lists[l->last];
     for (size_t task = begin; task < end; task++) {
         size_t kv_head;
-        const struct tile *tile = task_tile(list, task, &kv_head);
+        const struct tile *tile = task_tile(a, list, task, &kv_head);
         struct part part = split_part(a, task);
         merge_tile(a, l, tile, kv_head, &part);
     }

@@ -102,23 +102,30 @@ static void norm_mix(struct forward *f, size_t layer, struct range r, unsigned r
     make_mix_input(f, layer, &f->inputs[INPUT_NORMED], r);
 }
 
-static size_t mix_items(const struct forward *f, size_t layer)
+enum { MIX_PARTS = 4 };
+
+static void mix_parts(const struct forward *f, size_t layer, struct product parts[MIX_PARTS])
 {
     const struct delta_layer *d = &f->model->layers[layer].delta;
-    return matrix_n_panels(&d->mix.w) + matrix_n_panels(&d->gate.w) + matrix_n_panels(&d->alpha.w) +
-           matrix_n_panels(&d->beta.w);
+    parts[0] = (struct product){&d->mix, f->mix, f->mix_stride};
+    parts[1] = (struct product){&d->gate, f->gate, f->gate_stride};
+    parts[2] = (struct product){&d->alpha, f->alpha, f->alpha_stride};
+    parts[3] = (struct product){&d->beta, f->beta, f->alpha_stride};
 }
 
-/* Items are the panels of the four, one after the other. */
+static size_t mix_items(const struct forward *f, size_t layer)
+{
+    struct product parts[MIX_PARTS];
+    mix_parts(f, layer, parts);
+    return parts_items(f, parts, MIX_PARTS, f->n_rows);
+}
+
 static void project_mix(struct forward *f, size_t layer, struct range r, unsigned rank)
 {
-    const struct delta_layer *d = &f->model->layers[layer].delta;
-    const struct product parts[] = {{&d->mix, f->mix, f->mix_stride},
-                                    {&d->gate, f->gate, f->gate_stride},
-                                    {&d->alpha, f->alpha, f->alpha_stride},
-                                    {&d->beta, f->beta, f->alpha_stride}};
+    struct product parts[MIX_PARTS];
+    mix_parts(f, layer, parts);
     const struct act *x = product_input(f, layer, INPUT_NORMED, f->n_rows, make_mix_input, rank);
-    project_parts(f, parts, sizeof parts / sizeof *parts, r, x, f->n_rows);
+    project_parts(f, parts, MIX_PARTS, r, x, f->n_rows);
 }
 
 /* --- the short convolution --- */

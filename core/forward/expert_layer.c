@@ -95,7 +95,8 @@ static void project(struct forward *f, size_t layer, struct range r, unsigned ra
     if (experts_round_own(f->experts, &c, rank))
         part_end_since_begin(f, rank, PART_INPUT);
     experts_project(f->experts, &c, r.begin, r.end, rank, f->proj, f->embd_stride);
-    join_residual(f, &f->model->layers[layer].ffn_post_norm, c.n_rows, r);
+    join_residual(f, &f->model->layers[layer].ffn_post_norm,
+                  &(struct piece){.panels = r, .rows = {0, c.n_rows}});
 }
 
 static size_t post_items(const struct forward *f, size_t layer)

@@ -33,7 +33,7 @@ static void round_hidden(struct forward *f, size_t layer, struct range r, unsign
 
 static size_t panels_on(const struct forward *f, size_t layer, const struct linear *l)
 {
-    return rows_on(f, layer) > 0 ? matrix_n_panels(&l->w) : 0;
+    return product_items(f, matrix_n_panels(&l->w), rows_on(f, layer));
 }
 
 static size_t expand_items(const struct forward *f, size_t layer)
@@ -42,30 +42,45 @@ static size_t expand_items(const struct forward *f, size_t layer)
 }
 
 /* hidden = silu(gate) * up, gelu(gate) * up, or gelu(up). */
-static void expand(struct forward *f, size_t layer, struct range r, unsigned rank)
+static void expand_piece(struct forward *f, const struct layer *l, const struct act *x,
+                         const struct piece *piece, unsigned rank)
 {
-    const struct layer *l = &f->model->layers[layer];
-    size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
-    size_t n_rows = rows_on(f, layer), stride = f->inputs[INPUT_HIDDEN].f32_stride;
-    float *hidden = f->inputs[INPUT_HIDDEN].f32;
-    const struct act *x = product_input(f, layer, INPUT_NORMED, n_rows, make_ffn_input, rank);
+    const size_t begin = piece->panels.begin * PANEL_ROWS, first = piece->rows.begin;
+    const size_t n = (piece->panels.end - piece->panels.begin) * PANEL_ROWS;
+    const size_t n_rows = piece->rows.end - first, stride = f->inputs[INPUT_HIDDEN].f32_stride;
+    float *hidden = f->inputs[INPUT_HIDDEN].f32 + first * stride,
+          *up = f->up + first * f->ff_stride;
+    const struct act rows = act_from(x, first);
     uint64_t part;
     if (f->model->shape.ffn != FFN_GELU) {
-        linear_panels(f, &l->gate, r.begin, r.end, x, n_rows, hidden, stride);
-        linear_panels(f, &l->up, r.begin, r.end, x, n_rows, f->up, f->ff_stride);
+        linear_panels(f, &l->gate, piece->panels.begin, piece->panels.end, &rows, n_rows, hidden,
+                      stride);
+        linear_panels(f, &l->up, piece->panels.begin, piece->panels.end, &rows, n_rows, up,
+                      f->ff_stride);
         part = part_begin(f, rank);
         const bool silu = f->model->shape.ffn == FFN_SILU_GATED;
         void (*const act_mul)(float *, const float *, size_t) =
             silu ? f->kernels->silu_mul : f->kernels->gelu_mul;
         for (size_t t = 0; t < n_rows; t++)
-            act_mul(hidden + t * stride + begin, f->up + t * f->ff_stride + begin, n);
+            act_mul(hidden + t * stride + begin, up + t * f->ff_stride + begin, n);
     } else {
-        linear_panels(f, &l->up, r.begin, r.end, x, n_rows, hidden, stride);
+        linear_panels(f, &l->up, piece->panels.begin, piece->panels.end, &rows, n_rows, hidden,
+                      stride);
         part = part_begin(f, rank);
         for (size_t t = 0; t < n_rows; t++)
             f->kernels->gelu(hidden + t * stride + begin, n);
     }
     part_end(f, rank, PART_ACTIVATION, part);
+}
+
+static void expand(struct forward *f, size_t layer, struct range r, unsigned rank)
+{
+    const struct layer *l = &f->model->layers[layer];
+    const size_t n_rows = rows_on(f, layer);
+    const struct act *x = product_input(f, layer, INPUT_NORMED, n_rows, make_ffn_input, rank);
+    struct piece piece;
+    while (next_piece(f, matrix_n_panels(&l->up.w), n_rows, &r, &piece))
+        expand_piece(f, l, x, &piece, rank);
 }
 
 static size_t down_items(const struct forward *f, size_t layer)

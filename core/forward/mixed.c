@@ -34,7 +34,8 @@ static void round_attended(struct forward *f, size_t layer, struct range r, unsi
 
 static size_t attended_items(const struct forward *f, size_t layer)
 {
-    return rows_on(f, layer) > 0 ? matrix_n_panels(&f->model->layers[layer].attn_output.w) : 0;
+    return product_items(f, matrix_n_panels(&f->model->layers[layer].attn_output.w),
+                         rows_on(f, layer));
 }
 
 static void project_attended(struct forward *f, size_t layer, struct range r, unsigned rank)

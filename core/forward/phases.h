@@ -90,6 +90,18 @@ const struct act *product_input(const struct forward *f, size_t layer, enum inpu
 
 /* --- products --- */
 
+/* Many rows are cut into bands, so that a thread goes on with rows that it has made itself: they
+ * are in its cache, and it reads each panel for all of them. Items are the panels of the first
+ * band, then those of the second, and so on. */
+size_t product_items(const struct forward *f, size_t n_panels, size_t n_rows);
+/* Cuts the first piece, which lies in one band, off a range of such items: its panels and rows.
+ * False: there is none. */
+struct piece {
+    struct range panels, rows;
+};
+bool next_piece(const struct forward *f, size_t n_panels, size_t n_rows, struct range *items,
+                struct piece *out);
+
 /* y = W x + b for panels [p0, p1). */
 void linear_panels(const struct forward *f, const struct linear *l, size_t p0, size_t p1,
                    const struct act *x, size_t n_rows, float *y, size_t stride);
@@ -99,12 +111,13 @@ struct product {
     float *y;                    /* [n_rows][stride] */
     size_t stride;
 };
-/* Several products of one input: items are the panels of all of them, one after the other. */
+/* Several products of one input: a band's panels are those of all of them, one after the other. */
+size_t parts_items(const struct forward *f, const struct product *parts, size_t n, size_t n_rows);
 void project_parts(const struct forward *f, const struct product *parts, size_t n, struct range r,
                    const struct act *x, size_t n_rows);
 
 /* What joins the residual: x += scale * (W act + b), or, where it is normed first, only the product
- * into f->proj; then a phase of post_norm_items rows adds it. */
+ * into f->proj; then a phase of post_norm_items rows adds it. r: of product_items. */
 void project_residual(struct forward *f, const struct linear *l, const struct norm *post,
                       const struct act *act, size_t n_rows, struct range r);
 static inline size_t post_norm_items(const struct norm *post, size_t n_rows)
@@ -113,7 +126,7 @@ static inline size_t post_norm_items(const struct norm *post, size_t n_rows)
 }
 void add_normed(struct forward *f, const struct norm *post, struct range rows);
 /* The second half of project_residual: what stands in f->proj. */
-void join_residual(struct forward *f, const struct norm *post, size_t n_rows, struct range panels);
+void join_residual(struct forward *f, const struct norm *post, const struct piece *piece);
 
 /* x *= scale, where it is not 1. */
 void scale_values(float *x, float scale, size_t n);

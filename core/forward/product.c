@@ -59,6 +59,45 @@ const struct act *product_input(const struct forward *f, size_t layer, enum inpu
     return &own->inputs[which];
 }
 
+/* --- bands --- */
+
+enum {
+    BAND_ROWS = 48, /* at least: reading each panel is shared by enough of them */
+    TILE_ROWS = 16, /* bands begin at whole tiles of them: see math/x86/amx_tiles.h */
+};
+
+static size_t n_bands(const struct forward *f, size_t n_rows)
+{
+    const size_t n_threads = team_active(f->team), n = n_rows / BAND_ROWS;
+    return n < 1 ? 1 : n < n_threads ? n : n_threads;
+}
+
+static size_t band_begin(size_t n_rows, size_t n, size_t band)
+{
+    const size_t row = n_rows * band / n;
+    return band == n ? n_rows : (row + TILE_ROWS / 2) / TILE_ROWS * TILE_ROWS;
+}
+
+size_t product_items(const struct forward *f, size_t n_panels, size_t n_rows)
+{
+    return n_rows > 0 ? n_panels * n_bands(f, n_rows) : 0;
+}
+
+bool next_piece(const struct forward *f, size_t n_panels, size_t n_rows, struct range *items,
+                struct piece *out)
+{
+    if (items->begin >= items->end)
+        return false;
+    const size_t n = n_bands(f, n_rows), band = items->begin / n_panels, first = band * n_panels;
+    const size_t end = items->end < first + n_panels ? items->end : first + n_panels;
+    out->panels = (struct range){items->begin - first, end - first};
+    out->rows = (struct range){band_begin(n_rows, n, band), band_begin(n_rows, n, band + 1)};
+    items->begin = end;
+    return true;
+}
+
+/* --- products --- */
+
 void linear_panels(const struct forward *f, const struct linear *l, size_t p0, size_t p1,
                    const struct act *x, size_t n_rows, float *y, size_t stride)
 {
@@ -72,15 +111,36 @@ void linear_panels(const struct forward *f, const struct linear *l, size_t p0, s
         f->kernels->add(y + t * stride + begin, l->bias + begin, n);
 }
 
+/* Their panels together. */
+static size_t parts_panels(const struct product *parts, size_t n)
+{
+    size_t n_panels = 0;
+    for (size_t i = 0; i < n; i++)
+        n_panels += matrix_n_panels(&parts[i].linear->w);
+    return n_panels;
+}
+
+size_t parts_items(const struct forward *f, const struct product *parts, size_t n, size_t n_rows)
+{
+    return product_items(f, parts_panels(parts, n), n_rows);
+}
+
 void project_parts(const struct forward *f, const struct product *parts, size_t n, struct range r,
                    const struct act *x, size_t n_rows)
 {
-    for (size_t i = 0, first = 0; i < n; i++) {
-        size_t n_panels = matrix_n_panels(&parts[i].linear->w);
-        size_t p0 = r.begin > first ? r.begin - first : 0;
-        size_t p1 = r.end > first ? (r.end - first < n_panels ? r.end - first : n_panels) : 0;
-        linear_panels(f, parts[i].linear, p0, p1, x, n_rows, parts[i].y, parts[i].stride);
-        first += n_panels;
+    struct piece piece;
+    while (next_piece(f, parts_panels(parts, n), n_rows, &r, &piece)) {
+        const struct act rows = act_from(x, piece.rows.begin);
+        for (size_t i = 0, first = 0; i < n; i++) {
+            const size_t end = first + matrix_n_panels(&parts[i].linear->w);
+            const size_t p0 = piece.panels.begin > first ? piece.panels.begin : first;
+            const size_t p1 = piece.panels.end < end ? piece.panels.end : end;
+            if (p0 < p1)
+                linear_panels(f, parts[i].linear, p0 - first, p1 - first, &rows,
+                              piece.rows.end - piece.rows.begin,
+                              parts[i].y + piece.rows.begin * parts[i].stride, parts[i].stride);
+            first = end;
+        }
     }
 }
 
@@ -93,14 +153,21 @@ void scale_values(float *x, float scale, size_t n)
 void project_residual(struct forward *f, const struct linear *l, const struct norm *post,
                       const struct act *act, size_t n_rows, struct range r)
 {
-    linear_panels(f, l, r.begin, r.end, act, n_rows, f->proj, f->embd_stride);
-    join_residual(f, post, n_rows, r);
+    struct piece piece;
+    while (next_piece(f, matrix_n_panels(&l->w), n_rows, &r, &piece)) {
+        const struct act rows = act_from(act, piece.rows.begin);
+        linear_panels(f, l, piece.panels.begin, piece.panels.end, &rows,
+                      piece.rows.end - piece.rows.begin,
+                      f->proj + piece.rows.begin * f->embd_stride, f->embd_stride);
+        join_residual(f, post, &piece);
+    }
 }
 
-void join_residual(struct forward *f, const struct norm *post, size_t n_rows, struct range r)
+void join_residual(struct forward *f, const struct norm *post, const struct piece *piece)
 {
-    size_t begin = r.begin * PANEL_ROWS, n = (r.end - r.begin) * PANEL_ROWS;
-    for (size_t t = 0; t < n_rows && post->weight == NULL; t++) {
+    const size_t begin = piece->panels.begin * PANEL_ROWS;
+    const size_t n = (piece->panels.end - piece->panels.begin) * PANEL_ROWS;
+    for (size_t t = piece->rows.begin; t < piece->rows.end && post->weight == NULL; t++) {
         float *proj = f->proj + t * f->embd_stride + begin;
         scale_values(proj, f->model->shape.residual_scale, n);
         f->kernels->add(f->x + t * f->embd_stride + begin, proj, n);

@@ -14,7 +14,8 @@ void act_carve(struct act *act, struct arena *arena, size_t n_rows, size_t n_col
 {
     act->n_cols = n_cols;
     act->f32_stride = round_up(n_cols, PANEL_ROWS);
-    act->q_stride = round_up(n_cols, 256);
+    act->q_stride = round_up(n_cols, 256) + 64; /* an odd number of lines: rows' same columns lie in
+                                                 * different sets of a cache */
     act->b_stride = round_up(n_cols, 512) / 32;
     act->f32 = arena_carve(arena, n_rows * act->f32_stride, sizeof *act->f32);
     act->q8 = arena_carve(arena, n_rows * act->q_stride, sizeof *act->q8);

@@ -48,7 +48,7 @@ struct act {
     int8_t *q8k;       /* [T][q_stride]; ACT_Q8K */
     float *q8k_scale;  /* [T][b_stride]: one a block of 256 */
     int16_t *q8k_sum;  /* [T][2 * b_stride]: one each 16 */
-    size_t q_stride;   /* bytes: K rounded up to 256 */
+    size_t q_stride;   /* bytes: K rounded up to 256, and 64 */
     size_t b_stride;   /* elements: K / 32 rounded up to 16 */
 };
 

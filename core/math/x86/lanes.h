@@ -125,6 +125,13 @@ ALWAYS_INLINE vec_f load_block_scales(enum weight_type type, const uint8_t *p)
     return V(mul_ps)(V_FLOATS(bits), V(set1_ps)(0.5f));
 }
 
+/* A block's d: F16 in its type's unit. */
+ALWAYS_INLINE vec_f load_unit_f16(enum weight_type type, const uint8_t *p)
+{
+    const vec_f d = load_f16(p);
+    return quant_unit(type) == 1.0f ? d : V(mul_ps)(d, V(set1_ps)(quant_unit(type)));
+}
+
 ALWAYS_INLINE vec_i broadcast4(const void *p)
 {
     int32_t word;

@@ -144,13 +144,6 @@ ALWAYS_INLINE void rows_paired(enum weight_type type, const struct rows *rows, s
     store_chains(acc, rows, n_vectors, n_tokens, y_stride);
 }
 
-/* A block's d: F16 in its type's unit. */
-ALWAYS_INLINE vec_f load_unit_f16(enum weight_type type, const uint8_t *p)
-{
-    const vec_f d = load_f16(p);
-    return quant_unit(type) == 1.0f ? d : V(mul_ps)(d, V(set1_ps)(quant_unit(type)));
-}
-
 /* A block of 256's part of the rows' chains, once its integer sums are there. */
 ALWAYS_INLINE void end_super(enum weight_type type, const uint8_t *block, size_t lane,
                              const vec_i *isum, const struct vnni_act_super *a, size_t n_tokens,

@@ -375,8 +375,8 @@ START_TEST(a_prompts_share_of_a_step_is_time)
 {
     struct rates r = {0};
     rates_seed(&r, 1000000, 64, 6400000, NULL); /* 1 ms a step, 0.1 ms a prompt token */
-    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 1000), 500); /* 50 ms alone */
-    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 25);  /* 2.5 steps of one sequence */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 0, 2000), 1000); /* 100 ms alone */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 25);   /* 2.5 steps of one sequence */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 64);
     r = (struct rates){0};
     rates_seed(&r, 100000000, 1, 100000000, NULL); /* 0.1 s a step, known of one token only */

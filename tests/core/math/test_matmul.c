@@ -103,7 +103,7 @@ START_TEST(matmul_has_the_definitions_bits_for_long_rows)
                        N(few_tokens));
         compare_shapes(&pairs[i], type, &r, 1, 256 * 90, WEIGHTS_RANDOM, VALUES_NORMAL, few_tokens,
                        1);
-        compare_shapes(&pairs[i], type, &r, 17, 768, WEIGHTS_RANDOM, VALUES_NORMAL, many_tokens,
+        compare_shapes(&pairs[i], type, &r, 17, 256 * 5, WEIGHTS_RANDOM, VALUES_NORMAL, many_tokens,
                        N(many_tokens));
     }
 }
@@ -115,7 +115,8 @@ START_TEST(matmul_has_the_definitions_bits_for_odd_widths)
     struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {300 + (uint64_t)_i};
-    static const size_t plain[] = {1, 2, 7, 20, 172, 513}, blocks[] = {32, 96, 288};
+    static const size_t plain[] = {1, 2, 7, 20, 172, 513}, blocks[] = {32, 96, 288},
+                        long_rows = 32 * 33; /* two chunks of tiles, not alike */
     bool is_plain = weight_infos[type].block_values == 1;
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
         for (size_t j = 0; is_plain && j < N(plain); j++)
@@ -124,6 +125,9 @@ START_TEST(matmul_has_the_definitions_bits_for_odd_widths)
         for (size_t j = 0; weight_infos[type].block_values == 32 && j < N(blocks); j++)
             compare_shapes(&pairs[i], type, &r, 34, blocks[j], WEIGHTS_RANDOM, VALUES_NORMAL,
                            all_tokens, N(all_tokens));
+        if (weight_infos[type].block_values == 32)
+            compare_shapes(&pairs[i], type, &r, 17, long_rows, WEIGHTS_RANDOM, VALUES_NORMAL,
+                           many_tokens, 1);
     }
 }
 END_TEST

@@ -1,0 +1,259 @@
+/* amx_super.c - products of many tokens with matrices in blocks of 256, in AMX tiles. Pure; any
+ * thread.
+ *
+ * A quant times its scale has up to 13 bits: two bytes of it, so that the tiles add all of a block,
+ * once for each.
+ */
+#include "math/kernels_tables.h"
+
+#if defined(__x86_64__)
+#include "math/x86/amx_tiles.h"
+
+/* Unsigned quants and scales: the scale's digits of three bits instead, of which a quant's product
+ * is a byte that needs no taking apart. */
+ALWAYS_INLINE bool has_digits(enum weight_type type)
+{
+    return quant_has_min(type);
+}
+
+enum { PAIRS = 8 }; /* of minimums, at most */
+
+/* A panel's block. */
+struct chunk {
+    _Alignas(LINE) uint8_t parts[2][64][LINE]; /* lower and higher; lines of the whole block */
+    const uint8_t *block;
+};
+
+/* The tokens' part of it. */
+struct tokens {
+    size_t n;
+    const int8_t *q; /* of the first */
+    size_t q_stride;
+    _Alignas(LINE) int8_t rest[TOKENS * 256]; /* those that fill no tile */
+    int16_t sum[MOST_TOKENS][2 * PAIRS];      /* of the inputs that share a scale */
+    float scale[MOST_TOKENS];
+};
+
+/* Four bytes of a lane by a scale; s: in both halves of each lane. */
+ALWAYS_INLINE void split_digits(__m512i w, __m512i s, uint8_t *low, uint8_t *high)
+{ /* two bytes at once: 31 * 7 < 256, no carry */
+    const __m512i three = _mm512_set1_epi16(7);
+    _mm512_store_si512(low, _mm512_mullo_epi16(w, _mm512_and_si512(s, three)));
+    _mm512_store_si512(high, _mm512_mullo_epi16(w, _mm512_srli_epi16(s, 3)));
+}
+
+ALWAYS_INLINE void split_bytes(__m512i w, __m512i s, int32_t offset, uint8_t *low, uint8_t *high)
+{
+    const __m512i moved = _mm512_set1_epi16((int16_t)offset);
+    const __m512i first = _mm512_and_si512(w, _mm512_set1_epi16(0xff));
+    const __m512i even = _mm512_mullo_epi16(_mm512_sub_epi16(first, moved), s);
+    const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(w, 8), moved), s);
+    const __mmask64 odd_bytes = 0xaaaaaaaaaaaaaaaa;
+    _mm512_store_si512(low, _mm512_mask_blend_epi8(odd_bytes, even, _mm512_slli_epi16(odd, 8)));
+    _mm512_store_si512(high, _mm512_mask_blend_epi8(odd_bytes, _mm512_srli_epi16(even, 8), odd));
+}
+
+ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptrdiff_t next,
+                                struct chunk *out)
+{
+    const size_t share = super_bytes(type) / LINE / 8;
+    const bool by_32 = super_n_scales(type) == 8;
+    out->block = block;
+    for (size_t j = 0; j < 8; j++) {
+        const uint8_t *scales = block + SUPER_SCALES + (by_32 ? j : 2 * j) * PANEL_ROWS;
+        prefetch(block + next + j * share * LINE, share + 1);
+        __m512i w[GROUPS], s[2];
+#pragma GCC unroll 2
+        for (size_t i = 0; i < 2; i++) {
+            s[i] = load_scales(by_32 ? scales : scales + i * PANEL_ROWS, !quant_has_min(type));
+            s[i] = _mm512_or_si512(_mm512_and_si512(s[i], _mm512_set1_epi32(0xffff)),
+                                   _mm512_slli_epi32(s[i], 16));
+        }
+        unpack_super(type, block + super_low(type), block + super_high(type), j, w);
+#pragma GCC unroll 8
+        for (size_t g = 0; g < GROUPS; g++) {
+            uint8_t *low = out->parts[0][8 * j + g], *high = out->parts[1][8 * j + g];
+            if (has_digits(type))
+                split_digits(w[g], s[g / 4], low, high);
+            else
+                split_bytes(w[g], s[g / 4], offset_of(type), low, high);
+        }
+    }
+}
+
+/* Tokens [t0, t1), block b. */
+ALWAYS_INLINE void lay_tokens(enum weight_type type, const struct act *x, size_t t0, size_t t1,
+                              size_t b, struct tokens *out)
+{
+    const size_t whole = (t1 - t0) / TOKENS * TOKENS;
+    out->n = t1 - t0;
+    out->q = x->q8k + t0 * x->q_stride + b * 256;
+    out->q_stride = x->q_stride;
+    for (size_t i = 0; i < out->n; i++) {
+        const int16_t *sum = x->q8k_sum + (t0 + i) * 2 * x->b_stride + b * 16;
+        if (quant_has_min(type) && super_n_scales(type) == 16)
+            memcpy(out->sum[i], sum, 16 * sizeof *sum);
+        else if (quant_has_min(type))
+            for (size_t j = 0; j < 8; j++)
+                out->sum[i][j] = (int16_t)(sum[2 * j] + sum[2 * j + 1]);
+        out->scale[i] = x->q8k_scale[(t0 + i) * x->b_stride + b];
+    }
+    memset(out->rest, 0, sizeof out->rest);
+    for (size_t i = whole; i < out->n; i++)
+        memcpy(out->rest + (i - whole) * 256, out->q + i * out->q_stride, 256);
+}
+
+/* Sixteen tokens from t on: where they lie. */
+ALWAYS_INLINE const int8_t *tile_of(const struct tokens *x, size_t t, size_t *stride)
+{
+    const bool whole = x->n - t >= TOKENS;
+    *stride = whole ? x->q_stride : 256;
+    return whole ? x->q + t * x->q_stride : x->rest;
+}
+
+/* The tile at t, and the one after it where there is one. */
+ALWAYS_INLINE void product(enum weight_type type, const struct chunk *w, const struct tokens *x,
+                           size_t t)
+{
+    const bool two = x->n - t > TOKENS;
+    size_t stride, stride2 = 0;
+    const int8_t *q = tile_of(x, t, &stride), *q2 = two ? tile_of(x, t + TOKENS, &stride2) : NULL;
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        _tile_loadd(2, w->parts[0][16 * i], LINE);
+        _tile_loadd(3, w->parts[1][16 * i], LINE);
+        _tile_loadd(0, q + 64 * i, stride);
+        _tile_dpbsud(4, 0, 2);
+        if (has_digits(type))
+            _tile_dpbsud(5, 0, 3);
+        else
+            _tile_dpbssd(5, 0, 3);
+        if (!two)
+            continue;
+        _tile_loadd(1, q2 + 64 * i, stride2);
+        _tile_dpbsud(6, 1, 2);
+        if (has_digits(type))
+            _tile_dpbsud(7, 1, 3);
+        else
+            _tile_dpbssd(7, 1, 3);
+    }
+}
+
+/* What tokens' chains through a block need of its rows, in registers. */
+struct rows {
+    __m512 scale, min_scale;
+    __m512i mins[PAIRS];
+};
+
+ALWAYS_INLINE size_t n_pairs(enum weight_type type)
+{
+    return quant_has_min(type) ? super_n_scales(type) / 2 : 0;
+}
+
+ALWAYS_INLINE void load_rows(enum weight_type type, const uint8_t *block, struct rows *out)
+{
+    out->scale = load_unit_f16(type, block + SUPER_D);
+    out->min_scale = load_f16(block + SUPER_DMIN);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_pairs(type); i++)
+        out->mins[i] = load_min_pairs(block + super_mins(type) + i * 2 * PANEL_ROWS);
+}
+
+ALWAYS_INLINE __m512i join(enum weight_type type, const int32_t *low, const int32_t *high)
+{
+    __m512i v = _mm512_load_si512(high);
+    if (!has_digits(type))
+        return _mm512_add_epi32(_mm512_load_si512(low), _mm512_slli_epi32(v, 8));
+#pragma GCC unroll 3
+    for (size_t i = 0; i < 3; i++) /* by 8: see to_floats */
+        v = _mm512_add_epi32(v, v);
+    return _mm512_add_epi32(_mm512_load_si512(low), v);
+}
+
+/* A token's chain through a block. */
+ALWAYS_INLINE __m512 add_block(enum weight_type type, const struct rows *w, float scale,
+                               const int16_t *sum, const int32_t *low, const int32_t *high,
+                               __m512 acc)
+{
+    const __m512 s = _mm512_set1_ps(scale);
+    acc =
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(join(type, low, high)), _mm512_mul_ps(w->scale, s), acc);
+    if (!quant_has_min(type))
+        return acc;
+    __m512i mins = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (size_t i = 0; i < n_pairs(type); i++)
+        mins = _mm512_dpwssd_epi32(mins, w->mins[i], broadcast4(sum + 2 * i));
+    return _mm512_fnmadd_ps(to_floats(mins), _mm512_mul_ps(w->min_scale, s), acc);
+}
+
+/* Tokens by a block; is_first: of the row. */
+ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct chunk *w, const struct tokens *x,
+                               bool is_first, float *y, size_t y_stride)
+{
+    enum { PAIR = 2 * TOKENS };
+    _Alignas(LINE) int32_t low[PAIR][PANEL_ROWS], high[PAIR][PANEL_ROWS];
+    struct rows rows;
+    load_rows(type, w->block, &rows);
+    product(type, w, x, 0);
+    for (size_t t = 0; t < x->n; t += PAIR) {
+        const size_t n = x->n - t < PAIR ? x->n - t : PAIR;
+        _tile_stored(4, low, LINE);
+        _tile_stored(5, high, LINE);
+        if (n > TOKENS) {
+            _tile_stored(6, low + TOKENS, LINE);
+            _tile_stored(7, high + TOKENS, LINE);
+        }
+        if (t + PAIR < x->n) /* while the sums are used */
+            product(type, w, x, t + PAIR);
+        for (size_t j = 0; j < n; j++) {
+            float *to = y + (t + j) * y_stride;
+            const __m512 acc = is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
+            _mm512_storeu_ps(
+                to, add_block(type, &rows, x->scale[t + j], x->sum[t + j], low[j], high[j], acc));
+        }
+    }
+}
+
+/* Panels [p0, p1), tokens [t0, t1), block by block. */
+ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
+                          const struct act *x, size_t t0, size_t t1, float *y, size_t y_stride)
+{
+    struct chunk chunk;
+    struct tokens tokens;
+    const size_t n_blocks = w->n_cols / 256, bytes = super_bytes(type);
+    configure(64);
+    for (size_t b = 0; b < n_blocks; b++) {
+        lay_tokens(type, x, t0, t1, b, &tokens);
+        const ptrdiff_t on = next_chunk(w, p0, p1, b + 1 == n_blocks, (ptrdiff_t)(b * bytes),
+                                        (ptrdiff_t)((b + 1) * bytes));
+        for (size_t p = p0; p < p1; p++) {
+            unpack_block(type, w->panels + p * w->panel_bytes + b * bytes,
+                         p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on, &chunk);
+            compiler_barrier();
+            pass_tokens(type, &chunk, &tokens, b == 0, y + t0 * y_stride + p * PANEL_ROWS,
+                        y_stride);
+        }
+    }
+}
+
+DEFINE_MATMUL(q2_k, WEIGHT_Q2_K)
+DEFINE_MATMUL(q3_k, WEIGHT_Q3_K)
+DEFINE_MATMUL(q4_k, WEIGHT_Q4_K)
+DEFINE_MATMUL(q5_k, WEIGHT_Q5_K)
+DEFINE_MATMUL(q6_k, WEIGHT_Q6_K)
+DEFINE_MATMUL(iq4_xs, WEIGHT_IQ4_XS)
+DEFINE_MATMUL(iq1_s, WEIGHT_IQ1_S)
+DEFINE_MATMUL(iq1_m, WEIGHT_IQ1_M)
+DEFINE_MATMUL(iq2_xxs, WEIGHT_IQ2_XXS)
+DEFINE_MATMUL(iq2_xs, WEIGHT_IQ2_XS)
+DEFINE_MATMUL(iq2_s, WEIGHT_IQ2_S)
+DEFINE_MATMUL(iq3_xxs, WEIGHT_IQ3_XXS)
+DEFINE_MATMUL(iq3_s, WEIGHT_IQ3_S)
+DEFINE_MATMUL(tq1_0, WEIGHT_TQ1_0)
+DEFINE_MATMUL(tq2_0, WEIGHT_TQ2_0)
+#endif

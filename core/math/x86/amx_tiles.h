@@ -1,0 +1,104 @@
+/* amx_tiles.h - what products in AMX tiles share: the tiles' shapes, and the loops around panels
+ * and tokens.
+ *
+ * One instruction multiplies 16 tokens by 16 rows over 32 or 64 inputs and adds in 32 bits,
+ * exactly. A panel's lines are the form it wants, and so are rows of activations where they lie.
+ * The sums of a block come back as a vector of rows for each token, and go on in the order of
+ * kernels_ref.c. The tokens that fill no tile are copied beside zeros; very few take the way
+ * without tiles. (Intel SDM volume 1, chapter 18.)
+ *
+ * Included once by a file that is compiled with the instructions. Private to core/math.
+ */
+#include "base/tiles.h"
+#include "math/act.h"
+#include "math/x86/amx.h"
+
+#define VNNI_LANES 16
+#include "math/x86/lanes.h"
+
+enum {
+    TOKENS = 16,       /* of a tile */
+    LEAST_ALONE = 9,   /* tokens that are worth a tile: storing few sums takes as long as many */
+    LEAST_REST = 3,    /* beside whole tiles, which have unpacked the weights */
+    MOST_TOKENS = 128, /* that share unpacked weights */
+    GROUP_BYTES = 1 << 20, /* of panels that pass them, beside their results in a second-level
+                            * cache: what is laid out of the tokens serves all of these */
+};
+
+/* Tiles: 0 and 1 tokens, 2 and 3 weights, 4 to 7 sums. For products over n_inputs. */
+ALWAYS_INLINE void configure(size_t n_inputs)
+{
+    struct tile_config config = {.palette = 1};
+    for (size_t i = 0; i < 8; i++) {
+        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : TOKENS);
+        config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
+    }
+    tiles_configure(&config);
+}
+
+/* Stores before a tile load must have reached memory: compilers do not see the load. */
+ALWAYS_INLINE void compiler_barrier(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
+/* Bytes from the last panel's chunk at `at` to what comes after it: the first panel's next chunk,
+ * or after the last chunk what the next call is likely to begin with. */
+ALWAYS_INLINE ptrdiff_t next_chunk(const struct matrix *w, size_t p0, size_t p1, bool is_last,
+                                   ptrdiff_t at, ptrdiff_t next_at)
+{
+    if (is_last)
+        return (ptrdiff_t)w->panel_bytes - at;
+    return next_at - at - (ptrdiff_t)((p1 - 1 - p0) * w->panel_bytes);
+}
+
+/* |sums| < 2^22, exactly. While tiles are at work, conversions, products and shifts have one port
+ * of the processor and additions two: these are two additions. */
+ALWAYS_INLINE __m512 to_floats(__m512i sums)
+{
+    const __m512i moved = _mm512_add_epi32(sums, _mm512_set1_epi32(0x4b400000));
+    return _mm512_sub_ps(_mm512_castsi512_ps(moved), _mm512_set1_ps(0x1.8p23f));
+}
+
+/* --- loops --- */
+
+typedef void panels_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                             size_t t0, size_t t1, float *y, size_t y_stride);
+typedef void matmul_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
+                             size_t n_tokens, float *y, size_t y_stride);
+
+/* Tiles, and what few tokens are left without. */
+static void matmul(panels_function *tiles, matmul_function *few, const struct matrix *w, size_t p0,
+                   size_t p1, const struct act *x, size_t n_tokens, float *y, size_t y_stride)
+{
+    const size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
+    for (size_t t = 0, n; t < n_tokens; t += n) {
+        n = n_tokens - t < MOST_TOKENS ? n_tokens - t : MOST_TOKENS;
+        const size_t rest = n % TOKENS < LEAST_REST ? n % TOKENS : 0, whole = t + n - rest;
+        const struct act x_rest = act_from(x, whole);
+        for (size_t p = p0; p < p1; p += group) {
+            const size_t end = p1 - p < group ? p1 : p + group;
+            if (whole > t)
+                tiles(w, p, end, x, t, whole, y, y_stride);
+            if (rest > 0)
+                few(w, p, end, &x_rest, rest, y + whole * y_stride, y_stride);
+        }
+    }
+    _tile_release();
+}
+
+/* amx_matmul_NAME, made of panels(type, ...). */
+#define DEFINE_MATMUL(name, type)                                                                  \
+    static void tiles_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,    \
+                             size_t t0, size_t t1, float *y, size_t y_stride)                      \
+    {                                                                                              \
+        panels(type, w, p0, p1, x, t0, t1, y, y_stride);                                           \
+    }                                                                                              \
+    void amx_matmul_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,      \
+                           size_t n_tokens, float *y, size_t y_stride)                             \
+    {                                                                                              \
+        if (n_tokens < LEAST_ALONE)                                                                \
+            avx512_matmul_##name(w, p0, p1, x, n_tokens, y, y_stride);                             \
+        else                                                                                       \
+            matmul(tiles_##name, avx512_matmul_##name, w, p0, p1, x, n_tokens, y, y_stride);       \
+    }
