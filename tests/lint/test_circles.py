@@ -16,7 +16,8 @@ ALL = ["api", "cli", "config", "core", "embed", "net", "report", "server"]
 
 SILENT = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""", re.DOTALL)
 FUNCTION = re.compile(
-    r"^(?:(static|ALWAYS_INLINE)\s+)?(?!return|else)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
+    r"^(?:(static|ALWAYS_INLINE)\s+)?(?!return|else)"
+    r"[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*\{", re.MULTILINE)
 VARIABLE = re.compile(
     r"^(?:(static|extern|typedef)\s+)?[A-Za-z_][\w \t*]*?\b(\w+)(?:\[[^\]]*\])*\s*=", re.MULTILINE)
 # Not a member (.x, ->x), nor a tag (struct x).

@@ -9,7 +9,7 @@
 enum { CHUNK_BLOCKS = 32 }; /* of a panel, in the form of tiles at a time */
 
 /* A panel's part of a chunk. */
-struct chunk {
+struct paired_chunk {
     _Alignas(LINE) uint8_t unpacked[CHUNK_BLOCKS][GROUPS * LINE];
     _Alignas(LINE) float scale[CHUNK_BLOCKS][PANEL_ROWS];
     _Alignas(LINE) float min[CHUNK_BLOCKS][PANEL_ROWS];
@@ -18,15 +18,15 @@ struct chunk {
 
 /* The tokens' part of it: scales and sums of each tile of them, one after the other, n_blocks of
  * each; and the quants of those that fill no tile. */
-struct tokens {
-    size_t n_blocks;
-    _Alignas(LINE) int8_t rest[CHUNK_BLOCKS * TOKENS * 32];
+struct paired_tokens {
+    _Alignas(
+        LINE) int8_t rest[CHUNK_BLOCKS * TOKENS * 32]; /* rows beyond them: whatever is there */
     _Alignas(LINE) float scale[MOST_TOKENS * CHUNK_BLOCKS];
     _Alignas(LINE) float sum[MOST_TOKENS * CHUNK_BLOCKS];
 };
 
 ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, size_t b0, size_t n,
-                                struct chunk *out)
+                                struct paired_chunk *out)
 {
     for (size_t b = 0; b < n; b++) {
         const uint8_t *lines = panel + paired_quants(type, b0 + b);
@@ -48,9 +48,8 @@ ALWAYS_INLINE void unpack_chunk(enum weight_type type, const uint8_t *panel, siz
 
 /* Tokens [t0, t1), blocks [b0, b0 + n_blocks). */
 ALWAYS_INLINE void lay_paired(enum weight_type type, const struct act *x, size_t t0, size_t t1,
-                              size_t b0, size_t n_blocks, struct tokens *out)
+                              size_t b0, size_t n_blocks, struct paired_tokens *out)
 {
-    out->n_blocks = n_blocks;
     for (size_t t = t0; t < t1; t++) {
         const float *scale = x->q8_scale + t * x->b_stride + b0;
         const int16_t *sum = x->q8_sum + t * x->b_stride + b0;
@@ -89,7 +88,7 @@ ALWAYS_INLINE void store_32(int32_t sums[TOKENS][PANEL_ROWS], bool odd)
 }
 
 /* n tokens' chains through a block. */
-ALWAYS_INLINE void add_paired(enum weight_type type, const struct chunk *w, size_t b,
+ALWAYS_INLINE void add_paired(enum weight_type type, const struct paired_chunk *w, size_t b,
                               const float *scale, const float *sum, size_t n,
                               int32_t sums[TOKENS][PANEL_ROWS], __m512 acc[TOKENS])
 {
@@ -108,7 +107,7 @@ ALWAYS_INLINE void add_paired(enum weight_type type, const struct chunk *w, size
 
 /* Tiles of n tokens each (TOKENS, a constant, or the rest) by a panel's part of a chunk: a run of
  * products, of which two are under way while the sums of the one before are used. */
-struct run {
+struct tile_run {
     const int8_t *q; /* of the first product; the next block's and the next tile's: */
     size_t q_stride, q_block, q_tile;
     const float *scale, *sum;
@@ -125,8 +124,8 @@ struct ahead {
     size_t block, n_left;
 };
 
-ALWAYS_INLINE void begin_product(const struct run *run, const struct chunk *w, size_t n_blocks,
-                                 bool odd, struct ahead *ahead)
+ALWAYS_INLINE void begin_product(const struct tile_run *run, const struct paired_chunk *w,
+                                 size_t n_blocks, bool odd, struct ahead *ahead)
 {
     if (ahead->n_left == 0)
         return;
@@ -139,8 +138,8 @@ ALWAYS_INLINE void begin_product(const struct run *run, const struct chunk *w, s
     }
 }
 
-ALWAYS_INLINE void run_paired(enum weight_type type, const struct chunk *w, size_t n_blocks,
-                              const struct run *run, size_t n)
+ALWAYS_INLINE void run_paired(enum weight_type type, const struct paired_chunk *w, size_t n_blocks,
+                              const struct tile_run *run, size_t n)
 {
     _Alignas(LINE) int32_t sums[2][TOKENS][PANEL_ROWS];
     const uint8_t *next = run->next;
@@ -180,8 +179,8 @@ ALWAYS_INLINE void run_paired(enum weight_type type, const struct chunk *w, size
 ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
                           const struct act *x, size_t t0, size_t t1, float *y, size_t y_stride)
 {
-    struct chunk chunk;
-    struct tokens tokens;
+    struct paired_chunk chunk;
+    struct paired_tokens tokens;
     const size_t n_blocks = w->n_cols / 32;
     const size_t n_chunks = (n_blocks + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
     const size_t share = (n_blocks + n_chunks - 1) / n_chunks; /* of each: alike */
@@ -199,17 +198,17 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
             compiler_barrier();
             const uint8_t *here = panel + paired_quants(type, b) - paired_quants(type, 0);
             const uint8_t *next = here + (p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on);
-            struct run run = {.q = x->q8 + t0 * x->q_stride + b * 32,
-                              .q_stride = x->q_stride,
-                              .q_block = 32,
-                              .q_tile = TOKENS * x->q_stride,
-                              .scale = tokens.scale,
-                              .sum = tokens.sum,
-                              .n_tiles = whole,
-                              .next = next,
-                              .is_first = b == 0,
-                              .y = y + t0 * y_stride + p * PANEL_ROWS,
-                              .y_stride = y_stride};
+            struct tile_run run = {.q = x->q8 + t0 * x->q_stride + b * 32,
+                                   .q_stride = x->q_stride,
+                                   .q_block = 32,
+                                   .q_tile = TOKENS * x->q_stride,
+                                   .scale = tokens.scale,
+                                   .sum = tokens.sum,
+                                   .n_tiles = whole,
+                                   .next = next,
+                                   .is_first = b == 0,
+                                   .y = y + t0 * y_stride + p * PANEL_ROWS,
+                                   .y_stride = y_stride};
             run_paired(type, &chunk, n_now, &run, TOKENS);
             if (rest == 0)
                 continue;

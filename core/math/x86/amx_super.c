@@ -19,18 +19,19 @@ ALWAYS_INLINE bool has_digits(enum weight_type type)
 enum { PAIRS = 8 }; /* of minimums, at most */
 
 /* A panel's block. */
-struct chunk {
+struct super_chunk {
     _Alignas(LINE) uint8_t parts[2][64][LINE]; /* lower and higher; lines of the whole block */
     const uint8_t *block;
 };
 
 /* The tokens' part of it. */
-struct tokens {
+struct super_tokens {
     size_t n;
     const int8_t *q; /* of the first */
     size_t q_stride;
-    _Alignas(LINE) int8_t rest[TOKENS * 256]; /* those that fill no tile */
-    int16_t sum[MOST_TOKENS][2 * PAIRS];      /* of the inputs that share a scale */
+    _Alignas(
+        LINE) int8_t rest[TOKENS * 256]; /* those that fill no tile; beyond: whatever is there */
+    int16_t sum[MOST_TOKENS][2 * PAIRS]; /* of the inputs that share a scale */
     float scale[MOST_TOKENS];
 };
 
@@ -54,7 +55,7 @@ ALWAYS_INLINE void split_bytes(__m512i w, __m512i s, int32_t offset, uint8_t *lo
 }
 
 ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptrdiff_t next,
-                                struct chunk *out)
+                                struct super_chunk *out)
 {
     const size_t share = super_bytes(type) / LINE / 8;
     const bool by_32 = super_n_scales(type) == 8;
@@ -83,7 +84,7 @@ ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptr
 
 /* Tokens [t0, t1), block b. */
 ALWAYS_INLINE void lay_tokens(enum weight_type type, const struct act *x, size_t t0, size_t t1,
-                              size_t b, struct tokens *out)
+                              size_t b, struct super_tokens *out)
 {
     const size_t whole = (t1 - t0) / TOKENS * TOKENS;
     out->n = t1 - t0;
@@ -98,13 +99,12 @@ ALWAYS_INLINE void lay_tokens(enum weight_type type, const struct act *x, size_t
                 out->sum[i][j] = (int16_t)(sum[2 * j] + sum[2 * j + 1]);
         out->scale[i] = x->q8k_scale[(t0 + i) * x->b_stride + b];
     }
-    memset(out->rest, 0, sizeof out->rest);
     for (size_t i = whole; i < out->n; i++)
         memcpy(out->rest + (i - whole) * 256, out->q + i * out->q_stride, 256);
 }
 
 /* Sixteen tokens from t on: where they lie. */
-ALWAYS_INLINE const int8_t *tile_of(const struct tokens *x, size_t t, size_t *stride)
+ALWAYS_INLINE const int8_t *tile_of(const struct super_tokens *x, size_t t, size_t *stride)
 {
     const bool whole = x->n - t >= TOKENS;
     *stride = whole ? x->q_stride : 256;
@@ -112,8 +112,8 @@ ALWAYS_INLINE const int8_t *tile_of(const struct tokens *x, size_t t, size_t *st
 }
 
 /* The tile at t, and the one after it where there is one. */
-ALWAYS_INLINE void product(enum weight_type type, const struct chunk *w, const struct tokens *x,
-                           size_t t)
+ALWAYS_INLINE void product(enum weight_type type, const struct super_chunk *w,
+                           const struct super_tokens *x, size_t t)
 {
     const bool two = x->n - t > TOKENS;
     size_t stride, stride2 = 0;
@@ -144,7 +144,7 @@ ALWAYS_INLINE void product(enum weight_type type, const struct chunk *w, const s
 }
 
 /* What tokens' chains through a block need of its rows, in registers. */
-struct rows {
+struct super_rows {
     __m512 scale, min_scale;
     __m512i mins[PAIRS];
 };
@@ -154,7 +154,7 @@ ALWAYS_INLINE size_t n_pairs(enum weight_type type)
     return quant_has_min(type) ? super_n_scales(type) / 2 : 0;
 }
 
-ALWAYS_INLINE void load_rows(enum weight_type type, const uint8_t *block, struct rows *out)
+ALWAYS_INLINE void load_rows(enum weight_type type, const uint8_t *block, struct super_rows *out)
 {
     out->scale = load_unit_f16(type, block + SUPER_D);
     out->min_scale = load_f16(block + SUPER_DMIN);
@@ -175,7 +175,7 @@ ALWAYS_INLINE __m512i join(enum weight_type type, const int32_t *low, const int3
 }
 
 /* A token's chain through a block. */
-ALWAYS_INLINE __m512 add_block(enum weight_type type, const struct rows *w, float scale,
+ALWAYS_INLINE __m512 add_block(enum weight_type type, const struct super_rows *w, float scale,
                                const int16_t *sum, const int32_t *low, const int32_t *high,
                                __m512 acc)
 {
@@ -192,12 +192,13 @@ ALWAYS_INLINE __m512 add_block(enum weight_type type, const struct rows *w, floa
 }
 
 /* Tokens by a block; is_first: of the row. */
-ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct chunk *w, const struct tokens *x,
-                               bool is_first, float *y, size_t y_stride)
+ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct super_chunk *w,
+                               const struct super_tokens *x, bool is_first, float *y,
+                               size_t y_stride)
 {
     enum { PAIR = 2 * TOKENS };
     _Alignas(LINE) int32_t low[PAIR][PANEL_ROWS], high[PAIR][PANEL_ROWS];
-    struct rows rows;
+    struct super_rows rows;
     load_rows(type, w->block, &rows);
     product(type, w, x, 0);
     for (size_t t = 0; t < x->n; t += PAIR) {
@@ -223,8 +224,8 @@ ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct chunk *w, con
 ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
                           const struct act *x, size_t t0, size_t t1, float *y, size_t y_stride)
 {
-    struct chunk chunk;
-    struct tokens tokens;
+    struct super_chunk chunk;
+    struct super_tokens tokens;
     const size_t n_blocks = w->n_cols / 256, bytes = super_bytes(type);
     configure(64);
     for (size_t b = 0; b < n_blocks; b++) {
