@@ -112,7 +112,7 @@ struct tile_run {
     size_t q_stride, q_block, q_tile;
     const float *scale, *sum;
     size_t n_tiles;
-    const uint8_t *next; /* is asked for meanwhile; or NULL */
+    const uint8_t *next; /* is asked for meanwhile, by each tile a part of it; or NULL */
     bool is_first;       /* chunk of the row */
     float *y;
     size_t y_stride;
@@ -142,7 +142,7 @@ ALWAYS_INLINE void run_paired(enum weight_type type, const struct paired_chunk *
                               const struct tile_run *run, size_t n)
 {
     _Alignas(LINE) int32_t sums[2][TOKENS][PANEL_ROWS];
-    const uint8_t *next = run->next;
+    const size_t n_lines = run->next != NULL ? panel_quants_bytes(type) / LINE + 1 : 0;
     const float *scale = run->scale, *sum = run->sum;
     struct ahead ahead = {.q = run->q, .n_left = run->n_tiles * n_blocks};
     begin_product(run, w, n_blocks, false, &ahead);
@@ -150,13 +150,15 @@ ALWAYS_INLINE void run_paired(enum weight_type type, const struct paired_chunk *
     for (size_t tile = 0, i = 0; tile < run->n_tiles; tile++) {
         __m512 acc[TOKENS];
         float *to = run->y + tile * TOKENS * run->y_stride;
+        const size_t line = share_of(n_lines, tile, run->n_tiles);
+        const size_t lines = share_of(n_lines, tile + 1, run->n_tiles) - line;
 #pragma GCC unroll 16
         for (size_t t = 0; t < TOKENS; t++)
             acc[t] = run->is_first || t >= n ? _mm512_setzero_ps()
                                              : _mm512_loadu_ps(to + t * run->y_stride);
         for (size_t b = 0; b < n_blocks; b++, i++) {
-            if (next != NULL)
-                prefetch(next + paired_quants(type, b), panel_quants_bytes(type) / LINE + 1);
+            if (lines > 0)
+                prefetch(run->next + paired_quants(type, b) + line * LINE, lines);
             store_32(sums[i % 2], i % 2 != 0);
             begin_product(run, w, n_blocks, i % 2 != 0, &ahead);
             if (b > 0) {
@@ -171,7 +173,6 @@ ALWAYS_INLINE void run_paired(enum weight_type type, const struct paired_chunk *
 #pragma GCC unroll 16
         for (size_t t = 0; t < n; t++)
             _mm512_storeu_ps(to + t * run->y_stride, acc[t]);
-        next = NULL; /* once is enough */
     }
 }
 

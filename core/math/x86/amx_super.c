@@ -21,7 +21,7 @@ enum { PAIRS = 8 }; /* of minimums, at most */
 /* A panel's block. */
 struct super_chunk {
     _Alignas(LINE) uint8_t parts[2][64][LINE]; /* lower and higher; lines of the whole block */
-    const uint8_t *block;
+    const uint8_t *block, *next;               /* what is read after it: asked for meanwhile */
 };
 
 /* The tokens' part of it. */
@@ -57,12 +57,11 @@ ALWAYS_INLINE void split_bytes(__m512i w, __m512i s, int32_t offset, uint8_t *lo
 ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptrdiff_t next,
                                 struct super_chunk *out)
 {
-    const size_t share = super_bytes(type) / LINE / 8;
     const bool by_32 = super_n_scales(type) == 8;
     out->block = block;
+    out->next = block + next;
     for (size_t j = 0; j < 8; j++) {
         const uint8_t *scales = block + SUPER_SCALES + (by_32 ? j : 2 * j) * PANEL_ROWS;
-        prefetch(block + next + j * share * LINE, share + 1);
         __m512i w[GROUPS], s[2];
 #pragma GCC unroll 2
         for (size_t i = 0; i < 2; i++) {
@@ -199,10 +198,12 @@ ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct super_chunk *
     enum { PAIR = 2 * TOKENS };
     _Alignas(LINE) int32_t low[PAIR][PANEL_ROWS], high[PAIR][PANEL_ROWS];
     struct super_rows rows;
+    const size_t n_lines = super_bytes(type) / LINE + 1;
     load_rows(type, w->block, &rows);
     product(type, w, x, 0);
     for (size_t t = 0; t < x->n; t += PAIR) {
         const size_t n = x->n - t < PAIR ? x->n - t : PAIR;
+        const size_t line = share_of(n_lines, t, x->n), end = share_of(n_lines, t + n, x->n);
         _tile_stored(4, low, LINE);
         _tile_stored(5, high, LINE);
         if (n > TOKENS) {
@@ -211,6 +212,7 @@ ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct super_chunk *
         }
         if (t + PAIR < x->n) /* while the sums are used */
             product(type, w, x, t + PAIR);
+        prefetch(w->next + line * LINE, end - line);
         for (size_t j = 0; j < n; j++) {
             float *to = y + (t + j) * y_stride;
             const __m512 acc = is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(to);

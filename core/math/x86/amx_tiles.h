@@ -60,6 +60,12 @@ ALWAYS_INLINE __m512 to_floats(__m512i sums)
     return _mm512_sub_ps(_mm512_castsi512_ps(moved), _mm512_set1_ps(0x1.8p23f));
 }
 
+/* Where the i-th of n shares of a number begins. */
+ALWAYS_INLINE size_t share_of(size_t number, size_t i, size_t n)
+{
+    return number * i / n;
+}
+
 /* --- loops --- */
 
 typedef void panels_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,

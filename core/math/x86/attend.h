@@ -286,9 +286,13 @@ ALWAYS_INLINE void attend_block(struct queries *s, enum kv_type type, const uint
         return;
     const size_t all = least(joint + last - 1 - row, KV_PAGE), end = last * n_heads;
     FOR_EACH_TILE(score_tiles, row * n_heads, end, s, type, block, all)
-    for (size_t i = row * n_heads; i < end; i++)
-        softmax(s, i, edge ? first_seen(n_hidden + (ptrdiff_t)(i / n_heads)) : 0,
-                least(joint + i / n_heads - row, KV_PAGE));
+    for (size_t i = row * n_heads; i < end; i++) {
+        const size_t n = least(joint + i / n_heads - row, KV_PAGE);
+        if (!edge && n == KV_PAGE)
+            softmax(s, i, 0, KV_PAGE); /* without masks */
+        else
+            softmax(s, i, edge ? first_seen(n_hidden + (ptrdiff_t)(i / n_heads)) : 0, n);
+    }
     /* The positions that all of them see, then for each row those that only it and later ones do;
      * at a window's edge each row by itself. */
     if (!edge)
