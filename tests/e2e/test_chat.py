@@ -1,4 +1,5 @@
 """`smallmind chat`: a conversation in a pipe and on a terminal."""
+import contextlib
 import json
 import os
 import pty
@@ -109,13 +110,18 @@ class Person:
     def wait_for(self, text, n=1):
         end = time.monotonic() + LIMIT
         while ESCAPE.sub(b"", self.seen).count(text) < n:
-            assert time.monotonic() < end, self.seen
-            try:
-                data = os.read(self.main, 65536)
-            except OSError:
-                data = b""
-            assert data, self.seen
-            self.seen += data
+            assert self.read(end - time.monotonic()), self.seen
+
+    def read(self, seconds):
+        """What comes next; False: nothing within these seconds, or never again."""
+        if not select.select([self.main], [], [], max(seconds, 0))[0]:
+            return False
+        try:
+            data = os.read(self.main, 65536)
+        except OSError:  # nobody holds the terminal any more
+            return False
+        self.seen += data
+        return data != b""
 
     def type(self, text):
         os.write(self.main, text)
@@ -135,14 +141,23 @@ class Person:
         return termios.tcgetattr(self.main)[3] & termios.ICANON
 
     def read_now(self):
-        while select.select([self.main], [], [], 0)[0]:
-            self.seen += os.read(self.main, 65536)
+        while self.read(0):
+            pass
+
+    def leave(self):
+        """Ctrl-D, until it is taken: the kernel would keep one that is typed between two lines."""
+        def left():
+            self.read_now()
+            with contextlib.suppress(OSError):  # it may end just now
+                if not self.is_cooked():
+                    self.type(b"\x04")
+            return self.process.poll() is not None
+        poll("the end", left)
+        return self.end()
 
     def end(self):
-        try:
-            while data := os.read(self.main, 65536):
-                self.seen += data
-        except OSError:
+        end = time.monotonic() + LIMIT
+        while self.read(end - time.monotonic()):
             pass
         os.close(self.main)
         return self.process.wait(LIMIT)
@@ -156,9 +171,7 @@ def test_on_a_terminal_lines_are_edited_and_remembered(tmp_path):
         person.type(text)
         person.wait_for_work()
     person.wait_for(b"messages are in")
-    person.wait_for_editor()
-    person.type(b"\x04")
-    assert person.end() == 0
+    assert person.leave() == 0
     assert [m["content"] for m in json.loads(file.read_text())[::2]] == ["Hello", "Hello"]
 
 
@@ -168,9 +181,7 @@ def say(person, *lines):
         person.wait_for_editor()
         person.type(line + b"\r")
         person.wait_for_work()
-    person.wait_for_editor()
-    person.type(b"\x04")
-    assert person.end() == 0
+    assert person.leave() == 0
 
 
 def test_lines_are_remembered_over_runs(tmp_path):
@@ -221,8 +232,7 @@ def test_ctrl_c_drops_a_line_and_stops_an_answer_but_not_the_program(tmp_path):
         person.type(b"Go on\r")
         person.wait_for(b"\n", person.seen.count(b"\n") + 1)
         end = len(person.seen)
-        while len(person.seen) < end + 200:
-            person.seen += os.read(person.main, 4096)
+        poll("an answer", lambda: person.read_now() or len(person.seen) >= end + 200)
         person.type(b"\x03")
         person.wait_for(b"(stopped)", n - 2)
         person.wait_for_editor()
