@@ -50,6 +50,20 @@ def its_turn(request, turns):
     fcntl.flock(machine, fcntl.LOCK_UN)
 
 
+@pytest.fixture(autouse=True)
+def deadline(its_turn):
+    """A test that waits for ever fails, at the place where it waits."""
+    seconds = 10 * program.LIMIT
+
+    def late(number, frame):
+        raise TimeoutError(f"not done within {seconds} s")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class Shared:
     """Services kept for many tests, one for each set of flags; a dead one is started anew."""
 
