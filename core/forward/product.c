@@ -86,7 +86,7 @@ size_t product_items(const struct forward *f, size_t n_panels, size_t n_rows)
 bool next_piece(const struct forward *f, size_t n_panels, size_t n_rows, struct range *items,
                 struct piece *out)
 {
-    if (items->begin >= items->end)
+    if (n_panels == 0 || items->begin >= items->end)
         return false;
     const size_t n = n_bands(f, n_rows), band = items->begin / n_panels, first = band * n_panels;
     const size_t end = items->end < first + n_panels ? items->end : first + n_panels;
