@@ -14,7 +14,7 @@ import pytest
 import models
 import service as program
 from profile_runs import profile
-from service import Service
+from service import Service, services
 
 
 def pytest_configure(config):
@@ -110,20 +110,8 @@ def service(all_shared):
 @pytest.fixture
 def serve():
     """serve(*flags, ...): a service of the test's own, stopped and checked at its end."""
-    started = []
-
-    def start(*args, **kwargs):
-        started.append(Service(*args, **kwargs))
-        return started[-1]
-
-    yield start
-    try:
-        for one in started:
-            if one.is_running():
-                one.stop()
-    finally:
-        for one in started:
-            one.kill()
+    with services(stopped=True) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

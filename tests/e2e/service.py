@@ -89,8 +89,9 @@ def run_verb(*args, stdin=b"", env=None, cwd=None, timeout=None):
 
 
 @contextlib.contextmanager
-def services():
-    """A function that starts services as Service does; all are killed at the end."""
+def services(stopped=False):
+    """A function that starts services as Service does; all are killed at the end. stopped: those
+    that still run are stopped before, and what they leave behind is looked at."""
     started = []
 
     def start(*flags, **kwargs):
@@ -99,6 +100,9 @@ def services():
 
     try:
         yield start
+        for one in started:
+            if stopped and one.is_running():
+                one.stop()
     finally:
         for one in started:
             one.kill()

@@ -90,12 +90,8 @@ ALWAYS_INLINE void lay_tokens(enum weight_type type, const struct act *x, size_t
     out->q = x->q8k + t0 * x->q_stride + b * 256;
     out->q_stride = x->q_stride;
     for (size_t i = 0; i < out->n; i++) {
-        const int16_t *sum = x->q8k_sum + (t0 + i) * 2 * x->b_stride + b * 16;
-        if (quant_has_min(type) && super_n_scales(type) == 16)
-            memcpy(out->sum[i], sum, 16 * sizeof *sum);
-        else if (quant_has_min(type))
-            for (size_t j = 0; j < 8; j++)
-                out->sum[i][j] = (int16_t)(sum[2 * j] + sum[2 * j + 1]);
+        if (quant_has_min(type))
+            join_sums(type, x->q8k_sum + (t0 + i) * 2 * x->b_stride + b * 16, out->sum[i]);
         out->scale[i] = x->q8k_scale[(t0 + i) * x->b_stride + b];
     }
     for (size_t i = whole; i < out->n; i++)

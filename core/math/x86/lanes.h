@@ -132,6 +132,15 @@ ALWAYS_INLINE vec_f load_unit_f16(enum weight_type type, const uint8_t *p)
     return quant_unit(type) == 1.0f ? d : V(mul_ps)(d, V(set1_ps)(quant_unit(type)));
 }
 
+/* A token's sums over the inputs that share a scale, out of those over 16; super_n_scales of them.
+ */
+ALWAYS_INLINE void join_sums(enum weight_type type, const int16_t *sixteens, int16_t *out)
+{
+    const size_t n = super_n_scales(type), width = 16 / n;
+    for (size_t j = 0; j < n; j++)
+        out[j] = (int16_t)(sixteens[width * j] + (width == 2 ? sixteens[width * j + 1] : 0));
+}
+
 ALWAYS_INLINE vec_i broadcast4(const void *p)
 {
     int32_t word;

@@ -51,13 +51,10 @@ ALWAYS_INLINE void lay_paired(enum weight_type type, const struct act *x, size_t
 ALWAYS_INLINE void lay_super(enum weight_type type, const struct act *x, size_t t, size_t b,
                              struct vnni_act_super *out)
 {
-    const int16_t *sum = x->q8k_sum + t * 2 * x->b_stride + b * 16;
-    const size_t n = super_n_scales(type), width = 16 / n;
     memcpy(out->q, x->q8k + t * x->q_stride + b * 256, 256);
-    for (size_t j = 0; j < n; j++) {
-        out->sum[j] = (int16_t)(sum[width * j] + (width == 2 ? sum[width * j + 1] : 0));
+    join_sums(type, x->q8k_sum + t * 2 * x->b_stride + b * 16, out->sum);
+    for (size_t j = 0; j < super_n_scales(type); j++)
         out->bias[j] = -offset_of(type) * out->sum[j];
-    }
     out->scale = x->q8k_scale[t * x->b_stride + b];
 }
 
