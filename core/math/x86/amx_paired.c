@@ -4,7 +4,7 @@
 #include "math/kernels_tables.h"
 
 #if defined(__x86_64__)
-#include "math/x86/amx_tiles.h"
+#include "math/x86/amx_few.h"
 
 enum { CHUNK_BLOCKS = 32 }; /* of a panel, in the form of tiles at a time */
 
@@ -186,7 +186,7 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     const size_t n_chunks = (n_blocks + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
     const size_t share = (n_blocks + n_chunks - 1) / n_chunks; /* of each: alike */
     const size_t whole = (t1 - t0) / TOKENS, rest = (t1 - t0) % TOKENS;
-    configure(32);
+    configure(32, TOKENS);
     for (size_t b = 0; b < n_blocks; b += share) {
         const size_t n_now = n_blocks - b < share ? n_blocks - b : share;
         lay_paired(type, x, t0, t1, b, n_now, &tokens);
@@ -226,11 +226,13 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     }
 }
 
-DEFINE_MATMUL(q8_0, WEIGHT_Q8_0)
-DEFINE_MATMUL(q4_0, WEIGHT_Q4_0)
-DEFINE_MATMUL(q4_1, WEIGHT_Q4_1)
-DEFINE_MATMUL(q5_0, WEIGHT_Q5_0)
-DEFINE_MATMUL(q5_1, WEIGHT_Q5_1)
-DEFINE_MATMUL(iq4_nl, WEIGHT_IQ4_NL)
-DEFINE_MATMUL(mxfp4, WEIGHT_MXFP4)
+#define DEFINE_PAIRED(name, type) DEFINE_MATMUL(name, type, 7, HALF, HALF + 1)
+
+DEFINE_PAIRED(q8_0, WEIGHT_Q8_0)
+DEFINE_PAIRED(q4_0, WEIGHT_Q4_0)
+DEFINE_PAIRED(q4_1, WEIGHT_Q4_1)
+DEFINE_PAIRED(q5_0, WEIGHT_Q5_0)
+DEFINE_PAIRED(q5_1, WEIGHT_Q5_1)
+DEFINE_PAIRED(iq4_nl, WEIGHT_IQ4_NL)
+DEFINE_PAIRED(mxfp4, WEIGHT_MXFP4)
 #endif

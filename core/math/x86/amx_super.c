@@ -54,30 +54,27 @@ ALWAYS_INLINE void split_bytes(__m512i w, __m512i s, int32_t offset, uint8_t *lo
     _mm512_store_si512(high, _mm512_mask_blend_epi8(odd_bytes, _mm512_srli_epi16(even, 8), odd));
 }
 
-ALWAYS_INLINE void unpack_block(enum weight_type type, const uint8_t *block, ptrdiff_t next,
-                                struct super_chunk *out)
+/* The 32 inputs at 32 j. */
+ALWAYS_INLINE void unpack_part(enum weight_type type, const uint8_t *block, size_t j,
+                               struct super_chunk *out)
 {
     const bool by_32 = super_n_scales(type) == 8;
-    out->block = block;
-    out->next = block + next;
-    for (size_t j = 0; j < 8; j++) {
-        const uint8_t *scales = block + SUPER_SCALES + (by_32 ? j : 2 * j) * PANEL_ROWS;
-        __m512i w[GROUPS], s[2];
+    const uint8_t *scales = block + SUPER_SCALES + (by_32 ? j : 2 * j) * PANEL_ROWS;
+    __m512i w[GROUPS], s[2];
 #pragma GCC unroll 2
-        for (size_t i = 0; i < 2; i++) {
-            s[i] = load_scales(by_32 ? scales : scales + i * PANEL_ROWS, !quant_has_min(type));
-            s[i] = _mm512_or_si512(_mm512_and_si512(s[i], _mm512_set1_epi32(0xffff)),
-                                   _mm512_slli_epi32(s[i], 16));
-        }
-        unpack_super(type, block + super_low(type), block + super_high(type), j, w);
+    for (size_t i = 0; i < 2; i++) {
+        s[i] = load_scales(by_32 ? scales : scales + i * PANEL_ROWS, !quant_has_min(type));
+        s[i] = _mm512_or_si512(_mm512_and_si512(s[i], _mm512_set1_epi32(0xffff)),
+                               _mm512_slli_epi32(s[i], 16));
+    }
+    unpack_super(type, block + super_low(type), block + super_high(type), j, w);
 #pragma GCC unroll 8
-        for (size_t g = 0; g < GROUPS; g++) {
-            uint8_t *low = out->parts[0][8 * j + g], *high = out->parts[1][8 * j + g];
-            if (has_digits(type))
-                split_digits(w[g], s[g / 4], low, high);
-            else
-                split_bytes(w[g], s[g / 4], offset_of(type), low, high);
-        }
+    for (size_t g = 0; g < GROUPS; g++) {
+        uint8_t *low = out->parts[0][8 * j + g], *high = out->parts[1][8 * j + g];
+        if (has_digits(type))
+            split_digits(w[g], s[g / 4], low, high);
+        else
+            split_bytes(w[g], s[g / 4], offset_of(type), low, high);
     }
 }
 
@@ -225,14 +222,16 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     struct super_chunk chunk;
     struct super_tokens tokens;
     const size_t n_blocks = w->n_cols / 256, bytes = super_bytes(type);
-    configure(64);
+    configure(64, TOKENS);
     for (size_t b = 0; b < n_blocks; b++) {
         lay_tokens(type, x, t0, t1, b, &tokens);
         const ptrdiff_t on = next_chunk(w, p0, p1, b + 1 == n_blocks, (ptrdiff_t)(b * bytes),
                                         (ptrdiff_t)((b + 1) * bytes));
         for (size_t p = p0; p < p1; p++) {
-            unpack_block(type, w->panels + p * w->panel_bytes + b * bytes,
-                         p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on, &chunk);
+            chunk.block = w->panels + p * w->panel_bytes + b * bytes;
+            chunk.next = chunk.block + (p + 1 < p1 ? (ptrdiff_t)w->panel_bytes : on);
+            for (size_t j = 0; j < 8; j++)
+                unpack_part(type, chunk.block, j, &chunk);
             compiler_barrier();
             pass_tokens(type, &chunk, &tokens, b == 0, y + t0 * y_stride + p * PANEL_ROWS,
                         y_stride);
@@ -240,19 +239,149 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     }
 }
 
-DEFINE_MATMUL(q2_k, WEIGHT_Q2_K)
-DEFINE_MATMUL(q3_k, WEIGHT_Q3_K)
-DEFINE_MATMUL(q4_k, WEIGHT_Q4_K)
-DEFINE_MATMUL(q5_k, WEIGHT_Q5_K)
-DEFINE_MATMUL(q6_k, WEIGHT_Q6_K)
-DEFINE_MATMUL(iq4_xs, WEIGHT_IQ4_XS)
-DEFINE_MATMUL(iq1_s, WEIGHT_IQ1_S)
-DEFINE_MATMUL(iq1_m, WEIGHT_IQ1_M)
-DEFINE_MATMUL(iq2_xxs, WEIGHT_IQ2_XXS)
-DEFINE_MATMUL(iq2_xs, WEIGHT_IQ2_XS)
-DEFINE_MATMUL(iq2_s, WEIGHT_IQ2_S)
-DEFINE_MATMUL(iq3_xxs, WEIGHT_IQ3_XXS)
-DEFINE_MATMUL(iq3_s, WEIGHT_IQ3_S)
-DEFINE_MATMUL(tq1_0, WEIGHT_TQ1_0)
-DEFINE_MATMUL(tq2_0, WEIGHT_TQ2_0)
+/* --- one tile of tokens: a block's products while the next one is unpacked and later ones are
+ * asked for --- */
+
+enum {
+    FEW_INPUTS = 256, /* n_cols are multiples of it */
+    FEW_BLOCKS = 32,  /* of a row, at a time */
+};
+
+struct few_tokens {
+    int16_t sum[FEW_BLOCKS][TOKENS][2 * PAIRS];
+    float scale[FEW_BLOCKS][TOKENS];
+};
+
+/* A block in panels one after the other, n blocks of each. */
+struct few_place {
+    const uint8_t *block;
+    size_t i, n;
+};
+
+ALWAYS_INLINE void few_step(const struct matrix *w, size_t block_bytes, struct few_place *place)
+{
+    place->block += block_bytes;
+    if (++place->i < place->n)
+        return;
+    place->i = 0;
+    place->block += w->panel_bytes - place->n * block_bytes;
+}
+
+ALWAYS_INLINE void few_lay(enum weight_type type, const struct act *x, size_t n_tokens, size_t b0,
+                           size_t n_blocks, struct few_tokens *out)
+{
+    for (size_t t = 0; t < n_tokens; t++) {
+        for (size_t i = 0; i < n_blocks; i++) {
+            const size_t b = b0 + i;
+            if (quant_has_min(type))
+                join_sums(type, x->q8k_sum + t * 2 * x->b_stride + b * 16, out->sum[i][t]);
+            out->scale[i][t] = x->q8k_scale[t * x->b_stride + b];
+        }
+    }
+}
+
+/* 64 inputs, into tiles 4 and 5. */
+ALWAYS_INLINE void few_quarter(enum weight_type type, const struct super_chunk *w, size_t i,
+                               const int8_t *q, size_t q_stride)
+{
+    _tile_loadd(0, q + 64 * i, q_stride);
+    _tile_loadd(2, w->parts[0][16 * i], LINE);
+    _tile_loadd(3, w->parts[1][16 * i], LINE);
+    _tile_dpbsud(4, 0, 2);
+    if (has_digits(type))
+        _tile_dpbsud(5, 0, 3);
+    else
+        _tile_dpbssd(5, 0, 3);
+}
+
+/* The sums of block `now`, while `next` is unpacked. */
+ALWAYS_INLINE void few_multiply(enum weight_type type, const struct super_chunk *now,
+                                const int8_t *q, size_t q_stride, struct super_chunk *next,
+                                int32_t low[TOKENS][PANEL_ROWS], int32_t high[TOKENS][PANEL_ROWS])
+{
+    const size_t lines = super_bytes(type) / LINE / 8 + 1; /* of an eighth */
+    _tile_zero(4);
+    _tile_zero(5);
+    compiler_barrier();
+    for (size_t i = 0; i < 4; i++) {
+        few_quarter(type, now, i, q, q_stride);
+        for (size_t j = 2 * i; j < 2 * i + 2; j++) {
+            prefetch(next->next + j * lines * LINE, lines);
+            unpack_part(type, next->block, j, next);
+        }
+    }
+    _tile_stored(4, low, LINE);
+    _tile_stored(5, high, LINE);
+}
+
+/* Blocks [b0, b0 + n) of panels [p0, p1). */
+ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
+                            const struct act *x, size_t n_tokens, size_t b0, size_t n, float *y,
+                            size_t y_stride)
+{
+    const size_t bytes = super_bytes(type);
+    _Alignas(LINE) int32_t low[TOKENS][PANEL_ROWS], high[TOKENS][PANEL_ROWS];
+    struct super_chunk ring[2];
+    struct few_tokens tokens;
+    struct few_place unpacked = {w->panels + p0 * w->panel_bytes + b0 * bytes, 0, n};
+    struct few_place asked = unpacked;
+    few_lay(type, x, n_tokens, b0, n, &tokens);
+    for (size_t i = 0; i < AHEAD / bytes + 1; i++)
+        few_step(w, bytes, &asked);
+    ring[0].block = unpacked.block;
+    for (size_t j = 0; j < 8; j++)
+        unpack_part(type, ring[0].block, j, &ring[0]);
+    for (size_t p = p0, k = 0; p < p1; p++) {
+        for (size_t i = 0; i < n; i++, k++) {
+            const struct super_chunk *now = &ring[k % 2];
+            struct super_chunk *next = &ring[(k + 1) % 2];
+            const bool is_last = p + 1 == p1 && i + 1 == n;
+            struct super_rows rows;
+            few_step(w, bytes, &unpacked);
+            few_step(w, bytes, &asked);
+            next->block = is_last ? now->block : unpacked.block; /* again: thrown away */
+            next->next = asked.block;
+            load_rows(type, now->block, &rows);
+            few_multiply(type, now, x->q8k + (b0 + i) * 256, x->q_stride, next, low, high);
+            float *to = y + p * PANEL_ROWS;
+            for (size_t t = 0; t < n_tokens; t++, to += y_stride) {
+                const __m512 acc = b0 + i == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
+                _mm512_storeu_ps(to, add_block(type, &rows, tokens.scale[i][t], tokens.sum[i][t],
+                                               low[t], high[t], acc));
+            }
+        }
+    }
+}
+
+/* Panels [p0, p1), at least one, by up to TOKENS tokens. */
+ALWAYS_INLINE void few(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
+                       const struct act *x, size_t n_tokens, float *y, size_t y_stride)
+{
+    const size_t n_blocks = w->n_cols / 256;
+    configure(64, n_tokens);
+    for (size_t b = 0; b < n_blocks; b += FEW_BLOCKS)
+        few_pass(type, w, p0, p1, x, n_tokens, b,
+                 n_blocks - b < FEW_BLOCKS ? n_blocks - b : FEW_BLOCKS, y, y_stride);
+    _tile_release();
+}
+
+/* Few tokens are worth a tile, but where two bytes of a weight take longer to make. */
+#define DEFINE_SUPER(name, type)                                                                   \
+    DEFINE_MATMUL(name, type, has_digits(type) ? 5 : HALF + 1, TOKENS, TOKENS + 1)
+
+DEFINE_SUPER(q2_k, WEIGHT_Q2_K)
+DEFINE_SUPER(q3_k, WEIGHT_Q3_K)
+DEFINE_SUPER(q4_k, WEIGHT_Q4_K)
+DEFINE_SUPER(q5_k, WEIGHT_Q5_K)
+DEFINE_SUPER(q6_k, WEIGHT_Q6_K)
+DEFINE_SUPER(iq4_xs, WEIGHT_IQ4_XS)
+DEFINE_SUPER(iq1_s, WEIGHT_IQ1_S)
+DEFINE_SUPER(iq1_m, WEIGHT_IQ1_M)
+DEFINE_SUPER(iq2_xxs, WEIGHT_IQ2_XXS)
+DEFINE_SUPER(iq2_xs, WEIGHT_IQ2_XS)
+DEFINE_SUPER(iq2_s, WEIGHT_IQ2_S)
+DEFINE_SUPER(iq3_xxs, WEIGHT_IQ3_XXS)
+DEFINE_SUPER(iq3_s, WEIGHT_IQ3_S)
+DEFINE_SUPER(tq1_0, WEIGHT_TQ1_0)
+DEFINE_SUPER(tq2_0, WEIGHT_TQ2_0)
 #endif

@@ -18,19 +18,20 @@
 
 enum {
     TOKENS = 16,       /* of a tile */
-    LEAST_ALONE = 9,   /* tokens that are worth a tile: storing few sums takes as long as many */
+    HALF = TOKENS / 2,
     LEAST_REST = 3,    /* beside whole tiles, which have unpacked the weights */
     MOST_TOKENS = 128, /* that share unpacked weights */
     GROUP_BYTES = 1 << 20, /* of panels that pass them, beside their results in a second-level
                             * cache: what is laid out of the tokens serves all of these */
 };
 
-/* Tiles: 0 and 1 tokens, 2 and 3 weights, 4 to 7 sums. For products over n_inputs. */
-ALWAYS_INLINE void configure(size_t n_inputs)
+/* Tiles: 0 and 1 tokens, n_rows of them; 2 and 3 weights; 4 to 7 sums. For products over n_inputs.
+ */
+ALWAYS_INLINE void configure(size_t n_inputs, size_t n_rows)
 {
     struct tile_config config = {.palette = 1};
     for (size_t i = 0; i < 8; i++) {
-        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : TOKENS);
+        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : n_rows);
         config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
     }
     tiles_configure(&config);
@@ -93,17 +94,26 @@ static void matmul(panels_function *tiles, matmul_function *few, const struct ma
     _tile_release();
 }
 
-/* amx_matmul_NAME, made of panels(type, ...). */
-#define DEFINE_MATMUL(name, type)                                                                  \
+/* amx_matmul_NAME, made of panels(type, ...), and of few(type, ...) from `least_few` to `most_few`
+ * tokens; from `least` tokens on tiles are worth it. */
+#define DEFINE_MATMUL(name, type, least_few, most_few, least)                                      \
     static void tiles_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,    \
                              size_t t0, size_t t1, float *y, size_t y_stride)                      \
     {                                                                                              \
         panels(type, w, p0, p1, x, t0, t1, y, y_stride);                                           \
     }                                                                                              \
+    static void few_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,      \
+                           size_t n_tokens, float *y, size_t y_stride)                             \
+    {                                                                                              \
+        few(type, w, p0, p1, x, n_tokens, y, y_stride);                                            \
+    }                                                                                              \
     void amx_matmul_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,      \
                            size_t n_tokens, float *y, size_t y_stride)                             \
     {                                                                                              \
-        if (n_tokens < LEAST_ALONE)                                                                \
+        if (n_tokens >= (least_few) && n_tokens <= (most_few) && p0 < p1 &&                        \
+            w->n_cols % FEW_INPUTS == 0)                                                           \
+            few_##name(w, p0, p1, x, n_tokens, y, y_stride);                                       \
+        else if (n_tokens < (least))                                                               \
             avx512_matmul_##name(w, p0, p1, x, n_tokens, y, y_stride);                             \
         else                                                                                       \
             matmul(tiles_##name, avx512_matmul_##name, w, p0, p1, x, n_tokens, y, y_stride);       \
