@@ -16,7 +16,8 @@
 
 enum {
     PROMPT_STEP_NS = 100000000, /* of prompts alone: who comes or leaves meanwhile waits for it */
-    BESIDE_TENTHS = 25,         /* of a decode step, for a prompt's part in it */
+    BESIDE_TENTHS = 9,         /* of a decode step, for a prompt's part in it */
+    TILE_ROWS = 16,             /* that products take together: see math/x86/amx_tiles.h */
     PROMPT_STEPS = 8,           /* or the times of a token's step: what reading all weights costs is
                                  * shared by enough tokens */
 };
@@ -111,8 +112,8 @@ void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t 
         sized_add(&rates->prompt, n_prompt, ns);
     } else {
         uint64_t decode = rates_decode(rates, n_decode), added = ns > decode ? ns - decode : 0;
-        /* The difference of two times with their noise: it is at least half of a row's share. */
-        uint64_t least = ns / (n_decode + n_prompt) / 2;
+        /* The difference of two times with their noise: it is at least a quarter of a row's share. */
+        uint64_t least = ns / (n_decode + n_prompt) / 4;
         move(&rates->beside_ns, added / n_prompt > least ? added / n_prompt : least, 4);
         if (n_prompt == 1) /* as good as a decoding one: where no step is without a prompt, these
                             * tell what decoding costs by now */
@@ -149,6 +150,15 @@ static size_t between(uint64_t n, size_t least, size_t most)
     return n < least ? least : n < most ? (size_t)n : most;
 }
 
+/* About n prompt tokens, so that all rows of the step fill tiles: a tile that they do not fill takes
+ * as long. */
+static size_t whole_tiles(size_t n_decode, size_t n, size_t cap)
+{
+    const size_t most = n + n / 4 < cap ? n + n / 4 : cap;
+    const size_t rows = (n_decode + most) / TILE_ROWS * TILE_ROWS;
+    return rows > n_decode + n / 2 ? rows - n_decode : n;
+}
+
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap)
 {
     if (n_decode == 0) {
@@ -157,7 +167,7 @@ size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t ca
         return between(sized_fit(&rates->prompt, time), 1, cap);
     }
     uint64_t time = rates_decode(rates, n_decode) * BESIDE_TENTHS / 10;
-    return between(time / get(&rates->beside_ns), 1, cap);
+    return whole_tiles(n_decode, between(time / get(&rates->beside_ns), 1, cap), cap);
 }
 
 uint64_t rates_decode_all(const struct rates *rates, size_t max_tokens, size_t n_batch)

@@ -376,12 +376,24 @@ START_TEST(a_prompts_share_of_a_step_is_time)
     struct rates r = {0};
     rates_seed(&r, 1000000, 64, 6400000, NULL); /* 1 ms a step, 0.1 ms a prompt token */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 2000), 1000); /* 100 ms alone */
-    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 25);   /* 2.5 steps of one sequence */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 9);    /* 0.9 steps of one sequence */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 64);
     r = (struct rates){0};
     rates_seed(&r, 100000000, 1, 100000000, NULL); /* 0.1 s a step, known of one token only */
     ck_assert_uint_eq(rates_prompt_budget(&r, 0, 64), 8);
-    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 2);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 1);
+}
+END_TEST
+
+/* A tile that rows do not fill takes as long as a full one. */
+START_TEST(a_prompts_share_fills_tiles)
+{
+    struct rates r = {0};
+    rates_seed(&r, 1000000, 64, 640000, NULL); /* 0.01 ms a prompt token: 90 */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 111);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 100), 95); /* no more than the cap */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 63);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 7), 7);
 }
 END_TEST
 
@@ -421,9 +433,9 @@ START_TEST(rates_follow_what_is_measured)
         rates_step(&r, 1, 0, 2000000);
     ck_assert_uint_ge(rates_decode(&r, 1), 1990000);
     size_t n = prompt_steps(&r, 1, 30, 1950000, 50000); /* 0.05 ms a token beside a decoding one */
-    ck_assert(n >= 98 && n <= 102);
+    ck_assert_uint_eq(n, 31); /* 36: two tiles with the other one */
     n = prompt_steps(&r, 1, 12, 1950000, 100000); /* each looks back at more */
-    ck_assert(n >= 49 && n <= 55);
+    ck_assert_uint_eq(n, 15); /* 18: one tile */
     uint64_t before = rates_decode(&r, 1);
     rates_step(&r, 1, 0, 60 * SECOND); /* the machine slept */
     ck_assert_uint_lt(rates_decode(&r, 1), 2 * before);
@@ -446,10 +458,10 @@ START_TEST(reading_the_weights_is_shared_by_many_tokens)
     struct rates beside = {0};
     rates_seed(&beside, 100 * ms, 1, 100 * ms, NULL);
     n = prompt_steps(&beside, 1, 100, 95 * ms, 5 * ms);
-    ck_assert(n >= 48 && n <= 52);                     /* another 0.25 s: 50 */
+    ck_assert_uint_eq(n, 15);                          /* another 90 ms: 18, one tile */
     prompt_steps(&beside, 1, 300, 1000 * ms, 50 * ms); /* never a step without a prompt */
     n = rates_prompt_budget(&beside, 1, 512);
-    ck_assert(n >= 10 && n <= 60);
+    ck_assert(n >= 3 && n <= 31);
 }
 END_TEST
 
@@ -564,6 +576,7 @@ int main(void)
     tcase_add_test(tc, kv_memory_as_asked_is_shared_out_in_whole_pages);
     tcase_add_test(tc, a_batch_is_what_memory_and_step_times_allow);
     tcase_add_test(tc, a_prompts_share_of_a_step_is_time);
+    tcase_add_test(tc, a_prompts_share_fills_tiles);
     tcase_add_test(tc, a_batch_not_seen_yet_is_taken_to_read_more_experts);
     tcase_add_test(tc, rates_follow_what_is_measured);
     tcase_add_test(tc, reading_the_weights_is_shared_by_many_tokens);
