@@ -228,7 +228,7 @@ ALWAYS_INLINE void few(enum weight_type type, const struct matrix *w, size_t p0,
     const size_t n_pairs = w->n_cols / 64, n_chunks = (n_pairs + FEW_PAIRS - 1) / FEW_PAIRS;
     const size_t n_panels = p1 - p0, bytes = w->panel_bytes;
     const uint8_t *panels = w->panels + p0 * bytes;
-    configure(64, TOKENS);
+    configure(64, TOKENS, TOKENS);
     for (size_t i = 0; i < n_chunks; i++) {
         const size_t first = share_of(n_pairs, i, n_chunks);
         struct few_chunk chunk = {.first = first,

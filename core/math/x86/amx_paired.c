@@ -186,7 +186,7 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     const size_t n_chunks = (n_blocks + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
     const size_t share = (n_blocks + n_chunks - 1) / n_chunks; /* of each: alike */
     const size_t whole = (t1 - t0) / TOKENS, rest = (t1 - t0) % TOKENS;
-    configure(32, TOKENS);
+    configure(32, TOKENS, TOKENS);
     for (size_t b = 0; b < n_blocks; b += share) {
         const size_t n_now = n_blocks - b < share ? n_blocks - b : share;
         lay_paired(type, x, t0, t1, b, n_now, &tokens);

@@ -222,7 +222,7 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     struct super_chunk chunk;
     struct super_tokens tokens;
     const size_t n_blocks = w->n_cols / 256, bytes = super_bytes(type);
-    configure(64, TOKENS);
+    configure(64, TOKENS, TOKENS);
     for (size_t b = 0; b < n_blocks; b++) {
         lay_tokens(type, x, t0, t1, b, &tokens);
         const ptrdiff_t on = next_chunk(w, p0, p1, b + 1 == n_blocks, (ptrdiff_t)(b * bytes),
@@ -239,17 +239,18 @@ ALWAYS_INLINE void panels(enum weight_type type, const struct matrix *w, size_t 
     }
 }
 
-/* --- one tile of tokens: a block's products while the next one is unpacked and later ones are
- * asked for --- */
+/* --- one tile of tokens, or two: a block's products while the next one is unpacked and later ones
+ * are asked for --- */
 
 enum {
     FEW_INPUTS = 256, /* n_cols are multiples of it */
     FEW_BLOCKS = 32,  /* of a row, at a time */
+    FEW_TOKENS = 2 * TOKENS,
 };
 
 struct few_tokens {
-    int16_t sum[FEW_BLOCKS][TOKENS][2 * PAIRS];
-    float scale[FEW_BLOCKS][TOKENS];
+    int16_t sum[FEW_BLOCKS][FEW_TOKENS][2 * PAIRS];
+    float scale[FEW_BLOCKS][FEW_TOKENS];
 };
 
 /* A block in panels one after the other, n blocks of each. */
@@ -280,9 +281,10 @@ ALWAYS_INLINE void few_lay(enum weight_type type, const struct act *x, size_t n_
     }
 }
 
-/* 64 inputs, into tiles 4 and 5. */
+/* 64 inputs: tokens from q on into tiles 4 and 5, those from q2 on, where there are some, into 6
+ * and 7. */
 ALWAYS_INLINE void few_quarter(enum weight_type type, const struct super_chunk *w, size_t i,
-                               const int8_t *q, size_t q_stride)
+                               const int8_t *q, const int8_t *q2, size_t q_stride)
 {
     _tile_loadd(0, q + 64 * i, q_stride);
     _tile_loadd(2, w->parts[0][16 * i], LINE);
@@ -292,26 +294,45 @@ ALWAYS_INLINE void few_quarter(enum weight_type type, const struct super_chunk *
         _tile_dpbsud(5, 0, 3);
     else
         _tile_dpbssd(5, 0, 3);
+    if (q2 == NULL)
+        return;
+    _tile_loadd(1, q2 + 64 * i, q_stride);
+    _tile_dpbsud(6, 1, 2);
+    if (has_digits(type))
+        _tile_dpbsud(7, 1, 3);
+    else
+        _tile_dpbssd(7, 1, 3);
 }
+
+struct few_sums {
+    _Alignas(LINE) int32_t low[FEW_TOKENS][PANEL_ROWS];
+    _Alignas(LINE) int32_t high[FEW_TOKENS][PANEL_ROWS];
+};
 
 /* The sums of block `now`, while `next` is unpacked. */
 ALWAYS_INLINE void few_multiply(enum weight_type type, const struct super_chunk *now,
-                                const int8_t *q, size_t q_stride, struct super_chunk *next,
-                                int32_t low[TOKENS][PANEL_ROWS], int32_t high[TOKENS][PANEL_ROWS])
+                                const int8_t *q, const int8_t *q2, size_t q_stride,
+                                struct super_chunk *next, struct few_sums *sums)
 {
     const size_t lines = super_bytes(type) / LINE / 8 + 1; /* of an eighth */
     _tile_zero(4);
     _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
     compiler_barrier();
     for (size_t i = 0; i < 4; i++) {
-        few_quarter(type, now, i, q, q_stride);
+        few_quarter(type, now, i, q, q2, q_stride);
         for (size_t j = 2 * i; j < 2 * i + 2; j++) {
             prefetch(next->next + j * lines * LINE, lines);
             unpack_part(type, next->block, j, next);
         }
     }
-    _tile_stored(4, low, LINE);
-    _tile_stored(5, high, LINE);
+    _tile_stored(4, sums->low, LINE);
+    _tile_stored(5, sums->high, LINE);
+    if (q2 == NULL)
+        return;
+    _tile_stored(6, sums->low + TOKENS, LINE);
+    _tile_stored(7, sums->high + TOKENS, LINE);
 }
 
 /* Blocks [b0, b0 + n) of panels [p0, p1). */
@@ -320,7 +341,7 @@ ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_
                             size_t y_stride)
 {
     const size_t bytes = super_bytes(type);
-    _Alignas(LINE) int32_t low[TOKENS][PANEL_ROWS], high[TOKENS][PANEL_ROWS];
+    struct few_sums sums;
     struct super_chunk ring[2];
     struct few_tokens tokens;
     struct few_place unpacked = {w->panels + p0 * w->panel_bytes + b0 * bytes, 0, n};
@@ -342,23 +363,28 @@ ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_
             next->block = is_last ? now->block : unpacked.block; /* again: thrown away */
             next->next = asked.block;
             load_rows(type, now->block, &rows);
-            few_multiply(type, now, x->q8k + (b0 + i) * 256, x->q_stride, next, low, high);
+            const int8_t *q = x->q8k + (b0 + i) * 256;
+            const int8_t *q2 = n_tokens > TOKENS ? q + TOKENS * x->q_stride : NULL;
+            few_multiply(type, now, q, q2, x->q_stride, next, &sums);
             float *to = y + p * PANEL_ROWS;
             for (size_t t = 0; t < n_tokens; t++, to += y_stride) {
                 const __m512 acc = b0 + i == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
                 _mm512_storeu_ps(to, add_block(type, &rows, tokens.scale[i][t], tokens.sum[i][t],
-                                               low[t], high[t], acc));
+                                               sums.low[t], sums.high[t], acc));
             }
         }
     }
 }
 
-/* Panels [p0, p1), at least one, by up to TOKENS tokens. */
+/* Panels [p0, p1), at least one, by up to FEW_TOKENS tokens. */
 ALWAYS_INLINE void few(enum weight_type type, const struct matrix *w, size_t p0, size_t p1,
                        const struct act *x, size_t n_tokens, float *y, size_t y_stride)
 {
     const size_t n_blocks = w->n_cols / 256;
-    configure(64, n_tokens);
+    if (n_tokens > TOKENS)
+        configure(64, TOKENS, n_tokens - TOKENS);
+    else
+        configure(64, n_tokens, TOKENS);
     for (size_t b = 0; b < n_blocks; b += FEW_BLOCKS)
         few_pass(type, w, p0, p1, x, n_tokens, b,
                  n_blocks - b < FEW_BLOCKS ? n_blocks - b : FEW_BLOCKS, y, y_stride);
@@ -367,7 +393,7 @@ ALWAYS_INLINE void few(enum weight_type type, const struct matrix *w, size_t p0,
 
 /* Few tokens are worth a tile, but where two bytes of a weight take longer to make. */
 #define DEFINE_SUPER(name, type)                                                                   \
-    DEFINE_MATMUL(name, type, has_digits(type) ? 5 : HALF + 1, TOKENS, TOKENS + 1)
+    DEFINE_MATMUL(name, type, has_digits(type) ? 5 : HALF + 1, FEW_TOKENS, FEW_TOKENS + 1)
 
 DEFINE_SUPER(q2_k, WEIGHT_Q2_K)
 DEFINE_SUPER(q3_k, WEIGHT_Q3_K)

@@ -25,13 +25,14 @@ enum {
                             * cache: what is laid out of the tokens serves all of these */
 };
 
-/* Tiles: 0 and 1 tokens, n_rows of them; 2 and 3 weights; 4 to 7 sums. For products over n_inputs.
- */
-ALWAYS_INLINE void configure(size_t n_inputs, size_t n_rows)
+/* Tiles: 0 tokens, n of them, and 4 and 5 their sums; 1 more tokens, n2, and 6 and 7 theirs; 2 and
+ * 3 weights. For products over n_inputs. */
+ALWAYS_INLINE void configure(size_t n_inputs, size_t n, size_t n2)
 {
+    const size_t n_rows[8] = {n, n2, n_inputs / 4, n_inputs / 4, n, n, n2, n2};
     struct tile_config config = {.palette = 1};
     for (size_t i = 0; i < 8; i++) {
-        config.n_rows[i] = (uint8_t)(i == 2 || i == 3 ? n_inputs / 4 : n_rows);
+        config.n_rows[i] = (uint8_t)n_rows[i];
         config.row_bytes[i] = (uint16_t)(i < 2 ? n_inputs : LINE);
     }
     tiles_configure(&config);

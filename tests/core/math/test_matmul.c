@@ -70,7 +70,7 @@ enum { VALUES_STEP = 3 };
 #else
 enum { VALUES_STEP = 1 };
 static const size_t all_tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 19, 24, 33};
-static const size_t few_tokens[] = {1, 2, 3, 8};
+static const size_t few_tokens[] = {1, 2, 3, 8, 12, 21};
 /* A tile and a rest; more than pass together. */
 static const size_t many_tokens[] = {29, 146};
 #endif
