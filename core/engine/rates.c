@@ -12,12 +12,13 @@
  */
 #include "engine/rates.h"
 
+#include "math/matrix.h"
+
 #include <stdbool.h>
 
 enum {
     PROMPT_STEP_NS = 100000000, /* of prompts alone: who comes or leaves meanwhile waits for it */
-    BESIDE_TENTHS = 9,         /* of a decode step, for a prompt's part in it */
-    TILE_ROWS = 16,             /* that products take together: see math/x86/amx_tiles.h */
+    BESIDE_TENTHS = 9,          /* of a decode step, for a prompt's part in it */
     PROMPT_STEPS = 8,           /* or the times of a token's step: what reading all weights costs is
                                  * shared by enough tokens */
 };
@@ -112,7 +113,7 @@ void rates_step(struct rates *rates, size_t n_decode, size_t n_prompt, uint64_t 
         sized_add(&rates->prompt, n_prompt, ns);
     } else {
         uint64_t decode = rates_decode(rates, n_decode), added = ns > decode ? ns - decode : 0;
-        /* The difference of two times with their noise: it is at least a quarter of a row's share. */
+        /* The difference of two times with their noise: at least a quarter of a row's share. */
         uint64_t least = ns / (n_decode + n_prompt) / 4;
         move(&rates->beside_ns, added / n_prompt > least ? added / n_prompt : least, 4);
         if (n_prompt == 1) /* as good as a decoding one: where no step is without a prompt, these
@@ -150,12 +151,12 @@ static size_t between(uint64_t n, size_t least, size_t most)
     return n < least ? least : n < most ? (size_t)n : most;
 }
 
-/* About n prompt tokens, so that all rows of the step fill tiles: a tile that they do not fill takes
- * as long. */
+/* About n prompt tokens, so that all rows of the step fill tiles: a tile that they do not fill
+ * takes as long. */
 static size_t whole_tiles(size_t n_decode, size_t n, size_t cap)
 {
     const size_t most = n + n / 4 < cap ? n + n / 4 : cap;
-    const size_t rows = (n_decode + most) / TILE_ROWS * TILE_ROWS;
+    const size_t rows = (n_decode + most) / TILE_TOKENS * TILE_TOKENS;
     return rows > n_decode + n / 2 ? rows - n_decode : n;
 }
 

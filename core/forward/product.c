@@ -63,7 +63,6 @@ const struct act *product_input(const struct forward *f, size_t layer, enum inpu
 
 enum {
     BAND_ROWS = 48, /* at least: reading each panel is shared by enough of them */
-    TILE_ROWS = 16, /* bands begin at whole tiles of them: see math/x86/amx_tiles.h */
 };
 
 static size_t n_bands(const struct forward *f, size_t n_rows)
@@ -75,7 +74,7 @@ static size_t n_bands(const struct forward *f, size_t n_rows)
 static size_t band_begin(size_t n_rows, size_t n, size_t band)
 {
     const size_t row = n_rows * band / n;
-    return band == n ? n_rows : (row + TILE_ROWS / 2) / TILE_ROWS * TILE_ROWS;
+    return band == n ? n_rows : (row + TILE_TOKENS / 2) / TILE_TOKENS * TILE_TOKENS;
 }
 
 size_t product_items(const struct forward *f, size_t n_panels, size_t n_rows)

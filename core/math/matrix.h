@@ -13,7 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PANEL_ROWS = 16 };
+enum {
+    PANEL_ROWS = 16,
+    TILE_TOKENS = 16, /* take a product together where there are tiles: so many cost as few */
+};
 
 struct matrix {
     enum weight_type type;

@@ -11,7 +11,7 @@
 #include "math/x86/amx_tiles.h"
 
 enum {
-    FEW_INPUTS = 64, /* n_cols must be multiples of it: of a pair */
+    FEW_INPUTS = 64,         /* n_cols must be multiples of it: of a pair */
     FEW_PAIRS = 16,          /* of a chunk: their tokens stay in a first-level cache */
     FEW_AHEAD = 2,           /* pairs that are unpacked before they are multiplied */
     RING = 4,                /* of unpacked pairs; more than FEW_AHEAD */
@@ -170,8 +170,8 @@ ALWAYS_INLINE void few_load(const struct few_chunk *chunk, size_t n_tokens, cons
         const bool is_new = chunk->first == 0 || t >= n_tokens;
         const float *from = y + t * y_stride;
         acc[0][t] = is_new ? _mm512_setzero_ps() : _mm512_loadu_ps(from);
-        acc[1][t] = is_new || chunk->beside == 0 ? _mm512_setzero_ps()
-                                                 : _mm512_loadu_ps(from + PANEL_ROWS);
+        acc[1][t] =
+            is_new || chunk->beside == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(from + PANEL_ROWS);
     }
 }
 

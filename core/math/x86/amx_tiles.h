@@ -17,10 +17,10 @@
 #include "math/x86/lanes.h"
 
 enum {
-    TOKENS = 16,       /* of a tile */
+    TOKENS = TILE_TOKENS, /* of a tile */
     HALF = TOKENS / 2,
-    LEAST_REST = 3,    /* beside whole tiles, which have unpacked the weights */
-    MOST_TOKENS = 128, /* that share unpacked weights */
+    LEAST_REST = 3,        /* beside whole tiles, which have unpacked the weights */
+    MOST_TOKENS = 128,     /* that share unpacked weights */
     GROUP_BYTES = 1 << 20, /* of panels that pass them, beside their results in a second-level
                             * cache: what is laid out of the tokens serves all of these */
 };

@@ -433,9 +433,9 @@ START_TEST(rates_follow_what_is_measured)
         rates_step(&r, 1, 0, 2000000);
     ck_assert_uint_ge(rates_decode(&r, 1), 1990000);
     size_t n = prompt_steps(&r, 1, 30, 1950000, 50000); /* 0.05 ms a token beside a decoding one */
-    ck_assert_uint_eq(n, 31); /* 36: two tiles with the other one */
-    n = prompt_steps(&r, 1, 12, 1950000, 100000); /* each looks back at more */
-    ck_assert_uint_eq(n, 15); /* 18: one tile */
+    ck_assert_uint_eq(n, 31);                           /* 36: two tiles with the other one */
+    n = prompt_steps(&r, 1, 12, 1950000, 100000);       /* each looks back at more */
+    ck_assert_uint_eq(n, 15);                           /* 18: one tile */
     uint64_t before = rates_decode(&r, 1);
     rates_step(&r, 1, 0, 60 * SECOND); /* the machine slept */
     ck_assert_uint_lt(rates_decode(&r, 1), 2 * before);
