@@ -248,18 +248,19 @@ enum {
     FEW_TOKENS = 2 * TOKENS,
 };
 
-struct few_tokens {
+/* Of the tokens, by blocks: sums of the inputs that share a scale, and scales. */
+struct super_scales {
     int16_t sum[FEW_BLOCKS][FEW_TOKENS][2 * PAIRS];
     float scale[FEW_BLOCKS][FEW_TOKENS];
 };
 
 /* A block in panels one after the other, n blocks of each. */
-struct few_place {
+struct super_place {
     const uint8_t *block;
     size_t i, n;
 };
 
-ALWAYS_INLINE void few_step(const struct matrix *w, size_t block_bytes, struct few_place *place)
+ALWAYS_INLINE void few_step(const struct matrix *w, size_t block_bytes, struct super_place *place)
 {
     place->block += block_bytes;
     if (++place->i < place->n)
@@ -269,7 +270,7 @@ ALWAYS_INLINE void few_step(const struct matrix *w, size_t block_bytes, struct f
 }
 
 ALWAYS_INLINE void few_lay(enum weight_type type, const struct act *x, size_t n_tokens, size_t b0,
-                           size_t n_blocks, struct few_tokens *out)
+                           size_t n_blocks, struct super_scales *out)
 {
     for (size_t t = 0; t < n_tokens; t++) {
         for (size_t i = 0; i < n_blocks; i++) {
@@ -343,9 +344,9 @@ ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_
     const size_t bytes = super_bytes(type);
     struct few_sums sums;
     struct super_chunk ring[2];
-    struct few_tokens tokens;
-    struct few_place unpacked = {w->panels + p0 * w->panel_bytes + b0 * bytes, 0, n};
-    struct few_place asked = unpacked;
+    struct super_scales tokens;
+    struct super_place unpacked = {w->panels + p0 * w->panel_bytes + b0 * bytes, 0, n};
+    struct super_place asked = unpacked;
     few_lay(type, x, n_tokens, b0, n, &tokens);
     for (size_t i = 0; i < AHEAD / bytes + 1; i++)
         few_step(w, bytes, &asked);
