@@ -151,13 +151,15 @@ static size_t between(uint64_t n, size_t least, size_t most)
     return n < least ? least : n < most ? (size_t)n : most;
 }
 
-/* About n prompt tokens, so that all rows of the step fill tiles: a tile that they do not fill
- * takes as long. */
+/* About n prompt tokens, so that all rows of the step fill tiles, one of which takes as long with
+ * fewer: up to a quarter more or less. */
 static size_t whole_tiles(size_t n_decode, size_t n, size_t cap)
 {
-    const size_t most = n + n / 4 < cap ? n + n / 4 : cap;
-    const size_t rows = (n_decode + most) / TILE_TOKENS * TILE_TOKENS;
-    return rows > n_decode + n / 2 ? rows - n_decode : n;
+    const size_t most = n + n / 4 < cap ? n + n / 4 : cap, least = n - n / 4;
+    const size_t down = (n_decode + n) / TILE_TOKENS * TILE_TOKENS, up = down + TILE_TOKENS;
+    if (up - n_decode <= most)
+        return up - n_decode;
+    return down >= n_decode + least ? down - n_decode : n;
 }
 
 size_t rates_prompt_budget(const struct rates *rates, size_t n_decode, size_t cap)

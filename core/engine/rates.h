@@ -39,7 +39,7 @@ void rates_finished(struct rates *rates, size_t n_tokens, size_t max_tokens);
 
 /* A step of n decoding sequences alone; never less for more of them. n >= 1. */
 uint64_t rates_decode(const struct rates *rates, size_t n);
-/* Prompt tokens for a step beside n_decode sequences, which is to take no more than two pure decode
+/* Prompt tokens for a step beside n_decode sequences, which is to take about two pure decode
  * steps: a prompt then takes about twice as long as alone. Where no sequence decodes: within 100 ms
  * or eight steps of one token, whichever is longer. 1..cap.
  */

@@ -71,6 +71,7 @@ static size_t n_bands(const struct forward *f, size_t n_rows)
     return n < 1 ? 1 : n < n_threads ? n : n_threads;
 }
 
+/* Whole tiles of rows: one that is not full takes as long. */
 static size_t band_begin(size_t n_rows, size_t n, size_t band)
 {
     const size_t row = n_rows * band / n;

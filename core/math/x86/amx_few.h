@@ -6,16 +6,15 @@
  * weights are asked for, unpacked, multiplied and used in one loop through all panels, each some
  * pairs of blocks before the next.
  *
- * Included once, by amx_paired.c.
+ * Included once, by amx_paired.c; blocks of 256 have their own way in amx_super.c.
  */
 #include "math/x86/amx_tiles.h"
 
 enum {
-    FEW_INPUTS = 64,         /* n_cols must be multiples of it: of a pair */
-    FEW_PAIRS = 16,          /* of a chunk: their tokens stay in a first-level cache */
-    FEW_AHEAD = 2,           /* pairs that are unpacked before they are multiplied */
-    RING = 4,                /* of unpacked pairs; more than FEW_AHEAD */
-    FLOAT_BITS = 0x4b400000, /* of 1.5 x 2^23: see to_floats */
+    FEW_INPUTS = 64, /* n_cols must be multiples of it: of a pair */
+    FEW_PAIRS = 16,  /* of a chunk: their tokens stay in a first-level cache */
+    FEW_AHEAD = 2,   /* pairs that are unpacked before they are multiplied */
+    RING = 4,        /* of unpacked pairs; more than FEW_AHEAD */
 };
 
 /* The tokens' part of a chunk, pair by pair; zeros beside and behind them. */
@@ -133,7 +132,7 @@ ALWAYS_INLINE void few_add(enum weight_type type, const struct few_tokens *x, si
                            const uint8_t *scales, ptrdiff_t beside,
                            int32_t sums[2][TOKENS][PANEL_ROWS], __m512 acc[2][HALF])
 {
-    const __m512 moved = _mm512_set1_ps(0x1.8p23f);
+    const __m512 moved = _mm512_set1_ps(FLOAT_MIDDLE);
 #pragma GCC unroll 2
     for (size_t i = 0; i < 2; i++, scales += quant_scale_bytes(type) * PANEL_ROWS) {
         __m512 d[2], m[2];

@@ -1,4 +1,4 @@
-/* amx_super.c - products of many tokens with matrices in blocks of 256, in AMX tiles. Pure; any
+/* amx_super.c - products of tokens with matrices in blocks of 256, in AMX tiles. Pure; any
  * thread.
  *
  * A quant times its scale has up to 13 bits: two bytes of it, so that the tiles add all of a block,

@@ -4,8 +4,8 @@
  * One instruction multiplies 16 tokens by 16 rows over 32 or 64 inputs and adds in 32 bits,
  * exactly. A panel's lines are the form it wants, and so are rows of activations where they lie.
  * The sums of a block come back as a vector of rows for each token, and go on in the order of
- * kernels_ref.c. The tokens that fill no tile are copied beside zeros; very few take the way
- * without tiles. (Intel SDM volume 1, chapter 18.)
+ * kernels_ref.c. Many tokens pass weights that are unpacked for them (panels); few pass them while
+ * they are unpacked (few), and very few go without tiles. (Intel SDM volume 1, chapter 18.)
  *
  * Included once by a file that is compiled with the instructions. Private to core/math.
  */
@@ -54,12 +54,16 @@ ALWAYS_INLINE ptrdiff_t next_chunk(const struct matrix *w, size_t p0, size_t p1,
     return next_at - at - (ptrdiff_t)((p1 - 1 - p0) * w->panel_bytes);
 }
 
+/* Whose bits plus a sum are those of its value plus the sum, |sum| < 2^22. */
+#define FLOAT_MIDDLE 0x1.8p23f
+enum { FLOAT_BITS = 0x4b400000 };
+
 /* |sums| < 2^22, exactly. While tiles are at work, conversions, products and shifts have one port
  * of the processor and additions two: these are two additions. */
 ALWAYS_INLINE __m512 to_floats(__m512i sums)
 {
-    const __m512i moved = _mm512_add_epi32(sums, _mm512_set1_epi32(0x4b400000));
-    return _mm512_sub_ps(_mm512_castsi512_ps(moved), _mm512_set1_ps(0x1.8p23f));
+    const __m512i moved = _mm512_add_epi32(sums, _mm512_set1_epi32(FLOAT_BITS));
+    return _mm512_sub_ps(_mm512_castsi512_ps(moved), _mm512_set1_ps(FLOAT_MIDDLE));
 }
 
 /* Where the i-th of n shares of a number begins. */
@@ -75,9 +79,10 @@ typedef void panels_function(const struct matrix *w, size_t p0, size_t p1, const
 typedef void matmul_function(const struct matrix *w, size_t p0, size_t p1, const struct act *x,
                              size_t n_tokens, float *y, size_t y_stride);
 
-/* Tiles, and what few tokens are left without. */
-static void matmul(panels_function *tiles, matmul_function *few, const struct matrix *w, size_t p0,
-                   size_t p1, const struct act *x, size_t n_tokens, float *y, size_t y_stride)
+/* Tiles, and without them a rest of very few tokens. */
+static void matmul(panels_function *tiles, matmul_function *without, const struct matrix *w,
+                   size_t p0, size_t p1, const struct act *x, size_t n_tokens, float *y,
+                   size_t y_stride)
 {
     const size_t group = w->panel_bytes < GROUP_BYTES ? GROUP_BYTES / w->panel_bytes : 1;
     for (size_t t = 0, n; t < n_tokens; t += n) {
@@ -89,14 +94,14 @@ static void matmul(panels_function *tiles, matmul_function *few, const struct ma
             if (whole > t)
                 tiles(w, p, end, x, t, whole, y, y_stride);
             if (rest > 0)
-                few(w, p, end, &x_rest, rest, y + whole * y_stride, y_stride);
+                without(w, p, end, &x_rest, rest, y + whole * y_stride, y_stride);
         }
     }
     _tile_release();
 }
 
-/* amx_matmul_NAME, made of panels(type, ...), and of few(type, ...) from `least_few` to `most_few`
- * tokens; from `least` tokens on tiles are worth it. */
+/* amx_matmul_NAME, made of panels(type, ...) from `least` tokens on and of few(type, ...) from
+ * `least_few` to `most_few`. */
 #define DEFINE_MATMUL(name, type, least_few, most_few, least)                                      \
     static void tiles_##name(const struct matrix *w, size_t p0, size_t p1, const struct act *x,    \
                              size_t t0, size_t t1, float *y, size_t y_stride)                      \

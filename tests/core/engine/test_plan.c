@@ -390,8 +390,8 @@ START_TEST(a_prompts_share_fills_tiles)
 {
     struct rates r = {0};
     rates_seed(&r, 1000000, 64, 640000, NULL); /* 0.01 ms a prompt token: 90 */
-    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 111);
-    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 100), 95); /* no more than the cap */
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 1000), 95);
+    ck_assert_uint_eq(rates_prompt_budget(&r, 1, 94), 79); /* no more than the cap */
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 64), 63);
     ck_assert_uint_eq(rates_prompt_budget(&r, 1, 7), 7);
 }

@@ -65,12 +65,15 @@ static void compare_shapes(const struct table_pair *pair, enum weight_type type,
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 static const size_t all_tokens[] = {1, 8, 13, 21};
 static const size_t few_tokens[] = {1, 3};
+static const size_t two_tiles[] = {12};
 static const size_t many_tokens[] = {29};
 enum { VALUES_STEP = 3 };
 #else
 enum { VALUES_STEP = 1 };
 static const size_t all_tokens[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 16, 19, 24, 33};
 static const size_t few_tokens[] = {1, 2, 3, 8, 12, 21};
+/* A tile, and one and a rest: in blocks of 256 these pass long rows by parts. */
+static const size_t two_tiles[] = {12, 21};
 /* A tile and a rest; more than pass together. */
 static const size_t many_tokens[] = {29, 146};
 #endif
@@ -103,6 +106,8 @@ START_TEST(matmul_has_the_definitions_bits_for_long_rows)
                        N(few_tokens));
         compare_shapes(&pairs[i], type, &r, 1, 256 * 90, WEIGHTS_RANDOM, VALUES_NORMAL, few_tokens,
                        1);
+        compare_shapes(&pairs[i], type, &r, 17, 256 * 35, WEIGHTS_RANDOM, VALUES_NORMAL, two_tiles,
+                       N(two_tiles));
         compare_shapes(&pairs[i], type, &r, 17, 256 * 5, WEIGHTS_RANDOM, VALUES_NORMAL, many_tokens,
                        N(many_tokens));
     }
@@ -115,7 +120,7 @@ START_TEST(matmul_has_the_definitions_bits_for_odd_widths)
     struct table_pair pairs[MAX_PAIRS];
     const size_t n_pairs = table_pairs(pairs);
     struct rng r = {300 + (uint64_t)_i};
-    static const size_t plain[] = {1, 2, 7, 20, 172, 513}, blocks[] = {32, 96, 288},
+    static const size_t plain[] = {1, 2, 7, 20, 172, 513}, blocks[] = {32, 64, 96, 192, 288},
                         long_rows = 32 * 33; /* two chunks of tiles, not alike */
     bool is_plain = weight_infos[type].block_values == 1;
     for (size_t i = 0; supported(type) && i < n_pairs; i++) {
@@ -159,7 +164,7 @@ START_TEST(integer_sums_never_saturate)
     static const uint8_t bytes[] = {0x00, 0x80, 0xff, 0x0f, 0xf0, 0x7f, 0x81};
     for (size_t i = 0; i < n_pairs; i++) {
         for (size_t j = 0; j < N(bytes) * 4; j++) {
-            const size_t n_rows = 16, n_cols = 512;
+            const size_t n_rows = 16, n_cols = 512, n_tokens = 12;
             size_t n_bytes = weight_bytes(type, n_rows * n_cols),
                    block = weight_infos[type].block_bytes;
             uint8_t *src = buffer(n_bytes);
@@ -170,20 +175,21 @@ START_TEST(integer_sums_never_saturate)
             struct matrix w = matrix_create(type, n_rows, n_cols, src);
             struct act x;
             struct rng r = {1};
-            act_create(&x, &r, 8, n_cols, VALUES_ZERO, pairs[i].wanted);
-            for (size_t k = 0; k < 8 * x.f32_stride; k++) {
+            act_create(&x, &r, n_tokens, n_cols, VALUES_ZERO, pairs[i].wanted);
+            for (size_t k = 0; k < n_tokens * x.f32_stride; k++) {
                 bool negative = j % 4 == 0   ? false
                                 : j % 4 == 1 ? true
                                 : j % 4 == 2 ? k % 2 != 0
                                              : k % 4 < 2;
                 x.f32[k] = negative ? -1.0f : 1.0f;
             }
-            for (size_t t = 0; t < 8; t++) {
+            for (size_t t = 0; t < n_tokens; t++) {
                 pairs[i].wanted->quantize[ACT_Q8](&x, t);
                 pairs[i].wanted->quantize[ACT_Q8K](&x, t);
             }
             compare_matmul(&pairs[i], &w, &x, 1, 0, 1);
             compare_matmul(&pairs[i], &w, &x, 8, 0, 1);
+            compare_matmul(&pairs[i], &w, &x, n_tokens, 0, 1);
             act_destroy(&x);
             matrix_destroy(&w);
             free(src);
