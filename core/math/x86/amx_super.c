@@ -103,6 +103,54 @@ ALWAYS_INLINE const int8_t *tile_of(const struct super_tokens *x, size_t t, size
     return whole ? x->q + t * x->q_stride : x->rest;
 }
 
+/* 64 inputs: tokens from q on into tiles 4 and 5, those from q2 on, where there are some, into 6
+ * and 7. */
+ALWAYS_INLINE void multiply_quarter(enum weight_type type, const struct super_chunk *w, size_t i,
+                                    const int8_t *q, size_t stride, const int8_t *q2,
+                                    size_t stride2)
+{
+    _tile_loadd(2, w->parts[0][16 * i], LINE);
+    _tile_loadd(3, w->parts[1][16 * i], LINE);
+    _tile_loadd(0, q + 64 * i, stride);
+    _tile_dpbsud(4, 0, 2);
+    if (has_digits(type))
+        _tile_dpbsud(5, 0, 3);
+    else
+        _tile_dpbssd(5, 0, 3);
+    if (q2 == NULL)
+        return;
+    _tile_loadd(1, q2 + 64 * i, stride2);
+    _tile_dpbsud(6, 1, 2);
+    if (has_digits(type))
+        _tile_dpbsud(7, 1, 3);
+    else
+        _tile_dpbssd(7, 1, 3);
+}
+
+ALWAYS_INLINE void zero_sums(void)
+{
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+}
+
+/* Of one tile of tokens, or of two. */
+struct super_sums {
+    _Alignas(LINE) int32_t low[2 * TOKENS][PANEL_ROWS];
+    _Alignas(LINE) int32_t high[2 * TOKENS][PANEL_ROWS];
+};
+
+ALWAYS_INLINE void store_sums(struct super_sums *sums, bool two)
+{
+    _tile_stored(4, sums->low, LINE);
+    _tile_stored(5, sums->high, LINE);
+    if (!two)
+        return;
+    _tile_stored(6, sums->low + TOKENS, LINE);
+    _tile_stored(7, sums->high + TOKENS, LINE);
+}
+
 /* The tile at t, and the one after it where there is one. */
 ALWAYS_INLINE void product(enum weight_type type, const struct super_chunk *w,
                            const struct super_tokens *x, size_t t)
@@ -110,29 +158,10 @@ ALWAYS_INLINE void product(enum weight_type type, const struct super_chunk *w,
     const bool two = x->n - t > TOKENS;
     size_t stride, stride2 = 0;
     const int8_t *q = tile_of(x, t, &stride), *q2 = two ? tile_of(x, t + TOKENS, &stride2) : NULL;
-    _tile_zero(4);
-    _tile_zero(5);
-    _tile_zero(6);
-    _tile_zero(7);
+    zero_sums();
 #pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        _tile_loadd(2, w->parts[0][16 * i], LINE);
-        _tile_loadd(3, w->parts[1][16 * i], LINE);
-        _tile_loadd(0, q + 64 * i, stride);
-        _tile_dpbsud(4, 0, 2);
-        if (has_digits(type))
-            _tile_dpbsud(5, 0, 3);
-        else
-            _tile_dpbssd(5, 0, 3);
-        if (!two)
-            continue;
-        _tile_loadd(1, q2 + 64 * i, stride2);
-        _tile_dpbsud(6, 1, 2);
-        if (has_digits(type))
-            _tile_dpbsud(7, 1, 3);
-        else
-            _tile_dpbssd(7, 1, 3);
-    }
+    for (size_t i = 0; i < 4; i++)
+        multiply_quarter(type, w, i, q, stride, q2, stride2);
 }
 
 /* What tokens' chains through a block need of its rows, in registers. */
@@ -183,13 +212,26 @@ ALWAYS_INLINE __m512 add_block(enum weight_type type, const struct super_rows *w
     return _mm512_fnmadd_ps(to_floats(mins), _mm512_mul_ps(w->min_scale, s), acc);
 }
 
+/* n tokens' chains through a block, whose sums are there; sum: 2 * PAIRS of each. is_first: of the
+ * row. */
+ALWAYS_INLINE void add_tokens(enum weight_type type, const struct super_rows *w, size_t n,
+                              const float *scale, const int16_t *sum, const struct super_sums *sums,
+                              bool is_first, float *y, size_t y_stride)
+{
+    for (size_t t = 0; t < n; t++, y += y_stride) {
+        const __m512 acc = is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(y);
+        _mm512_storeu_ps(
+            y, add_block(type, w, scale[t], sum + t * 2 * PAIRS, sums->low[t], sums->high[t], acc));
+    }
+}
+
 /* Tokens by a block; is_first: of the row. */
 ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct super_chunk *w,
                                const struct super_tokens *x, bool is_first, float *y,
                                size_t y_stride)
 {
     enum { PAIR = 2 * TOKENS };
-    _Alignas(LINE) int32_t low[PAIR][PANEL_ROWS], high[PAIR][PANEL_ROWS];
+    struct super_sums sums;
     struct super_rows rows;
     const size_t n_lines = super_bytes(type) / LINE + 1;
     load_rows(type, w->block, &rows);
@@ -197,21 +239,12 @@ ALWAYS_INLINE void pass_tokens(enum weight_type type, const struct super_chunk *
     for (size_t t = 0; t < x->n; t += PAIR) {
         const size_t n = x->n - t < PAIR ? x->n - t : PAIR;
         const size_t line = share_of(n_lines, t, x->n), end = share_of(n_lines, t + n, x->n);
-        _tile_stored(4, low, LINE);
-        _tile_stored(5, high, LINE);
-        if (n > TOKENS) {
-            _tile_stored(6, low + TOKENS, LINE);
-            _tile_stored(7, high + TOKENS, LINE);
-        }
+        store_sums(&sums, n > TOKENS);
         if (t + PAIR < x->n) /* while the sums are used */
             product(type, w, x, t + PAIR);
         prefetch(w->next + line * LINE, end - line);
-        for (size_t j = 0; j < n; j++) {
-            float *to = y + (t + j) * y_stride;
-            const __m512 acc = is_first ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
-            _mm512_storeu_ps(
-                to, add_block(type, &rows, x->scale[t + j], x->sum[t + j], low[j], high[j], acc));
-        }
+        add_tokens(type, &rows, n, x->scale + t, x->sum[t], &sums, is_first, y + t * y_stride,
+                   y_stride);
     }
 }
 
@@ -282,58 +315,22 @@ ALWAYS_INLINE void few_lay(enum weight_type type, const struct act *x, size_t n_
     }
 }
 
-/* 64 inputs: tokens from q on into tiles 4 and 5, those from q2 on, where there are some, into 6
- * and 7. */
-ALWAYS_INLINE void few_quarter(enum weight_type type, const struct super_chunk *w, size_t i,
-                               const int8_t *q, const int8_t *q2, size_t q_stride)
-{
-    _tile_loadd(0, q + 64 * i, q_stride);
-    _tile_loadd(2, w->parts[0][16 * i], LINE);
-    _tile_loadd(3, w->parts[1][16 * i], LINE);
-    _tile_dpbsud(4, 0, 2);
-    if (has_digits(type))
-        _tile_dpbsud(5, 0, 3);
-    else
-        _tile_dpbssd(5, 0, 3);
-    if (q2 == NULL)
-        return;
-    _tile_loadd(1, q2 + 64 * i, q_stride);
-    _tile_dpbsud(6, 1, 2);
-    if (has_digits(type))
-        _tile_dpbsud(7, 1, 3);
-    else
-        _tile_dpbssd(7, 1, 3);
-}
-
-struct few_sums {
-    _Alignas(LINE) int32_t low[FEW_TOKENS][PANEL_ROWS];
-    _Alignas(LINE) int32_t high[FEW_TOKENS][PANEL_ROWS];
-};
-
 /* The sums of block `now`, while `next` is unpacked. */
 ALWAYS_INLINE void few_multiply(enum weight_type type, const struct super_chunk *now,
                                 const int8_t *q, const int8_t *q2, size_t q_stride,
-                                struct super_chunk *next, struct few_sums *sums)
+                                struct super_chunk *next, struct super_sums *sums)
 {
     const size_t lines = super_bytes(type) / LINE / 8 + 1; /* of an eighth */
-    _tile_zero(4);
-    _tile_zero(5);
-    _tile_zero(6);
-    _tile_zero(7);
+    zero_sums();
     compiler_barrier();
     for (size_t i = 0; i < 4; i++) {
-        few_quarter(type, now, i, q, q2, q_stride);
+        multiply_quarter(type, now, i, q, q_stride, q2, q_stride);
         for (size_t j = 2 * i; j < 2 * i + 2; j++) {
             prefetch(next->next + j * lines * LINE, lines);
             unpack_part(type, next->block, j, next);
         }
     }
-    _tile_stored(4, sums->low, LINE);
-    _tile_stored(5, sums->high, LINE);
-    if (q2 == NULL)
-        return;
-    _tile_stored(6, sums->low + TOKENS, LINE);
-    _tile_stored(7, sums->high + TOKENS, LINE);
+    store_sums(sums, q2 != NULL);
 }
 
 /* Blocks [b0, b0 + n) of panels [p0, p1). */
@@ -342,7 +339,7 @@ ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_
                             size_t y_stride)
 {
     const size_t bytes = super_bytes(type);
-    struct few_sums sums;
+    struct super_sums sums;
     struct super_chunk ring[2];
     struct super_scales tokens;
     struct super_place unpacked = {w->panels + p0 * w->panel_bytes + b0 * bytes, 0, n};
@@ -367,12 +364,8 @@ ALWAYS_INLINE void few_pass(enum weight_type type, const struct matrix *w, size_
             const int8_t *q = x->q8k + (b0 + i) * 256;
             const int8_t *q2 = n_tokens > TOKENS ? q + TOKENS * x->q_stride : NULL;
             few_multiply(type, now, q, q2, x->q_stride, next, &sums);
-            float *to = y + p * PANEL_ROWS;
-            for (size_t t = 0; t < n_tokens; t++, to += y_stride) {
-                const __m512 acc = b0 + i == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(to);
-                _mm512_storeu_ps(to, add_block(type, &rows, tokens.scale[i][t], tokens.sum[i][t],
-                                               sums.low[t], sums.high[t], acc));
-            }
+            add_tokens(type, &rows, n_tokens, tokens.scale[i], tokens.sum[i][0], &sums, b0 + i == 0,
+                       y + p * PANEL_ROWS, y_stride);
         }
     }
 }
